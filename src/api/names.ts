@@ -1,0 +1,66 @@
+import type { ResourceType } from '../kube/objects.ts';
+
+/** Every name that other software meets: API group, kinds, Secret names and types, annotations, paths. */
+
+export const apiGroup = 'ltikeys.dev';
+export const apiVersion = `${apiGroup}/v1alpha1`;
+
+export const ltiRegistrations: ResourceType = {
+  group: apiGroup,
+  version: 'v1alpha1',
+  kind: 'LtiRegistration',
+  plural: 'ltiregistrations',
+};
+export const ltiKeys: ResourceType = { group: apiGroup, version: 'v1alpha1', kind: 'LtiKey', plural: 'ltikeys' };
+export const secrets: ResourceType = { group: '', version: 'v1', kind: 'Secret', plural: 'secrets' };
+export const leases: ResourceType = {
+  group: 'coordination.k8s.io',
+  version: 'v1',
+  kind: 'Lease',
+  plural: 'leases',
+};
+export const events: ResourceType = { group: 'events.k8s.io', version: 'v1', kind: 'Event', plural: 'events' };
+export const endpointSlices: ResourceType = {
+  group: 'discovery.k8s.io',
+  version: 'v1',
+  kind: 'EndpointSlice',
+  plural: 'endpointslices',
+};
+
+/** The name of the operator: Lease, Service account, reporting controller, user agent. */
+export const operatorName = 'lti-key-operator';
+/** The Service whose endpoints are asked whether a key is published. */
+export const jwksServiceName = 'lti-key-operator-jwks';
+
+export const ledgerSecretType = `${apiGroup}/ledger`;
+export const deliverySecretType = `${apiGroup}/signing-key`;
+/** Secret names with this ending are ledgers; a delivery Secret may not have it. */
+export const ledgerSuffix = '-lti-keys';
+export const ledgerEntry = 'ledger.json';
+
+/** Names the registration on LtiKeys, ledgers and delivery Secrets. */
+export const registrationLabel = `${apiGroup}/registration`;
+export const rotateRequestedAtAnnotation = `${apiGroup}/rotate-requested-at`;
+
+export function ledgerSecretName(registration: string): string {
+  return `${registration}${ledgerSuffix}`;
+}
+
+export function sealedEntry(keyID: string): string {
+  return `${keyID}.jwe`;
+}
+
+export function ltiKeyName(registration: string, revision: number): string {
+  return `${registration}-${revision}`;
+}
+
+/** Paths of the documents. They never change: a platform has them configured. */
+export const allKeysPath = '/.well-known/jwks.json';
+
+export function namespacePath(namespace: string): string {
+  return `/namespaces/${namespace}/jwks.json`;
+}
+
+export function registrationPath(namespace: string, registration: string): string {
+  return `/registrations/${namespace}/${registration}/jwks.json`;
+}

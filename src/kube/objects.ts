@@ -1,0 +1,51 @@
+/** The shapes of Kubernetes API objects this operator reads and writes; readonly, for they may come from a cache. */
+
+export interface ObjectMeta {
+  readonly name: string;
+  readonly namespace?: string;
+  readonly uid?: string;
+  readonly resourceVersion?: string;
+  readonly generation?: number;
+  readonly creationTimestamp?: string;
+  readonly deletionTimestamp?: string;
+  readonly labels?: Readonly<Record<string, string>>;
+  readonly annotations?: Readonly<Record<string, string>>;
+}
+
+export interface KubeObject {
+  readonly apiVersion?: string;
+  readonly kind?: string;
+  readonly metadata: ObjectMeta;
+}
+
+export interface KubeList<T extends KubeObject> {
+  readonly metadata: { readonly resourceVersion?: string; readonly continue?: string };
+  readonly items: readonly T[];
+}
+
+/** A kind's place in the API: `/api/v1/…` for the core group (`group: ''`), `/apis/<group>/<version>/…` otherwise. */
+export interface ResourceType {
+  readonly group: string;
+  readonly version: string;
+  readonly kind: string;
+  readonly plural: string;
+}
+
+/** `namespace/name`: what queues hold and stores are keyed by. */
+export type ObjectKey = string;
+
+export function objectKey(object: KubeObject): ObjectKey {
+  return `${object.metadata.namespace ?? ''}/${object.metadata.name}`;
+}
+
+export function splitKey(key: ObjectKey): { namespace: string; name: string } {
+  const slash = key.indexOf('/');
+  return { namespace: key.slice(0, slash), name: key.slice(slash + 1) };
+}
+
+export interface Secret extends KubeObject {
+  readonly type?: string;
+  readonly immutable?: boolean;
+  /** Base64, as the API carries it. */
+  readonly data?: Readonly<Record<string, string>>;
+}

@@ -1,0 +1,44 @@
+/**
+ * Time as an argument: everything that reads the time or waits takes a `Clock`, so tests can walk through months.
+ */
+export interface Clock {
+  /** Wall-clock time. */
+  now(): Date;
+  /** Monotonic milliseconds; only differences mean anything. */
+  monotonic(): number;
+  /** Runs `callback` once after `milliseconds`; the returned function cancels it. */
+  setTimer(callback: () => void, milliseconds: number): () => void;
+}
+
+/** Node's timers hold at most a signed 32-bit count of milliseconds; longer waits are chained. */
+const longestTimer = 2 ** 31 - 1;
+
+function setSystemTimer(callback: () => void, milliseconds: number): () => void {
+  let timer: NodeJS.Timeout;
+  const arm = (left: number): void => {
+    const step = Math.min(left, longestTimer);
+    timer = setTimeout(() => (left > step ? arm(left - step) : callback()), step);
+  };
+  arm(Math.max(0, milliseconds));
+  return () => clearTimeout(timer);
+}
+
+export const systemClock: Clock = {
+  now: () => new Date(),
+  monotonic: () => performance.now(),
+  setTimer: setSystemTimer,
+};
+
+/** Waits on the clock; ends early, without an error, when `signal` aborts. */
+export function sleep(clock: Clock, milliseconds: number, signal?: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal?.aborted) return resolve();
+    const end = (): void => {
+      cancel();
+      signal?.removeEventListener('abort', end);
+      resolve();
+    };
+    const cancel = clock.setTimer(end, milliseconds);
+    signal?.addEventListener('abort', end, { once: true });
+  });
+}
