@@ -1,26 +1,24 @@
-import type { ResourceType } from '../kube/objects.ts';
-
 /** Every name that other software meets: API group, kinds, Secret names and types, annotations, paths. */
 
 export const apiGroup = 'ltikeys.dev';
 export const apiVersion = `${apiGroup}/v1alpha1`;
 
-export const ltiRegistrations: ResourceType = {
+export const ltiRegistrations = {
   group: apiGroup,
   version: 'v1alpha1',
   kind: 'LtiRegistration',
   plural: 'ltiregistrations',
 };
-export const ltiKeys: ResourceType = { group: apiGroup, version: 'v1alpha1', kind: 'LtiKey', plural: 'ltikeys' };
-export const secrets: ResourceType = { group: '', version: 'v1', kind: 'Secret', plural: 'secrets' };
-export const leases: ResourceType = {
+export const ltiKeys = { group: apiGroup, version: 'v1alpha1', kind: 'LtiKey', plural: 'ltikeys' };
+export const secrets = { group: '', version: 'v1', kind: 'Secret', plural: 'secrets' };
+export const leases = {
   group: 'coordination.k8s.io',
   version: 'v1',
   kind: 'Lease',
   plural: 'leases',
 };
-export const events: ResourceType = { group: 'events.k8s.io', version: 'v1', kind: 'Event', plural: 'events' };
-export const endpointSlices: ResourceType = {
+export const events = { group: 'events.k8s.io', version: 'v1', kind: 'Event', plural: 'events' };
+export const endpointSlices = {
   group: 'discovery.k8s.io',
   version: 'v1',
   kind: 'EndpointSlice',
