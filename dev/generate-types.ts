@@ -1,0 +1,85 @@
+/**
+ * Writes the TypeScript types of the API from its CRDs. `--check` writes nothing and fails if a file is out of date.
+ *
+ * A field with a default is not optional in the types: they describe objects read from the API server, which fills in
+ * defaults. CEL rules, patterns and bounds have no place in a type; the API server holds them.
+ */
+import { readFile, writeFile } from 'node:fs/promises';
+import { compile, type JSONSchema } from 'json-schema-to-typescript';
+import { parse } from 'yaml';
+
+const root = new URL('../', import.meta.url);
+
+/** The part of a CRD's schema this program looks at (apiextensions.k8s.io/v1 JSONSchemaProps). */
+interface Schema {
+  readonly type?: string;
+  readonly description?: string;
+  readonly enum?: readonly (string | number)[];
+  readonly default?: unknown;
+  readonly required?: readonly string[];
+  readonly properties?: Readonly<Record<string, Schema>>;
+  readonly items?: Schema;
+}
+
+interface Crd {
+  readonly spec: {
+    readonly names: { readonly kind: string };
+    readonly versions: readonly { readonly schema: { readonly openAPIV3Schema: Schema } }[];
+  };
+}
+
+/** Keeps what TypeScript can express. An object with a title becomes an interface of that name. */
+function forTypeScript(schema: Schema, title?: string): JSONSchema {
+  const properties = Object.entries(schema.properties ?? {});
+  return {
+    ...(title && { title }),
+    ...(schema.type && { type: schema.type as 'object' }),
+    ...(schema.description && { description: schema.description }),
+    ...(schema.enum && { enum: [...schema.enum] }),
+    ...(schema.items && { items: forTypeScript(schema.items, title) }),
+    ...(schema.properties && {
+      additionalProperties: false,
+      required: properties
+        .filter(([name, p]) => schema.required?.includes(name) || 'default' in p)
+        .map(([name]) => name),
+      properties: Object.fromEntries(
+        properties.map(([name, p]) => [name, forTypeScript(p, p.items?.properties && elementName(name))]),
+      ),
+    }),
+  };
+}
+
+/** `conditions` → `Condition` */
+function elementName(list: string): string {
+  return list.charAt(0).toUpperCase() + list.slice(1).replace(/s$/, '');
+}
+
+async function typesOf(crdFile: string): Promise<string> {
+  const crd = parse(await readFile(new URL(crdFile, root), 'utf8')) as Crd;
+  const schema = crd.spec.versions[0]?.schema.openAPIV3Schema.properties ?? {};
+  const parts = await Promise.all(
+    ['Spec', 'Status'].map((part) =>
+      compile(forTypeScript(schema[part.toLowerCase()] ?? {}), `${crd.spec.names.kind}${part}`, {
+        bannerComment: '',
+        style: { printWidth: 120, singleQuote: true },
+      }),
+    ),
+  );
+  const text = parts
+    .join('\n')
+    .replaceAll(/^(\s+)(\w+\??: )/gm, '$1readonly $2')
+    .replaceAll(/: (\w+\[\];)/g, ': readonly $1');
+  return `// Generated from ${crdFile} by \`npm run generate\`. Do not edit.\n\n${text}`;
+}
+
+const check = process.argv.includes('--check');
+for (const kind of ['ltiregistration', 'ltikey']) {
+  const file = `src/api/${kind}.gen.ts`;
+  const wanted = await typesOf(`crds/${kind}s.yaml`);
+  if (!check) {
+    await writeFile(new URL(file, root), wanted);
+  } else if (wanted !== (await readFile(new URL(file, root), 'utf8').catch(() => ''))) {
+    console.error(`${file} does not match crds/${kind}s.yaml. Run \`npm run generate\` and commit the result.`);
+    process.exitCode = 1;
+  }
+}

@@ -1,0 +1,212 @@
+// Generated from crds/ltiregistrations.yaml by `npm run generate`. Do not edit.
+
+/**
+ * What the platform told you about itself, and how the tool's key is to be handled. The operator never writes here.
+ */
+export interface LtiRegistrationSpec {
+  /**
+   * The platform's issuer identifier: the `iss` of its launch messages and the `aud` of the tool's deep-linking responses. An https URL without query or fragment, compared character by character, so copy it exactly. It cannot be changed, because another issuer is another registration.
+   */
+  readonly issuer: string;
+  /**
+   * The client ID the platform gave to the tool: `iss` and `sub` of its client assertions. Leave it out until the platform has assigned one; the JWKS URL exists before it.
+   */
+  readonly clientID?: string;
+  /**
+   * The platform's OpenID Connect authorization URL, to which the tool sends the browser at the start of a launch. Only handed on to the tool.
+   */
+  readonly authorizationEndpoint?: string;
+  /**
+   * The platform's OAuth 2.0 token URL, where the tool exchanges a signed client assertion for an access token. Only handed on to the tool.
+   */
+  readonly tokenEndpoint?: string;
+  /**
+   * The `aud` of client assertions where the platform wants something other than tokenEndpoint (Brightspace calls it the OAuth2 Audience). Only handed on to the tool.
+   */
+  readonly tokenAudience?: string;
+  /**
+   * Where the platform publishes its own public keys, with which the tool verifies launches. Not to be confused with status.jwksURL, where the tool's keys are. Only handed on to the tool.
+   */
+  readonly jwksURI?: string;
+  /**
+   * The deployments of the tool at this platform, as `deployment_id` in its launches. Only handed on to the tool.
+   *
+   * Items: One deployment ID, at most 255 characters as LTI 1.3 says.
+   */
+  readonly deploymentIDs?: readonly string[];
+  /**
+   * The product the platform runs. It changes advice, such as how long a revoked key may still be accepted, and nothing else.
+   */
+  readonly platform: 'Canvas' | 'Moodle' | 'Blackboard' | 'Brightspace' | 'Sakai' | 'OpenEdX' | 'Other';
+  /**
+   * How the platform learns the tool's public key. JWKSURL: it fetches status.jwksURL. Manual: somebody pastes the key at the platform, so every new key waits for acknowledgedKeyID before it signs.
+   */
+  readonly keyDistribution: 'JWKSURL' | 'Manual';
+  /**
+   * What kind of key the next one is. The keys that exist stay as they are.
+   */
+  readonly key: {
+    /**
+     * The signature algorithm. RS256 is the one that every LTI 1.3 platform accepts.
+     */
+    readonly algorithm: 'RS256';
+    /**
+     * The RSA modulus in bits.
+     */
+    readonly size: 2048 | 3072 | 4096;
+  };
+  /**
+   * How long a key signs before the next one takes over. Whole numbers with the units w, d, h, m and s, such as 90d or 1d12h; from one second to ten years. A rotation comes up to 5 % earlier, so that registrations created together do not rotate together.
+   */
+  readonly rotateAfter: string;
+  /**
+   * How long a new key is published before it signs, so that every platform has fetched it. Written like rotateAfter. It must outlast every cache between the sidecar and the platform; the operator refuses less than its floor with a condition.
+   */
+  readonly activationDelay: string;
+  /**
+   * How long the old key stays published after it stopped signing, so that its last tokens are still accepted. Written like rotateAfter. The operator refuses less than its floor with a condition.
+   */
+  readonly overlap: string;
+  /**
+   * Any text, such as a date and a reason. Changing it rotates the key once, outside the schedule; a rotation that is already under way answers it.
+   */
+  readonly rotationTrigger?: string;
+  /**
+   * With keyDistribution Manual: the ID of the key that has been pasted at the platform. The operator activates a next key only when its ID stands here.
+   */
+  readonly acknowledgedKeyID?: string;
+  /**
+   * IDs of keys that are no longer to be trusted, for example after a leak. They leave the JWKS at once; one that signs is replaced first if that is quick. Leave the IDs here: a revocation is never undone.
+   *
+   * Items: One key ID, as in the KEY ID column of kubectl get ltikeys.
+   */
+  readonly revokedKeyIDs?: readonly string[];
+  /**
+   * While true, no rotation starts and no key is retired. Publishing goes on and revocation still works.
+   */
+  readonly suspend: boolean;
+  /**
+   * What happens to the keys when this registration is deleted. Retain: they stay and stay published, and a registration of the same name and namespace continues with them. Delete: the operator removes the LtiKeys, the delivery Secret and the sealed keys.
+   */
+  readonly deletionPolicy: 'Retain' | 'Delete';
+  /**
+   * How many Retired keys are kept on record, without their private halves.
+   */
+  readonly keyHistoryLimit: number;
+  /**
+   * Where the tool gets its signing key. Without it the keys exist and are published, but no tool can read them.
+   */
+  readonly delivery?: {
+    /**
+     * The Secret of this namespace that the operator creates and keeps filled with the signing key, for the tool to mount. A Secret of this name that is not the operator's is left alone and reported.
+     */
+    readonly secretName: string;
+  };
+}
+
+/**
+ * The state in detail, one entry per type: Ready, Published, KeyMaterialAvailable, ActionRequired, Reconciling and Stalled.
+ */
+export type Condition = Condition1[];
+
+/**
+ * What the operator observed and did. Only the operator writes here.
+ */
+export interface LtiRegistrationStatus {
+  /**
+   * The metadata.generation this status answers. While it is lower, the status is of an earlier spec.
+   */
+  readonly observedGeneration?: number;
+  readonly conditions?: Condition;
+  /**
+   * The key that signs.
+   */
+  readonly activeKey?: {
+    /**
+     * The name of its LtiKey.
+     */
+    readonly name: string;
+    /**
+     * Its key ID, the `kid` of the tokens it signs.
+     */
+    readonly keyID: string;
+    /**
+     * When the key pair was made.
+     */
+    readonly createdAt?: string;
+    /**
+     * When it began to sign.
+     */
+    readonly activatedAt?: string;
+  };
+  /**
+   * The key that takes over next, already published. Absent between rotations.
+   */
+  readonly nextKey?: {
+    /**
+     * The name of its LtiKey.
+     */
+    readonly name: string;
+    /**
+     * Its key ID.
+     */
+    readonly keyID: string;
+    /**
+     * The earliest time at which it begins to sign. Absent until every replica has been observed serving it.
+     */
+    readonly activateAfter?: string;
+  };
+  /**
+   * The URL of the tool's public keys, to be given to the platform. It never changes.
+   */
+  readonly jwksURL?: string;
+  /**
+   * When a key last took over from another.
+   */
+  readonly lastRotationTime?: string;
+  /**
+   * When the next key is to take over.
+   */
+  readonly nextRotationTime?: string;
+  /**
+   * The last value of spec.rotationTrigger that has been answered.
+   */
+  readonly observedRotationTrigger?: string;
+  /**
+   * The last value of the annotation ltikeys.dev/rotate-requested-at that has been answered.
+   */
+  readonly observedRotateRequest?: string;
+  /**
+   * The serial of the ledger this status was written from. It only grows.
+   */
+  readonly ledgerSerial?: number;
+}
+/**
+ * One aspect of the state.
+ */
+export interface Condition1 {
+  /**
+   * Which aspect this is about, in CamelCase.
+   */
+  readonly type: string;
+  /**
+   * Whether it is so.
+   */
+  readonly status: 'True' | 'False' | 'Unknown';
+  /**
+   * The metadata.generation this condition was set for.
+   */
+  readonly observedGeneration?: number;
+  /**
+   * When the status last changed from one value to another.
+   */
+  readonly lastTransitionTime: string;
+  /**
+   * The cause in one CamelCase word, for programs.
+   */
+  readonly reason: string;
+  /**
+   * The cause and, where there is one, the remedy, for people.
+   */
+  readonly message: string;
+}
