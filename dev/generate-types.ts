@@ -12,7 +12,7 @@ const root = new URL('../', import.meta.url);
 
 /** The part of a CRD's schema this program looks at (apiextensions.k8s.io/v1 JSONSchemaProps). */
 interface Schema {
-  readonly type?: string;
+  readonly type?: 'object' | 'array' | 'string' | 'integer' | 'boolean';
   readonly description?: string;
   readonly enum?: readonly (string | number)[];
   readonly default?: unknown;
@@ -32,8 +32,8 @@ interface Crd {
 function forTypeScript(schema: Schema, title?: string): JSONSchema {
   const properties = Object.entries(schema.properties ?? {});
   return {
-    ...(title && { title }),
-    ...(schema.type && { type: schema.type as 'object' }),
+    ...(title && !schema.items && { title }),
+    ...(schema.type && { type: schema.type }),
     ...(schema.description && { description: schema.description }),
     ...(schema.enum && { enum: [...schema.enum] }),
     ...(schema.items && { items: forTypeScript(schema.items, title) }),
@@ -55,7 +55,7 @@ function elementName(list: string): string {
 }
 
 async function typesOf(crdFile: string): Promise<string> {
-  const crd = parse(await readFile(new URL(crdFile, root), 'utf8')) as Crd;
+  const crd: Crd = parse(await readFile(new URL(crdFile, root), 'utf8'));
   const schema = crd.spec.versions[0]?.schema.openAPIV3Schema.properties ?? {};
   const parts = await Promise.all(
     ['Spec', 'Status'].map((part) =>

@@ -61,11 +61,6 @@ export interface LtiKeySpec {
 }
 
 /**
- * The state in detail, one entry per type.
- */
-export type Condition = Condition1[];
-
-/**
  * Where the key is in its life, copied from the ledger. Only the operator writes here.
  */
 export interface LtiKeyStatus {
@@ -105,12 +100,15 @@ export interface LtiKeyStatus {
    * The serial of the ledger this status was written from. It only grows.
    */
   readonly ledgerSerial?: number;
-  readonly conditions?: Condition;
+  /**
+   * The state in detail, one entry per type.
+   */
+  readonly conditions?: readonly Condition[];
 }
 /**
  * One aspect of the state.
  */
-export interface Condition1 {
+export interface Condition {
   /**
    * Which aspect this is about, in CamelCase.
    */

@@ -105,11 +105,6 @@ export interface LtiRegistrationSpec {
 }
 
 /**
- * The state in detail, one entry per type: Ready, Published, KeyMaterialAvailable, ActionRequired, Reconciling and Stalled.
- */
-export type Condition = Condition1[];
-
-/**
  * What the operator observed and did. Only the operator writes here.
  */
 export interface LtiRegistrationStatus {
@@ -117,7 +112,10 @@ export interface LtiRegistrationStatus {
    * The metadata.generation this status answers. While it is lower, the status is of an earlier spec.
    */
   readonly observedGeneration?: number;
-  readonly conditions?: Condition;
+  /**
+   * The state in detail, one entry per type: Ready, Published, KeyMaterialAvailable, ActionRequired, Reconciling and Stalled.
+   */
+  readonly conditions?: readonly Condition[];
   /**
    * The key that signs.
    */
@@ -184,7 +182,7 @@ export interface LtiRegistrationStatus {
 /**
  * One aspect of the state.
  */
-export interface Condition1 {
+export interface Condition {
   /**
    * Which aspect this is about, in CamelCase.
    */
