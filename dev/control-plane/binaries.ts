@@ -1,0 +1,73 @@
+import { accessSync, constants } from 'node:fs';
+import { homedir } from 'node:os';
+import { delimiter, join } from 'node:path';
+import { buildPrograms } from './build.ts';
+import { programs, readModules, type Program } from './modules.ts';
+
+export type ProgramPaths = Readonly<Record<Program, string>>;
+
+/**
+ * Paths of the wanted programs. Each comes from the first of these that has it:
+ *
+ * 1. the folder `KUBEBUILDER_ASSETS`, which must hold etcd and kube-apiserver when it is set;
+ * 2. the cache, `$XDG_CACHE_HOME/lti-key-operator/control-plane/<fingerprint of the Go modules and build flags>`;
+ * 3. for kubectl only, and only where the servers are not ours (`KUBEBUILDER_ASSETS` or a kubeconfig the user named,
+ *    so perhaps no Go): the PATH;
+ * 4. a build with Go into that cache.
+ *
+ * @throws Error in a sentence that says what to install or set
+ */
+export async function findPrograms<P extends Program>(
+  wanted: readonly P[],
+  environment: NodeJS.ProcessEnv = process.env,
+  serversAreOurs: boolean = true,
+): Promise<Readonly<Record<P, string>>> {
+  const modules = readModules();
+  const cache = cacheFolder(modules.fingerprint, environment);
+  const assets = environment['KUBEBUILDER_ASSETS'] || undefined;
+  if (assets !== undefined && serversAreOurs) requireServers(assets);
+
+  const find = (program: Program): string | undefined => {
+    const folders = assets === undefined ? [cache] : [assets, cache];
+    if (program === 'kubectl' && (assets !== undefined || !serversAreOurs)) folders.push(...pathFolders(environment));
+    return folders.map((folder) => join(folder, program)).find(isExecutable);
+  };
+  await buildPrograms(
+    wanted.filter((program) => find(program) === undefined),
+    cache,
+    modules,
+  );
+  return Object.fromEntries(wanted.map((program) => [program, find(program)])) as Record<P, string>;
+}
+
+/** All programs, built or found: what `npm run control-plane -- --build-only` does. */
+export function findAllPrograms(): Promise<ProgramPaths> {
+  return findPrograms(programs);
+}
+
+function requireServers(assets: string): void {
+  const missing = (['etcd', 'kube-apiserver'] as const).filter((program) => !isExecutable(join(assets, program)));
+  if (missing.length === 0) return;
+  throw new Error(
+    `KUBEBUILDER_ASSETS is ${assets}, which has no executable ${missing.join(' and no ')}: ` +
+      'set it to a folder that holds both, or unset it to have them built with Go.',
+  );
+}
+
+function cacheFolder(fingerprint: string, environment: NodeJS.ProcessEnv): string {
+  const base = environment['XDG_CACHE_HOME'] || join(environment['HOME'] || homedir(), '.cache');
+  return join(base, 'lti-key-operator', 'control-plane', fingerprint);
+}
+
+function pathFolders(environment: NodeJS.ProcessEnv): string[] {
+  return (environment['PATH'] ?? '').split(delimiter).filter((folder) => folder !== '');
+}
+
+function isExecutable(file: string): boolean {
+  try {
+    accessSync(file, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
