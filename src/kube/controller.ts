@@ -1,0 +1,90 @@
+import type { Logger } from '../observability/log.ts';
+import { ApiError } from './errors.ts';
+import { splitKey, type ObjectKey } from './objects.ts';
+import type { WorkQueue } from './workqueue.ts';
+
+/** What a reconcile that went well asks for. */
+export interface Result {
+  /** Look again after this time even if nothing changes; absent: only when something changes. */
+  readonly requeueAfterMs?: number;
+}
+
+/** A failure that trying again cannot heal: it is recorded, and nothing happens until something changes. */
+export class TerminalError extends Error {
+  override readonly name = 'TerminalError';
+}
+
+export interface ControllerMetrics {
+  /** Called once per controller, before its first reconcile. */
+  watch(controller: string, concurrency: number, activeWorkers: () => number): void;
+  reconciled(controller: string, result: 'success' | 'requeue_after' | 'error' | 'terminal', seconds: number): void;
+}
+
+export interface ControllerOptions {
+  readonly name: string;
+  readonly queue: WorkQueue;
+  /** Makes the world agree with what the object asks for. `signal` aborts when the controller is to stop. */
+  readonly reconcile: (key: ObjectKey, signal: AbortSignal) => Promise<Result>;
+  readonly concurrency: number;
+  readonly log: Logger;
+  readonly metrics?: ControllerMetrics;
+}
+
+/** Workers that take keys from a queue and reconcile them; what they throw decides what happens next. */
+export class Controller {
+  readonly #options: ControllerOptions;
+  #active = 0;
+
+  constructor(options: ControllerOptions) {
+    this.#options = options;
+    options.metrics?.watch(options.name, options.concurrency, () => this.#active);
+  }
+
+  /** Works until `signal` aborts; resolves when the reconciles in flight have ended. The queue is then shut down. */
+  async run(signal: AbortSignal): Promise<void> {
+    const { queue, concurrency } = this.#options;
+    const stop = (): void => queue.shutDown();
+    signal.addEventListener('abort', stop, { once: true });
+    if (signal.aborted) stop();
+    await Promise.all(Array.from({ length: concurrency }, () => this.#work(signal)));
+  }
+
+  async #work(signal: AbortSignal): Promise<void> {
+    const { queue } = this.#options;
+    for (let key = await queue.get(); key !== undefined; key = await queue.get()) {
+      // After the signal the queue is only emptied: the next process, or the next leader, lists everything again.
+      if (!signal.aborted) await this.#reconcile(key, signal);
+      queue.done(key);
+    }
+  }
+
+  async #reconcile(key: ObjectKey, signal: AbortSignal): Promise<void> {
+    const { name, queue, reconcile, metrics } = this.#options;
+    const began = queue.clock.monotonic();
+    const seconds = (): number => (queue.clock.monotonic() - began) / 1000;
+    this.#active++;
+    try {
+      const { requeueAfterMs } = await reconcile(key, signal);
+      metrics?.reconciled(name, requeueAfterMs === undefined ? 'success' : 'requeue_after', seconds());
+      queue.forget(key);
+      if (requeueAfterMs !== undefined) queue.addAfter(key, requeueAfterMs);
+    } catch (error) {
+      metrics?.reconciled(name, error instanceof TerminalError ? 'terminal' : 'error', seconds());
+      this.#failed(key, error);
+    } finally {
+      this.#active--;
+    }
+  }
+
+  #failed(key: ObjectKey, error: unknown): void {
+    const { name, queue, log } = this.#options;
+    const fields = { controller: name, ...splitKey(key), error };
+    if (error instanceof TerminalError) {
+      queue.forget(key);
+      log.error(fields, 'reconcile failed; it is not tried again until something changes');
+      return;
+    }
+    queue.addRateLimited(key, error instanceof ApiError ? error.retryAfterMs : undefined);
+    log.warn({ ...fields, attempt: queue.failures(key) }, 'reconcile failed; it is tried again');
+  }
+}

@@ -1,0 +1,185 @@
+import { pino, destination as pinoDestination } from 'pino';
+
+export const logLevels = ['debug', 'info', 'warn', 'error'] as const;
+export type LogLevel = (typeof logLevels)[number];
+
+export const logFormats = ['json', 'text'] as const;
+export type LogFormat = (typeof logFormats)[number];
+
+/** Longer texts are cut: a line of the log names things, it does not carry documents. */
+const longestText = 1024;
+
+const text = (value: unknown): string | undefined =>
+  typeof value === 'string' ? value.slice(0, longestText) : undefined;
+const number = (value: unknown): number | undefined =>
+  typeof value === 'number' && Number.isFinite(value) ? value : undefined;
+const flag = (value: unknown): boolean | undefined => (typeof value === 'boolean' ? value : undefined);
+
+/** What a log says of an error: never its stack, its cause or anything else that hangs on it. */
+export interface LoggedError {
+  readonly name: string;
+  readonly message?: string;
+  /** HTTP status of an API error. */
+  readonly status?: number;
+  /** Node's error code, as `ECONNREFUSED`. */
+  readonly code?: string;
+}
+
+function loggedError(value: unknown): LoggedError {
+  if (!(value instanceof Error)) return { name: `thrown ${typeof value}` };
+  const status = 'status' in value ? value.status : undefined;
+  const code = 'code' in value ? value.code : undefined;
+  return {
+    name: value.name,
+    // A SyntaxError of JSON.parse quotes the text it could not read, which may be key material.
+    ...(value instanceof SyntaxError ? {} : { message: value.message.slice(0, longestText) }),
+    ...(typeof status === 'number' ? { status } : {}),
+    ...(typeof code === 'string' ? { code } : {}),
+  };
+}
+
+type LogValue = string | number | boolean | LoggedError;
+type Narrow = (value: unknown) => LogValue | undefined;
+
+/**
+ * Every field a log line may have. What is not here is dropped, and so are objects: a list of what is allowed cannot
+ * forget a field that carries a private key.
+ */
+const allowedFields = {
+  action: text,
+  active: number,
+  address: text,
+  attempt: number,
+  cluster: flag,
+  code: text,
+  condition: text,
+  controller: text,
+  count: number,
+  document: text,
+  durationMs: number,
+  error: loggedError,
+  file: text,
+  generation: number,
+  identity: text,
+  kekID: text,
+  /** `namespace/name`. */
+  key: text,
+  kid: text,
+  kind: text,
+  method: text,
+  name: text,
+  namespace: text,
+  path: text,
+  reason: text,
+  registration: text,
+  resource: text,
+  resourceVersion: text,
+  revision: number,
+  secret: text,
+  serial: number,
+  signal: text,
+  skewMs: number,
+  state: text,
+  status: number,
+  type: text,
+  uid: text,
+  url: text,
+  version: text,
+  waitMs: number,
+} satisfies Record<string, Narrow>;
+
+const allowList: ReadonlyMap<string, Narrow> = new Map(Object.entries(allowedFields));
+
+type AllowedFields = typeof allowedFields;
+
+export type LogFields = {
+  readonly [Field in keyof AllowedFields]?: Field extends 'error' ? unknown : ReturnType<AllowedFields[Field]>;
+};
+
+/** Messages are constant sentences; what varies goes into fields. */
+export interface Logger {
+  debug(fields: LogFields, message: string): void;
+  info(fields: LogFields, message: string): void;
+  warn(fields: LogFields, message: string): void;
+  error(fields: LogFields, message: string): void;
+  /** A logger whose lines all have `fields` too. */
+  child(fields: LogFields): Logger;
+}
+
+/** Takes one finished line at a time, newline included. */
+export interface LogDestination {
+  write(line: string): void;
+}
+
+export interface LoggerOptions {
+  readonly level: LogLevel;
+  readonly format: LogFormat;
+  /** Standard output, written synchronously, unless given. */
+  readonly destination?: LogDestination;
+}
+
+type WrittenFields = Record<string, LogValue>;
+type Write = (level: LogLevel, fields: WrittenFields, message: string) => void;
+
+/** Lines of JSON (`level`, `time` as RFC 3339, `message`, fields), or short lines for people. */
+export function createLogger(options: LoggerOptions): Logger {
+  const destination = options.destination ?? pinoDestination({ dest: 1, sync: true });
+  const write = options.format === 'json' ? jsonLines(destination) : textLines(destination);
+  return logger(logLevels.slice(logLevels.indexOf(options.level)), write, {});
+}
+
+function logger(written: readonly LogLevel[], write: Write, inherited: WrittenFields): Logger {
+  const at =
+    (level: LogLevel) =>
+    (fields: LogFields, message: string): void => {
+      if (written.includes(level)) write(level, { ...inherited, ...allowed(fields) }, message);
+    };
+  return {
+    debug: at('debug'),
+    info: at('info'),
+    warn: at('warn'),
+    error: at('error'),
+    child: (fields) => logger(written, write, { ...inherited, ...allowed(fields) }),
+  };
+}
+
+function allowed(fields: LogFields): WrittenFields {
+  const kept: WrittenFields = {};
+  for (const [name, value] of Object.entries(fields)) {
+    const narrowed = value === undefined ? undefined : allowList.get(name)?.(value);
+    if (narrowed !== undefined) kept[name] = narrowed;
+  }
+  return kept;
+}
+
+function jsonLines(destination: LogDestination): Write {
+  const lines = pino(
+    {
+      level: 'debug',
+      base: null,
+      messageKey: 'message',
+      timestamp: pino.stdTimeFunctions.isoTime,
+      formatters: { level: (label) => ({ level: label }) },
+    },
+    destination,
+  );
+  return (level, fields, message) => lines[level](fields, message);
+}
+
+function textLines(destination: LogDestination): Write {
+  return (level, fields, message) => {
+    const time = new Date().toISOString().slice(11, 23);
+    const pairs = Object.entries(fields).map(([name, value]) => ` ${name}=${inText(value)}`);
+    destination.write(`${time} ${level.toUpperCase().padEnd(5)} ${message}${pairs.join('')}\n`);
+  };
+}
+
+function inText(value: LogValue): string {
+  const plain = typeof value === 'object' ? errorInText(value) : String(value);
+  return /^[\w./:@+-]+$/u.test(plain) ? plain : JSON.stringify(plain);
+}
+
+function errorInText({ name, message, status, code }: LoggedError): string {
+  const detail = [status, code].filter((part) => part !== undefined).join(' ');
+  return [name, detail === '' ? '' : ` (${detail})`, message === undefined ? '' : `: ${message}`].join('');
+}
