@@ -1,0 +1,49 @@
+/** Milliseconds. */
+export type Duration = number;
+/** Milliseconds since the Unix epoch. */
+export type Instant = number;
+
+export const second: Duration = 1000;
+export const minute: Duration = 60 * second;
+export const hour: Duration = 60 * minute;
+export const day: Duration = 24 * hour;
+
+const unitLength: Readonly<Record<string, Duration>> = { w: 7 * day, d: day, h: hour, m: minute, s: second };
+const wholeText = /^(?:[0-9]{1,5}[wdhms])+$/;
+
+export class DurationError extends Error {
+  override readonly name = 'DurationError';
+}
+
+/**
+ * Parses the durations of the API: one or more whole numbers of at most five digits, each with a unit of `w`, `d`, `h`,
+ * `m` or `s`, as in `90d` or `1d12h`. The schema's `format: duration` and `pattern` let through exactly these
+ * (crds/ltiregistrations.yaml; test/apiserver/crd-validation.test.ts holds the two against each other).
+ */
+export function parseDuration(text: string): Duration {
+  if (!wholeText.test(text)) {
+    throw new DurationError(
+      `"${text}" is not a duration: write whole numbers with the units w, d, h, m or s, such as 90d or 1d12h`,
+    );
+  }
+  let total = 0;
+  for (const [, count, unit] of text.matchAll(/([0-9]+)([wdhms])/g)) total += Number(count) * unitLength[unit!]!;
+  return total;
+}
+
+/** Writes a duration for people, in the API's own notation: `90d`, `1h30m`, `0s`; parts under a second are rounded. */
+export function formatDuration(duration: Duration): string {
+  let left = Math.round(duration / second) * second;
+  let text = '';
+  for (const unit of ['d', 'h', 'm', 's'] as const) {
+    const count = Math.floor(left / unitLength[unit]!);
+    if (count > 0) text += `${count}${unit}`;
+    left -= count * unitLength[unit]!;
+  }
+  return text || '0s';
+}
+
+/** RFC 3339 in UTC with whole seconds, as the Kubernetes API writes times. */
+export function formatInstant(instant: Instant): string {
+  return new Date(instant).toISOString().replace(/\.\d{3}Z$/, 'Z');
+}

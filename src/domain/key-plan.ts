@@ -1,0 +1,106 @@
+import { type Duration, type Instant, minute, second } from './duration.ts';
+import { addKey, activeKey, type Cause, type KeyFacts, keysIn, type Ledger, liveKeys, nextKey } from './ledger.ts';
+import {
+  answered,
+  awaitsAcknowledgement,
+  isClockSkewed,
+  isRotationHeld,
+  neededRevision,
+  policies,
+  type Transition,
+} from './key-policies.ts';
+import type { Fault, Situation } from './situation.ts';
+import { activationTime, preparationTime, revocationGrace } from './timing.ts';
+
+/** The decision for one situation: what to write, what to make, when to look again. */
+export interface Plan {
+  /** The ledger to write in place of the present one where `transitions` is not empty, its serial already raised. */
+  readonly ledger: Ledger;
+  readonly transitions: readonly Transition[];
+  /** A key pair to generate, once nothing is left to write. */
+  readonly generate?: { readonly cause: Cause; readonly size: number };
+  /** Why a key pair that is needed is not generated. */
+  readonly generationFault?: Fault;
+  /** When something may be due or a blocked step is worth another look. */
+  readonly nextCheckAt?: Instant;
+}
+
+/**
+ * (registration, ledger, observations, now) → new ledger. Pure: the same situation gives the same plan, and the plan of
+ * what was written continues it. No step mints a key because something could not be read or opened.
+ */
+export function plan(situation: Situation): Plan {
+  const transitions: Transition[] = [];
+  let current = situation;
+  for (let change = nextChange(current); change; change = nextChange(current)) {
+    transitions.push(change.transition);
+    current = { ...current, ledger: change.ledger };
+  }
+  const { ledger } = current;
+  const cause = neededRevision(current);
+  const fault = cause && generationFault(current);
+  const checkAt = nextCheckAt(current);
+  return {
+    ledger: transitions.length > 0 ? { ...ledger, serial: situation.ledger.serial + 1 } : ledger,
+    transitions,
+    ...(cause && !fault ? { generate: { cause, size: situation.registration.keySize } } : {}),
+    ...(fault ? { generationFault: fault } : {}),
+    ...(checkAt === undefined ? {} : { nextCheckAt: checkAt }),
+  };
+}
+
+/** The ledger with the key pair that a plan asked for. The new revision answers whatever asked for a rotation so far. */
+export function withGeneratedKey(situation: Situation, facts: KeyFacts, cause: Cause): Ledger {
+  const { registration, ledger, now } = situation;
+  const names = registration.deliverySecretName === undefined ? [] : [registration.deliverySecretName];
+  const settings =
+    ledger.highestRevision === 0 ? { deletionPolicy: registration.deletionPolicy, deliverySecretNames: names } : {};
+  const added = addKey({ ...answered(situation, ledger), ...settings }, facts, cause, now);
+  return { ...added, serial: ledger.serial + 1 };
+}
+
+function nextChange(situation: Situation): ReturnType<(typeof policies)[number]> {
+  for (const policy of policies) {
+    const change = policy(situation);
+    if (change) return change;
+  }
+  return undefined;
+}
+
+/** A ledger with a key that does not open may be a damaged one: nothing is added to it until it heals. */
+function generationFault({ ledger, registration, custody, sealingFault }: Situation): Fault | undefined {
+  for (const key of liveKeys(ledger)) {
+    const kept = custody.get(key.keyID);
+    if (kept && !kept.opens && !registration.revokedKeyIDs.has(key.keyID)) return kept;
+  }
+  return sealingFault;
+}
+
+/** Published keys are looked for soon after their creation, then ever less often. */
+function publicationPoll(age: Duration): Duration {
+  return Math.min(5 * second, Math.max(second / 10, age / 4));
+}
+
+/** How soon a step that is due but held back, by a damaged ledger for one, is looked at again. */
+const blockedPoll: Duration = 30 * second;
+
+function nextCheckAt(situation: Situation): Instant | undefined {
+  const { registration, ledger, observation, now } = situation;
+  const active = activeKey(ledger);
+  const next = nextKey(ledger);
+  const due: (Instant | undefined)[] = [];
+  if (active?.revocationSeenAt !== undefined) due.push(active.revocationSeenAt + revocationGrace);
+  if (!registration.suspend) due.push(...keysIn(ledger, 'Retiring').map(({ retireAt }) => retireAt));
+  // What the registration itself holds back waits for a change of it, not for a time.
+  if (active && !isRotationHeld(situation)) {
+    if (!next) due.push(preparationTime(active, registration));
+    else if (!awaitsAcknowledgement(situation, next)) due.push(activationTime(next, active, registration));
+  }
+  for (const key of liveKeys(ledger)) {
+    const awaited = key.publishedAt === undefined || key.state === 'Next';
+    if (awaited && !observation.servedKeyIDs.has(key.keyID)) due.push(now + publicationPoll(now - key.createdAt));
+  }
+  if (isClockSkewed(situation)) due.push(now + minute);
+  const times = due.flatMap((time) => (time === undefined ? [] : time > now ? time : now + blockedPoll));
+  return times.length > 0 ? Math.min(...times) : undefined;
+}

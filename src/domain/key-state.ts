@@ -1,0 +1,26 @@
+import type { KeyState } from './jwk.ts';
+
+/**
+ *  Next ──► Active ──► Retiring ──► Retired          any of Next, Active, Retiring ──► Revoked
+ *    └──────────────────────────────►                Retiring ──► Active  (fallback when the newer key is revoked)
+ *
+ * crds/ltikeys.yaml has the same diagram as a transition rule.
+ */
+const moves: Readonly<Record<KeyState, readonly KeyState[]>> = {
+  Next: ['Active', 'Retired', 'Revoked'],
+  Active: ['Retiring', 'Revoked'],
+  Retiring: ['Active', 'Retired', 'Revoked'],
+  Retired: [],
+  Revoked: [],
+};
+
+export const keyStates = Object.keys(moves) as readonly KeyState[];
+
+export function mayMove(from: KeyState, to: KeyState): boolean {
+  return moves[from].includes(to);
+}
+
+/** A key in such a state is not published and its private half is destroyed. */
+export function isFinal(state: KeyState): boolean {
+  return moves[state].length === 0;
+}

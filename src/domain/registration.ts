@@ -1,0 +1,48 @@
+import { rotateRequestedAtAnnotation } from '../api/names.ts';
+import type { LtiRegistration } from '../api/objects.ts';
+import { type Duration, parseDuration } from './duration.ts';
+
+/** What the rules need to know of an LtiRegistration, with the schema's defaults applied and durations parsed. */
+export interface Registration {
+  readonly namespace: string;
+  readonly name: string;
+  readonly generation: number;
+  readonly keyDistribution: 'JWKSURL' | 'Manual';
+  /** Bits of the RSA modulus. */
+  readonly keySize: number;
+  readonly rotateAfter: Duration;
+  readonly activationDelay: Duration;
+  readonly overlap: Duration;
+  readonly rotationTrigger?: string;
+  readonly rotateRequest?: string;
+  readonly acknowledgedKeyID?: string;
+  readonly revokedKeyIDs: ReadonlySet<string>;
+  readonly suspend: boolean;
+  readonly deletionPolicy: 'Retain' | 'Delete';
+  readonly keyHistoryLimit: number;
+  readonly deliverySecretName?: string;
+}
+
+/** The defaults repeat crds/ltiregistrations.yaml, for objects that were stored before a default was. */
+export function readRegistration(object: LtiRegistration): Registration {
+  const { metadata, spec } = object;
+  const rotateRequest = metadata.annotations?.[rotateRequestedAtAnnotation];
+  return {
+    namespace: metadata.namespace ?? '',
+    name: metadata.name,
+    generation: metadata.generation ?? 0,
+    keyDistribution: spec.keyDistribution ?? 'JWKSURL',
+    keySize: spec.key?.size ?? 2048,
+    rotateAfter: parseDuration(spec.rotateAfter ?? '90d'),
+    activationDelay: parseDuration(spec.activationDelay ?? '24h'),
+    overlap: parseDuration(spec.overlap ?? '48h'),
+    ...(spec.rotationTrigger ? { rotationTrigger: spec.rotationTrigger } : {}),
+    ...(rotateRequest ? { rotateRequest } : {}),
+    ...(spec.acknowledgedKeyID ? { acknowledgedKeyID: spec.acknowledgedKeyID } : {}),
+    revokedKeyIDs: new Set(spec.revokedKeyIDs),
+    suspend: spec.suspend ?? false,
+    deletionPolicy: spec.deletionPolicy ?? 'Retain',
+    keyHistoryLimit: spec.keyHistoryLimit ?? 3,
+    ...(spec.delivery ? { deliverySecretName: spec.delivery.secretName } : {}),
+  };
+}

@@ -1,0 +1,46 @@
+import type { Duration, Instant } from './duration.ts';
+import type { Ledger } from './ledger.ts';
+import type { Registration } from './registration.ts';
+import type { TimingLimits } from './timing.ts';
+
+/** Whether a sealed private key opens and matches its public half; a fault carries a constant reason and a sentence. */
+export type Custody = { readonly opens: true; readonly kekID: string } | Fault;
+
+export interface Fault {
+  readonly opens?: false;
+  readonly reason: string;
+  readonly message: string;
+}
+
+/** What the replicas were just observed to serve. */
+export interface Observation {
+  /** Key IDs that every ready replica serves in every document they belong to. Zero replicas serve nothing. */
+  readonly servedKeyIDs: ReadonlySet<string>;
+  /** For people: which replica lacks what. Empty when nothing is missing. */
+  readonly detail: string;
+  /** The longest cache lifetime announced: max-age + stale-while-revalidate + stale-if-error. */
+  readonly cacheLifetime: Duration;
+}
+
+/** What is known of the Secrets a tool mounts. */
+export interface DeliveryState {
+  /** The key ID that the wanted delivery Secret holds. */
+  readonly keyID?: string;
+  /** Recorded delivery Secrets, other than the wanted one, that still exist and are ours. */
+  readonly leftovers: readonly string[];
+}
+
+/** Everything a decision depends on. Plans are pure functions of it. */
+export interface Situation {
+  readonly registration: Registration;
+  readonly ledger: Ledger;
+  readonly custody: ReadonlyMap<string, Custody>;
+  readonly observation: Observation;
+  readonly delivery: DeliveryState;
+  /** Why nothing can be sealed now: the key-encryption key is missing or unusable. */
+  readonly sealingFault?: Fault;
+  /** Local clock minus the API server's. */
+  readonly clockSkew: Duration;
+  readonly limits: TimingLimits;
+  readonly now: Instant;
+}

@@ -1,0 +1,102 @@
+import { day, type Duration, formatDuration, hour, type Instant, minute, second } from './duration.ts';
+import type { LedgerKey } from './ledger.ts';
+import type { Registration } from './registration.ts';
+
+/** The numbers that keep verifiers and tools safe. Code, status and docs name these functions. */
+
+/** Floors that an operator may lower, as `--minimum-overlap` and `--minimum-activation-delay` do. */
+export interface TimingLimits {
+  readonly minimumOverlap: Duration;
+  /** Unset: derived from the cache lifetime that the served documents announce. */
+  readonly minimumActivationDelay?: Duration;
+}
+
+/** How long a revoked signing key stays while a replacement is made; it has to be out of the documents within 60 s. */
+export const revocationGrace: Duration = 45 * second;
+
+/** A document that lost a key to revocation is cached only briefly for this long. */
+export const shortCachePeriod: Duration = day;
+
+/** Beyond this difference between local clock and API server nothing that depends on the time happens. */
+export const toleratedClockSkew: Duration = 5 * minute;
+
+/** Secret propagation to the tool 2 min, longest JWT of a tool 600 s, clock skew 300 s, rounded up: one hour. */
+export const defaultMinimumOverlap: Duration = hour;
+
+/**
+ * A key has to be published longer than any verifier may go on with the set it fetched before: the announced cache
+ * lifetime (max-age + stale-while-revalidate + stale-if-error) and a minute, and never under 20 minutes, since a
+ * widely used Go cache refreshes every 15 minutes whatever max-age says and never on an unknown key ID.
+ */
+export function minimumActivationDelay(limits: TimingLimits, cacheLifetime: Duration): Duration {
+  return limits.minimumActivationDelay ?? Math.max(20 * minute, cacheLifetime + minute);
+}
+
+/** Spreads registrations that were applied together: up to 5 % of the period, and the same at every evaluation. */
+export function rotationJitter(registration: Registration, revision: number): Duration {
+  const text = `${registration.namespace}/${registration.name}/${revision}`;
+  return Math.floor((fnv1a(text) / 2 ** 32) * 0.05 * registration.rotateAfter);
+}
+
+/** When the signing key is due to be replaced. */
+export function nextRotationTime(active: LedgerKey, registration: Registration): Instant {
+  return activatedAt(active) + registration.rotateAfter - rotationJitter(registration, active.revision);
+}
+
+/** Time for a new key to be made, served by every replica and observed there, before its activation delay starts. */
+export function publicationMargin(registration: Registration): Duration {
+  return Math.min(10 * minute, registration.activationDelay / 10);
+}
+
+/** When the next revision is made, so that it may sign at `nextRotationTime`. */
+export function preparationTime(active: LedgerKey, registration: Registration): Instant {
+  const lead = registration.activationDelay + publicationMargin(registration);
+  return Math.max(nextRotationTime(active, registration) - lead, activatedAt(active));
+}
+
+/** When a published next key may sign in place of `active`: after its delay, and if it was scheduled, not before its day. */
+export function activationTime(next: LedgerKey, active: LedgerKey, registration: Registration): Instant | undefined {
+  if (next.publishedAt === undefined) return undefined;
+  const afterDelay = next.publishedAt + registration.activationDelay;
+  return next.cause === 'Schedule' ? Math.max(afterDelay, nextRotationTime(active, registration)) : afterDelay;
+}
+
+/** The first safety inequality that the registration breaks, as a sentence that names field, floor and remedy. */
+export function timingFault(
+  registration: Registration,
+  limits: TimingLimits,
+  cacheLifetime: Duration,
+): { reason: 'ActivationDelayTooShort' | 'OverlapTooShort' | 'RotationTooFrequent'; message: string } | undefined {
+  const { rotateAfter, activationDelay, overlap } = registration;
+  const delayFloor = minimumActivationDelay(limits, cacheLifetime);
+  if (activationDelay < delayFloor) {
+    return {
+      reason: 'ActivationDelayTooShort',
+      message: `spec.activationDelay is ${formatDuration(activationDelay)}; verifiers may hold an older key set for longer: raise it to at least ${formatDuration(delayFloor)}`,
+    };
+  }
+  if (overlap < limits.minimumOverlap) {
+    return {
+      reason: 'OverlapTooShort',
+      message: `spec.overlap is ${formatDuration(overlap)}; tokens signed before a rotation may still be on their way: raise it to at least ${formatDuration(limits.minimumOverlap)}`,
+    };
+  }
+  if (rotateAfter <= activationDelay + overlap) {
+    return {
+      reason: 'RotationTooFrequent',
+      message: `spec.rotateAfter is ${formatDuration(rotateAfter)}; raise it above activationDelay + overlap, ${formatDuration(activationDelay + overlap)}`,
+    };
+  }
+  return undefined;
+}
+
+function activatedAt(key: LedgerKey): Instant {
+  return key.activatedAt ?? key.createdAt;
+}
+
+/** FNV-1a, 32 bits: an even spread is all that is asked of it. */
+function fnv1a(text: string): number {
+  let hash = 0x811c9dc5;
+  for (const character of text) hash = Math.imul(hash ^ character.codePointAt(0)!, 0x01000193);
+  return hash >>> 0;
+}
