@@ -1,0 +1,69 @@
+import { createPublicKey, generateKeyPair as generate, type KeyObject } from 'node:crypto';
+import { availableParallelism } from 'node:os';
+import { promisify } from 'node:util';
+import { calculateJwkThumbprint } from 'jose';
+import type { PublicJwk } from '../domain/jwk.ts';
+import { limitConcurrency } from './concurrency.ts';
+
+export type KeySize = 2048 | 3072 | 4096;
+
+export interface KeyPair {
+  /** RFC 7638 SHA-256 thumbprint of the public half. */
+  readonly keyID: string;
+  readonly algorithm: 'RS256';
+  /** Modulus length in bits. */
+  readonly size: KeySize;
+  readonly publicJWK: PublicJwk;
+  readonly privateKey: KeyObject;
+}
+
+/** An RSA private JWK as tool libraries read it (RFC 7518 §6.3.2). Every member beyond `PublicJwk` is secret. */
+export interface PrivateJwk extends PublicJwk {
+  readonly d: string;
+  readonly p: string;
+  readonly q: string;
+  readonly dp: string;
+  readonly dq: string;
+  readonly qi: string;
+}
+
+const generateOffTheEventLoop = promisify(generate);
+
+/**
+ * Generation is pure computation in libuv's thread pool (four threads unless UV_THREADPOOL_SIZE says otherwise). More at
+ * once than there are cores finishes no sooner and keeps file reads and sealing waiting for a thread.
+ */
+const oneSlotPerCore = limitConcurrency(availableParallelism());
+
+/** Makes an RSA key pair for RS256, named by its thumbprint; waits while every core is busy with another. */
+export async function generateKeyPair(size: KeySize): Promise<KeyPair> {
+  const { privateKey } = await oneSlotPerCore(() =>
+    generateOffTheEventLoop('rsa', { modulusLength: size, publicExponent: 0x10001 }),
+  );
+  const publicJWK = await publicJwk(privateKey);
+  return { keyID: publicJWK.kid, algorithm: 'RS256', size, publicJWK, privateKey };
+}
+
+/** The public half of an RSA private key. Without a `keyID` its RFC 7638 thumbprint is the `kid`. */
+export async function publicJwk(privateKey: KeyObject, keyID?: string): Promise<PublicJwk> {
+  const { n, e } = createPublicKey(privateKey).export({ format: 'jwk' });
+  if (n === undefined || e === undefined) throw new TypeError('Only RSA keys sign RS256.');
+  const kid = keyID ?? (await calculateJwkThumbprint({ kty: 'RSA', n, e }, 'sha256'));
+  return { kty: 'RSA', use: 'sig', alg: 'RS256', kid, n, e };
+}
+
+/** PKCS#8 PEM of the private key. Secret. */
+export function privatePem(privateKey: KeyObject): string {
+  return privateKey.export({ format: 'pem', type: 'pkcs8' }).toString();
+}
+
+/** SPKI PEM of the public half of a private key. */
+export function publicPem(privateKey: KeyObject): string {
+  return createPublicKey(privateKey).export({ format: 'pem', type: 'spki' }).toString();
+}
+
+/** The private JWK with the `kid`, `alg` and `use` a tool signs with. Secret. */
+export function privateJwk({ keyID, privateKey }: Pick<KeyPair, 'keyID' | 'privateKey'>): PrivateJwk {
+  const members = privateKey.export({ format: 'jwk' });
+  return { ...(members as Omit<PrivateJwk, 'use' | 'alg' | 'kid'>), use: 'sig', alg: 'RS256', kid: keyID };
+}

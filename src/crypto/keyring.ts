@@ -1,0 +1,28 @@
+import type { webcrypto } from 'node:crypto';
+import type { KekError } from './kek-error.ts';
+
+/** A key-encryption key (KEK) for AES Key Wrap with 256 bits (RFC 3394). It cannot be exported. */
+export interface Kek {
+  /** What a sealed key calls it. */
+  readonly id: string;
+  readonly key: webcrypto.CryptoKey;
+  /** Records that this key has opened something: from now on other bytes under the same ID are a mistake. */
+  confirm(): void;
+}
+
+export interface KekStatus {
+  /** The KEK that seals; undefined when nothing can be sealed, and `problems` says why. */
+  readonly sealingKeyID: string | undefined;
+  /** Everything wrong with the provider's keys, also those that do not seal. Healthy means none. */
+  readonly problems: readonly KekError[];
+}
+
+/** Where KEKs come from. Implemented by the `file` provider; see docs/design/0002-sealing.md for how a KMS fits. */
+export interface KekProvider {
+  /** Never throws for a bad KEK: that is what it reports. */
+  status(): Promise<KekStatus>;
+  /** The KEK that seals now. Throws `KekError`. */
+  sealingKey(): Promise<Kek>;
+  /** The KEK something was sealed under; never another one to try. Throws `KekError`. */
+  openingKey(kekID: string): Promise<Kek>;
+}
