@@ -1,0 +1,409 @@
+import { readFileSync } from 'node:fs';
+import { expect } from 'chai';
+import { parse } from 'yaml';
+import { formatDuration } from '../../src/domain/duration.ts';
+import * as durations from '../builders/durations.ts';
+import { createNamespace, installCrds } from './bed.ts';
+import { rawRequest, type Answer } from './raw-api.ts';
+
+/** Every message the API server gave in this file: at the end each rule of the CRDs must have spoken. */
+const heard: string[] = [];
+
+let namespace = '';
+
+async function send(method: 'POST' | 'PATCH', plural: string, path: string, body: object): Promise<Answer> {
+  const answer = await rawRequest(method, `/apis/ltikeys.dev/v1alpha1/namespaces/${namespace}/${plural}${path}`, body);
+  heard.push(answer.message);
+  return answer;
+}
+
+const issuer = 'https://canvas.instructure.com';
+
+function tryRegistration(spec: object, name = 'canvas'): Promise<Answer> {
+  return send('POST', 'ltiregistrations', '?dryRun=All', registration(spec, name));
+}
+
+function registration(spec: object, name: string): object {
+  return { apiVersion: 'ltikeys.dev/v1alpha1', kind: 'LtiRegistration', metadata: { name }, spec };
+}
+
+const keyID = 'NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs';
+const publicJWK = { kty: 'RSA', use: 'sig', alg: 'RS256', kid: keyID, n: 'u'.repeat(342), e: 'AQAB' };
+const keySpec = { registrationRef: { name: 'canvas' }, revision: 1, keyID, algorithm: 'RS256', size: 2048, publicJWK };
+
+function key(spec: object, name: string): object {
+  return { apiVersion: 'ltikeys.dev/v1alpha1', kind: 'LtiKey', metadata: { name }, spec: { ...keySpec, ...spec } };
+}
+
+function tryKey(spec: object): Promise<Answer> {
+  return send('POST', 'ltikeys', '?dryRun=All', key(spec, 'canvas-1'));
+}
+
+function setState(state: string | null, query = ''): Promise<Answer> {
+  return send('PATCH', 'ltikeys', `/stateful/status${query}`, { status: { state } });
+}
+
+function expectRefused({ code, message }: Answer, ...says: readonly string[]): void {
+  expect(code, message || 'nothing was refused').to.equal(422);
+  for (const words of says) expect(message).to.contain(words);
+}
+
+function expectAccepted({ code, message }: Answer): void {
+  expect(message).to.equal('');
+  expect(code).to.be.oneOf([200, 201]);
+}
+
+before(async function () {
+  this.timeout(60_000);
+  await installCrds();
+  namespace = await createNamespace('crd-validation');
+});
+
+describe('An LtiRegistration is refused, in words that name the field and the remedy, with', () => {
+  const refusals: Record<string, { spec: object; says: readonly string[] }> = {
+    'an http issuer': {
+      spec: { issuer: 'http://canvas.instructure.com' },
+      says: ['spec.issuer', 'must be an https URL; write it as the platform states it'],
+    },
+    'an issuer with a query': {
+      spec: { issuer: `${issuer}/?tenant=1` },
+      says: ['spec.issuer', 'must not have a query; remove the question mark'],
+    },
+    'an issuer with a fragment': {
+      spec: { issuer: `${issuer}/#x` },
+      says: ['spec.issuer', 'must not have a fragment; remove the number sign'],
+    },
+    'an issuer without a host': {
+      spec: { issuer: 'https:///lti' },
+      says: ['spec.issuer', 'https URL with a host name, such as https://canvas.instructure.com'],
+    },
+    'no issuer': { spec: {}, says: ['spec.issuer: Required value'] },
+    'an issuer that is too long': {
+      spec: { issuer: `${issuer}/${'x'.repeat(2048)}` },
+      says: ['spec.issuer: Too long: may not be more than 2048 bytes'],
+    },
+    'an empty clientID': { spec: { issuer, clientID: '' }, says: ['spec.clientID', 'at least 1 chars long'] },
+    'a clientID that is too long': { spec: { issuer, clientID: 'x'.repeat(256) }, says: ['spec.clientID: Too long'] },
+    ...Object.fromEntries(
+      ['authorizationEndpoint', 'tokenEndpoint', 'jwksURI'].flatMap((field) => [
+        [
+          `an http ${field}`,
+          {
+            spec: { issuer, [field]: 'http://platform.example/x' },
+            says: [`spec.${field}`, `${field} must be an https URL with a host name; copy it from`],
+          },
+        ],
+        [
+          `${field} that is no URL`,
+          { spec: { issuer, [field]: 'https://' }, says: [`spec.${field}`, `${field} must be an https URL`] },
+        ],
+        [
+          `a fragment in ${field}`,
+          {
+            spec: { issuer, [field]: 'https://platform.example/x#y' },
+            says: [`spec.${field}`, `${field} must not have a fragment; remove the number sign`],
+          },
+        ],
+      ]),
+    ),
+    'an empty tokenAudience': { spec: { issuer, tokenAudience: '' }, says: ['spec.tokenAudience', 'at least 1'] },
+    'too many deploymentIDs': {
+      spec: { issuer, deploymentIDs: Array.from({ length: 1001 }, (_, i) => `${i}`) },
+      says: ['spec.deploymentIDs: Too many: 1001: must have at most 1000 items'],
+    },
+    'a deploymentID twice': { spec: { issuer, deploymentIDs: ['1', '1'] }, says: ['spec.deploymentIDs[1]: Duplicate'] },
+    'a deploymentID that is too long': {
+      spec: { issuer, deploymentIDs: ['x'.repeat(256)] },
+      says: ['spec.deploymentIDs[0]: Too long: may not be more than 255 bytes'],
+    },
+    'an unknown platform': {
+      spec: { issuer, platform: 'canvas' },
+      says: ['spec.platform: Unsupported value: "canvas": supported values: "Canvas", "Moodle"'],
+    },
+    'an unknown keyDistribution': {
+      spec: { issuer, keyDistribution: 'Pasted' },
+      says: ['spec.keyDistribution: Unsupported value', '"JWKSURL", "Manual"'],
+    },
+    'an unsupported key size': {
+      spec: { issuer, key: { size: 1024 } },
+      says: ['spec.key.size: Unsupported value: 1024: supported values: "2048", "3072", "4096"'],
+    },
+    'an unsupported algorithm': {
+      spec: { issuer, key: { algorithm: 'ES256' } },
+      says: ['spec.key.algorithm: Unsupported value: "ES256": supported values: "RS256"'],
+    },
+    'an overlap that reaches rotateAfter': {
+      spec: { issuer, rotateAfter: '3d' },
+      says: ['spec.rotateAfter', 'must be longer than activationDelay and overlap together', 'lengthen rotateAfter'],
+    },
+    'a rotateAfter of nothing': {
+      spec: { issuer, rotateAfter: '0s', activationDelay: '0s', overlap: '0s' },
+      says: ['spec.rotateAfter', 'must be between 1s and 3650d'],
+    },
+    'a rotateAfter over ten years': {
+      spec: { issuer, rotateAfter: '3650d1s' },
+      says: ['spec.rotateAfter', 'must be between 1s and 3650d'],
+    },
+    'an overlap over ten years': {
+      spec: { issuer, overlap: '87601h' },
+      says: ['spec.overlap', 'must be at most 3650d'],
+    },
+    'an activationDelay over ten years': {
+      spec: { issuer, activationDelay: '999w' },
+      says: ['spec.activationDelay', 'must be at most 3650d'],
+    },
+    'a rotationTrigger that is too long': {
+      spec: { issuer, rotationTrigger: 'x'.repeat(257) },
+      says: ['spec.rotationTrigger: Too long: may not be more than 256 bytes'],
+    },
+    'acknowledgedKeyID where the platform fetches': {
+      spec: { issuer, acknowledgedKeyID: keyID },
+      says: ['spec.acknowledgedKeyID', 'remove it, or set keyDistribution to Manual'],
+    },
+    'acknowledgedKeyID that is no key ID': {
+      spec: { issuer, keyDistribution: 'Manual', acknowledgedKeyID: 'canvas 2' },
+      says: ['spec.acknowledgedKeyID', 'copy the key ID from the KEY ID column'],
+    },
+    'one key both acknowledged and revoked': {
+      spec: { issuer, keyDistribution: 'Manual', acknowledgedKeyID: keyID, revokedKeyIDs: [keyID] },
+      says: ['spec.acknowledgedKeyID', 'take it out of one of the two'],
+    },
+    'a revoked key twice': { spec: { issuer, revokedKeyIDs: ['a', 'a'] }, says: ['spec.revokedKeyIDs[1]: Duplicate'] },
+    'a revoked key ID that is none': {
+      spec: { issuer, revokedKeyIDs: ['a/b'] },
+      says: ['spec.revokedKeyIDs[0]', 'copy the key ID from the KEY ID column'],
+    },
+    'too many revoked keys': {
+      spec: { issuer, revokedKeyIDs: Array.from({ length: 101 }, (_, i) => `${i}`) },
+      says: ['spec.revokedKeyIDs: Too many: 101: must have at most 100 items'],
+    },
+    'an unknown deletionPolicy': {
+      spec: { issuer, deletionPolicy: 'Orphan' },
+      says: ['spec.deletionPolicy: Unsupported value: "Orphan": supported values: "Retain", "Delete"'],
+    },
+    'a negative keyHistoryLimit': {
+      spec: { issuer, keyHistoryLimit: -1 },
+      says: ['spec.keyHistoryLimit', 'greater than or equal to 0'],
+    },
+    'a keyHistoryLimit over 20': {
+      spec: { issuer, keyHistoryLimit: 21 },
+      says: ['spec.keyHistoryLimit', 'less than or equal to 20'],
+    },
+    'delivery to nowhere': { spec: { issuer, delivery: {} }, says: ['spec.delivery.secretName: Required value'] },
+    'delivery into a ledger': {
+      spec: { issuer, delivery: { secretName: 'canvas-lti-keys' } },
+      says: ['spec.delivery.secretName', 'must not end in -lti-keys', 'choose another'],
+    },
+    'a delivery Secret that cannot exist': {
+      spec: { issuer, delivery: { secretName: 'Canvas_Key' } },
+      says: ['spec.delivery.secretName', 'must be a Secret name, of lower-case letters', 'such as canvas-signing-key'],
+    },
+    'suspend that is no boolean': {
+      spec: { issuer, suspend: 'yes' },
+      says: ['spec.suspend', 'must be of type boolean'],
+    },
+  };
+
+  for (const [what, { spec, says }] of Object.entries(refusals)) {
+    it(what, async () => expectRefused(await tryRegistration(spec), ...says));
+  }
+
+  it('a name that no label can carry', async () => {
+    const answer = await tryRegistration({ issuer }, 'c'.repeat(64));
+    expectRefused(answer, 'metadata.name must have at most 63 characters', 'choose a shorter name');
+  });
+
+  it('another issuer than before', async () => {
+    expectAccepted(await send('POST', 'ltiregistrations', '', registration({ issuer }, 'settled')));
+    const patch = { spec: { issuer: 'https://moodle.example.edu' } };
+    const answer = await send('PATCH', 'ltiregistrations', '/settled?dryRun=All', patch);
+    expectRefused(answer, 'spec.issuer', 'cannot be changed', 'create a second LtiRegistration with a new name');
+  });
+});
+
+describe('An LtiRegistration is accepted with', () => {
+  const acceptable: Record<string, object> = {
+    'nothing but an issuer': { issuer },
+    'an issuer with a port and a path': { issuer: 'https://moodle.example.edu:8443/lms' },
+    'an issuer of 2048 characters': { issuer: `${issuer}/`.padEnd(2048, 'x') },
+    'endpoints that have a query': { issuer, tokenEndpoint: 'https://lms.example.edu/token?site=1' },
+    'a tokenAudience that is no URL': { issuer, tokenAudience: 'urn:example:token' },
+    '1000 deploymentIDs': { issuer, deploymentIDs: Array.from({ length: 1000 }, (_, i) => `${i}`) },
+    'the largest key': { issuer, key: { size: 4096 } },
+    'an algorithm and no size': { issuer, key: { algorithm: 'RS256' } },
+    'a rotateAfter a second over activationDelay and overlap': { issuer, rotateAfter: '3d1s' },
+    'a rotateAfter of ten years': { issuer, rotateAfter: '3650d' },
+    'a rotateAfter of a second': { issuer, rotateAfter: '1s', activationDelay: '0s', overlap: '0s' },
+    'an empty acknowledgedKeyID': { issuer, acknowledgedKeyID: '' },
+    'a key acknowledged and another revoked': {
+      issuer,
+      keyDistribution: 'Manual',
+      acknowledgedKeyID: 'x'.repeat(128),
+      revokedKeyIDs: [keyID],
+    },
+    '100 revoked keys of 128 characters': {
+      issuer,
+      revokedKeyIDs: Array.from({ length: 100 }, (_, i) => `${i}`.padStart(128, '-')),
+    },
+    'no history': { issuer, keyHistoryLimit: 0 },
+    'the longest history': { issuer, keyHistoryLimit: 20 },
+    'a delivery Secret name with dots': { issuer, delivery: { secretName: 'keys.canvas.1' } },
+  };
+
+  for (const [what, spec] of Object.entries(acceptable)) {
+    it(what, async () => expectAccepted(await tryRegistration(spec)));
+  }
+
+  it('a name of 63 characters with dots', async () => {
+    expectAccepted(await tryRegistration({ issuer }, `canvas.${'c'.repeat(56)}`));
+  });
+
+  it('everything but the issuer changed', async () => {
+    expectAccepted(await send('POST', 'ltiregistrations', '', registration({ issuer }, 'moving')));
+    const spec = {
+      clientID: '42',
+      platform: 'Canvas',
+      rotateAfter: '30d',
+      delivery: { secretName: 'x' },
+      suspend: true,
+    };
+    expectAccepted(await send('PATCH', 'ltiregistrations', '/moving?dryRun=All', { spec }));
+  });
+});
+
+describe('A duration', () => {
+  for (const [text, milliseconds] of durations.accepted) {
+    it(`${text} means ${milliseconds} ms`, async () => {
+      const asLong = formatDuration(milliseconds);
+      const longer = formatDuration(milliseconds + 1000);
+      const spec = { issuer, activationDelay: '0s', overlap: text };
+      expectAccepted(await tryRegistration({ ...spec, rotateAfter: longer }));
+      expectRefused(await tryRegistration({ ...spec, rotateAfter: asLong }), 'spec.rotateAfter');
+    });
+  }
+
+  for (const text of durations.refused) {
+    it(`${JSON.stringify(text)} is refused in each field that takes one`, async () => {
+      for (const field of ['rotateAfter', 'activationDelay', 'overlap']) {
+        const answer = await tryRegistration({ issuer, [field]: text });
+        const says =
+          text.length > 24 ? 'may not be more than 24 bytes' : 'whole_numbers_with_units_such_as_90d_or_1d12h';
+        expectRefused(answer, `spec.${field}`, says);
+      }
+    });
+  }
+});
+
+describe('An LtiKey is refused with', () => {
+  const refusals: Record<string, { spec: object; says: readonly string[] }> = {
+    'a key ID that is none': {
+      spec: { keyID: 'a b', publicJWK: { ...publicJWK, kid: 'a b' } },
+      says: ['spec.keyID', 'take the kid of publicJWK'],
+    },
+    'a key ID other than the kid': { spec: { keyID: 'other' }, says: ['spec.keyID', 'must be the kid of publicJWK'] },
+    'revision 0': { spec: { revision: 0 }, says: ['spec.revision', 'greater than or equal to 1'] },
+    'an unsupported size': { spec: { size: 1024 }, says: ['spec.size: Unsupported value: 1024'] },
+    'a short modulus': { spec: { publicJWK: { ...publicJWK, n: 'uu' } }, says: ['spec.publicJWK.n', 'at least 342'] },
+    'a modulus that is too long': {
+      spec: { publicJWK: { ...publicJWK, n: 'u'.repeat(684) } },
+      says: ['spec.publicJWK.n: Too long: may not be more than 683 bytes'],
+    },
+    'an elliptic-curve key': { spec: { publicJWK: { ...publicJWK, kty: 'EC' } }, says: ['spec.publicJWK.kty'] },
+    'no registration': { spec: { registrationRef: {} }, says: ['spec.registrationRef.name: Required value'] },
+  };
+
+  for (const [what, { spec, says }] of Object.entries(refusals)) {
+    it(what, async () => expectRefused(await tryKey(spec), ...says));
+  }
+
+  it('a private member, which is dropped before it is stored', async () => {
+    const spec = { publicJWK: { ...publicJWK, d: 'secret' } };
+    const path = '?dryRun=All&fieldValidation=Strict';
+    const { code, message } = await send('POST', 'ltikeys', path, key(spec, 'canvas-1'));
+    expect(code).to.equal(400);
+    expect(message).to.contain('unknown field "spec.publicJWK.d"').and.not.contain('secret');
+  });
+
+  const changes: Record<string, object> = {
+    'another revision': { revision: 2 },
+    'another registration': { registrationRef: { name: 'moodle' } },
+    'another public key': { publicJWK: { n: 'v'.repeat(342) } },
+    'another size': { size: 4096 },
+  };
+
+  for (const [what, spec] of Object.entries(changes)) {
+    it(`${what} than before`, async () => {
+      const name = `immutable-${Object.keys(changes).indexOf(what)}`;
+      expectAccepted(await send('POST', 'ltikeys', '', key({}, name)));
+      const answer = await send('PATCH', 'ltikeys', `/${name}?dryRun=All`, { spec });
+      expectRefused(answer, 'spec', 'cannot be changed', 'change rotationTrigger of the LtiRegistration');
+    });
+  }
+});
+
+describe('The state of an LtiKey', () => {
+  const legal: Record<string, readonly string[]> = {
+    Next: ['Active', 'Retired', 'Revoked'],
+    Active: ['Retiring', 'Revoked'],
+    Retiring: ['Active', 'Retired', 'Revoked'],
+    Retired: [],
+    Revoked: [],
+  };
+  const states = Object.keys(legal);
+
+  before(async () => expectAccepted(await send('POST', 'ltikeys', '', key({}, 'stateful'))));
+
+  for (const from of states) {
+    it(`${from} goes to ${['itself', 'nothing', ...legal[from]!].join(', ')} and nowhere else`, async () => {
+      expectAccepted(await setState(null));
+      expectAccepted(await setState(from));
+      expectAccepted(await setState(null, '?dryRun=All'));
+      for (const to of states) {
+        const answer = await setState(to, '?dryRun=All');
+        if (to === from || legal[from]!.includes(to)) {
+          expectAccepted(answer);
+        } else {
+          expectRefused(answer, 'status.state', `state cannot go from ${from} to ${to}`, 'change rotationTrigger');
+        }
+      }
+    });
+  }
+
+  it('is one of five', async () => {
+    expectRefused(await setState('Foreign', '?dryRun=All'), 'status.state: Unsupported value: "Foreign"');
+  });
+});
+
+describe('The schema', () => {
+  for (const file of ['ltiregistrations', 'ltikeys']) {
+    it(`of ${file} describes every field and has no rule that nothing here broke`, () => {
+      const crd: Crd = parse(readFileSync(new URL(`../../crds/${file}.yaml`, import.meta.url), 'utf8'));
+      const silent: string[] = [];
+      for (const [path, schema] of walk(crd.spec.versions[0]!.schema.openAPIV3Schema, '')) {
+        // The API server allows no description of metadata: it has its own.
+        if (!schema.description && path !== '.metadata') silent.push(`${path} has no description`);
+        for (const { rule, message } of schema['x-kubernetes-validations'] ?? []) {
+          if (message && !heard.some((text) => text.includes(message.trim()))) silent.push(`${path}: ${rule}`);
+        }
+      }
+      expect(silent).to.deep.equal([]);
+    });
+  }
+});
+
+interface Schema {
+  readonly description?: string;
+  readonly properties?: Readonly<Record<string, Schema>>;
+  readonly items?: Schema;
+  readonly 'x-kubernetes-validations'?: readonly { readonly rule: string; readonly message?: string }[];
+}
+
+interface Crd {
+  readonly spec: { readonly versions: readonly { readonly schema: { readonly openAPIV3Schema: Schema } }[] };
+}
+
+function* walk(schema: Schema, path: string): Generator<readonly [path: string, schema: Schema]> {
+  yield [path, schema];
+  for (const [name, property] of Object.entries(schema.properties ?? {})) yield* walk(property, `${path}.${name}`);
+  if (schema.items) yield* walk(schema.items, `${path}[]`);
+}
