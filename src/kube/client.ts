@@ -1,0 +1,153 @@
+import { operatorName } from '../api/names.ts';
+import type { Clock } from '../lib/clock.ts';
+import { Credentials, loadKubeConfig } from './credentials.ts';
+import type { WatchEvent } from './list-watcher.ts';
+import type { KubeList, KubeObject, ResourceType } from './objects.ts';
+import { describe, malformed, parseObject, toKubeList, toKubeObject } from './responses.ts';
+import type { Operation } from './responses.ts';
+import { Transport } from './transport.ts';
+import type { Call, ClientMetrics, TransportOptions } from './transport.ts';
+import { watchEvents } from './watch-stream.ts';
+
+export type { ClientMetrics } from './transport.ts';
+
+export interface ListOptions {
+  readonly namespace?: string;
+  readonly labelSelector?: string;
+  readonly fieldSelector?: string;
+  readonly limit?: number;
+  readonly continue?: string;
+  readonly resourceVersion?: string;
+}
+
+export interface WatchOptions {
+  readonly namespace?: string;
+  readonly labelSelector?: string;
+  readonly resourceVersion: string;
+  readonly timeoutSeconds: number;
+}
+
+/**
+ * The Kubernetes API as JSON. Every method rejects with ApiError (the server refused) or TransportError (there is no
+ * usable answer), neither of which ever holds a body. It does not retry: the work queue and the reflector do.
+ */
+export class KubeClient {
+  readonly #credentials: Credentials;
+  readonly #transport: Transport;
+
+  constructor(options: TransportOptions) {
+    this.#credentials = options.credentials;
+    this.#transport = new Transport(options);
+  }
+
+  /** @param options.kubeconfig a path; without one, see loadKubeConfig */
+  static load(options: { kubeconfig?: string | undefined; clock: Clock; metrics?: ClientMetrics }): KubeClient {
+    const credentials = new Credentials(() => loadKubeConfig(options.kubeconfig));
+    return new KubeClient({ credentials, userAgent: operatorName, clock: options.clock, metrics: options.metrics });
+  }
+
+  /** Of the kubeconfig's context, or of the Pod; else `default`. */
+  get namespace(): string {
+    return this.#credentials.namespace;
+  }
+
+  get<T extends KubeObject>(type: ResourceType, namespace: string, name: string): Promise<T> {
+    return this.#object<T>('GET', { verb: 'get', type, namespace, name });
+  }
+
+  async list<T extends KubeObject>(
+    type: ResourceType,
+    { namespace, ...query }: ListOptions = {},
+    signal?: AbortSignal,
+  ): Promise<KubeList<T>> {
+    const operation: Operation = { verb: 'list', type, namespace };
+    const path = resourcePath(operation) + queryString({ ...query });
+    return toKubeList<T>(operation, await this.#json({ ...operation, method: 'GET', path }, signal));
+  }
+
+  create<T extends KubeObject>(type: ResourceType, object: T): Promise<T> {
+    return this.#object<T>('POST', { verb: 'create', type, ...place(object) }, object);
+  }
+
+  /** Writes over the version that was read: a conflict (isConflict) if it is no longer the newest. */
+  replace<T extends KubeObject>(type: ResourceType, object: T): Promise<T> {
+    return this.#put<T>({ verb: 'replace', type, ...place(object) }, object);
+  }
+
+  /** As `replace`, of `status` only. */
+  replaceStatus<T extends KubeObject>(type: ResourceType, object: T): Promise<T> {
+    return this.#put<T>({ verb: 'replace status of', type, ...place(object) }, object);
+  }
+
+  /** Deletes this very object as it was read: a conflict if it has changed or been made anew since. */
+  async delete(type: ResourceType, object: KubeObject): Promise<void> {
+    const operation: Operation = { verb: 'delete', type, ...place(object) };
+    const { uid, resourceVersion } = object.metadata;
+    if (!uid || !resourceVersion) throw new TypeError(`${describe(operation)}: needs the object as it was read`);
+    const body = { apiVersion: 'v1', kind: 'DeleteOptions', preconditions: { uid, resourceVersion } };
+    await this.#json({ ...operation, method: 'DELETE', path: resourcePath(operation), body });
+  }
+
+  /** Resolves once the server has accepted the watch. The events end at the server's timeout, or by throwing. */
+  async watch<T extends KubeObject>(
+    type: ResourceType,
+    { namespace, ...options }: WatchOptions,
+    signal: AbortSignal,
+  ): Promise<AsyncIterable<WatchEvent<T>>> {
+    const operation: Operation = { verb: 'watch', type, namespace };
+    const path = resourcePath(operation) + queryString({ watch: true, allowWatchBookmarks: true, ...options });
+    const body = await this.#transport.stream({ ...operation, method: 'GET', path }, signal);
+    return watchEvents<T>(operation, body);
+  }
+
+  /**
+   * Local clock minus the API server's, in milliseconds, by its newest answer; the `Date` header counts whole seconds,
+   * so less than a second means nothing. Undefined before the first answer.
+   */
+  clockSkewMs(): number | undefined {
+    return this.#transport.clockSkewMs;
+  }
+
+  /** Resolves when what is under way has ended; abort watches first. */
+  close(): Promise<void> {
+    return this.#transport.close();
+  }
+
+  async #put<T extends KubeObject>(operation: Operation, object: T): Promise<T> {
+    if (!object.metadata.resourceVersion) {
+      throw new TypeError(`${describe(operation)}: without resourceVersion it would overwrite what others wrote`);
+    }
+    return this.#object<T>('PUT', operation, object);
+  }
+
+  async #object<T extends KubeObject>(method: Call['method'], operation: Operation, body?: T): Promise<T> {
+    const call: Call = { ...operation, method, path: resourcePath(operation), body };
+    return toKubeObject<T>(operation, await this.#json(call));
+  }
+
+  async #json(call: Call, signal?: AbortSignal): Promise<Record<string, unknown>> {
+    const value = parseObject(await this.#transport.text(call, signal));
+    if (value === undefined) throw malformed(call, 'is not a JSON object, or was cut off');
+    return value;
+  }
+}
+
+function place(object: KubeObject): { namespace: string | undefined; name: string } {
+  return { namespace: object.metadata.namespace, name: object.metadata.name };
+}
+
+/** A collection is addressed without a name, also when an object is added to it. */
+function resourcePath({ verb, type, namespace, name }: Operation): string {
+  const segments = type.group === '' ? ['api', type.version] : ['apis', type.group, type.version];
+  if (namespace) segments.push('namespaces', namespace);
+  segments.push(type.plural);
+  if (name !== undefined && verb !== 'create') segments.push(name);
+  if (verb === 'replace status of') segments.push('status');
+  return segments.map((segment) => `/${encodeURIComponent(segment)}`).join('');
+}
+
+function queryString(parameters: Readonly<Record<string, string | number | boolean | undefined>>): string {
+  const query = new URLSearchParams();
+  for (const [name, value] of Object.entries(parameters)) if (value !== undefined) query.set(name, String(value));
+  return query.size === 0 ? '' : `?${query.toString()}`;
+}

@@ -1,0 +1,71 @@
+/** What can go wrong between the operator and the API server, sorted by what the caller may conclude. */
+
+export interface ApiErrorOptions {
+  readonly status: number;
+  readonly reason: string;
+  /** What the server says does not exist; never set on the strength of a 404 alone. */
+  readonly missing?: 'object' | 'resource type' | undefined;
+  readonly retryAfterMs?: number | undefined;
+}
+
+/** The API server (or something in front of it) answered, and refused. */
+export class ApiError extends Error {
+  override readonly name = 'ApiError';
+  readonly status: number;
+  /** `reason` of the Status, e.g. `Conflict`; `Unknown` where the answer was no Status. */
+  readonly reason: string;
+  readonly missing: 'object' | 'resource type' | undefined;
+  /** From `Retry-After`, in milliseconds. */
+  readonly retryAfterMs: number | undefined;
+
+  constructor(message: string, options: ApiErrorOptions) {
+    super(message);
+    this.status = options.status;
+    this.reason = options.reason;
+    this.missing = options.missing;
+    this.retryAfterMs = options.retryAfterMs;
+  }
+}
+
+/**
+ * - `Connection`: no answer, or one that broke off; a write may or may not have happened.
+ * - `Timeout`: the deadline passed; likewise.
+ * - `Malformed`: an answer that cannot be what was asked for, none of which was used.
+ * - `Credentials`: nothing was sent, for there is nothing to authenticate with.
+ */
+export type TransportFailure = 'Connection' | 'Timeout' | 'Malformed' | 'Credentials';
+
+/** There is no usable answer. It has no `cause`: parser and socket errors quote what they read. */
+export class TransportError extends Error {
+  override readonly name = 'TransportError';
+  readonly failure: TransportFailure;
+
+  constructor(failure: TransportFailure, message: string) {
+    super(message);
+    this.failure = failure;
+  }
+}
+
+/** The server said of this very object that it does not exist. */
+export function isObjectNotFound(error: unknown): boolean {
+  return error instanceof ApiError && error.missing === 'object';
+}
+
+/** The kind is not served (its CRD is gone, or not installed yet). Says nothing about any object. */
+export function isResourceTypeMissing(error: unknown): boolean {
+  return error instanceof ApiError && error.missing === 'resource type';
+}
+
+/** The object changed since it was read: read again. */
+export function isConflict(error: unknown): boolean {
+  return error instanceof ApiError && error.status === 409 && error.reason === 'Conflict';
+}
+
+export function isAlreadyExists(error: unknown): boolean {
+  return error instanceof ApiError && error.status === 409 && error.reason === 'AlreadyExists';
+}
+
+/** The resource version or continue token is older than what the server remembers: list again. */
+export function isGone(error: unknown): boolean {
+  return error instanceof ApiError && (error.status === 410 || error.reason === 'Expired' || error.reason === 'Gone');
+}

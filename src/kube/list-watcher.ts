@@ -1,0 +1,29 @@
+import type { KubeClient } from './client.ts';
+import type { KubeList, KubeObject, ResourceType } from './objects.ts';
+
+/** What the API calls an `ERROR` event is thrown instead. */
+export type WatchEvent<T extends KubeObject> =
+  | { readonly type: 'ADDED' | 'MODIFIED' | 'DELETED'; readonly object: T }
+  | { readonly type: 'BOOKMARK'; readonly object: { readonly metadata: { readonly resourceVersion: string } } };
+
+/** What a reflector needs of the API: one collection, to list and to watch. */
+export interface ListWatcher<T extends KubeObject> {
+  list(page: { limit: number; continue?: string }, signal: AbortSignal): Promise<KubeList<T>>;
+  /** Resolves once the server has accepted the watch; the events end when the server closes it, or throw. */
+  watch(
+    from: { resourceVersion: string; timeoutSeconds: number },
+    signal: AbortSignal,
+  ): Promise<AsyncIterable<WatchEvent<T>>>;
+}
+
+/** The objects of one type, in one namespace or in all. */
+export function listWatcher<T extends KubeObject>(
+  client: KubeClient,
+  type: ResourceType,
+  scope: { namespace?: string; labelSelector?: string } = {},
+): ListWatcher<T> {
+  return {
+    list: (page, signal) => client.list<T>(type, { ...scope, ...page }, signal),
+    watch: (from, signal) => client.watch<T>(type, { ...scope, ...from }, signal),
+  };
+}

@@ -1,0 +1,180 @@
+import { sleep } from '../lib/clock.ts';
+import type { Clock } from '../lib/clock.ts';
+import { Backoff } from './backoff.ts';
+import { ChangeFeed } from './change-feed.ts';
+import type { ChangeHandler } from './change-feed.ts';
+import { ApiError, TransportError } from './errors.ts';
+import type { ListWatcher, WatchEvent } from './list-watcher.ts';
+import type { KubeObject } from './objects.ts';
+import { Store } from './store.ts';
+import type { Indexer } from './store.ts';
+import { untilSilent } from './until-silent.ts';
+
+/** Keeps a store equal to a collection of the API server, and tells of changes. */
+export interface Reflector<T extends KubeObject> {
+  readonly store: Store<T>;
+  /** Whether the collection has been read completely once; stays true. */
+  hasSynced(): boolean;
+  /** Whether a watch is established now, so that the store is as new as it gets. */
+  connected(): boolean;
+  onChange(handler: ChangeHandler<T>): void;
+  /** Resolves when stopped; nothing is opened or told afterwards. */
+  run(signal: AbortSignal): Promise<void>;
+}
+
+export interface ReflectorOptions<T extends KubeObject> {
+  readonly source: ListWatcher<T>;
+  readonly clock: Clock;
+  /** Told of what went wrong, all of which is retried, and of what a handler threw. */
+  readonly onError: (error: unknown) => void;
+  readonly indexers?: Readonly<Record<string, Indexer<T>>>;
+  /** In [0, 1). */
+  readonly random?: () => number;
+  /** A watch without event or bookmark for this long is taken for dead; bookmarks come about once a minute. */
+  readonly idleTimeoutMs?: number;
+  readonly pageSize?: number;
+}
+
+/** After a watch this long, earlier failures no longer count. */
+const healthyMs = 30_000;
+/** A longer `Retry-After` is not believed. */
+const longestRetryAfterMs = 60_000;
+
+/**
+ * ```
+ *   list all pages ──► replace the store ──► watch from the list's version ◄─┐
+ *         ▲                                        │                        │
+ *         │                                        ▼                        │
+ *      backoff ◄─ expired, garbled, older or no ─ end ─ server's timeout, ──┘
+ *                 events; a second failure             connection lost: backoff
+ * ```
+ * A failure never touches the store: only a complete list or an event of a watch does.
+ */
+export class ListWatchReflector<T extends KubeObject> implements Reflector<T> {
+  readonly store: Store<T>;
+  readonly #options: Required<Omit<ReflectorOptions<T>, 'indexers'>>;
+  readonly #feed: ChangeFeed<T>;
+  readonly #backoff: Backoff;
+  #synced = false;
+  #connected = false;
+  /** Where the next watch starts; undefined when the collection must be listed first. */
+  #resourceVersion: string | undefined;
+
+  constructor({ indexers, ...options }: ReflectorOptions<T>) {
+    this.#options = { random: Math.random, idleTimeoutMs: 90_000, pageSize: 500, ...options };
+    this.store = new Store<T>(indexers);
+    this.#feed = new ChangeFeed(this.store, this.#options.onError);
+    this.#backoff = new Backoff(this.#options.random);
+  }
+
+  hasSynced(): boolean {
+    return this.#synced;
+  }
+
+  connected(): boolean {
+    return this.#connected;
+  }
+
+  onChange(handler: ChangeHandler<T>): void {
+    this.#feed.subscribe(handler);
+  }
+
+  async run(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      // oxlint-disable-next-line no-await-in-loop -- one list or watch at a time
+      const delay = await this.#listAndWatch(signal);
+      // oxlint-disable-next-line no-await-in-loop
+      if (delay > 0) await sleep(this.#options.clock, delay, signal);
+    }
+  }
+
+  /** Until the watch ends or anything fails; returns how long to wait before the next attempt, in milliseconds. */
+  async #listAndWatch(signal: AbortSignal): Promise<number> {
+    try {
+      this.#resourceVersion ??= await this.#list(signal);
+      const healthy = await this.#watch(this.#resourceVersion, signal);
+      // the server ends every watch in time, but one that does so at once must not be asked in a tight loop
+      return healthy ? 0 : this.#backoff.next();
+    } catch (error) {
+      if (signal.aborted) return 0;
+      this.#options.onError(error);
+      const delay = this.#backoff.next();
+      if (mustRelist(error) || this.#backoff.failures > 1) this.#resourceVersion = undefined;
+      return Math.max(delay, retryAfterMs(error));
+    }
+  }
+
+  /** Returns the version of the list, all of whose pages are of that one version. */
+  async #list(signal: AbortSignal): Promise<string> {
+    const { source, pageSize: limit } = this.#options;
+    const objects: T[] = [];
+    let page = await source.list({ limit }, signal);
+    objects.push(...page.items);
+    while (page.metadata.continue !== undefined) {
+      // oxlint-disable-next-line no-await-in-loop -- each page names the next
+      page = await source.list({ limit, continue: page.metadata.continue }, signal);
+      objects.push(...page.items);
+    }
+    signal.throwIfAborted();
+    const { resourceVersion } = page.metadata;
+    if (!resourceVersion) throw new TransportError('Malformed', 'The list has no resource version to watch from');
+    this.#feed.replaceAll(objects);
+    this.#synced = true;
+    return resourceVersion;
+  }
+
+  /** Until the server closes the watch; returns whether it was open for long. */
+  async #watch(resourceVersion: string, signal: AbortSignal): Promise<boolean> {
+    const { source, clock, random, idleTimeoutMs } = this.#options;
+    const connection = new AbortController();
+    const watchSignal = AbortSignal.any([signal, connection.signal]);
+    // spread, so that the watches of many replicas do not end together
+    const timeoutSeconds = 300 + Math.floor(random() * 301);
+    let healthy = false;
+    try {
+      const events = await source.watch({ resourceVersion, timeoutSeconds }, watchSignal);
+      const opened = clock.monotonic();
+      this.#connected = !signal.aborted;
+      try {
+        for await (const event of untilSilent(events, clock, idleTimeoutMs, signal)) this.#take(event, signal);
+      } finally {
+        healthy = clock.monotonic() - opened >= healthyMs;
+        if (healthy) this.#backoff.reset();
+      }
+    } finally {
+      this.#connected = false;
+      connection.abort();
+    }
+    return healthy;
+  }
+
+  #take(event: WatchEvent<T>, signal: AbortSignal): void {
+    signal.throwIfAborted();
+    const { resourceVersion } = event.object.metadata;
+    if (resourceVersion === undefined || isOlder(resourceVersion, this.#resourceVersion)) {
+      throw new TransportError('Malformed', `The watch went back from version ${this.#resourceVersion}`);
+    }
+    this.#resourceVersion = resourceVersion;
+    if (event.type === 'DELETED') this.#feed.delete(event.object);
+    else if (event.type !== 'BOOKMARK') this.#feed.put(event.object);
+  }
+}
+
+/** Resource versions of one resource are decimal numbers that only grow (guaranteed since Kubernetes 1.35). */
+function isOlder(version: string, than: string | undefined): boolean {
+  return than !== undefined && BigInt(version) < BigInt(than);
+}
+
+/**
+ * Whether the watch cannot go on where it stopped: the version expired (410), the type is gone (404), or what came can
+ * no longer be trusted. A version may also be one the server does not know yet, of an etcd since restored from a backup:
+ * for that a second failure in a row is answered by a list too.
+ */
+function mustRelist(error: unknown): boolean {
+  if (error instanceof ApiError) return ![401, 403, 429].includes(error.status) && error.status < 500;
+  return !(error instanceof TransportError && (error.failure === 'Connection' || error.failure === 'Credentials'));
+}
+
+function retryAfterMs(error: unknown): number {
+  return error instanceof ApiError ? Math.min(error.retryAfterMs ?? 0, longestRetryAfterMs) : 0;
+}

@@ -1,0 +1,112 @@
+import { ApiError, TransportError } from './errors.ts';
+import type { KubeList, KubeObject, ResourceType } from './objects.ts';
+
+/** What was asked, in the words errors use; never what was sent. */
+export interface Operation {
+  readonly verb: 'get' | 'list' | 'create' | 'replace' | 'replace status of' | 'delete' | 'watch';
+  readonly type: ResourceType;
+  readonly namespace?: string | undefined;
+  readonly name?: string | undefined;
+}
+
+export function describe(operation: Operation): string {
+  const place = [operation.namespace, operation.name].filter(Boolean).join('/');
+  return [operation.verb, operation.type.plural, place].filter(Boolean).join(' ');
+}
+
+export interface RefusedResponse {
+  readonly status: number;
+  readonly body: string;
+  readonly retryAfter?: string | undefined;
+}
+
+/** The error for an answer of status 300 and up, or for the `ERROR` event of a watch. */
+export function refusal(operation: Operation, response: RefusedResponse): ApiError {
+  const status = parseObject(response.body);
+  const isStatus = status?.['kind'] === 'Status';
+  const reason = isStatus && typeof status['reason'] === 'string' ? status['reason'] : 'Unknown';
+  const message = isStatus && mayBeQuoted(operation) ? status['message'] : undefined;
+  const code = reason === 'Unknown' ? response.status : `${response.status} ${reason}`;
+  const because = typeof message === 'string' && message !== '' ? `: ${message.slice(0, 1000)}` : '';
+  return new ApiError(`${describe(operation)}: ${code}${because}`, {
+    status: response.status,
+    reason,
+    missing: response.status === 404 ? missing(operation, isStatus ? status['details'] : undefined) : undefined,
+    retryAfterMs: retryAfterMs(response.retryAfter),
+  });
+}
+
+/**
+ * The API server names the object it does not find (`details.kind` is the plural). A 404 that names nothing is about the
+ * type; one that names something else (the namespace of a create) is about neither.
+ */
+function missing(operation: Operation, details: unknown): ApiError['missing'] {
+  const { name, kind } = isRecord(details) ? details : {};
+  if (typeof name !== 'string' || name === '') return 'resource type';
+  return name === operation.name && kind === operation.type.plural ? 'object' : undefined;
+}
+
+/** Validation and admission messages quote values: those of a Secret that was sent are kept out of every log. */
+function mayBeQuoted({ type, verb }: Operation): boolean {
+  return type.plural !== 'secrets' || type.group !== '' || verb === 'get' || verb === 'list' || verb === 'watch';
+}
+
+/** RFC 9110 section 10.2.3; the API server sends whole seconds, never a date. */
+function retryAfterMs(header: string | undefined): number | undefined {
+  return header !== undefined && /^\d{1,6}$/.test(header) ? Number(header) * 1000 : undefined;
+}
+
+export function malformed(operation: Operation, what: string): TransportError {
+  return new TransportError('Malformed', `${describe(operation)}: the answer ${what}`);
+}
+
+export function toKubeList<T extends KubeObject>(operation: Operation, value: unknown): KubeList<T> {
+  const { metadata, items } = isRecord(value) ? value : {};
+  if (!isRecord(metadata) || typeof metadata['resourceVersion'] !== 'string' || !Array.isArray(items)) {
+    throw malformed(operation, 'is not a list');
+  }
+  const next = metadata['continue'];
+  return {
+    metadata: {
+      resourceVersion: metadata['resourceVersion'],
+      ...(typeof next === 'string' && next !== '' ? { continue: next } : {}),
+    },
+    items: items.map((item) => toKubeObject<T>(operation, item)),
+  };
+}
+
+/**
+ * Narrows what was just parsed: it must have a name and a resource version, and be the object asked for. `managedFields`
+ * go (they are often half of an object, and a write without them keeps the server's); `apiVersion` and `kind`, which the
+ * items of a list of a built-in type lack, come.
+ */
+// oxlint-disable-next-line no-unnecessary-type-parameters -- the caller knows what the type is served as
+export function toKubeObject<T extends KubeObject>(operation: Operation, value: unknown): T {
+  const metadata = isRecord(value) ? value['metadata'] : undefined;
+  if (!isRecord(value) || !isRecord(metadata)) throw malformed(operation, 'is not a Kubernetes object');
+  const { type, name } = operation;
+  if (typeof metadata['name'] !== 'string' || typeof metadata['resourceVersion'] !== 'string') {
+    throw malformed(operation, 'is an object without name or resource version');
+  }
+  if (name !== undefined && metadata['name'] !== name) throw malformed(operation, 'is another object');
+  delete metadata['managedFields'];
+  value['apiVersion'] ??= type.group === '' ? type.version : `${type.group}/${type.version}`;
+  value['kind'] ??= type.kind;
+  // oxlint-disable-next-line no-unsafe-type-assertion -- the API server's schema of the type vouches for the rest
+  return value as unknown as T;
+}
+
+/** Undefined for what is not JSON, was cut off, or is no JSON object. */
+export function parseObject(text: string): Record<string, unknown> | undefined {
+  try {
+    const value: unknown = JSON.parse(text);
+    return isRecord(value) ? value : undefined;
+  } catch {
+    // the parser's message quotes the text, which may be a Secret
+    return undefined;
+  }
+}
+
+export function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
