@@ -6,6 +6,14 @@ import { programs, readModules, type Program } from './modules.ts';
 
 export type ProgramPaths = Readonly<Record<Program, string>>;
 
+export interface FindOptions {
+  readonly environment?: NodeJS.ProcessEnv;
+  /** False where the user named a server, and only kubectl is looked for. */
+  readonly serversAreOurs?: boolean;
+  /** Told in one line what is being built and for how long. */
+  readonly report?: (line: string) => void;
+}
+
 /**
  * Paths of the wanted programs. Each comes from the first of these that has it:
  *
@@ -19,8 +27,7 @@ export type ProgramPaths = Readonly<Record<Program, string>>;
  */
 export async function findPrograms<P extends Program>(
   wanted: readonly P[],
-  environment: NodeJS.ProcessEnv = process.env,
-  serversAreOurs: boolean = true,
+  { environment = process.env, serversAreOurs = true, report = reportOnStderr }: FindOptions = {},
 ): Promise<Readonly<Record<P, string>>> {
   const modules = readModules();
   const cache = cacheFolder(modules.fingerprint, environment);
@@ -32,12 +39,27 @@ export async function findPrograms<P extends Program>(
     if (program === 'kubectl' && (assets !== undefined || !serversAreOurs)) folders.push(...pathFolders(environment));
     return folders.map((folder) => join(folder, program)).find(isExecutable);
   };
-  await buildPrograms(
-    wanted.filter((program) => find(program) === undefined),
-    cache,
-    modules,
-  );
-  return Object.fromEntries(wanted.map((program) => [program, find(program)])) as Record<P, string>;
+  const absent = wanted.filter((program) => find(program) === undefined);
+  await buildPrograms(absent, { cache, modules, environment, report });
+  const paths: Partial<Record<Program, string>> = {};
+  for (const program of wanted) {
+    const path = find(program);
+    if (path !== undefined) paths[program] = path;
+  }
+  if (!hasAll(paths, wanted))
+    throw new Error(`What Go built into ${cache} is not executable: remove that folder and try again.`);
+  return paths;
+}
+
+function hasAll<P extends Program>(
+  paths: Partial<Record<Program, string>>,
+  wanted: readonly P[],
+): paths is Record<P, string> {
+  return wanted.every((program) => paths[program] !== undefined);
+}
+
+function reportOnStderr(line: string): void {
+  process.stderr.write(`control plane: ${line}\n`);
 }
 
 /** All programs, built or found: what `npm run control-plane -- --build-only` does. */

@@ -7,7 +7,6 @@ import {
   compareVersions,
   goBuildEnvironment,
   goBuildFlags,
-  type BuildPlan,
   type ControlPlaneModules,
   type Program,
 } from './modules.ts';
@@ -15,39 +14,52 @@ import { spawnTied } from './tied-process.ts';
 
 const progressEveryMs = 15_000;
 
+export interface BuildOptions {
+  readonly cache: string;
+  readonly modules: ControlPlaneModules;
+  /** Go's environment: where it is (PATH) and how it reaches its modules. */
+  readonly environment: NodeJS.ProcessEnv;
+  /** Told in one line what is being built and for how long. */
+  readonly report: (line: string) => void;
+}
+
 /**
- * Builds the programs that `cache` does not hold yet, one after the other, and says on standard error how far it is.
+ * Builds the programs that `cache` does not hold yet, one after the other, and reports how far it is.
  *
  * @throws Error in one sentence when Go is missing or too old, or with the end of Go's output when a build fails
  */
-export async function buildPrograms(
-  wanted: readonly Program[],
-  cache: string,
-  modules: ControlPlaneModules,
-): Promise<void> {
+export async function buildPrograms(wanted: readonly Program[], options: BuildOptions): Promise<void> {
+  const { cache, report } = options;
   const missing = (): Program[] => wanted.filter((program) => !existsSync(join(cache, program)));
   if (missing().length === 0) return;
-  await checkGo(modules);
+  await checkGo(options);
   await mkdir(cache, { recursive: true });
   const onWait = (holder: number | undefined): void =>
-    say(`another run${holder === undefined ? '' : ` (process ${holder})`} is building into ${cache}; waiting for it`);
+    report(
+      `another run${holder === undefined ? '' : ` (process ${holder})`} is building into ${cache}; waiting for it`,
+    );
   await withBuildLock(join(cache, 'build.lock'), onWait, async () => {
     const todo = missing();
-    if (todo.length > 0) say(`building ${todo.join(', ')} into ${cache} (once; takes minutes on a cold machine)`);
+    if (todo.length > 0) report(`building ${todo.join(', ')} into ${cache} (once; takes minutes on a cold machine)`);
     for (const [index, program] of todo.entries()) {
-      await build(program, modules.plans[program], cache, `${index + 1} of ${todo.length}`);
+      await build(program, options, `${index + 1} of ${todo.length}`);
     }
   });
 }
 
-async function build(program: Program, plan: BuildPlan, cache: string, position: string): Promise<void> {
+async function build(
+  program: Program,
+  { cache, modules, environment, report }: BuildOptions,
+  position: string,
+): Promise<void> {
+  const plan = modules.plans[program];
   const started = performance.now();
   const seconds = (): number => Math.round((performance.now() - started) / 1000);
   const temporary = join(cache, `.${program}-${process.pid}`);
   const logFile = join(cache, `${program}.log`);
   await rm(logFile, { force: true });
   const progress = setInterval(
-    () => say(`${position}: building ${program} ${plan.version}, ${seconds()} s so far`),
+    () => report(`${position}: building ${program} ${plan.version}, ${seconds()} s so far`),
     progressEveryMs,
   );
   try {
@@ -56,7 +68,7 @@ async function build(program: Program, plan: BuildPlan, cache: string, position:
       args: ['build', ...goBuildFlags, '-ldflags', plan.ldflags, '-o', temporary, plan.package],
       logFile,
       cwd: plan.folder,
-      env: { ...process.env, ...goBuildEnvironment },
+      env: { ...environment, ...goBuildEnvironment },
     });
     const exit = await go.exited;
     if (exit !== 0) {
@@ -65,7 +77,7 @@ async function build(program: Program, plan: BuildPlan, cache: string, position:
     }
     await rename(temporary, join(cache, program));
     await rm(logFile, { force: true });
-    say(`${position}: built ${program} ${plan.version} in ${seconds()} s`);
+    report(`${position}: built ${program} ${plan.version} in ${seconds()} s`);
   } finally {
     clearInterval(progress);
     await rm(temporary, { force: true });
@@ -73,11 +85,11 @@ async function build(program: Program, plan: BuildPlan, cache: string, position:
 }
 
 /** One sentence a person can act on, before minutes are spent. */
-async function checkGo({ goVersion, plans }: ControlPlaneModules): Promise<void> {
+async function checkGo({ modules: { goVersion, plans }, environment }: BuildOptions): Promise<void> {
   const remedy =
     `install Go ${goVersion} or newer (https://go.dev/dl) and put it on the PATH, or set KUBEBUILDER_ASSETS to a ` +
     'folder with etcd and kube-apiserver (and kube-controller-manager and kubectl, where they are needed)';
-  const { stdout, stderr, failure } = await goVersionOutput(plans['kube-apiserver'].folder);
+  const { stdout, stderr, failure } = await goVersionOutput(plans['kube-apiserver'].folder, environment);
   if (failure === 'ENOENT') throw new Error(`Building the control plane needs Go, and there is no \`go\`: ${remedy}.`);
   const found = /^go(\d\S*)/.exec(stdout)?.[1];
   if (found === undefined) {
@@ -89,14 +101,14 @@ async function checkGo({ goVersion, plans }: ControlPlaneModules): Promise<void>
   }
 }
 
-function goVersionOutput(cwd: string): Promise<{ stdout: string; stderr: string; failure?: unknown }> {
+function goVersionOutput(
+  cwd: string,
+  environment: NodeJS.ProcessEnv,
+): Promise<{ stdout: string; stderr: string; failure: unknown }> {
+  const env = { ...environment, ...goBuildEnvironment };
   return new Promise((resolve) => {
-    execFile('go', ['env', 'GOVERSION'], { cwd, env: { ...process.env, GOWORK: 'off' } }, (error, stdout, stderr) =>
+    execFile('go', ['env', 'GOVERSION'], { cwd, env }, (error, stdout, stderr) =>
       resolve({ stdout, stderr, failure: error?.code }),
     );
   });
-}
-
-function say(text: string): void {
-  process.stderr.write(`control plane: ${text}\n`);
 }

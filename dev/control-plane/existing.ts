@@ -1,4 +1,4 @@
-import { writeFileSync } from 'node:fs';
+import { existsSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { findPrograms } from './binaries.ts';
 import type { ControlPlane, Restartable } from './control-plane.ts';
@@ -10,7 +10,7 @@ export const kubeconfigVariable = 'CONTROL_PLANE_KUBECONFIG';
 
 /** The server the user named; nothing is started, and nothing of it is stopped. */
 export async function useExisting(file: string): Promise<ControlPlane> {
-  const { kubectl } = await findPrograms(['kubectl'], process.env, false);
+  const { kubectl } = await findPrograms(['kubectl'], { serversAreOurs: false });
   const folder = temporaryFolder();
   try {
     const kubeconfig = resolve(file);
@@ -39,18 +39,18 @@ async function readCluster(
   file: string,
   kubectlRun: ControlPlane['kubectlRun'],
 ): Promise<{ url: string; certificateAuthority: Buffer }> {
-  const answer = await kubectlRun(['config', 'view', '--raw', '--minify', '--flatten', '--output=json']);
-  if (answer.code !== 0) {
-    throw new Error(`${kubeconfigVariable} is ${file}, which kubectl cannot use: ${answer.stderr.trim()}`);
+  const complaint = `${kubeconfigVariable} is ${file}, `;
+  // kubectl takes a missing file for an empty one.
+  if (!existsSync(file)) throw new Error(`${complaint}which does not exist: set it to a kubeconfig, or unset it.`);
+  const cluster = '.clusters[0].cluster';
+  const output = `jsonpath={${cluster}.server} {${cluster}.certificate-authority-data}`;
+  const { code, stdout, stderr } = await kubectlRun(['config', 'view', '--raw', '--minify', '--flatten', '-o', output]);
+  if (code !== 0) throw new Error(`${complaint}which kubectl cannot use: ${stderr.trim()}`);
+  const [url = '', certificateAuthority = ''] = stdout.split(' ');
+  if (certificateAuthority === '') {
+    throw new Error(`${complaint}whose current context has no certificate-authority: name one in it.`);
   }
-  const view = JSON.parse(answer.stdout) as {
-    clusters: { cluster: { server: string; 'certificate-authority-data'?: string } }[];
-  };
-  const cluster = view.clusters[0]?.cluster;
-  if (cluster?.['certificate-authority-data'] === undefined) {
-    throw new Error(`${kubeconfigVariable} is ${file}, whose current context names no certificate-authority: add it.`);
-  }
-  return { url: cluster.server, certificateAuthority: Buffer.from(cluster['certificate-authority-data'], 'base64') };
+  return { url, certificateAuthority: Buffer.from(certificateAuthority, 'base64') };
 }
 
 function notOurs(name: string): Restartable {

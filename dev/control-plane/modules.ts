@@ -57,7 +57,7 @@ export function readModules(root: string = import.meta.dirname): ControlPlaneMod
   for (const { ldflags } of Object.values(plans)) hash.update(ldflags).update('\0');
   hash.update(JSON.stringify([goBuildFlags, goBuildEnvironment, process.platform, process.arch]));
 
-  const goVersion = [kubernetesMod, etcdMod].map(goLine).sort(compareVersions).at(-1) ?? '';
+  const goVersion = [kubernetesMod, etcdMod].map(goLine).toSorted(compareVersions).at(-1) ?? '';
   return { goVersion, plans, fingerprint: hash.digest('hex').slice(0, 16) };
 }
 

@@ -22,10 +22,11 @@ export function server(options: ServerOptions): Restartable {
     const started = spawnTied(options);
     running = started;
     let exit: number | string | undefined;
-    void started.exited.then((code) => {
+    const note = (code: number | string): void => {
       exit = code;
       if (running === started) running = undefined;
-    });
+    };
+    void started.exited.then(note);
     const deadline = performance.now() + readyWithinMs;
     while (!(await options.isReady())) {
       if (exit !== undefined) throw new Error(failure(options, `ended with ${exit} before it was ready`));

@@ -38,7 +38,6 @@ export async function startControlPlane(options: ControlPlaneOptions = {}): Prom
   try {
     return await startIn(folder, programs, options);
   } catch (error) {
-    // The programs still running end with the process; the folder goes now.
     await folder.remove();
     throw error;
   }

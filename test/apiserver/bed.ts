@@ -12,8 +12,8 @@ let namespaces = 0;
 let crds: Promise<void> | undefined;
 
 /** For test/global-setup.ts alone. */
-export function shareControlPlane(controlPlane: ControlPlane | undefined): void {
-  shared = controlPlane;
+export function shareControlPlane(started: ControlPlane | undefined): void {
+  shared = started;
 }
 
 export function controlPlane(): ControlPlane {
