@@ -1,0 +1,115 @@
+import express from 'express';
+import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
+import { commonHeaders } from './prepared-document.ts';
+import type { PreparedDocument, RawHeaders } from './prepared-document.ts';
+import type { RequestCounts } from './counts.ts';
+import type { DocumentSource } from './source.ts';
+
+const allowedMethods = 'GET, HEAD, OPTIONS';
+/** Seconds; long enough not to be hammered, short enough not to prolong an outage. */
+const retryAfter = '5';
+
+export interface AppOptions {
+  readonly source: DocumentSource;
+  readonly counts: RequestCounts;
+  /** While true, every answer ends its connection, so that clients move to another replica. */
+  readonly draining: () => boolean;
+}
+
+/**
+ * Answers for the public port. GET and HEAD of a known path are answered from prepared buffers before Express sees
+ * them; Express gets what is left. No byte of a request appears in an answer.
+ */
+export function createApp({ source, counts, draining }: AppOptions): RequestListener {
+  const rest = createRouter(source, counts);
+  return (request, response) => {
+    if (draining()) response.shouldKeepAlive = false;
+    const document = source.documents.get(request.url ?? '');
+    if (document === undefined || !source.synced() || !isRead(request.method)) rest(request, response);
+    else answerDocument(document, request, response, counts);
+  };
+}
+
+function createRouter(source: DocumentSource, counts: RequestCounts): RequestListener {
+  const router = express();
+  router.disable('x-powered-by').disable('etag').set('query parser', false);
+  router.use((request, response, next) => {
+    if (isRead(request.method)) return next();
+    if (request.method === 'OPTIONS') return answerPreflight(response, counts);
+    answer(response, counts, 405, ['Allow', allowedMethods, 'Cache-Control', 'no-store'], 'method not allowed');
+  });
+  router.use((request, response, next) => {
+    if (!source.synced()) return answerUnavailable(response, counts);
+    const document = source.documents.get(pathOf(request.url));
+    if (document === undefined) return next();
+    answerDocument(document, request, response, counts);
+  });
+  return (request, response) => {
+    // Express's own last handler repeats the URL it did not find. Its types leave out that it can be given another one.
+    const last = (error: unknown): void => {
+      if (error === undefined) answer(response, counts, 404, ['Cache-Control', 'no-store'], 'not found');
+      else answer(response, counts, 500, ['Cache-Control', 'no-store'], 'internal error');
+    };
+    Reflect.apply(router, undefined, [request, response, last]);
+  };
+}
+
+function isRead(method: string | undefined): boolean {
+  return method === 'GET' || method === 'HEAD';
+}
+
+/** The path of a request target in origin or absolute form (RFC 9112 §3.2), as it was sent: nothing is decoded. */
+function pathOf(target: string): string {
+  const [beforeQuery = ''] = target.split(/[?#]/, 1);
+  return beforeQuery.replace(/^https?:\/\/[^/]*/i, '');
+}
+
+function answerDocument(
+  document: PreparedDocument,
+  request: IncomingMessage,
+  response: ServerResponse,
+  counts: RequestCounts,
+): void {
+  if (document.body === undefined) return answerUnavailable(response, counts);
+  const condition = request.headers['if-none-match'];
+  if (condition !== undefined && matches(condition, document.etag)) {
+    counts.notModified += 1;
+    response.writeHead(304, document.notModified).end();
+    return;
+  }
+  counts.ok += 1;
+  response.writeHead(200, document.ok);
+  // Node leaves the body out of an answer to HEAD.
+  response.end(document.body);
+}
+
+/** RFC 9110 §13.1.2: a list of entity tags, compared weakly, or `*`. */
+function matches(ifNoneMatch: string, etag: string): boolean {
+  return ifNoneMatch.trim() === '*' || (ifNoneMatch.match(/"[^"]*"/g)?.includes(etag) ?? false);
+}
+
+function answerUnavailable(response: ServerResponse, counts: RequestCounts): void {
+  const headers = ['Retry-After', retryAfter, 'Cache-Control', 'no-store'];
+  answer(response, counts, 503, headers, 'no keys to serve yet');
+}
+
+function answerPreflight(response: ServerResponse, counts: RequestCounts): void {
+  counts.count(204);
+  const methods = ['Access-Control-Allow-Methods', 'GET, HEAD', 'Access-Control-Allow-Headers', '*'];
+  response.writeHead(204, [...commonHeaders, ...methods, 'Access-Control-Max-Age', '86400', 'Allow', allowedMethods]);
+  response.end();
+}
+
+function answer(
+  response: ServerResponse,
+  counts: RequestCounts,
+  code: number,
+  headers: RawHeaders,
+  text: string,
+): void {
+  counts.count(code);
+  const body = `${text}\n`;
+  const described = ['Content-Type', 'text/plain; charset=utf-8', 'Content-Length', String(body.length)];
+  response.writeHead(code, [...commonHeaders, ...described, ...headers]);
+  response.end(body);
+}

@@ -1,0 +1,198 @@
+import { watch } from 'node:fs';
+import type { FSWatcher } from 'node:fs';
+import { readFile, readdir, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { allKeysPath, namespacePath, registrationPath } from '../api/names.ts';
+import { DocumentError, largestDocumentBytes, parseDocumentFile } from '../domain/jwks-document-file.ts';
+import type { DocumentFault } from '../domain/jwks-document-file.ts';
+import { allFile } from '../domain/jwks-document.ts';
+import type { Clock } from '../lib/clock.ts';
+import type { Logger } from '../observability/log.ts';
+import type { Health } from './health.ts';
+import { prepareDocument } from './prepared-document.ts';
+import type { PreparedDocument } from './prepared-document.ts';
+import type { DocumentSource } from './source.ts';
+
+/** How often everything is compared, in case the kernel's notifications were lost. */
+export const scanMs = 5000;
+const heartbeatFile = 'sync.json';
+
+/** Why a file was not taken over. */
+export type RefusalReason = DocumentFault | 'Unreadable';
+
+export interface DirectorySourceOptions {
+  readonly directory: string;
+  /** Seconds. */
+  readonly maxAge: number;
+  readonly health: Health;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly refused: (reason: RefusalReason) => void;
+}
+
+const documentName = /^(?:namespace_([a-z0-9.-]+)|registration_([a-z0-9.-]+)_([a-z0-9.-]+))\.json$/;
+
+/** Where a file of the publish directory is served; `undefined` for files that are not documents. */
+function servedPath(file: string): string | undefined {
+  if (file === allFile) return allKeysPath;
+  const [, namespace, registrationNamespace, registration] = documentName.exec(file) ?? [];
+  if (namespace !== undefined) return namespacePath(namespace);
+  if (registrationNamespace === undefined || registration === undefined) return undefined;
+  return registrationPath(registrationNamespace, registration);
+}
+
+/**
+ * The documents of the publish directory. A file that cannot be taken over leaves the last good one in place; one that
+ * was never good is served as 503. A file that disappears takes its document with it only while the publisher is alive,
+ * for nobody else knows that a registration is gone.
+ */
+export class DirectorySource implements DocumentSource {
+  readonly #options: DirectorySourceOptions;
+  readonly #documents = new Map<string, PreparedDocument>();
+  /** File → inode, change time and size of the version that was read last, good or not. */
+  readonly #versions = new Map<string, string>();
+  readonly #changed = new Set<string>();
+  #watcher: FSWatcher | undefined;
+  #readable = true;
+  #wake = (): void => undefined;
+
+  constructor(options: DirectorySourceOptions) {
+    this.#options = options;
+  }
+
+  get documents(): ReadonlyMap<string, PreparedDocument> {
+    return this.#documents;
+  }
+
+  synced(): boolean {
+    return this.#options.health.synced();
+  }
+
+  /** Follows the directory until `signal` aborts. */
+  async run(signal: AbortSignal): Promise<void> {
+    const stop = (): void => this.#wake();
+    signal.addEventListener('abort', stop);
+    while (!signal.aborted) {
+      this.#watch();
+      await this.#scan();
+      await this.#follow(signal);
+    }
+    signal.removeEventListener('abort', stop);
+    this.#watcher?.close();
+  }
+
+  #watch(): void {
+    if (this.#watcher !== undefined) return;
+    try {
+      const watcher = watch(this.#options.directory, (_event, file) => {
+        this.#changed.add(file ?? heartbeatFile);
+        this.#wake();
+      });
+      watcher.on('error', (error) => {
+        this.#options.log.warn({ error }, 'lost the watch of the publish directory, reading it from time to time');
+        watcher.close();
+        this.#watcher = undefined;
+      });
+      this.#watcher = watcher;
+    } catch (error) {
+      this.#options.log.warn({ error }, 'cannot watch the publish directory, reading it from time to time');
+    }
+  }
+
+  /** Reads the files that are said to have changed, until it is time for the next scan or a heartbeat asks for one. */
+  async #follow(signal: AbortSignal): Promise<void> {
+    const until = this.#options.clock.monotonic() + scanMs;
+    for (;;) {
+      const left = until - this.#options.clock.monotonic();
+      if (signal.aborted || left <= 0) return;
+      if (this.#changed.size === 0) await this.#pause(left);
+      const files = [...this.#changed];
+      this.#changed.clear();
+      for (const file of files) if (file !== heartbeatFile) await this.#read(file);
+      if (!files.includes(heartbeatFile)) continue;
+      if (!this.synced()) return;
+      this.#options.health.heartbeat(await this.#readHeartbeat());
+    }
+  }
+
+  #pause(milliseconds: number): Promise<void> {
+    return new Promise((resolve) => {
+      const cancel = this.#options.clock.setTimer(resolve, milliseconds);
+      this.#wake = () => {
+        cancel();
+        resolve();
+      };
+    });
+  }
+
+  /** The heartbeat is read before the files it vouches for, and believed after they were taken over. */
+  async #scan(): Promise<void> {
+    const heartbeat = await this.#readHeartbeat();
+    const files = await this.#list();
+    if (files === undefined) return;
+    for (const file of files) await this.#read(file);
+    this.#options.health.heartbeat(heartbeat);
+    const present = new Set(files);
+    for (const file of this.#versions.keys()) if (!present.has(file)) this.#vanished(file);
+  }
+
+  async #list(): Promise<readonly string[] | undefined> {
+    try {
+      const files = await readdir(this.#options.directory);
+      this.#readable = true;
+      return files;
+    } catch (error) {
+      if (this.#readable) this.#options.log.warn({ error }, 'cannot read the publish directory, serving what is known');
+      this.#readable = false;
+      return undefined;
+    }
+  }
+
+  async #readHeartbeat(): Promise<string | undefined> {
+    try {
+      const beat: unknown = JSON.parse(await readFile(join(this.#options.directory, heartbeatFile), 'utf8'));
+      if (typeof beat !== 'object' || beat === null || !('syncedAt' in beat)) return undefined;
+      const { syncedAt } = beat;
+      return typeof syncedAt === 'string' && !Number.isNaN(Date.parse(syncedAt)) ? syncedAt : undefined;
+    } catch {
+      return undefined;
+    }
+  }
+
+  async #read(file: string): Promise<void> {
+    const path = servedPath(file);
+    if (path === undefined) return;
+    const { directory, clock, maxAge } = this.#options;
+    try {
+      const { ino, ctimeNs, size } = await stat(join(directory, file), { bigint: true });
+      const version = `${ino} ${ctimeNs} ${size}`;
+      const known = this.#documents.get(path);
+      const current = known !== undefined && known.staleAt > clock.now().getTime();
+      if (current && this.#versions.get(file) === version) return;
+      this.#versions.set(file, version);
+      if (size > largestDocumentBytes) throw new DocumentError('TooLarge', 'the file is too large');
+      const document = parseDocumentFile(await readFile(join(directory, file)));
+      this.#documents.set(path, prepareDocument(document, maxAge, clock.now()));
+    } catch (error) {
+      if (error instanceof Error && 'code' in error && error.code === 'ENOENT') this.#vanished(file);
+      else this.#refuse(file, path, error);
+    }
+  }
+
+  #refuse(file: string, path: string, error: unknown): void {
+    const { log, refused, maxAge, clock } = this.#options;
+    const reason = error instanceof DocumentError ? error.reason : 'Unreadable';
+    // Its content may be good: the next scan tries again.
+    if (reason === 'Unreadable') this.#versions.delete(file);
+    refused(reason);
+    log.error({ error, file, reason }, 'refused a document, keeping the last good one');
+    if (!this.#documents.has(path)) this.#documents.set(path, prepareDocument({ keys: [] }, maxAge, clock.now()));
+  }
+
+  #vanished(file: string): void {
+    const path = servedPath(file);
+    if (path === undefined || !this.#options.health.publisherAlive()) return;
+    this.#documents.delete(path);
+    this.#versions.delete(file);
+  }
+}

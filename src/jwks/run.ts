@@ -1,0 +1,81 @@
+import { readFile } from 'node:fs/promises';
+import { sleep } from '../lib/clock.ts';
+import type { Clock } from '../lib/clock.ts';
+import type { Logger } from '../observability/log.ts';
+import { createAdminServer } from './admin.ts';
+import { createApp } from './app.ts';
+import { DirectorySource } from './directory-source.ts';
+import { Health } from './health.ts';
+import { close, listen } from './listen.ts';
+import { RefusalCounts, RequestCounts } from './counts.ts';
+import { createPublicServer } from './server.ts';
+
+export interface JwksConfig {
+  readonly publishDir: string;
+  /** `host:port`, `[v6]:port` or `:port`; port 0 takes a free one, which the log names. */
+  readonly address: string;
+  readonly adminAddress: string;
+  /** Seconds. */
+  readonly maxAge: number;
+  /** PEM files; both or none. */
+  readonly tlsCert?: string;
+  readonly tlsKey?: string;
+}
+
+export interface JwksOptions {
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** Aborting it begins the orderly shutdown. */
+  readonly signal: AbortSignal;
+  /** How long to serve on after becoming unready. */
+  readonly drainMs?: number;
+}
+
+/** The readiness probe of the Deployment (every 5 s, one failure is enough), and 2 s for the Service to follow. */
+const defaultDrainMs = 7000;
+
+/**
+ * Serves the publish directory until `signal` aborts: then it is unready at once, serves on while the Service learns
+ * of it, and closes. Rejects if an address cannot be listened on or the certificate cannot be read.
+ */
+export async function runJwks(config: JwksConfig, options: JwksOptions): Promise<void> {
+  const { clock, logger, signal, drainMs = defaultDrainMs } = options;
+  const health = new Health(clock);
+  const requests = new RequestCounts();
+  const refusals = new RefusalCounts();
+  const source = new DirectorySource({
+    directory: config.publishDir,
+    maxAge: config.maxAge,
+    health,
+    clock,
+    log: logger,
+    refused: (reason) => refusals.count(reason),
+  });
+  const app = createApp({ source, counts: requests, draining: () => signal.aborted });
+  const server = createPublicServer(app, await readCertificate(config));
+  const admin = createAdminServer({ health, requests, refusals, source, draining: () => signal.aborted });
+  const following = new AbortController();
+  try {
+    logger.info({ address: await listen(server, config.address) }, 'serving JWKS');
+    logger.info({ address: await listen(admin, config.adminAddress) }, 'serving probes and metrics');
+    await Promise.race([source.run(following.signal), aborted(signal)]);
+    logger.info({ waitMs: drainMs }, 'shutting down');
+    await sleep(clock, drainMs);
+  } finally {
+    await Promise.all([close(server), close(admin)]);
+    following.abort();
+  }
+}
+
+async function readCertificate({ tlsCert, tlsKey }: JwksConfig): Promise<{ cert: Buffer; key: Buffer } | undefined> {
+  if (tlsCert === undefined || tlsKey === undefined) return undefined;
+  const [cert, key] = await Promise.all([readFile(tlsCert), readFile(tlsKey)]);
+  return { cert, key };
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener('abort', () => resolve(), { once: true });
+  });
+}

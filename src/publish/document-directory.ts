@@ -1,0 +1,72 @@
+import { createHash } from 'node:crypto';
+import { mkdir, open, readFile, readdir, rename, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+
+const temporaryPrefix = '.tmp-';
+/** Files this directory may remove: a publish directory that is set to the wrong place loses nothing else. */
+const ownFile = /^(?:\.tmp-.*|all\.json|(?:namespace|registration)_.*\.json)$/;
+
+/**
+ * The publish directory. Readers see a file whole or not at all: it is written beside its place and renamed. Nothing is
+ * flushed to a disk, for it is memory and is written anew by every life of the Pod.
+ */
+export class DocumentDirectory {
+  readonly #path: string;
+  readonly #digests = new Map<string, string>();
+  #temporaries = 0;
+
+  constructor(path: string) {
+    this.#path = path;
+  }
+
+  async create(): Promise<void> {
+    await mkdir(this.#path, { recursive: true });
+  }
+
+  /** Writes the file unless these are its bytes already. A failure leaves the last good file. */
+  async write(file: string, content: string): Promise<void> {
+    const digest = sha256(content);
+    const known = this.#digests.get(file) ?? (await this.#digestOf(file));
+    if (known !== digest) await this.#replace(file, content);
+    this.#digests.set(file, digest);
+  }
+
+  async remove(file: string): Promise<void> {
+    await rm(join(this.#path, file), { force: true });
+    this.#digests.delete(file);
+  }
+
+  /** Removes what an earlier life left: our files that are not in `wanted`, and temporary ones. */
+  async removeOthers(wanted: ReadonlySet<string>): Promise<void> {
+    for (const file of await readdir(this.#path)) {
+      if (ownFile.test(file) && !wanted.has(file)) await this.remove(file);
+    }
+  }
+
+  async #replace(file: string, content: string): Promise<void> {
+    this.#temporaries += 1;
+    const temporary = join(this.#path, `${temporaryPrefix}${this.#temporaries}`);
+    try {
+      await using handle = await open(temporary, 'w');
+      // Whatever the umask is, the sidecar reads as another user.
+      await handle.chmod(0o644);
+      await handle.writeFile(content);
+      await rename(temporary, join(this.#path, file));
+    } catch (error) {
+      await rm(temporary, { force: true }).catch(() => undefined);
+      throw error;
+    }
+  }
+
+  async #digestOf(file: string): Promise<string | undefined> {
+    try {
+      return sha256(await readFile(join(this.#path, file)));
+    } catch {
+      return undefined;
+    }
+  }
+}
+
+function sha256(content: string | Buffer): string {
+  return createHash('sha256').update(content).digest('base64');
+}

@@ -1,0 +1,136 @@
+import { narrowPublicJwk } from '../domain/jwks-document-file.ts';
+import type { PublishedKey } from '../domain/jwks-document.ts';
+import { publishedStates } from '../domain/jwk.ts';
+import type { KeyState } from '../domain/jwk.ts';
+
+/** What the publisher reads of an LtiKey; any other member of the object is out of its sight. */
+export interface LtiKeyFacts {
+  readonly metadata: { readonly name: string; readonly namespace?: string };
+  readonly spec: {
+    readonly registrationRef: { readonly name: string };
+    readonly revision: number;
+    readonly publicJWK: unknown;
+  };
+  readonly status?: { readonly state?: string; readonly revokedAt?: string };
+}
+
+/** How long a published key stays in the documents after its LtiKey went away or lost its state. */
+export const absenceGraceMs = 30_000;
+
+/** A key whose LtiKey was published and then disappeared, with the object to ask for before it is given up. */
+export interface Departed {
+  readonly id: string;
+  readonly namespace: string;
+  readonly name: string;
+  readonly registration: string;
+}
+
+interface Held {
+  readonly name: string;
+  readonly key: PublishedKey;
+  /** Monotonic milliseconds since which the LtiKey is missing, or present with its state cleared. */
+  absentSince?: number;
+  cleared?: boolean;
+}
+
+const states: ReadonlySet<string> = new Set<KeyState>(['Next', 'Active', 'Retiring', 'Retired', 'Revoked']);
+
+function isState(state: string | undefined): state is KeyState {
+  return state !== undefined && states.has(state);
+}
+
+/**
+ * The keys to publish, from the LtiKeys that exist and those that should.
+ *
+ * LtiKeys are only the public face of the ledger: one that somebody deletes comes back as soon as the operator sees it,
+ * and meanwhile platforms still verify against it. So a key leaves at once only when its LtiKey says so (Retired,
+ * Revoked). What looks like a loss is waited out instead:
+ * - the LtiKey is gone: kept for the grace period, and then until somebody confirms that the object does not exist (a
+ *   deleted CRD or an API error is no such answer). A registration deleted on purpose is published that much longer,
+ *   which harms nobody.
+ * - the LtiKey is back without a status: kept until the operator fills it in.
+ * - the state was cleared: kept for the grace period; whoever cleared it by accident is corrected within it, while the
+ *   operator clears it for good when no ledger knows the key.
+ * The spec is immutable, so a key's material never changes under its key ID.
+ */
+export class PublishedKeys {
+  readonly #held = new Map<string, Held>();
+  readonly #refused: (object: LtiKeyFacts, fault: string) => void;
+
+  /** `refused` hears of every LtiKey whose publicJWK is not one we serve. */
+  constructor(refused: (object: LtiKeyFacts, fault: string) => void) {
+    this.#refused = refused;
+  }
+
+  /** Takes in all LtiKeys of the cache. `now` is monotonic milliseconds. */
+  update(objects: readonly LtiKeyFacts[], now: number): readonly PublishedKey[] {
+    const present = new Set<string>();
+    for (const object of objects) this.#take(object, present, now);
+    for (const [id, held] of this.#held) {
+      if (present.has(id)) continue;
+      if (publishedStates.has(held.key.state)) held.absentSince ??= now;
+      else this.#held.delete(id);
+      held.cleared = false;
+    }
+    return [...this.#held.values()].map(({ key }) => key);
+  }
+
+  #take(object: LtiKeyFacts, present: Set<string>, now: number): void {
+    const { metadata, spec, status } = object;
+    const publicJWK = narrowPublicJwk(spec.publicJWK);
+    if (typeof publicJWK === 'string') return this.#refused(object, publicJWK);
+    const namespace = metadata.namespace ?? '';
+    const id = `${namespace}/${metadata.name}/${publicJWK.kid}`;
+    present.add(id);
+    if (isState(status?.state)) {
+      const key = {
+        namespace,
+        registration: spec.registrationRef.name,
+        revision: spec.revision,
+        state: status.state,
+        publicJWK,
+        ...(status.revokedAt !== undefined && { revokedAt: status.revokedAt }),
+      };
+      this.#held.set(id, { name: metadata.name, key });
+      return;
+    }
+    const held = this.#held.get(id);
+    if (held === undefined) return;
+    held.cleared = status !== undefined;
+    if (held.cleared) held.absentSince ??= now;
+    else delete held.absentSince;
+  }
+
+  /** When the next grace period ends, in monotonic milliseconds. */
+  nextExpiry(): number {
+    let next = Number.POSITIVE_INFINITY;
+    for (const { absentSince } of this.#held.values()) {
+      if (absentSince !== undefined) next = Math.min(next, absentSince + absenceGraceMs);
+    }
+    return next;
+  }
+
+  /** The keys whose grace period is over; those with a cleared state need no confirmation. */
+  expired(now: number): readonly (Departed & { readonly cleared: boolean })[] {
+    return [...this.#held]
+      .filter(([, { absentSince }]) => absentSince !== undefined && absentSince + absenceGraceMs <= now)
+      .map(([id, { name, key, cleared = false }]) => ({
+        id,
+        name,
+        namespace: key.namespace,
+        registration: key.registration,
+        cleared,
+      }));
+  }
+
+  /** Gives a key up, unless its LtiKey came back meanwhile. */
+  forget({ id }: Departed): void {
+    if (this.#held.get(id)?.absentSince !== undefined) this.#held.delete(id);
+  }
+
+  /** Starts the grace period again. */
+  keep({ id }: Departed, now: number): void {
+    const held = this.#held.get(id);
+    if (held?.absentSince !== undefined) held.absentSince = now;
+  }
+}
