@@ -1,0 +1,76 @@
+import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
+
+/** A row of the table, its labels kept as types. */
+interface Row<Label extends string> {
+  readonly name: string;
+  readonly help: string;
+  readonly labels: readonly Label[];
+}
+
+export type Labels<Label extends string> = Readonly<Record<Label, string>>;
+
+type Samples<Label extends string> = Iterable<readonly [Labels<Label>, number | undefined]>;
+
+export function counter<Label extends string>(registry: Registry, row: Row<Label>): Counter<Label> {
+  return new Counter({ name: row.name, help: row.help, labelNames: row.labels, registers: [registry] });
+}
+
+export function gauge<Label extends string>(registry: Registry, row: Row<Label>): Gauge<Label> {
+  return new Gauge({ name: row.name, help: row.help, labelNames: row.labels, registers: [registry] });
+}
+
+export function histogram<Label extends string>(
+  registry: Registry,
+  row: Row<Label> & { readonly buckets: readonly number[] },
+): Histogram<Label> {
+  const { name, help, labels, buckets } = row;
+  return new Histogram({ name, help, labelNames: labels, buckets: [...buckets], registers: [registry] });
+}
+
+/** A gauge whose series are exactly what `samples` gives at each scrape; a sample without a value has no series. */
+export function computedGauge<Label extends string>(
+  registry: Registry,
+  row: Row<Label>,
+  samples: () => Samples<Label> | Promise<Samples<Label>>,
+): void {
+  const { name, help, labels } = row;
+  const fill = async (instrument: Gauge<Label>): Promise<void> => {
+    const current = await samples();
+    instrument.reset();
+    // A gauge without labels is set to 0 by a reset.
+    if (labels.length === 0) instrument.remove();
+    for (const [of, value] of current) if (value !== undefined) instrument.set(of, value);
+  };
+  const instrument: Gauge<Label> = new Gauge({
+    name,
+    help,
+    labelNames: labels,
+    registers: [registry],
+    collect: () => fill(instrument),
+  });
+}
+
+/** A counter whose totals are kept elsewhere and read at each scrape. */
+export function computedCounter<Label extends string>(
+  registry: Registry,
+  row: Row<Label>,
+  totals: () => Iterable<readonly [Labels<Label>, number]>,
+): void {
+  const { name, help, labels } = row;
+  const fill = (instrument: Counter<Label>): void => {
+    instrument.reset();
+    for (const [of, value] of totals()) instrument.inc(of, value);
+  };
+  const instrument: Counter<Label> = new Counter({
+    name,
+    help,
+    labelNames: labels,
+    registers: [registry],
+    collect: () => fill(instrument),
+  });
+}
+
+/** Seconds since the epoch, as Prometheus has times. */
+export function epochSeconds(time: Date | undefined): number | undefined {
+  return time === undefined ? undefined : time.getTime() / 1000;
+}

@@ -1,0 +1,170 @@
+import { Registry } from 'prom-client';
+
+import type { ClientMetrics } from '../kube/client.ts';
+import type { ControllerMetrics } from '../kube/controller.ts';
+import type { EventMetrics } from '../kube/events.ts';
+import type { LeaderMetrics } from '../kube/leader.ts';
+import type { WorkQueueFigures, WorkQueueMetrics } from '../kube/workqueue.ts';
+import { computedCounter, computedGauge, counter, epochSeconds, gauge, histogram } from './instruments.ts';
+import { clientTable, controllerTable, processTable, publisherTable, sidecarTable } from './metric-table.ts';
+
+/**
+ * A registry with what every process says of itself. prom-client's default metrics are not used: they keep a 10 ms
+ * timer and a garbage collection observer running and give some fifty series of which these are the ones to act on.
+ */
+export function createRegistry(version: string): Registry {
+  const registry = new Registry();
+  const startedAt = Date.now() / 1000 - process.uptime();
+  computedGauge(registry, processTable.buildInfo, () => [[{ version }, 1]]);
+  computedCounter(registry, processTable.cpu, () => [[{}, cpuSeconds()]]);
+  computedGauge(registry, processTable.startTime, () => [[{}, startedAt]]);
+  computedGauge(registry, processTable.residentMemory, () => [[{}, process.memoryUsage.rss()]]);
+  computedGauge(registry, processTable.heapUsed, () => [[{}, process.memoryUsage().heapUsed]]);
+  computedGauge(registry, processTable.eventLoopLag, async () => [[{}, await eventLoopLagSeconds()]]);
+  return registry;
+}
+
+function cpuSeconds(): number {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1e6;
+}
+
+async function eventLoopLagSeconds(): Promise<number> {
+  const asked = performance.now();
+  await new Promise((resolve) => setImmediate(resolve));
+  return (performance.now() - asked) / 1000;
+}
+
+export function clientMetrics(registry: Registry): ClientMetrics {
+  const requests = counter(registry, clientTable.requests);
+  const duration = histogram(registry, clientTable.duration);
+  return {
+    request(method, code, seconds) {
+      requests.inc({ method, code });
+      duration.observe({ method }, seconds);
+    },
+  };
+}
+
+export function workQueueMetrics(registry: Registry): WorkQueueMetrics {
+  const adds = counter(registry, controllerTable.queueAdds);
+  const retries = counter(registry, controllerTable.queueRetries);
+  const wait = histogram(registry, controllerTable.queueWait);
+  const work = histogram(registry, controllerTable.queueWork);
+  const queues = new Map<string, () => WorkQueueFigures>();
+  const figure = (of: keyof WorkQueueFigures) => () =>
+    [...queues].map(([name, figures]) => [{ name }, figures()[of]] as const);
+  computedGauge(registry, controllerTable.queueDepth, figure('depth'));
+  computedGauge(registry, controllerTable.queueUnfinished, figure('unfinishedSeconds'));
+  computedGauge(registry, controllerTable.queueLongest, figure('longestRunningSeconds'));
+  return {
+    watch: (name, figures) => void queues.set(name, figures),
+    added: (name) => adds.inc({ name }),
+    retried: (name) => retries.inc({ name }),
+    waited: (name, seconds) => wait.observe({ name }, seconds),
+    worked: (name, seconds) => work.observe({ name }, seconds),
+  };
+}
+
+export function controllerMetrics(registry: Registry): ControllerMetrics {
+  const reconciles = counter(registry, controllerTable.reconciles);
+  const errors = counter(registry, controllerTable.reconcileErrors);
+  const terminal = counter(registry, controllerTable.terminalErrors);
+  const time = histogram(registry, controllerTable.reconcileTime);
+  const maximum = gauge(registry, controllerTable.maximumWorkers);
+  const controllers = new Map<string, () => number>();
+  computedGauge(registry, controllerTable.activeWorkers, () =>
+    [...controllers].map(([controller, active]) => [{ controller }, active()] as const),
+  );
+  return {
+    watch(controller, concurrency, activeWorkers) {
+      maximum.set({ controller }, concurrency);
+      controllers.set(controller, activeWorkers);
+      // Series that begin at zero, so that a first error is an increase.
+      for (const result of ['success', 'requeue_after', 'error']) reconciles.inc({ controller, result }, 0);
+      errors.inc({ controller }, 0);
+      terminal.inc({ controller }, 0);
+    },
+    reconciled(controller, outcome, seconds) {
+      const failed = outcome === 'error' || outcome === 'terminal';
+      reconciles.inc({ controller, result: failed ? 'error' : outcome });
+      if (failed) errors.inc({ controller });
+      if (outcome === 'terminal') terminal.inc({ controller });
+      time.observe({ controller }, seconds);
+    },
+  };
+}
+
+export function leaderMetrics(registry: Registry): LeaderMetrics {
+  const leader = gauge(registry, controllerTable.leader);
+  return { leading: (name, is) => leader.set({ name }, is ? 1 : 0) };
+}
+
+export function eventMetrics(registry: Registry): EventMetrics {
+  const dropped = counter(registry, controllerTable.eventsDropped);
+  return { dropped: (reason) => dropped.inc({ reason }) };
+}
+
+export interface OperatorSources {
+  /** Why nothing can be sealed, one of a fixed set of reasons; `undefined` when it can. */
+  readonly kekError: () => string | undefined;
+  /** Local clock minus the API server's. */
+  readonly clockSkewMs: () => number | undefined;
+}
+
+export interface OperatorMetrics {
+  rotation(result: 'started' | 'activated'): void;
+}
+
+/** What the operator as a whole can say of its own work; the sources are read at each scrape. */
+export function operatorMetrics(registry: Registry, sources: OperatorSources): OperatorMetrics {
+  const rotations = counter(registry, controllerTable.rotations);
+  for (const result of ['started', 'activated']) rotations.inc({ result }, 0);
+  computedGauge(registry, controllerTable.kekAvailable, () => [[{}, sources.kekError() === undefined ? 1 : 0]]);
+  computedGauge(registry, controllerTable.kekError, () => {
+    const reason = sources.kekError();
+    return reason === undefined ? [] : [[{ reason }, 1]];
+  });
+  computedGauge(registry, controllerTable.clockSkew, () => {
+    const skew = sources.clockSkewMs();
+    return [[{}, skew === undefined ? undefined : skew / 1000]];
+  });
+  return { rotation: (result) => rotations.inc({ result }) };
+}
+
+export interface PublisherSources {
+  readonly documents: () => number;
+  readonly lastSync: () => Date | undefined;
+}
+
+export function publisherMetrics(registry: Registry, sources: PublisherSources): void {
+  computedGauge(registry, publisherTable.documents, () => [[{}, sources.documents()]]);
+  computedGauge(registry, publisherTable.lastSync, () => [[{}, epochSeconds(sources.lastSync())]]);
+}
+
+export interface SidecarSources {
+  readonly documents: () => number;
+  /** Seconds since what is served was known to be current; `undefined` before the first sync. */
+  readonly ageSeconds: () => number | undefined;
+}
+
+export interface SidecarMetrics {
+  request(code: number): void;
+  /** A file of the publish directory was not taken; `reason` is one of a fixed set. */
+  refusedFile(reason: string): void;
+}
+
+export function sidecarMetrics(registry: Registry, sources: SidecarSources): SidecarMetrics {
+  // Counted in a Map and handed over at scrape: a counter with labels costs as much as answering the request.
+  const requests = new Map<number, number>();
+  const refused = counter(registry, sidecarTable.refusedFiles);
+  computedCounter(registry, sidecarTable.requests, () =>
+    [...requests].map(([code, total]) => [{ code: String(code) }, total] as const),
+  );
+  computedGauge(registry, sidecarTable.documents, () => [[{}, sources.documents()]]);
+  computedGauge(registry, sidecarTable.age, () => [[{}, sources.ageSeconds()]]);
+  return {
+    request: (code) => void requests.set(code, (requests.get(code) ?? 0) + 1),
+    refusedFile: (reason) => refused.inc({ reason }),
+  };
+}

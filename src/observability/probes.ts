@@ -1,0 +1,99 @@
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+
+import type { Logger } from './log.ts';
+
+export interface ProbeOptions {
+  /** `host:port`, or `:port` for every interface; port 0 takes a free one. */
+  readonly address: string;
+  /** The named conditions of being ready, all of which must hold. */
+  readonly ready: Readonly<Record<string, () => boolean>>;
+  /** prom-client's Registry, as far as it is needed here. */
+  readonly metrics: { readonly contentType: string; metrics(): Promise<string> };
+  readonly log: Logger;
+}
+
+export interface ProbeServer {
+  readonly port: number;
+  /** Resolves when the last answer is out. */
+  close(): Promise<void>;
+}
+
+interface Answer {
+  readonly status: number;
+  readonly body: string;
+  readonly contentType?: string;
+}
+
+/**
+ * Serves `/healthz` (200 while the process answers at all), `/readyz` (200, or 503 with the names of what is not ready,
+ * one a line) and `/metrics`. Rejects when it cannot listen.
+ */
+export async function startProbes(options: ProbeOptions): Promise<ProbeServer> {
+  const server = createServer(
+    { headersTimeout: 5_000, requestTimeout: 10_000, connectionsCheckingInterval: 1_000 },
+    (request, response) => void respond(options, request, response),
+  );
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', (error: NodeJS.ErrnoException) =>
+      reject(new Error(`cannot serve probes and metrics on ${options.address}: ${error.code ?? error.name}`)),
+    );
+    server.listen(parseAddress(options.address), resolve);
+  });
+  const bound = server.address();
+  return {
+    port: typeof bound === 'object' && bound !== null ? bound.port : 0,
+    close: () => new Promise((resolve) => void server.close(() => resolve())),
+  };
+}
+
+async function respond(options: ProbeOptions, request: IncomingMessage, response: ServerResponse): Promise<void> {
+  const { status, body, contentType = 'text/plain; charset=utf-8' } = await answer(options, request);
+  response.writeHead(status, {
+    'Content-Type': contentType,
+    'Content-Length': Buffer.byteLength(body),
+    'Cache-Control': 'no-store',
+    ...(status === 405 ? { Allow: 'GET, HEAD' } : {}),
+  });
+  response.end(request.method === 'HEAD' ? undefined : body);
+}
+
+async function answer(options: ProbeOptions, { method, url = '' }: IncomingMessage): Promise<Answer> {
+  if (method !== 'GET' && method !== 'HEAD') return { status: 405, body: 'method not allowed\n' };
+  const [path] = url.split('?', 1);
+  switch (path) {
+    case '/healthz':
+      return { status: 200, body: 'ok\n' };
+    case '/readyz':
+      return readiness(options);
+    case '/metrics':
+      return scrape(options);
+    default:
+      return { status: 404, body: 'not found\n' };
+  }
+}
+
+function readiness({ ready }: ProbeOptions): Answer {
+  const missing = Object.entries(ready).filter(([, holds]) => !holds());
+  if (missing.length === 0) return { status: 200, body: 'ok\n' };
+  return { status: 503, body: missing.map(([name]) => `not ready: ${name}\n`).join('') };
+}
+
+async function scrape({ metrics, log }: ProbeOptions): Promise<Answer> {
+  try {
+    return { status: 200, body: await metrics.metrics(), contentType: metrics.contentType };
+  } catch (error) {
+    log.error({ error }, 'cannot compute the metrics');
+    return { status: 500, body: 'the metrics cannot be computed; the log says why\n' };
+  }
+}
+
+/** Reads `host:port`, `[IPv6]:port` or `:port`; anything else throws. Without a host, every interface. */
+export function parseAddress(address: string): { readonly host?: string; readonly port: number } {
+  const match = /^(?:\[(?<v6>[0-9A-Fa-f:.]+)\]|(?<name>[^:[\]\s/]*)):(?<port>\d{1,5})$/u.exec(address);
+  const port = Number(match?.groups?.['port']);
+  if (match === null || port > 65_535) {
+    throw new Error(`"${address}" is not an address to listen on: write host:port or :port, for example :8081`);
+  }
+  const host = match.groups?.['v6'] ?? match.groups?.['name'] ?? '';
+  return host === '' ? { port } : { host, port };
+}
