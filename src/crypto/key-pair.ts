@@ -64,6 +64,7 @@ export function publicPem(privateKey: KeyObject): string {
 
 /** The private JWK with the `kid`, `alg` and `use` a tool signs with. Secret. */
 export function privateJwk({ keyID, privateKey }: Pick<KeyPair, 'keyID' | 'privateKey'>): PrivateJwk {
-  const members = privateKey.export({ format: 'jwk' });
-  return { ...(members as Omit<PrivateJwk, 'use' | 'alg' | 'kid'>), use: 'sig', alg: 'RS256', kid: keyID };
+  const { n, e, d, p, q, dp, dq, qi } = privateKey.export({ format: 'jwk' });
+  if (!n || !e || !d || !p || !q || !dp || !dq || !qi) throw new TypeError('Only RSA keys sign RS256.');
+  return { kty: 'RSA', use: 'sig', alg: 'RS256', kid: keyID, n, e, d, p, q, dp, dq, qi };
 }

@@ -86,8 +86,10 @@ async function decryptBytes(parts: ParsedSeal['parts'], kek: Kek): Promise<Uint8
 /** Zeroes `plaintext`. Undefined when it is not an RSA private JWK; the parsers' errors are dropped, they quote it. */
 function importPrivateKey(plaintext: Uint8Array): KeyObject | undefined {
   try {
-    const jwk = JSON.parse(Buffer.from(plaintext.buffer, plaintext.byteOffset, plaintext.byteLength).toString());
-    const key = createPrivateKey({ key: jwk as JsonWebKey, format: 'jwk' });
+    const jwk: JsonWebKey = JSON.parse(
+      Buffer.from(plaintext.buffer, plaintext.byteOffset, plaintext.byteLength).toString(),
+    );
+    const key = createPrivateKey({ key: jwk, format: 'jwk' });
     return key.asymmetricKeyType === 'rsa' ? key : undefined;
   } catch {
     return undefined;

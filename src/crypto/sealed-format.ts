@@ -1,4 +1,3 @@
-import type { FlattenedJWE } from 'jose';
 import { SealError, type SealReason } from './seal-error.ts';
 
 /** What a sealed key is bound to: it opens nowhere else. */
@@ -21,15 +20,15 @@ export interface SealedHeader extends SealContext {
 
 export interface ParsedSeal {
   readonly header: SealedHeader;
-  readonly parts: FlattenedJWE;
+  /** In base64url, each of the length its algorithm gives it. */
+  readonly parts: Readonly<Record<'protected' | 'encrypted_key' | 'iv' | 'ciphertext' | 'tag', string>>;
 }
 
 const fixed = { alg: 'A256KW', enc: 'A256GCM', typ: 'lti-sealed-key', cty: 'jwk+json', version: 1 } as const;
-const identifiers = ['namespace', 'registration', 'keyID', 'kekID'] as const;
 /** Kubernetes names, key IDs (they name entries of a Secret) and KEK IDs all fit, so messages can quote them. */
-const identifier = /^[A-Za-z0-9._-]{1,253}$/;
-/** The members of a flattened JWE without unprotected headers (RFC 7516 §7.2.2), and the length of each in bytes. */
-const partSizes = { protected: undefined, encrypted_key: 40, iv: 12, ciphertext: undefined, tag: 16 } as const;
+const name = /^[A-Za-z0-9._-]{1,253}$/;
+/** The members of `ParsedSeal.parts`. */
+const members = ['protected', 'encrypted_key', 'iv', 'ciphertext', 'tag'];
 
 export function sealedHeader(context: SealContext, kekID: string): SealedHeader {
   const { namespace, registration, keyID } = context;
@@ -37,36 +36,57 @@ export function sealedHeader(context: SealContext, kekID: string): SealedHeader 
 }
 
 /**
- * Reads the one shape that is written: anything more, such as an unprotected header, `zip` or another algorithm, is
- * refused here, before a KEK is touched. Throws `SealError` (SealMalformed, SealVersionUnknown); `subject` begins its
- * message.
+ * Reads the one shape that is written, a flattened JWE without unprotected headers (RFC 7516 §7.2.2): anything more, such
+ * as `zip` or another algorithm, is refused here, before a KEK is touched. Throws `SealError` (SealMalformed,
+ * SealVersionUnknown); `subject` begins its message.
  */
 export function parseSealed(jwe: string, subject: string): ParsedSeal {
   const refuse = (what: string, reason: SealReason = 'SealMalformed'): never => {
-    throw new SealError(reason, `${subject} ${what}.`);
+    throw new SealError(reason, `${subject} ${what}. Restore its ledger Secret from a backup.`);
   };
-  const parts = parseObject(jwe) ?? refuse('is not a JWE in JSON; restore its ledger Secret from a backup');
-  if (!sameMembers(parts, partSizes)) refuse('has not exactly the members of a sealed key');
-  for (const [member, size] of Object.entries(partSizes)) {
-    const bytes = canonicalBase64url(parts[member]) ?? refuse(`has a "${member}" that is not canonical base64url`);
+  const json = parseObject(jwe) ?? refuse('is not a JWE in JSON');
+  if (!sameMembers(Object.keys(json), members)) refuse('does not have exactly the members of a sealed key');
+  const part = (member: string, size?: number): string => {
+    const value = json[member];
+    const bytes = typeof value === 'string' ? Buffer.from(value, 'base64url') : Buffer.alloc(0);
+    // Decoders ignore the spare bits of the last character, which would let a changed text pass as unchanged.
+    const text = bytes.toString('base64url');
+    if (text !== value) refuse(`has a "${member}" that is not canonical base64url`);
     if (size !== undefined && bytes.length !== size) refuse(`has a "${member}" of ${bytes.length} bytes, not ${size}`);
-  }
-  const { protected: encoded } = parts as { protected: string };
-  const header = parseObject(Buffer.from(encoded, 'base64url').toString()) ?? refuse('has a header that is not JSON');
-  if (header['typ'] !== fixed.typ) refuse(`has a header whose "typ" is not ${fixed.typ}`);
-  if (header['version'] !== fixed.version) {
-    refuse(`has not format version ${fixed.version}; run the release that wrote it`, 'SealVersionUnknown');
+    return text;
+  };
+  const parts = {
+    protected: part('protected'),
+    encrypted_key: part('encrypted_key', 40),
+    iv: part('iv', 12),
+    ciphertext: part('ciphertext'),
+    tag: part('tag', 16),
+  };
+  return { header: parseHeader(parts.protected, refuse), parts };
+}
+
+function parseHeader(encoded: string, refuse: (what: string, reason?: SealReason) => never): SealedHeader {
+  const json = parseObject(Buffer.from(encoded, 'base64url').toString()) ?? refuse('has a header that is not JSON');
+  if (json['typ'] !== fixed.typ) refuse(`has a header whose "typ" is not ${fixed.typ}`);
+  if (json['version'] !== fixed.version) {
+    refuse(`is not of format version ${fixed.version}, the one this release reads`, 'SealVersionUnknown');
   }
   for (const [member, value] of Object.entries(fixed)) {
-    if (header[member] !== value) refuse(`has a header whose "${member}" is not ${value}`);
+    if (json[member] !== value) refuse(`has a header whose "${member}" is not ${value}`);
   }
-  for (const member of identifiers) {
-    const value = header[member];
-    if (typeof value !== 'string' || !identifier.test(value)) refuse(`has a header whose "${member}" is not a name`);
-  }
-  const narrowed = header as unknown as SealedHeader;
-  if (!sameMembers(header, sealedHeader(narrowed, narrowed.kekID))) refuse('has a header with unknown members');
-  return { header: narrowed, parts: parts as unknown as FlattenedJWE };
+  const identifier = (member: string): string => {
+    const value = json[member];
+    if (typeof value === 'string' && name.test(value)) return value;
+    return refuse(`has a header whose "${member}" is not a name`);
+  };
+  const context = {
+    namespace: identifier('namespace'),
+    registration: identifier('registration'),
+    keyID: identifier('keyID'),
+  };
+  const header = sealedHeader(context, identifier('kekID'));
+  if (!sameMembers(Object.keys(json), Object.keys(header))) refuse('has a header with unknown members');
+  return header;
 }
 
 /** What a sealed key says about itself, unproved: which KEK is needed, and where it belongs. Throws `SealError`. */
@@ -78,20 +98,17 @@ export function describeSealed(jwe: string): SealContext & { readonly kekID: str
 function parseObject(text: string): Record<string, unknown> | undefined {
   try {
     const value: unknown = JSON.parse(text);
-    return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : undefined;
+    return isObject(value) ? value : undefined;
   } catch {
     // The parser's message quotes the text.
     return undefined;
   }
 }
 
-function sameMembers(left: object, right: object): boolean {
-  return Object.keys(left).toSorted().join() === Object.keys(right).toSorted().join();
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null;
 }
 
-/** Decoders ignore the spare bits of the last character, which would let a changed text pass as unchanged. */
-function canonicalBase64url(value: unknown): Buffer | undefined {
-  if (typeof value !== 'string') return undefined;
-  const bytes = Buffer.from(value, 'base64url');
-  return bytes.toString('base64url') === value ? bytes : undefined;
+function sameMembers(left: string[], right: string[]): boolean {
+  return left.toSorted().join() === right.toSorted().join();
 }
