@@ -2,16 +2,20 @@ import express from 'express';
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
 import { commonHeaders } from './prepared-document.ts';
 import type { PreparedDocument, RawHeaders } from './prepared-document.ts';
-import type { RequestCounts } from './counts.ts';
 import type { DocumentSource } from './source.ts';
 
 const allowedMethods = 'GET, HEAD, OPTIONS';
 /** Seconds; long enough not to be hammered, short enough not to prolong an outage. */
 const retryAfter = '5';
 
+/** Told of every answer, once. */
+export interface RequestMetrics {
+  request(code: number): void;
+}
+
 export interface AppOptions {
   readonly source: DocumentSource;
-  readonly counts: RequestCounts;
+  readonly metrics: RequestMetrics;
   /** While true, every answer ends its connection, so that clients move to another replica. */
   readonly draining: () => boolean;
 }
@@ -20,35 +24,35 @@ export interface AppOptions {
  * Answers for the public port. GET and HEAD of a known path are answered from prepared buffers before Express sees
  * them; Express gets what is left. No byte of a request appears in an answer.
  */
-export function createApp({ source, counts, draining }: AppOptions): RequestListener {
-  const rest = createRouter(source, counts);
+export function createApp({ source, metrics, draining }: AppOptions): RequestListener {
+  const rest = createRouter(source, metrics);
   return (request, response) => {
     if (draining()) response.shouldKeepAlive = false;
     const document = source.documents.get(request.url ?? '');
     if (document === undefined || !source.synced() || !isRead(request.method)) rest(request, response);
-    else answerDocument(document, request, response, counts);
+    else answerDocument(document, request, response, metrics);
   };
 }
 
-function createRouter(source: DocumentSource, counts: RequestCounts): RequestListener {
+function createRouter(source: DocumentSource, metrics: RequestMetrics): RequestListener {
   const router = express();
   router.disable('x-powered-by').disable('etag').set('query parser', false);
   router.use((request, response, next) => {
     if (isRead(request.method)) return next();
-    if (request.method === 'OPTIONS') return answerPreflight(response, counts);
-    answer(response, counts, 405, ['Allow', allowedMethods, 'Cache-Control', 'no-store'], 'method not allowed');
+    if (request.method === 'OPTIONS') return answerPreflight(response, metrics);
+    answer(response, metrics, 405, ['Allow', allowedMethods, 'Cache-Control', 'no-store'], 'method not allowed');
   });
   router.use((request, response, next) => {
-    if (!source.synced()) return answerUnavailable(response, counts);
+    if (!source.synced()) return answerUnavailable(response, metrics);
     const document = source.documents.get(pathOf(request.url));
     if (document === undefined) return next();
-    answerDocument(document, request, response, counts);
+    answerDocument(document, request, response, metrics);
   });
   return (request, response) => {
     // Express's own last handler repeats the URL it did not find. Its types leave out that it can be given another one.
     const last = (error: unknown): void => {
-      if (error === undefined) answer(response, counts, 404, ['Cache-Control', 'no-store'], 'not found');
-      else answer(response, counts, 500, ['Cache-Control', 'no-store'], 'internal error');
+      if (error === undefined) answer(response, metrics, 404, ['Cache-Control', 'no-store'], 'not found');
+      else answer(response, metrics, 500, ['Cache-Control', 'no-store'], 'internal error');
     };
     Reflect.apply(router, undefined, [request, response, last]);
   };
@@ -68,16 +72,16 @@ function answerDocument(
   document: PreparedDocument,
   request: IncomingMessage,
   response: ServerResponse,
-  counts: RequestCounts,
+  metrics: RequestMetrics,
 ): void {
-  if (document.body === undefined) return answerUnavailable(response, counts);
+  if (document.body === undefined) return answerUnavailable(response, metrics);
   const condition = request.headers['if-none-match'];
   if (condition !== undefined && matches(condition, document.etag)) {
-    counts.notModified += 1;
+    metrics.request(304);
     response.writeHead(304, document.notModified).end();
     return;
   }
-  counts.ok += 1;
+  metrics.request(200);
   response.writeHead(200, document.ok);
   // Node leaves the body out of an answer to HEAD.
   response.end(document.body);
@@ -88,13 +92,13 @@ function matches(ifNoneMatch: string, etag: string): boolean {
   return ifNoneMatch.trim() === '*' || (ifNoneMatch.match(/"[^"]*"/g)?.includes(etag) ?? false);
 }
 
-function answerUnavailable(response: ServerResponse, counts: RequestCounts): void {
+function answerUnavailable(response: ServerResponse, metrics: RequestMetrics): void {
   const headers = ['Retry-After', retryAfter, 'Cache-Control', 'no-store'];
-  answer(response, counts, 503, headers, 'no keys to serve yet');
+  answer(response, metrics, 503, headers, 'no keys to serve yet');
 }
 
-function answerPreflight(response: ServerResponse, counts: RequestCounts): void {
-  counts.count(204);
+function answerPreflight(response: ServerResponse, metrics: RequestMetrics): void {
+  metrics.request(204);
   const methods = ['Access-Control-Allow-Methods', 'GET, HEAD', 'Access-Control-Allow-Headers', '*'];
   response.writeHead(204, [...commonHeaders, ...methods, 'Access-Control-Max-Age', '86400', 'Allow', allowedMethods]);
   response.end();
@@ -102,12 +106,12 @@ function answerPreflight(response: ServerResponse, counts: RequestCounts): void 
 
 function answer(
   response: ServerResponse,
-  counts: RequestCounts,
+  metrics: RequestMetrics,
   code: number,
   headers: RawHeaders,
   text: string,
 ): void {
-  counts.count(code);
+  metrics.request(code);
   const body = `${text}\n`;
   const described = ['Content-Type', 'text/plain; charset=utf-8', 'Content-Length', String(body.length)];
   response.writeHead(code, [...commonHeaders, ...described, ...headers]);

@@ -1,13 +1,14 @@
 import { readFile } from 'node:fs/promises';
+import type { Registry } from 'prom-client';
 import { sleep } from '../lib/clock.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../observability/log.ts';
-import { createAdminServer } from './admin.ts';
+import { sidecarMetrics } from '../observability/metrics.ts';
+import { startProbes } from '../observability/probes.ts';
 import { createApp } from './app.ts';
 import { DirectorySource } from './directory-source.ts';
 import { Health } from './health.ts';
 import { close, listen } from './listen.ts';
-import { RefusalCounts, RequestCounts } from './counts.ts';
 import { createPublicServer } from './server.ts';
 
 export interface JwksConfig {
@@ -25,6 +26,8 @@ export interface JwksConfig {
 export interface JwksOptions {
   readonly clock: Clock;
   readonly logger: Logger;
+  /** Gets the sidecar's metrics and is scraped on the admin address. */
+  readonly registry: Registry;
   /** Aborting it begins the orderly shutdown. */
   readonly signal: AbortSignal;
   /** How long to serve on after becoming unready. */
@@ -39,30 +42,38 @@ const defaultDrainMs = 7000;
  * of it, and closes. Rejects if an address cannot be listened on or the certificate cannot be read.
  */
 export async function runJwks(config: JwksConfig, options: JwksOptions): Promise<void> {
-  const { clock, logger, signal, drainMs = defaultDrainMs } = options;
+  const { clock, logger, registry, signal, drainMs = defaultDrainMs } = options;
   const health = new Health(clock);
-  const requests = new RequestCounts();
-  const refusals = new RefusalCounts();
+  const metrics = sidecarMetrics(registry, {
+    documents: () => source.documents.size,
+    ageSeconds: () => health.ageSeconds(),
+  });
   const source = new DirectorySource({
     directory: config.publishDir,
     maxAge: config.maxAge,
     health,
     clock,
     log: logger,
-    refused: (reason) => refusals.count(reason),
+    refused: (reason) => metrics.refusedFile(reason),
   });
-  const app = createApp({ source, counts: requests, draining: () => signal.aborted });
+  const app = createApp({ source, metrics, draining: () => signal.aborted });
   const server = createPublicServer(app, await readCertificate(config));
-  const admin = createAdminServer({ health, requests, refusals, source, draining: () => signal.aborted });
+  const probes = await startProbes({
+    address: config.adminAddress,
+    ready: { 'synced since the start': () => health.synced(), 'not shutting down': () => !signal.aborted },
+    metrics: registry,
+    log: logger,
+  });
   const following = new AbortController();
   try {
-    logger.info({ address: await listen(server, config.address) }, 'serving JWKS');
-    logger.info({ address: await listen(admin, config.adminAddress) }, 'serving probes and metrics');
+    const address = await listen(server, config.address);
+    logger.info({ address }, 'serving JWKS');
+    logger.info({ address: `:${probes.port}` }, 'serving probes and metrics');
     await Promise.race([source.run(following.signal), aborted(signal)]);
     logger.info({ waitMs: drainMs }, 'shutting down');
     await sleep(clock, drainMs);
   } finally {
-    await Promise.all([close(server), close(admin)]);
+    await Promise.all([close(server), probes.close()]);
     following.abort();
   }
 }

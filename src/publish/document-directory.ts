@@ -19,6 +19,11 @@ export class DocumentDirectory {
     this.#path = path;
   }
 
+  /** How many documents were written. */
+  get size(): number {
+    return this.#digests.size;
+  }
+
   async create(): Promise<void> {
     await mkdir(this.#path, { recursive: true });
   }
@@ -27,7 +32,7 @@ export class DocumentDirectory {
   async write(file: string, content: string): Promise<void> {
     const digest = sha256(content);
     const known = this.#digests.get(file) ?? (await this.#digestOf(file));
-    if (known !== digest) await this.#replace(file, content);
+    if (known !== digest) await this.replace(file, content);
     this.#digests.set(file, digest);
   }
 
@@ -43,7 +48,8 @@ export class DocumentDirectory {
     }
   }
 
-  async #replace(file: string, content: string): Promise<void> {
+  /** Writes the file whatever it holds. */
+  async replace(file: string, content: string): Promise<void> {
     this.#temporaries += 1;
     const temporary = join(this.#path, `${temporaryPrefix}${this.#temporaries}`);
     try {

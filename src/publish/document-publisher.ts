@@ -55,6 +55,7 @@ export class DocumentPublisher {
   #flushAt = Number.POSITIVE_INFINITY;
   #heartbeatAt = Number.POSITIVE_INFINITY;
   #settling = false;
+  #lastSync: Date | undefined;
   #wake = (): void => undefined;
 
   constructor({ directory, all, source, clock, log }: PublisherOptions) {
@@ -81,6 +82,16 @@ export class DocumentPublisher {
       this.#flushAt = now + quietMs;
       this.#wake();
     } else this.#flushAt = Math.min(now + quietMs, this.#firstChange + patienceMs);
+  }
+
+  /** How many documents the publish directory holds. */
+  documents(): number {
+    return this.#directory.size;
+  }
+
+  /** When the newest heartbeat was written. */
+  lastSync(): Date | undefined {
+    return this.#lastSync;
   }
 
   /** Publishes until `signal` aborts. The directory is left as it is then. */
@@ -169,7 +180,9 @@ export class DocumentPublisher {
     this.#heartbeatAt = this.#clock.monotonic() + heartbeatMs;
     if (!this.#source.isSynced() || this.#failures > 0) return;
     try {
-      await this.#directory.write(heartbeatFile, JSON.stringify({ syncedAt: this.#clock.now().toISOString() }));
+      const now = this.#clock.now();
+      await this.#directory.replace(heartbeatFile, JSON.stringify({ syncedAt: now.toISOString() }));
+      this.#lastSync = now;
     } catch (error) {
       this.#log.error({ error, file: heartbeatFile }, 'cannot write the heartbeat');
     }
