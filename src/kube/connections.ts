@@ -1,8 +1,20 @@
 import { createHash } from 'node:crypto';
 
-import type { DispatcherOptions } from '@kubernetes/client-node/dist/config.js';
 import { Agent, ProxyAgent } from 'undici';
 import type { Dispatcher } from 'undici';
+
+/** How the API server is reached and how both sides prove who they are. */
+export interface Route {
+  readonly tls: {
+    readonly ca?: string | Buffer;
+    readonly cert?: string | Buffer;
+    readonly key?: string | Buffer;
+    readonly servername?: string;
+    readonly rejectUnauthorized?: boolean;
+  };
+  /** URL of an HTTP, HTTPS or SOCKS 5 proxy. */
+  readonly proxy?: string;
+}
 
 export interface ConnectionPair {
   readonly requests: Dispatcher;
@@ -28,12 +40,12 @@ export class Connections {
   #key = '';
   #current: ConnectionPair | undefined;
 
-  for(options: DispatcherOptions): ConnectionPair {
-    const key = fingerprint(options);
+  for(route: Route): ConnectionPair {
+    const key = fingerprint(route);
     if (this.#current !== undefined && key === this.#key) return this.#current;
     void this.close();
     this.#key = key;
-    this.#current = { requests: dispatcher(options, ofRequests), watches: dispatcher(options, ofWatches) };
+    this.#current = { requests: dispatcher(route, ofRequests), watches: dispatcher(route, ofWatches) };
     return this.#current;
   }
 
@@ -45,24 +57,16 @@ export class Connections {
   }
 }
 
-function dispatcher(options: DispatcherOptions, limits: Agent.Options): Dispatcher {
-  if (options.type === 'none') return new Agent(limits);
-  if (options.type === 'agent') return new Agent({ ...limits, connect: options.connect });
-  return new ProxyAgent({ ...limits, uri: options.uri, requestTls: options.requestTls });
+function dispatcher({ tls, proxy }: Route, limits: Agent.Options): Dispatcher {
+  if (proxy !== undefined) return new ProxyAgent({ ...limits, uri: proxy, requestTls: tls });
+  // half a minute, as load balancers drop what is quiet for a whole one
+  return new Agent({ ...limits, connect: { ...tls, keepAlive: true, keepAliveInitialDelay: 30_000 } });
 }
 
-function fingerprint(options: DispatcherOptions): string {
-  const hash = createHash('sha256');
-  const feed = (value: unknown): void => {
-    if (typeof value !== 'object' || value === null || Buffer.isBuffer(value)) {
-      hash.update(Buffer.isBuffer(value) ? value : String(value)).update('\0');
-      return;
-    }
-    for (const [name, member] of Object.entries(value)) {
-      hash.update(`${name}\0`);
-      feed(member);
-    }
-  };
-  feed(options);
+function fingerprint({ tls, proxy }: Route): string {
+  const hash = createHash('sha256').update(proxy ?? '');
+  for (const [name, value] of Object.entries(tls)) {
+    hash.update(`\0${name}\0`).update(Buffer.isBuffer(value) ? value : String(value));
+  }
   return hash.digest('base64');
 }

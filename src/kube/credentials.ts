@@ -1,8 +1,8 @@
-import type { AgentOptions, RequestOptions } from 'node:https';
+import type { Agent } from 'node:https';
 
 import { KubeConfig } from '@kubernetes/client-node/dist/config.js';
-import type { DispatcherOptions } from '@kubernetes/client-node/dist/config.js';
 
+import type { Route } from './connections.ts';
 import { TransportError } from './errors.ts';
 
 export interface Access {
@@ -10,8 +10,7 @@ export interface Access {
   readonly server: string;
   /** `Authorization` and impersonation. */
   readonly headers: Readonly<Record<string, string>>;
-  /** How to connect: TLS material, or a proxy. */
-  readonly dispatcher: DispatcherOptions;
+  readonly route: Route;
 }
 
 /** Where the API server is and how to authenticate: kubeconfig and in-cluster files, as client-node reads them. */
@@ -34,24 +33,22 @@ export class Credentials {
   /** Reads token, CA and certificate files again where they are due; runs an exec plugin whose credential expired. */
   async access(): Promise<Access> {
     const cluster = this.#kubeConfig.getCurrentCluster();
-    if (cluster === null)
-      throw new TransportError('Credentials', 'The kubeconfig has no cluster in its current context');
-    const options: RequestOptions & AgentOptions = {};
+    if (cluster === null) throw new TransportError('Credentials', 'The kubeconfig has no current cluster');
+    const options: Route['tls'] & { headers?: Record<string, string>; auth?: string; agent?: Agent } = {};
     try {
       await this.#kubeConfig.applyToHTTPSOptions(options);
     } catch (error) {
       throw new TransportError('Credentials', `Cannot read the credentials for the API server: ${whatFailed(error)}`);
     }
+    // its agent is for node:https, and makes no connection unless it is used
+    const { auth, agent: _unused, headers: given = {}, ...tls } = options;
     const headers: Record<string, string> = {};
-    for (const [name, value] of Object.entries(options.headers ?? {}))
-      headers[name.toLowerCase()] = String(value).trim();
-    if (typeof options.auth === 'string') {
-      headers['authorization'] = `Basic ${Buffer.from(options.auth).toString('base64')}`;
-    }
+    for (const [name, value] of Object.entries(given)) headers[name.toLowerCase()] = value.trim();
+    if (auth !== undefined) headers['authorization'] = `Basic ${Buffer.from(auth).toString('base64')}`;
     return {
       server: cluster.server.replace(/\/+$/, ''),
       headers,
-      dispatcher: this.#kubeConfig.createDispatcherOptions(cluster, options),
+      route: { tls, ...(cluster.proxyUrl === undefined ? {} : { proxy: cluster.proxyUrl }) },
     };
   }
 
@@ -71,25 +68,36 @@ export class Credentials {
  */
 export function loadKubeConfig(path?: string): KubeConfig {
   const config = new KubeConfig();
-  if (path === undefined) config.loadFromDefault();
-  else config.loadFromFile(path);
+  try {
+    if (path === undefined) config.loadFromDefault();
+    else config.loadFromFile(path);
+  } catch (error) {
+    // not a YAML parser's message: it quotes lines of the file
+    const reason = isSystemError(error) ? error.message : 'it is not a YAML file of clusters, users and contexts';
+    throw new Error(`Cannot read the kubeconfig${path === undefined ? '' : ` ${path}`}: ${reason}`);
+  }
   const cluster = config.getCurrentCluster();
   // client-node's last resort, which it would itself refuse to talk to
   if (cluster === null || (path === undefined && cluster.server === 'http://localhost:8080')) {
     throw new Error(
-      'No Kubernetes configuration found: give --kubeconfig, set KUBECONFIG, or run in a Pod with a service account',
+      path === undefined
+        ? 'No Kubernetes configuration found: give --kubeconfig, set KUBECONFIG, or run in a Pod with a service account'
+        : `The kubeconfig ${path} names no cluster in its current context`,
     );
   }
   if (cluster.server.startsWith('http:') && !cluster.skipTLSVerify) {
     throw new Error(
-      `The kubeconfig names a server without TLS, ${cluster.server}: use https, or set insecure-skip-tls-verify for a test`,
+      `The kubeconfig names ${cluster.server}, without TLS: use https, or for a test set insecure-skip-tls-verify`,
     );
   }
   return config;
 }
 
-/** Names the file of a failed read; anything else (an exec plugin's output, say) may quote a credential. */
+/** Names the file of a failed read; anything else (the output of an exec plugin, say) may quote a credential. */
 function whatFailed(error: unknown): string {
-  if (error instanceof Error && 'code' in error && 'syscall' in error) return error.message;
-  return 'the credential plugin failed; run it by hand to see why';
+  return isSystemError(error) ? error.message : 'the credential plugin failed; run it by hand to see why';
+}
+
+function isSystemError(error: unknown): error is Error {
+  return error instanceof Error && 'syscall' in error;
 }

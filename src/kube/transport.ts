@@ -116,7 +116,7 @@ export class Transport {
 
   async #attempt(call: Call, signal: AbortSignal): Promise<Dispatcher.ResponseData> {
     const access = await this.#credentials.access();
-    const { requests, watches } = this.#connections.for(access.dispatcher);
+    const { requests, watches } = this.#connections.for(access.route);
     const sent = this.#clock.monotonic();
     let code = '<error>';
     try {
