@@ -1,0 +1,269 @@
+import { symlinkSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect } from 'chai';
+import { FileKekProvider } from '../../../src/crypto/file-kek-provider.ts';
+import { KekError, type KekReason } from '../../../src/crypto/kek-error.ts';
+import { KekFiles, kekText, ManualClock } from './kek-files.ts';
+
+async function failure(promise: Promise<unknown>): Promise<KekError> {
+  const outcome = await promise.then(
+    () => 'no error',
+    (error: unknown) => error,
+  );
+  if (outcome instanceof KekError) return outcome;
+  throw new Error(`expected a KekError, got ${String(outcome)}`);
+}
+
+describe('file KEK provider', () => {
+  let files: KekFiles;
+  let clock: ManualClock;
+  let keks: FileKekProvider;
+
+  beforeEach(() => {
+    files = new KekFiles();
+    clock = new ManualClock();
+    keks = new FileKekProvider({ directory: files.path, clock });
+  });
+  afterEach(() => files.dispose());
+
+  it('seals with the KEK that primary names and opens with any', async () => {
+    files.write({ primary: 'kek-2\n', 'kek-1': kekText(1), 'kek-2': kekText(2) });
+    expect(await keks.status()).to.deep.equal({ sealingKeyID: 'kek-2', problems: [] });
+    expect((await keks.sealingKey()).id).to.equal('kek-2');
+    expect((await keks.openingKey('kek-1')).id).to.equal('kek-1');
+  });
+
+  it('hands out keys that cannot be exported', async () => {
+    files.write({ primary: 'kek-1', 'kek-1': kekText(1) });
+    const { key } = await keks.sealingKey();
+    expect(key.extractable).to.equal(false);
+    expect(key.algorithm).to.deep.equal({ name: 'AES-KW', length: 256 });
+    expect(key.usages).to.have.members(['wrapKey', 'unwrapKey']);
+  });
+
+  it('reads a mounted Secret, whose files are links through ..data', async () => {
+    files.mount({ primary: 'kek-1\n', 'kek-1': kekText(1) });
+    expect(await keks.status()).to.deep.equal({ sealingKeyID: 'kek-1', problems: [] });
+  });
+
+  it('does not take a directory or a dotfile for a KEK', async () => {
+    files.write({ primary: 'kek-1', 'kek-1': kekText(1), '.gitkeep': '' }).mount({});
+    symlinkSync('.', join(files.path, 'lost+found'));
+    expect(await keks.status()).to.deep.equal({ sealingKeyID: 'kek-1', problems: [] });
+  });
+
+  describe('when KEKs are bad', () => {
+    const good = kekText(7);
+    const bad: { when: string; content: Record<string, string | Buffer>; reason: KekReason; says: RegExp }[] = [
+      {
+        when: 'primary is absent',
+        content: { 'kek-1': good },
+        reason: 'KEKPrimaryMissing',
+        says: /primary is missing: .*echo kek-1 > \S+primary$/,
+      },
+      {
+        when: 'primary is empty',
+        content: { primary: '\n', 'kek-1': good },
+        reason: 'KEKPrimaryMissing',
+        says: /primary names no KEK/,
+      },
+      {
+        when: 'primary names a path',
+        content: { primary: '../kek-1', 'kek-1': good },
+        reason: 'KEKPrimaryMissing',
+        says: /primary names no KEK/,
+      },
+      {
+        when: 'primary names itself',
+        content: { primary: 'primary' },
+        reason: 'KEKPrimaryMissing',
+        says: /primary names no KEK/,
+      },
+      {
+        when: 'primary names an absent file',
+        content: { primary: 'kek-9' },
+        reason: 'KEKMissing',
+        says: /kek-9 is missing: put it back/,
+      },
+      {
+        when: 'the key is empty',
+        content: { primary: 'kek-1', 'kek-1': '' },
+        reason: 'KEKMalformed',
+        says: /openssl rand -base64 32 > \S+kek-1$/,
+      },
+      {
+        when: 'the key is raw bytes',
+        content: { primary: 'kek-1', 'kek-1': Buffer.alloc(32, 7) },
+        reason: 'KEKMalformed',
+        says: /does not hold 256 bits in base64/,
+      },
+      {
+        when: 'the key is in hex',
+        content: { primary: 'kek-1', 'kek-1': Buffer.alloc(32, 7).toString('hex') },
+        reason: 'KEKMalformed',
+        says: /256 bits/,
+      },
+      {
+        when: 'the key has 128 bits',
+        content: { primary: 'kek-1', 'kek-1': Buffer.alloc(16, 7).toString('base64') },
+        reason: 'KEKMalformed',
+        says: /256 bits/,
+      },
+      {
+        when: 'the key has 264 bits',
+        content: { primary: 'kek-1', 'kek-1': Buffer.alloc(33, 7).toString('base64') },
+        reason: 'KEKMalformed',
+        says: /256 bits/,
+      },
+      {
+        when: 'the key has a stray character',
+        content: { primary: 'kek-1', 'kek-1': `!${good.slice(1)}` },
+        reason: 'KEKMalformed',
+        says: /256 bits/,
+      },
+      {
+        when: 'there are two keys in a file',
+        content: { primary: 'kek-1', 'kek-1': good + good },
+        reason: 'KEKMalformed',
+        says: /256 bits/,
+      },
+      {
+        when: 'the file is huge',
+        content: { primary: 'kek-1', 'kek-1': `${good}${' '.repeat(9000)}` },
+        reason: 'KEKMalformed',
+        says: /256 bits/,
+      },
+      {
+        when: 'the key is all zero',
+        content: { primary: 'kek-1', 'kek-1': kekText(0) },
+        reason: 'KEKMalformed',
+        says: /holds only zeros/,
+      },
+    ];
+    for (const { when, content, reason, says } of bad) {
+      it(`says ${reason} when ${when}`, async () => {
+        files.write(content);
+        const error = await failure(keks.sealingKey());
+        expect(error.reason).to.equal(reason);
+        expect(error.message).to.match(says).and.to.contain(files.path);
+        const status = await keks.status();
+        expect(status.sealingKeyID).to.equal(undefined);
+        expect(status.problems.map((problem) => problem.message)).to.include(error.message);
+      });
+    }
+
+    it('says KEKDirectoryMissing when there is no directory, for sealing and opening', async () => {
+      files.dispose();
+      const error = await failure(keks.sealingKey());
+      expect(error.reason).to.equal('KEKDirectoryMissing');
+      expect(error.message).to.contain(`${files.path} cannot be listed (ENOENT)`).and.to.contain('--kek-dir');
+      expect((await failure(keks.openingKey('kek-1'))).reason).to.equal('KEKDirectoryMissing');
+      expect((await keks.status()).problems).to.have.length(1);
+    });
+
+    it('says KEKUnreadable for a link that leads nowhere', async () => {
+      files.write({ primary: 'kek-1' });
+      symlinkSync('gone', join(files.path, 'kek-1'));
+      const error = await failure(keks.sealingKey());
+      expect(error.reason).to.equal('KEKUnreadable');
+      expect(error.message).to.contain('kek-1 cannot be read (ENOENT)');
+    });
+
+    it('says KEKMissing, naming the file, for a KEK that something was sealed under', async () => {
+      files.write({ primary: 'kek-1', 'kek-1': good });
+      const error = await failure(keks.openingKey('kek-0'));
+      expect(error.reason).to.equal('KEKMissing');
+      expect(error.message).to.contain(join(files.path, 'kek-0'));
+    });
+
+    it('keeps using the good ones and reports the bad', async () => {
+      files.write({ primary: 'kek-1', 'kek-1': good, 'kek-0': 'oops', 'my key': good });
+      expect((await keks.sealingKey()).id).to.equal('kek-1');
+      const { sealingKeyID, problems } = await keks.status();
+      expect(sealingKeyID).to.equal('kek-1');
+      expect(problems.map(({ reason, message }) => [reason, /name that cannot be/.test(message)])).to.have.deep.members(
+        [
+          ['KEKMalformed', false],
+          ['KEKMalformed', true],
+        ],
+      );
+    });
+
+    it('opens while primary is absent', async () => {
+      files.write({ 'kek-1': good });
+      expect((await keks.openingKey('kek-1')).id).to.equal('kek-1');
+    });
+
+    it('never says what a file holds', async () => {
+      const text = Buffer.from('0123456789abcdefghijklmnopqrstuvwxyz').toString('base64');
+      files.write({ primary: `${text}${text}`, 'kek-1': text });
+      const { problems } = await keks.status();
+      expect(problems).to.have.length(2);
+      const shown = problems.map((problem) => `${problem.stack}${JSON.stringify(problem)}`).join();
+      expect(shown).to.contain('kek-1').and.not.to.contain(text.slice(0, 8));
+    });
+  });
+
+  describe('when the directory changes', () => {
+    it('follows a swapped mount at the next check', async () => {
+      files.mount({ primary: 'kek-1', 'kek-1': kekText(1) });
+      expect((await keks.sealingKey()).id).to.equal('kek-1');
+      files.mount({ primary: 'kek-2', 'kek-1': kekText(1), 'kek-2': kekText(2) });
+      expect((await keks.sealingKey()).id).to.equal('kek-1');
+      clock.advance(2_000);
+      expect((await keks.sealingKey()).id).to.equal('kek-2');
+    });
+
+    it('looks at once for a KEK it does not have', async () => {
+      files.mount({ primary: 'kek-1', 'kek-1': kekText(1) });
+      await keks.status();
+      files.mount({ primary: 'kek-1', 'kek-1': kekText(1), 'kek-2': kekText(2) });
+      expect((await keks.openingKey('kek-2')).id).to.equal('kek-2');
+    });
+
+    it('heals at once when the file that was missing appears', async () => {
+      await failure(keks.sealingKey());
+      files.write({ primary: 'kek-1', 'kek-1': kekText(1) });
+      expect((await keks.sealingKey()).id).to.equal('kek-1');
+    });
+
+    it('stops using a KEK whose file is removed', async () => {
+      files.write({ primary: 'kek-1', 'kek-1': kekText(1) });
+      await keks.sealingKey();
+      files.remove('kek-1');
+      clock.advance(2_000);
+      expect((await failure(keks.sealingKey())).reason).to.equal('KEKMissing');
+    });
+
+    it('keeps the same key when a file is written again with the same bytes', async () => {
+      files.mount({ primary: 'kek-1', 'kek-1': kekText(1) });
+      (await keks.sealingKey()).confirm();
+      files.mount({ primary: 'kek-1', 'kek-1': kekText(1) });
+      clock.advance(2_000);
+      expect(await keks.status()).to.deep.equal({ sealingKeyID: 'kek-1', problems: [] });
+    });
+
+    it('refuses other bytes under a name that has opened something, until they are put back', async () => {
+      files.mount({ primary: 'kek-1', 'kek-1': kekText(1) });
+      (await keks.sealingKey()).confirm();
+      files.mount({ primary: 'kek-1', 'kek-1': kekText(2) });
+      clock.advance(2_000);
+      for (const attempt of [keks.sealingKey(), keks.openingKey('kek-1')]) {
+        const error = await failure(attempt);
+        expect(error.reason).to.equal('KEKChanged');
+        expect(error.message).to.contain(join(files.path, 'kek-1')).and.to.contain('put the former back');
+      }
+      expect((await keks.status()).sealingKeyID).to.equal(undefined);
+      files.mount({ primary: 'kek-1', 'kek-1': kekText(1) });
+      expect((await keks.sealingKey()).id).to.equal('kek-1');
+    });
+
+    it('takes other bytes under a name that has opened nothing yet', async () => {
+      files.mount({ primary: 'kek-1', 'kek-1': kekText(1) });
+      await keks.sealingKey();
+      files.mount({ primary: 'kek-1', 'kek-1': kekText(2) });
+      clock.advance(2_000);
+      expect((await keks.sealingKey()).id).to.equal('kek-1');
+    });
+  });
+});

@@ -1,0 +1,316 @@
+import { generateKeyPairSync, randomBytes, type JsonWebKey } from 'node:crypto';
+import { inspect } from 'node:util';
+import { expect } from 'chai';
+import * as fc from 'fast-check';
+import { FileKekProvider } from '../../../src/crypto/file-kek-provider.ts';
+import { generateKeyPair, publicJwk, type KeyPair } from '../../../src/crypto/key-pair.ts';
+import { open, seal } from '../../../src/crypto/seal.ts';
+import type { SealReason } from '../../../src/crypto/seal-error.ts';
+import { describeSealed, type SealContext } from '../../../src/crypto/sealed-format.ts';
+import { KekFiles, kekText, ManualClock } from './kek-files.ts';
+import { forge, headerOf, leakFinder, parts, sealFailure, withHeader } from './sealing.ts';
+
+describe('sealing', () => {
+  let files: KekFiles;
+  let keks: FileKekProvider;
+  let pair: KeyPair;
+  let other: KeyPair;
+  let context: SealContext;
+  let jwe: string;
+  const kekBytes = randomBytes(32);
+
+  before(async () => {
+    files = new KekFiles().write({ primary: 'kek-1', 'kek-1': kekBytes.toString('base64'), 'kek-0': kekText(3) });
+    keks = new FileKekProvider({ directory: files.path, clock: new ManualClock() });
+    [pair, other] = await Promise.all([generateKeyPair(2048), generateKeyPair(2048)]);
+    context = { namespace: 'gradebook', registration: 'canvas', keyID: pair.keyID };
+    ({ jwe } = await seal(pair.privateKey, context, keks));
+  });
+  after(() => files.dispose());
+
+  it('gives back the same key', async () => {
+    expect((await open(jwe, context, keks)).equals(pair.privateKey)).to.equal(true);
+  });
+
+  it('writes a flattened JWE whose header says what and where it is', () => {
+    expect(Object.keys(parts(jwe))).to.have.members(['protected', 'encrypted_key', 'iv', 'ciphertext', 'tag']);
+    expect(headerOf(jwe)).to.deep.equal({
+      alg: 'A256KW',
+      enc: 'A256GCM',
+      typ: 'lti-sealed-key',
+      cty: 'jwk+json',
+      version: 1,
+      ...context,
+      kekID: 'kek-1',
+    });
+    expect(describeSealed(jwe)).to.deep.equal({ ...context, kekID: 'kek-1' });
+  });
+
+  it('takes a fresh content key and initialization vector each time', async () => {
+    const again = await seal(pair.privateKey, context, keks);
+    expect(again.kekID).to.equal('kek-1');
+    for (const member of ['encrypted_key', 'iv', 'ciphertext', 'tag'] as const) {
+      expect(parts(again.jwe)[member], member).not.to.equal(parts(jwe)[member]);
+    }
+  });
+
+  it('opens what an older KEK sealed after primary moved on', async () => {
+    files.write({ primary: 'kek-0\n' });
+    const moved = new FileKekProvider({ directory: files.path, clock: new ManualClock() });
+    files.write({ primary: 'kek-1' });
+    expect((await open(jwe, context, moved)).equals(pair.privateKey)).to.equal(true);
+  });
+
+  it('compares the whole public half of a key with a foreign key ID', async () => {
+    const foreign = { ...context, keyID: 'legacy-1', publicJWK: await publicJwk(pair.privateKey, 'legacy-1') };
+    const sealed = await seal(pair.privateKey, foreign, keks);
+    expect((await open(sealed.jwe, foreign, keks)).equals(pair.privateKey)).to.equal(true);
+    const error = await sealFailure(open(sealed.jwe, { ...foreign, publicJWK: other.publicJWK }, keks));
+    expect(error.reason).to.equal('SealKeyMismatch');
+  });
+
+  it('does not seal a key under the key ID of another', async () => {
+    const error = await sealFailure(seal(other.privateKey, context, keks));
+    expect(error.reason).to.equal('SealKeyMismatch');
+  });
+
+  it('does not seal without a KEK, and passes its error on', async () => {
+    const empty = new FileKekProvider({ directory: `${files.path}-absent`, clock: new ManualClock() });
+    const error: unknown = await seal(pair.privateKey, context, empty).catch((reason: unknown) => reason);
+    expect(error).to.include({ name: 'KekError', reason: 'KEKDirectoryMissing' });
+  });
+
+  describe('in another place', () => {
+    const moves: { to: Partial<SealContext>; says: string }[] = [
+      { to: { namespace: 'library' }, says: 'another namespace' },
+      { to: { registration: 'moodle' }, says: 'another registration' },
+      { to: { keyID: 'A'.repeat(43) }, says: 'another keyID' },
+    ];
+    for (const { to, says } of moves) {
+      it(`is refused because it has ${says}, and says where it belongs`, async () => {
+        const error = await sealFailure(open(jwe, { ...context, ...to }, keks));
+        expect(error.reason).to.equal('SealContextMismatch');
+        expect(error.message).to.contain(says).and.to.contain(`sealed as key ${pair.keyID} of gradebook/canvas`);
+      });
+
+      it(`is refused because it has ${says} although its header was edited to fit`, async () => {
+        const edited = withHeader(jwe, { ...headerOf(jwe), ...to });
+        const error = await sealFailure(open(edited, { ...context, ...to }, keks));
+        expect(error.reason).to.equal('SealTampered');
+      });
+    }
+  });
+
+  describe('with a changed header', () => {
+    const changes: { change: Record<string, unknown>; reason: SealReason }[] = [
+      { change: { alg: 'dir' }, reason: 'SealMalformed' },
+      { change: { alg: 'RSA-OAEP' }, reason: 'SealMalformed' },
+      { change: { alg: 'A128KW' }, reason: 'SealMalformed' },
+      { change: { alg: ['A256KW'] }, reason: 'SealMalformed' },
+      { change: { enc: 'A128GCM' }, reason: 'SealMalformed' },
+      { change: { enc: 'A256CBC-HS512' }, reason: 'SealMalformed' },
+      { change: { typ: 'JWT' }, reason: 'SealMalformed' },
+      { change: { cty: 'JWT' }, reason: 'SealMalformed' },
+      { change: { version: 2 }, reason: 'SealVersionUnknown' },
+      { change: { version: '1' }, reason: 'SealVersionUnknown' },
+      { change: { version: undefined }, reason: 'SealVersionUnknown' },
+      { change: { namespace: 'library' }, reason: 'SealContextMismatch' },
+      { change: { registration: 'moodle' }, reason: 'SealContextMismatch' },
+      { change: { keyID: 'A'.repeat(43) }, reason: 'SealContextMismatch' },
+      { change: { namespace: undefined }, reason: 'SealMalformed' },
+      { change: { registration: 7 }, reason: 'SealMalformed' },
+      { change: { keyID: 'a b' }, reason: 'SealMalformed' },
+      { change: { kekID: '../kek-1' }, reason: 'SealMalformed' },
+      { change: { kekID: 'kek-9' }, reason: 'SealKEKMissing' },
+      { change: { kekID: 'kek-0' }, reason: 'SealTampered' },
+      { change: { zip: 'DEF' }, reason: 'SealMalformed' },
+      { change: { crit: ['exp'] }, reason: 'SealMalformed' },
+      { change: { p2c: 1 }, reason: 'SealMalformed' },
+    ];
+    for (const { change, reason } of changes) {
+      it(`is refused as ${reason} for ${inspect(change)}`, async () => {
+        const error = await sealFailure(open(withHeader(jwe, { ...headerOf(jwe), ...change }), context, keks));
+        expect(error.reason).to.equal(reason);
+        expect(error.message).to.contain(`${pair.keyID} of registration gradebook/canvas`);
+      });
+    }
+
+    it('says which KEK is missing and what the provider says about it', async () => {
+      const error = await sealFailure(open(withHeader(jwe, { ...headerOf(jwe), kekID: 'kek-9' }), context, keks));
+      expect(error.kekID).to.equal('kek-9');
+      expect(error.message).to.contain('under KEK kek-9').and.to.contain(`${files.path}/kek-9 is missing`);
+      expect(error.cause).to.include({ name: 'KekError', reason: 'KEKMissing' });
+    });
+  });
+
+  describe('damaged', () => {
+    const damages: { what: string; damage: (jwe: string) => string }[] = [
+      { what: 'empty', damage: () => '' },
+      { what: 'null', damage: () => 'null' },
+      { what: 'an array', damage: () => '[]' },
+      { what: 'cut off', damage: (text) => text.slice(0, -20) },
+      { what: 'without a tag', damage: (text) => JSON.stringify({ ...parts(text), tag: undefined }) },
+      {
+        what: 'with a 4-byte tag',
+        damage: (text) => JSON.stringify({ ...parts(text), tag: parts(text).tag?.slice(0, 6).replace(/.$/, 'A') }),
+      },
+      {
+        what: 'with a 12-byte tag',
+        damage: (text) => JSON.stringify({ ...parts(text), tag: parts(text).tag?.slice(0, 16) }),
+      },
+      { what: 'with padding', damage: (text) => JSON.stringify({ ...parts(text), tag: `${parts(text).tag}==` }) },
+      { what: 'with a tag that is no text', damage: (text) => JSON.stringify({ ...parts(text), tag: 7 }) },
+      {
+        what: 'with an unprotected header',
+        damage: (text) => JSON.stringify({ ...parts(text), unprotected: { kid: 'x' } }),
+      },
+      { what: 'with a recipient header', damage: (text) => JSON.stringify({ ...parts(text), header: { kid: 'x' } }) },
+      { what: 'with additional data', damage: (text) => JSON.stringify({ ...parts(text), aad: 'AAAA' }) },
+      {
+        what: 'compact',
+        damage: (text) =>
+          ['protected', 'encrypted_key', 'iv', 'ciphertext', 'tag']
+            .map((member) => Reflect.get(parts(text), member))
+            .join('.'),
+      },
+    ];
+    for (const { what, damage } of damages) {
+      it(`is refused as malformed when it is ${what}`, async () => {
+        const error = await sealFailure(open(damage(jwe), context, keks));
+        expect(error.reason).to.equal('SealMalformed');
+        expect(error.message).to.match(/Restore its ledger Secret from a backup\.$/);
+      });
+    }
+
+    it('is refused when it carries the parts of another sealing of the same key', async () => {
+      const again = parts((await seal(pair.privateKey, context, keks)).jwe);
+      for (const member of ['encrypted_key', 'iv', 'ciphertext', 'tag'] as const) {
+        const mixed = JSON.stringify({ ...parts(jwe), [member]: again[member] });
+        expect((await sealFailure(open(mixed, context, keks))).reason, member).to.equal('SealTampered');
+      }
+    });
+
+    it('is refused for every one of 1,000 flipped bits of its bytes', async () => {
+      const members = ['encrypted_key', 'iv', 'ciphertext', 'tag', 'protected'] as const;
+      const flipOne = fc.asyncProperty(fc.constantFrom(...members), fc.nat(), async (member, at) => {
+        const bytes = Buffer.from(parts(jwe)[member] ?? '', 'base64url');
+        const bit = at % (bytes.length * 8);
+        bytes[bit >> 3] = (bytes[bit >> 3] ?? 0) ^ (1 << (bit & 7));
+        const error = await sealFailure(
+          open(JSON.stringify({ ...parts(jwe), [member]: bytes.toString('base64url') }), context, keks),
+        );
+        if (member !== 'protected') expect(error.reason).to.equal('SealTampered');
+      });
+      await fc.assert(flipOne, { numRuns: 1000, seed: 20261123 });
+    });
+
+    it('is refused for every one of 1,000 flipped bits of its text, also those a decoder ignores', async () => {
+      const ignored = jwe.lastIndexOf(parts(jwe).tag ?? '') + 21;
+      const positions = fc.oneof({ weight: 20, arbitrary: fc.nat(jwe.length - 1) }, fc.constant(ignored));
+      const flipOne = fc.asyncProperty(positions, fc.nat(6), async (at, bit) => {
+        const changed = String.fromCharCode(jwe.charCodeAt(at) ^ (1 << bit));
+        await sealFailure(open(jwe.slice(0, at) + changed + jwe.slice(at + 1), context, keks));
+      });
+      await fc.assert(flipOne, { numRuns: 1000, seed: 20261123 });
+    });
+  });
+
+  describe('forged', () => {
+    const rsa = generateKeyPairSync('rsa', { modulusLength: 2048 });
+    const keysOf: Record<string, Parameters<typeof forge>[2]> = {
+      dir: kekBytes,
+      'RSA-OAEP': rsa.publicKey,
+      A128KW: kekBytes.subarray(0, 16),
+      A256GCMKW: kekBytes,
+    };
+    for (const [alg, key] of Object.entries(keysOf)) {
+      it(`is refused when the algorithm is ${alg}`, async () => {
+        const forged = await forge(
+          { ...headerOf(jwe), alg },
+          JSON.stringify(pair.privateKey.export({ format: 'jwk' })),
+          key,
+        );
+        expect((await sealFailure(open(forged, context, keks))).reason).to.equal('SealMalformed');
+      });
+    }
+
+    it('is refused when the content encryption is not the one that is written', async () => {
+      for (const enc of ['A128GCM', 'A192GCM', 'A256CBC-HS512', 'A128CBC-HS256']) {
+        const forged = await forge({ ...headerOf(jwe), enc }, '{}', kekBytes);
+        expect((await sealFailure(open(forged, context, keks))).reason, enc).to.equal('SealMalformed');
+      }
+    });
+
+    it('is refused under another KEK with the same ID', async () => {
+      const forged = await forge(headerOf(jwe), '{}', randomBytes(32));
+      const error = await sealFailure(open(forged, context, keks));
+      expect(error.reason).to.equal('SealTampered');
+      expect(error.message).to.contain('KEK kek-1 has other bytes');
+      expect(error.kekID).to.equal('kek-1');
+    });
+
+    it('is refused when it holds something else than the key', async () => {
+      const otherJwk = other.privateKey.export({ format: 'jwk' });
+      const elliptic = generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey.export({ format: 'jwk' });
+      const contents: (JsonWebKey | string)[] = [
+        otherJwk,
+        { ...pair.publicJWK },
+        elliptic,
+        '',
+        '{}',
+        'null',
+        'not JSON',
+      ];
+      for (const content of contents) {
+        const plaintext = typeof content === 'string' ? content : JSON.stringify(content);
+        const error = await sealFailure(open(await forge(headerOf(jwe), plaintext, kekBytes), context, keks));
+        expect(error.reason).to.equal('SealKeyMismatch');
+      }
+    });
+
+    it('does not let a key that failed to open block the repair of its KEK file', async () => {
+      const repaired = new KekFiles().mount({ primary: 'kek-1', 'kek-1': kekText(9) });
+      const clock = new ManualClock();
+      const provider = new FileKekProvider({ directory: repaired.path, clock });
+      expect((await sealFailure(open(jwe, context, provider))).reason).to.equal('SealTampered');
+      repaired.mount({ primary: 'kek-1', 'kek-1': kekBytes.toString('base64') });
+      clock.advance(2_000);
+      expect((await open(jwe, context, provider)).equals(pair.privateKey)).to.equal(true);
+      repaired.mount({ primary: 'kek-1', 'kek-1': kekText(9) });
+      clock.advance(2_000);
+      const error = await sealFailure(open(jwe, context, provider));
+      repaired.dispose();
+      expect(error.reason).to.equal('SealKEKMissing');
+      expect(error.cause).to.include({ reason: 'KEKChanged' });
+    });
+  });
+
+  it('never says key material in an error', async () => {
+    const leaks = leakFinder(pair.privateKey, kekBytes);
+    const plaintext = JSON.stringify(pair.privateKey.export({ format: 'jwk' }));
+    const attempts = [
+      () => open(jwe.slice(0, -20), context, keks),
+      () => open(withHeader(jwe, { ...headerOf(jwe), kekID: 'kek-9' }), context, keks),
+      () => open(withHeader(jwe, { ...headerOf(jwe), kekID: 'kek-0' }), context, keks),
+      () => open(plaintext, context, keks),
+      async () => open(await forge(headerOf(jwe), plaintext.slice(0, -9), kekBytes), context, keks),
+      async () => open(await forge(headerOf(jwe), plaintext.replace('"d":', '"d":x'), kekBytes), context, keks),
+      () => seal(pair.privateKey, { ...context, keyID: other.keyID }, keks),
+    ];
+    const errors = await Promise.all(attempts.map((attempt) => attempt().catch((error: unknown) => error)));
+    for (const error of errors) {
+      expect(error).to.be.an('error');
+      expect(leaks(`${inspect(error, { depth: 9, showHidden: true })}${JSON.stringify(error)}`)).to.equal(false);
+    }
+    // The search finds what it looks for, and a parser would have told.
+    expect(leaks(`at ${kekBytes.toString('hex').slice(3, 13)}`)).to.equal(true);
+    expect(leaks(plaintext.slice(-40))).to.equal(true);
+    let told = '';
+    try {
+      JSON.parse(String(pair.privateKey.export({ format: 'jwk' }).d));
+    } catch (error) {
+      told = String(error);
+    }
+    expect(leaks(told)).to.equal(true);
+  });
+});
