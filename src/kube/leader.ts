@@ -40,7 +40,7 @@ export async function runAsLeader(
   metrics?.leading(name, false);
   while (!signal.aborted) {
     const sent = clock.monotonic();
-    const held = await candidate.tryToHold();
+    const held = (await within(clock, attemptTimeoutMs, candidate.tryToHold())) ?? false;
     if (held && !signal.aborted) {
       log.info({ name, identity }, 'became leader');
       metrics?.leading(name, true);
@@ -82,10 +82,7 @@ async function leadOneTerm(
  */
 async function renew({ candidate, clock, sent }: Term, lost: AbortController, ended: AbortSignal): Promise<void> {
   const over = AbortSignal.any([ended, lost.signal]);
-  const giveUp = (): void => {
-    candidate.forgo();
-    lost.abort();
-  };
+  const giveUp = (): void => lost.abort();
   const deadline = (from: number): (() => void) => clock.setTimer(giveUp, from + renewDeadlineMs - clock.monotonic());
   let cancelDeadline = deadline(sent);
   while (!over.aborted) {

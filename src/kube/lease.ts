@@ -72,11 +72,6 @@ export class LeaseCandidate {
     }
   }
 
-  /** Says that the Lease counts as lost: it is not released any more. */
-  forgo(): void {
-    this.#holding = false;
-  }
-
   /** Gives the Lease up if we hold it, so that another candidate need not wait for it to expire. Never rejects. */
   async release(): Promise<void> {
     if (!this.#holding || this.#seen === undefined) return;

@@ -1,0 +1,190 @@
+import { expect } from 'chai';
+
+import { Controller, TerminalError, type ControllerMetrics, type Result } from '../../../src/kube/controller.ts';
+import { ApiError } from '../../../src/kube/errors.ts';
+import { WorkQueue } from '../../../src/kube/workqueue.ts';
+import { FakeClock, settle } from '../../fakes/fake-clock.ts';
+import { recordingLog, type RecordedLine } from '../../fakes/recording-log.ts';
+
+interface Bench {
+  readonly clock: FakeClock;
+  readonly queue: WorkQueue;
+  readonly lines: RecordedLine[];
+  readonly results: string[];
+  readonly activeWorkers: () => number | undefined;
+  readonly running: Promise<void>;
+  readonly stop: () => Promise<void>;
+}
+
+function run(reconcile: (key: string, signal: AbortSignal) => Promise<Result>, concurrency = 1): Bench {
+  const clock = new FakeClock();
+  const queue = new WorkQueue({ clock, name: 'test', random: () => 0 });
+  const { log, lines } = recordingLog();
+  const results: string[] = [];
+  let activeWorkers: (() => number) | undefined;
+  const metrics: ControllerMetrics = {
+    watch: (_name, _concurrency, active) => void (activeWorkers = active),
+    reconciled: (name, result, seconds) => void results.push(`${name} ${result} ${seconds}`),
+  };
+  const controller = new Controller({ name: 'test', queue, reconcile, concurrency, log, metrics });
+  const stopping = new AbortController();
+  const running = controller.run(stopping.signal);
+  const stop = async (): Promise<void> => {
+    stopping.abort();
+    await running;
+  };
+  return { clock, queue, lines, results, activeWorkers: () => activeWorkers?.(), running, stop };
+}
+
+/** Fails with each of `failures` in turn, then succeeds; notes when it was called. */
+function failing(clock: () => FakeClock, failures: unknown[], calls: number[]): (key: string) => Promise<Result> {
+  return async () => {
+    calls.push(clock().monotonic());
+    const failure = failures.shift();
+    if (failure !== undefined) throw failure;
+    return {};
+  };
+}
+
+describe('Controller', () => {
+  it('reconciles a key and leaves it alone when that went well', async () => {
+    const keys: string[] = [];
+    const { queue, clock, results, lines, stop } = run(async (key) => {
+      keys.push(key);
+      return {};
+    });
+    queue.add('ns/a');
+    await clock.advance(3_600_000);
+    expect(keys).to.deep.equal(['ns/a']);
+    expect(results).to.deep.equal(['test success 0']);
+    expect(lines).to.deep.equal([]);
+    await stop();
+  });
+
+  it('comes back after the time a reconcile asks for', async () => {
+    const calls: number[] = [];
+    const bench = run(async () => {
+      calls.push(bench.clock.monotonic());
+      return { requeueAfterMs: 30_000 };
+    });
+    bench.queue.add('ns/a');
+    await bench.clock.advance(60_000);
+    expect(calls).to.deep.equal([0, 30_000, 60_000]);
+    expect(bench.results[0]).to.equal('test requeue_after 0');
+    await bench.stop();
+  });
+
+  it('retries a failure with growing backoff, says so, and begins again after a success', async () => {
+    const calls: number[] = [];
+    const failures = [new Error('first'), new Error('second')];
+    const bench = run(failing(() => bench.clock, failures, calls));
+    bench.queue.add('ns/a');
+    await bench.clock.advance(100);
+    expect(calls).to.deep.equal([0, 5, 15]);
+    expect(bench.results).to.deep.equal(['test error 0', 'test error 0', 'test success 0']);
+    expect(bench.lines.map(({ level, message }) => `${level}: ${message}`)).to.deep.equal([
+      'warn: reconcile failed; it is tried again',
+      'warn: reconcile failed; it is tried again',
+    ]);
+    expect(bench.lines[1]?.fields).to.deep.include({ controller: 'test', namespace: 'ns', name: 'a', attempt: 2 });
+    expect(bench.queue.failures('ns/a')).to.equal(0);
+    await bench.stop();
+  });
+
+  it('waits as long as the API server asks', async () => {
+    const calls: number[] = [];
+    const busy = new ApiError('busy', { status: 429, reason: 'TooManyRequests', retryAfterMs: 4000 });
+    const bench = run(failing(() => bench.clock, [busy], calls));
+    bench.queue.add('ns/a');
+    await bench.clock.advance(10_000);
+    expect(calls).to.deep.equal([0, 4000]);
+    await bench.stop();
+  });
+
+  it('does not retry a terminal error until something changes', async () => {
+    const calls: number[] = [];
+    const bench = run(failing(() => bench.clock, [new Error('again'), new TerminalError('never')], calls));
+    bench.queue.add('ns/a');
+    await bench.clock.advance(3_600_000);
+    expect(calls).to.deep.equal([0, 5]);
+    expect(bench.results[1]).to.equal('test terminal 0');
+    expect(bench.lines[1]).to.deep.include({
+      level: 'error',
+      message: 'reconcile failed; it is not tried again until something changes',
+    });
+    expect(bench.queue.failures('ns/a'), 'the backoff is over').to.equal(0);
+    bench.queue.add('ns/a');
+    await settle();
+    expect(calls).to.have.length(3);
+    await bench.stop();
+  });
+
+  it('treats a reconcile that throws before it returns a promise as a failure too', async () => {
+    const bench = run(() => {
+      throw new Error('at once');
+    });
+    bench.queue.add('ns/a');
+    await settle();
+    expect(bench.results).to.deep.equal(['test error 0']);
+    await bench.stop();
+  });
+
+  it('runs as many reconciles at once as it has workers, never two of one key', async () => {
+    const release: (() => void)[] = [];
+    const bench = run((): Promise<Result> => new Promise((resolve) => release.push(() => resolve({}))), 2);
+    for (const key of ['ns/a', 'ns/b', 'ns/c']) bench.queue.add(key);
+    await settle();
+    expect(release).to.have.length(2);
+    expect(bench.activeWorkers()).to.equal(2);
+    bench.queue.add('ns/a');
+    release[1]?.();
+    await settle();
+    expect(release, 'c follows, a waits for a').to.have.length(3);
+    release[2]?.();
+    await settle();
+    expect(release).to.have.length(3);
+    release[0]?.();
+    await settle();
+    expect(release).to.have.length(4);
+    release[3]?.();
+    await bench.stop();
+    expect(bench.activeWorkers()).to.equal(0);
+  });
+
+  it('stops taking keys when told to, tells the reconcile in flight, and waits for it', async () => {
+    const begun: string[] = [];
+    let told = false;
+    let finish: (() => void) | undefined;
+    const bench = run((key, signal) => {
+      begun.push(key);
+      signal.addEventListener('abort', () => (told = true));
+      return new Promise((resolve) => (finish = () => resolve({ requeueAfterMs: 1000 })));
+    });
+    bench.queue.add('ns/a');
+    bench.queue.add('ns/b');
+    await settle();
+    let stopped = false;
+    const stopping = bench.stop().then(() => (stopped = true));
+    await settle();
+    expect({ told, stopped }).to.deep.equal({ told: true, stopped: false });
+    finish?.();
+    await stopping;
+    expect(begun, 'b waited and is not begun').to.deep.equal(['ns/a']);
+    expect(bench.queue.size).to.equal(0);
+    expect(bench.clock.pendingTimers).to.equal(0);
+  });
+
+  it('does nothing when it is stopped before it runs', async () => {
+    const { log } = recordingLog();
+    const queue = new WorkQueue({ clock: new FakeClock(), name: 'test' });
+    queue.add('ns/a');
+    const begun: string[] = [];
+    const reconcile = async (key: string): Promise<Result> => {
+      begun.push(key);
+      return {};
+    };
+    await new Controller({ name: 'test', queue, reconcile, concurrency: 2, log }).run(AbortSignal.abort());
+    expect(begun).to.deep.equal([]);
+    expect(queue.size).to.equal(0);
+  });
+});

@@ -1,0 +1,261 @@
+import { expect } from 'chai';
+
+import { runAsLeader } from '../../../src/kube/leader.ts';
+import { sleep } from '../../../src/lib/clock.ts';
+import { FakeClock, settle } from '../../fakes/fake-clock.ts';
+import { FakeLeases } from '../../fakes/fake-leases.ts';
+import { recordingLog } from '../../fakes/recording-log.ts';
+
+/** Candidates of one Lease on one monotonic clock. */
+class Election {
+  readonly clock = new FakeClock('2026-01-01T00:00:00.123Z');
+  readonly leases = new FakeLeases();
+  readonly recorded = recordingLog();
+  /** What happened, in order: `a leads`, `a is told to stop`, `a ended`, `a stopped`. */
+  readonly history: string[] = [];
+  readonly masters = new Set<string>();
+
+  start(identity: string, options: { lingers?: Promise<void>; fails?: Error; returns?: boolean } = {}): Candidate {
+    const stopping = new AbortController();
+    const lead = async (signal: AbortSignal): Promise<void> => {
+      this.history.push(`${identity} leads`);
+      if (options.fails !== undefined) throw options.fails;
+      if (options.returns === true) return;
+      await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
+      this.history.push(`${identity} is told to stop`);
+      await options.lingers;
+      this.history.push(`${identity} ended`);
+    };
+    const { clock, leases: client } = this;
+    const metrics = {
+      leading: (_: string, is: boolean): void => void (is ? this.masters.add(identity) : this.masters.delete(identity)),
+    };
+    const { log } = this.recorded;
+    const shared = { client, namespace: 'ns', name: 'lease', clock, log, metrics, random: () => 0 };
+    const running = runAsLeader({ ...shared, identity }, lead, stopping.signal).then(
+      () => void this.history.push(`${identity} stopped`),
+      (error: Error) => void this.history.push(`${identity} failed: ${error.message}`),
+    );
+    return { running, stop: () => stopping.abort() };
+  }
+}
+
+interface Candidate {
+  readonly running: Promise<void>;
+  readonly stop: () => void;
+}
+
+describe('runAsLeader', () => {
+  it('creates the Lease, with times of six digits, and leads', async () => {
+    const election = new Election();
+    const { stop, running } = election.start('a');
+    await settle();
+    expect(election.history).to.deep.equal(['a leads']);
+    expect([...election.masters]).to.deep.equal(['a']);
+    expect(election.leases.lease?.spec).to.deep.equal({
+      holderIdentity: 'a',
+      leaseDurationSeconds: 15,
+      acquireTime: '2026-01-01T00:00:00.123000Z',
+      renewTime: '2026-01-01T00:00:00.123000Z',
+      leaseTransitions: 0,
+    });
+    stop();
+    await running;
+  });
+
+  it('renews every two seconds, keeping the time it was acquired', async () => {
+    const election = new Election();
+    const { stop, running } = election.start('a');
+    await election.clock.advance(20_000);
+    expect(election.leases.writes).to.have.length(11);
+    expect(election.leases.lease?.spec).to.deep.include({
+      acquireTime: '2026-01-01T00:00:00.123000Z',
+      renewTime: '2026-01-01T00:00:20.123000Z',
+      leaseTransitions: 0,
+    });
+    expect(election.history).to.deep.equal(['a leads']);
+    stop();
+    await running;
+  });
+
+  it('releases the Lease once its work has ended, and leaves no timer behind', async () => {
+    const election = new Election();
+    let end: (() => void) | undefined;
+    const { stop, running } = election.start('a', { lingers: new Promise((resolve) => (end = resolve)) });
+    await settle();
+    stop();
+    await election.clock.advance(30_000);
+    expect(election.history).to.deep.equal(['a leads', 'a is told to stop']);
+    expect(election.leases.lease?.spec?.holderIdentity, 'held until the work has ended').to.equal('a');
+    expect(election.leases.lease?.spec?.renewTime, 'and renewed').to.equal('2026-01-01T00:00:30.123000Z');
+    end?.();
+    await running;
+    expect(election.history.slice(2)).to.deep.equal(['a ended', 'a stopped']);
+    expect(election.leases.lease?.spec).to.deep.include({ holderIdentity: '', leaseDurationSeconds: 1 });
+    expect(election.clock.pendingTimers).to.equal(0);
+    expect([...election.masters]).to.deep.equal([]);
+  });
+
+  it('hands over at the next attempt of another candidate after a release', async () => {
+    const election = new Election();
+    const a = election.start('a');
+    await settle();
+    const b = election.start('b');
+    await election.clock.advance(60_000);
+    expect(election.history).to.deep.equal(['a leads']);
+    a.stop();
+    await election.clock.advance(2_000);
+    expect(election.history).to.deep.equal(['a leads', 'a is told to stop', 'a ended', 'a stopped', 'b leads']);
+    expect(election.leases.lease?.spec).to.deep.include({ holderIdentity: 'b', leaseTransitions: 1 });
+    b.stop();
+    await Promise.all([a.running, b.running]);
+  });
+
+  for (const renewTime of ['2001-01-01T00:00:00.000000Z', '2099-01-01T00:00:00.000000Z']) {
+    it(`takes a Lease over 15 s after it last changed, although its holder's clock says ${renewTime}`, async () => {
+      const election = new Election();
+      const dead = { holderIdentity: 'dead', leaseDurationSeconds: 15, leaseTransitions: 4 };
+      election.leases.set({ ...dead, renewTime: '2000-01-01T00:00:00.000000Z' });
+      const { stop, running } = election.start('b');
+      await election.clock.advance(10_000);
+      election.leases.set({ ...dead, renewTime });
+      await election.clock.advance(16_000);
+      expect(election.history, 'it was renewed meanwhile').to.deep.equal([]);
+      await election.clock.advance(2_000);
+      expect(election.history).to.deep.equal(['b leads']);
+      expect(election.leases.lease?.spec).to.deep.include({ holderIdentity: 'b', leaseTransitions: 5 });
+      stop();
+      await running;
+    });
+  }
+
+  for (const [how, fault] of [
+    ['fail', (leases: FakeLeases) => void (leases.failure = new Error('connection refused'))],
+    ['hang', (leases: FakeLeases) => void (leases.hangs = true)],
+  ] as const) {
+    it(`stops its work 10 s after the last renewal when renewals ${how}, and competes again`, async () => {
+      const election = new Election();
+      const { stop, running } = election.start('a');
+      await election.clock.advance(4_000);
+      fault(election.leases);
+      await election.clock.advance(9_999);
+      expect(election.history).to.deep.equal(['a leads']);
+      await election.clock.advance(1);
+      expect(election.history).to.deep.equal(['a leads', 'a is told to stop', 'a ended']);
+      await election.clock.advance(4_000);
+      expect([...election.masters]).to.deep.equal([]);
+      election.leases.failure = undefined;
+      election.leases.hangs = false;
+      // A hung first attempt of the next term is given up too.
+      await election.clock.advance(6_000);
+      expect(election.history.slice(3)).to.deep.equal(['a leads']);
+      stop();
+      await running;
+    });
+  }
+
+  it('counts the deadline from when a renewal was sent, not from when it was answered', async () => {
+    const election = new Election();
+    const { stop, running } = election.start('a');
+    await settle();
+    election.leases.latency = () => sleep(election.clock, 1_500);
+    await election.clock.advance(5_000);
+    election.leases.latency = undefined;
+    election.leases.failure = new Error('connection refused');
+    await election.clock.advance(6_999);
+    expect(election.history).to.deep.equal(['a leads']);
+    await election.clock.advance(1);
+    expect(election.history, 'sent 2 s and answered 5 s after the start').to.include('a is told to stop');
+    stop();
+    await running;
+  });
+
+  it('leaves the Lease alone once it is lost, although its work takes long to end', async () => {
+    const election = new Election();
+    let end: (() => void) | undefined;
+    const { stop, running } = election.start('a', { lingers: new Promise((resolve) => (end = resolve)) });
+    await election.clock.advance(4_000);
+    election.leases.failure = new Error('connection refused');
+    await election.clock.advance(10_000);
+    election.leases.failure = undefined;
+    const writes = election.leases.writes.length;
+    await election.clock.advance(60_000);
+    expect(election.history).to.deep.equal(['a leads', 'a is told to stop']);
+    expect(election.leases.writes).to.have.length(writes);
+    end?.();
+    stop();
+    await running;
+  });
+
+  it('survives failed renewals that end before the deadline', async () => {
+    const election = new Election();
+    const { stop, running } = election.start('a');
+    await election.clock.advance(4_000);
+    election.leases.failure = new Error('connection refused');
+    await election.clock.advance(7_000);
+    election.leases.failure = undefined;
+    await election.clock.advance(60_000);
+    expect(election.history).to.deep.equal(['a leads']);
+    expect(election.recorded.lines.filter(({ level }) => level === 'warn')).to.have.length(3);
+    expect(election.recorded.lines.find(({ level }) => level === 'warn')?.message).to.equal(
+      'cannot take or renew the leader lease; trying again',
+    );
+    stop();
+    await running;
+  });
+
+  it('stops its work at once when somebody else holds the Lease, and does not release what is not its own', async () => {
+    const election = new Election();
+    const { stop, running } = election.start('a');
+    await settle();
+    election.leases.set({ holderIdentity: 'thief', leaseDurationSeconds: 15, renewTime: 'x' });
+    await election.clock.advance(2_000);
+    expect(election.history).to.deep.equal(['a leads', 'a is told to stop', 'a ended']);
+    stop();
+    await running;
+    expect(election.leases.lease?.spec?.holderIdentity).to.equal('thief');
+  });
+
+  it('is led by one of two candidates at a time through random outages', async () => {
+    const election = new Election();
+    const candidates = [election.start('a'), election.start('b'), election.start('c')];
+    for (let minute = 0; minute < 30; minute++) {
+      election.leases.failure = minute % 3 === 1 ? new Error('outage') : undefined;
+      for (let second = 0; second < 20; second++) {
+        await election.clock.advance(1000);
+        expect(election.masters.size, [...election.masters].join(' and ')).to.be.lessThan(2);
+      }
+    }
+    expect(election.history.filter((line) => line.endsWith('leads')).length).to.be.greaterThan(5);
+    for (const { stop } of candidates) stop();
+    await Promise.all(candidates.map(({ running }) => running));
+  });
+
+  it('throws what the work throws, after releasing the Lease', async () => {
+    const election = new Election();
+    const { running } = election.start('a', { fails: new Error('broken') });
+    await running;
+    expect(election.history).to.deep.equal(['a leads', 'a failed: broken']);
+    expect(election.leases.lease?.spec?.holderIdentity).to.equal('');
+    expect(election.clock.pendingTimers).to.equal(0);
+  });
+
+  it('competes again, after a pause, when the work returns by itself', async () => {
+    const election = new Election();
+    const { stop, running } = election.start('a', { returns: true });
+    await election.clock.advance(5_000);
+    expect(election.history).to.deep.equal(['a leads', 'a leads', 'a leads']);
+    stop();
+    await running;
+  });
+
+  it('does not begin when it is stopped before', async () => {
+    const election = new Election();
+    election.leases.set({ holderIdentity: '' });
+    const { stop, running } = election.start('a');
+    stop();
+    await running;
+    expect(election.history).to.deep.equal(['a stopped']);
+    expect(election.leases.lease?.spec?.holderIdentity, 'released again').to.equal('');
+  });
+});
