@@ -8,10 +8,8 @@ interface Snapshot extends KekDirectory {
   readonly fingerprint: string;
 }
 
-/** How long a change of the directory may go unnoticed. A KEK that is asked for and absent is looked for at once. */
+/** How long a change of the directory may go unnoticed. A problem is looked at again at once. */
 const checkIntervalMs = 2_000;
-/** A mount may swap while it is read; after this many tries the next check settles it. */
-const readAttempts = 3;
 
 /**
  * KEKs from a directory, one 256-bit key per file in base64; the file name is the KEK ID and the file `primary` names
@@ -32,14 +30,8 @@ export class FileKekProvider implements KekProvider {
   }
 
   async status(): Promise<KekStatus> {
-    const snapshot = await this.#current();
-    const ids = new Set(snapshot.files.keys());
-    if (typeof snapshot.primary === 'string') ids.add(snapshot.primary);
-    const problems = [...ids].map((id) => this.#find(snapshot, id)).filter((found) => found instanceof KekError);
-    if (snapshot.primary instanceof KekError)
-      return { sealingKeyID: undefined, problems: [snapshot.primary, ...problems] };
-    const sealing = this.#find(snapshot, snapshot.primary);
-    return { sealingKeyID: sealing instanceof KekError ? undefined : sealing.id, problems };
+    const first = this.#report(await this.#current());
+    return first.problems.length === 0 ? first : this.#report(await this.#refresh());
   }
 
   async sealingKey(): Promise<Kek> {
@@ -52,12 +44,22 @@ export class FileKekProvider implements KekProvider {
     return this.#get((snapshot) => this.#find(snapshot, kekID));
   }
 
-  /** A miss looks again before it is believed: the mount may be newer than the last check. */
+  /** A problem is looked at again before it is believed: the mount may have been swapped since, or while it was read. */
   async #get(choose: (snapshot: Snapshot) => Kek | KekError): Promise<Kek> {
     const first = choose(await this.#current());
     const kek = first instanceof KekError ? choose(await this.#refresh()) : first;
     if (kek instanceof KekError) throw kek;
     return kek;
+  }
+
+  #report(snapshot: Snapshot): KekStatus {
+    const { primary } = snapshot;
+    const ids = new Set(snapshot.files.keys());
+    if (typeof primary === 'string') ids.add(primary);
+    const problems = [...ids].map((id) => this.#find(snapshot, id)).filter((found) => found instanceof KekError);
+    if (primary instanceof KekError) return { sealingKeyID: undefined, problems: [primary, ...problems] };
+    const usable = !(this.#find(snapshot, primary) instanceof KekError);
+    return { sealingKeyID: usable ? primary : undefined, problems };
   }
 
   #find(snapshot: Snapshot, id: string): Kek | KekError {
@@ -84,11 +86,11 @@ export class FileKekProvider implements KekProvider {
     return this.#refreshing;
   }
 
-  async #read(attempt = 1): Promise<Snapshot> {
+  async #read(): Promise<Snapshot> {
+    // Taken before the read: a change while reading shows at the next look.
     const seen = await fingerprint(this.#directory);
     if (this.#snapshot?.fingerprint !== seen) {
       this.#snapshot = { ...(await readKekDirectory(this.#directory)), fingerprint: seen };
-      if (attempt < readAttempts) return this.#read(attempt + 1);
     }
     this.#checkedAt = this.#clock.monotonic();
     return this.#snapshot;

@@ -227,6 +227,13 @@ describe('file KEK provider', () => {
       expect((await keks.sealingKey()).id).to.equal('kek-1');
     });
 
+    it('reports a repaired file as repaired at once', async () => {
+      files.write({ primary: 'kek-1', 'kek-1': 'oops' });
+      expect((await keks.status()).problems).to.have.length(1);
+      files.write({ 'kek-1': kekText(1) });
+      expect(await keks.status()).to.deep.equal({ sealingKeyID: 'kek-1', problems: [] });
+    });
+
     it('stops using a KEK whose file is removed', async () => {
       files.write({ primary: 'kek-1', 'kek-1': kekText(1) });
       await keks.sealingKey();
@@ -253,7 +260,9 @@ describe('file KEK provider', () => {
         expect(error.reason).to.equal('KEKChanged');
         expect(error.message).to.contain(join(files.path, 'kek-1')).and.to.contain('put the former back');
       }
-      expect((await keks.status()).sealingKeyID).to.equal(undefined);
+      const { sealingKeyID, problems } = await keks.status();
+      expect(sealingKeyID).to.equal(undefined);
+      expect(problems.map(({ reason }) => reason)).to.deep.equal(['KEKChanged']);
       files.mount({ primary: 'kek-1', 'kek-1': kekText(1) });
       expect((await keks.sealingKey()).id).to.equal('kek-1');
     });

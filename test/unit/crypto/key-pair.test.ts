@@ -85,6 +85,11 @@ describe('limited concurrency', () => {
       'fulfilled',
       'fulfilled',
     ]);
-    expect(await limited(async () => 'free again')).to.equal('free again');
+    const later = [4, 5, 6].map(() => limited(() => new Promise<void>((resolve) => finish.push(resolve))));
+    expect(finish, 'two of the three later tasks have started').to.have.length(4 + 2);
+    for (const done of finish) done();
+    await Promise.all(later.slice(0, 2));
+    finish.at(-1)?.();
+    await later[2];
   });
 });

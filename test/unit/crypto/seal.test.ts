@@ -110,6 +110,7 @@ describe('sealing', () => {
       { change: { enc: 'A128GCM' }, reason: 'SealMalformed' },
       { change: { enc: 'A256CBC-HS512' }, reason: 'SealMalformed' },
       { change: { typ: 'JWT' }, reason: 'SealMalformed' },
+      { change: { typ: 'JWT', version: 2 }, reason: 'SealMalformed' },
       { change: { cty: 'JWT' }, reason: 'SealMalformed' },
       { change: { version: 2 }, reason: 'SealVersionUnknown' },
       { change: { version: '1' }, reason: 'SealVersionUnknown' },
