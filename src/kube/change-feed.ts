@@ -16,6 +16,7 @@ export class ChangeFeed<T extends KubeObject> {
   readonly #store: Store<T>;
   readonly #onError: (error: unknown) => void;
   readonly #handlers: ChangeHandler<T>[] = [];
+  #closed = false;
 
   constructor(store: Store<T>, onError: (error: unknown) => void) {
     this.#store = store;
@@ -24,6 +25,11 @@ export class ChangeFeed<T extends KubeObject> {
 
   subscribe(handler: ChangeHandler<T>): void {
     this.#handlers.push(handler);
+  }
+
+  /** From now on nobody is told of anything. */
+  close(): void {
+    this.#closed = true;
   }
 
   /** The collection as it is: what is not in it has been deleted. */
@@ -53,6 +59,7 @@ export class ChangeFeed<T extends KubeObject> {
   }
 
   #tell(change: Change<T>): void {
+    if (this.#closed) return;
     for (const handler of this.#handlers) {
       try {
         handler(change);

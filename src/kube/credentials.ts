@@ -1,6 +1,6 @@
 import type { Agent } from 'node:https';
 
-import { KubeConfig } from '@kubernetes/client-node/dist/config.js';
+import { KubeConfig } from '@kubernetes/client-node';
 
 import type { Route } from './connections.ts';
 import { TransportError } from './errors.ts';
@@ -72,8 +72,9 @@ export function loadKubeConfig(path?: string): KubeConfig {
     if (path === undefined) config.loadFromDefault();
     else config.loadFromFile(path);
   } catch (error) {
-    // not a YAML parser's message: it quotes lines of the file
+    // neither message nor cause of a YAML parser: they quote lines of the file
     const reason = isSystemError(error) ? error.message : 'it is not a YAML file of clusters, users and contexts';
+    // oxlint-disable-next-line preserve-caught-error
     throw new Error(`Cannot read the kubeconfig${path === undefined ? '' : ` ${path}`}: ${reason}`);
   }
   const cluster = config.getCurrentCluster();

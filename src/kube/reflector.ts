@@ -80,6 +80,7 @@ export class ListWatchReflector<T extends KubeObject> implements Reflector<T> {
   }
 
   async run(signal: AbortSignal): Promise<void> {
+    signal.addEventListener('abort', () => this.#feed.close(), { once: true });
     while (!signal.aborted) {
       // oxlint-disable-next-line no-await-in-loop -- one list or watch at a time
       const delay = await this.#listAndWatch(signal);
@@ -120,6 +121,8 @@ export class ListWatchReflector<T extends KubeObject> implements Reflector<T> {
     if (!resourceVersion) throw new TransportError('Malformed', 'The list has no resource version to watch from');
     this.#feed.replaceAll(objects);
     this.#synced = true;
+    // a handler may have stopped it
+    signal.throwIfAborted();
     return resourceVersion;
   }
 
@@ -152,7 +155,10 @@ export class ListWatchReflector<T extends KubeObject> implements Reflector<T> {
     signal.throwIfAborted();
     const { resourceVersion } = event.object.metadata;
     if (resourceVersion === undefined || isOlder(resourceVersion, this.#resourceVersion)) {
-      throw new TransportError('Malformed', `The watch went back from version ${this.#resourceVersion}`);
+      throw new TransportError(
+        'Malformed',
+        `The watch went back from version ${this.#resourceVersion} to ${resourceVersion}`,
+      );
     }
     this.#resourceVersion = resourceVersion;
     if (event.type === 'DELETED') this.#feed.delete(event.object);

@@ -1,0 +1,99 @@
+import type { ListWatcher, WatchEvent } from '../../src/kube/list-watcher.ts';
+import type { KubeList, KubeObject } from '../../src/kube/objects.ts';
+import type { FakeClock } from './fake-clock.ts';
+
+/** A collection that answers as the test says, and remembers what it was asked and when. */
+export class FakeListWatcher<T extends KubeObject> implements ListWatcher<T> {
+  readonly requests: { readonly at: number; readonly what: string }[] = [];
+  readonly watches: FakeWatch<T>[] = [];
+  /** May throw. */
+  onList: (page: { limit: number; continue?: string }) => KubeList<T> = () => ({
+    metadata: { resourceVersion: '1' },
+    items: [],
+  });
+  /** May throw, to refuse the watch. */
+  onWatch: (watch: FakeWatch<T>) => void = () => undefined;
+  readonly #clock: FakeClock;
+
+  constructor(clock: FakeClock) {
+    this.#clock = clock;
+  }
+
+  async list(page: { limit: number; continue?: string }): Promise<KubeList<T>> {
+    this.#note(`list${page.continue === undefined ? '' : ` ${page.continue}`}`);
+    return this.onList(page);
+  }
+
+  async watch(
+    from: { resourceVersion: string; timeoutSeconds: number },
+    signal: AbortSignal,
+  ): Promise<AsyncIterable<WatchEvent<T>>> {
+    this.#note(`watch ${from.resourceVersion}`);
+    const watch = new FakeWatch<T>(from.timeoutSeconds, signal);
+    this.onWatch(watch);
+    this.watches.push(watch);
+    return watch.events();
+  }
+
+  /** The newest watch. */
+  get current(): FakeWatch<T> {
+    const watch = this.watches.at(-1);
+    if (watch === undefined) throw new Error('Nothing watches');
+    return watch;
+  }
+
+  /** What was asked, in order. */
+  get asked(): readonly string[] {
+    return this.requests.map(({ what }) => what);
+  }
+
+  #note(what: string): void {
+    this.requests.push({ at: this.#clock.monotonic(), what });
+  }
+}
+
+/** One watch, from the server's side. */
+export class FakeWatch<T extends KubeObject> {
+  readonly timeoutSeconds: number;
+  /** Aborted once the client has let go of the connection. */
+  readonly signal: AbortSignal;
+  readonly #pending: (WatchEvent<T> | Error | 'end')[] = [];
+  #wake: () => void = () => undefined;
+
+  constructor(timeoutSeconds: number, signal: AbortSignal) {
+    this.timeoutSeconds = timeoutSeconds;
+    this.signal = signal;
+  }
+
+  send(type: 'ADDED' | 'MODIFIED' | 'DELETED', object: T): void {
+    this.#push({ type, object });
+  }
+
+  bookmark(resourceVersion: string): void {
+    this.#push({ type: 'BOOKMARK', object: { metadata: { resourceVersion } } });
+  }
+
+  fail(error: Error): void {
+    this.#push(error);
+  }
+
+  end(): void {
+    this.#push('end');
+  }
+
+  async *events(): AsyncGenerator<WatchEvent<T>, void, undefined> {
+    for (;;) {
+      const next = this.#pending.shift();
+      if (next === 'end') return;
+      if (next instanceof Error) throw next;
+      if (next !== undefined) yield next;
+      // oxlint-disable-next-line no-await-in-loop -- waits for the test
+      else await new Promise<void>((resolve) => (this.#wake = resolve));
+    }
+  }
+
+  #push(item: WatchEvent<T> | Error | 'end'): void {
+    this.#pending.push(item);
+    this.#wake();
+  }
+}

@@ -1,0 +1,139 @@
+import { expect } from 'chai';
+
+import { secrets } from '../../../src/api/names.ts';
+import {
+  isAlreadyExists,
+  isConflict,
+  isGone,
+  isObjectNotFound,
+  isResourceTypeMissing,
+} from '../../../src/kube/errors.ts';
+import { refusal } from '../../../src/kube/responses.ts';
+import type { Operation } from '../../../src/kube/responses.ts';
+
+const configMaps = { group: '', version: 'v1', kind: 'ConfigMap', plural: 'configmaps' };
+const getA: Operation = { verb: 'get', type: configMaps, namespace: 'ns', name: 'a' };
+const createA: Operation = { verb: 'create', type: configMaps, namespace: 'ns', name: 'a' };
+
+function status(fields: object): string {
+  return JSON.stringify({ kind: 'Status', apiVersion: 'v1', status: 'Failure', ...fields });
+}
+
+const predicates = { isObjectNotFound, isResourceTypeMissing, isConflict, isAlreadyExists, isGone };
+
+interface Case {
+  readonly title: string;
+  readonly operation?: Operation;
+  readonly code: number;
+  readonly body: string;
+  readonly is: readonly (keyof typeof predicates)[];
+}
+
+const cases: readonly Case[] = [
+  {
+    title: 'a 404 that names the object: the object is absent',
+    code: 404,
+    body: status({ reason: 'NotFound', details: { name: 'a', kind: 'configmaps' } }),
+    is: ['isObjectNotFound'],
+  },
+  {
+    title: 'a 404 that names nothing: the type is missing',
+    code: 404,
+    body: status({ reason: 'NotFound', details: {}, message: 'the server could not find the requested resource' }),
+    is: ['isResourceTypeMissing'],
+  },
+  {
+    title: 'a 404 in plain text: the type is missing',
+    code: 404,
+    body: '404 page not found\n',
+    is: ['isResourceTypeMissing'],
+  },
+  {
+    title: 'a 404 of a proxy, in HTML: certainly not the absence of the object',
+    code: 404,
+    body: '<html>a not found</html>',
+    is: ['isResourceTypeMissing'],
+  },
+  {
+    title: 'a 404 that names the namespace of a create: neither',
+    operation: createA,
+    code: 404,
+    body: status({ reason: 'NotFound', details: { name: 'ns', kind: 'namespaces' } }),
+    is: [],
+  },
+  {
+    title: 'a 404 that names a namespace called like the object: neither',
+    code: 404,
+    body: status({ reason: 'NotFound', details: { name: 'a', kind: 'namespaces' } }),
+    is: [],
+  },
+  {
+    title: 'a 404 about another object: neither',
+    code: 404,
+    body: status({ reason: 'NotFound', details: { name: 'b', kind: 'configmaps' } }),
+    is: [],
+  },
+  {
+    title: 'a 404 that was cut off',
+    code: 404,
+    body: status({ reason: 'NotFound', details: { name: 'a', kind: 'configmaps' } }).slice(0, -1),
+    is: ['isResourceTypeMissing'],
+  },
+  { title: 'a 500 that claims NotFound: neither', code: 500, body: status({ details: { name: 'a' } }), is: [] },
+  { title: 'a 409 Conflict', code: 409, body: status({ reason: 'Conflict' }), is: ['isConflict'] },
+  { title: 'a 409 AlreadyExists', code: 409, body: status({ reason: 'AlreadyExists' }), is: ['isAlreadyExists'] },
+  { title: 'a 409 without reason: neither', code: 409, body: 'no', is: [] },
+  { title: 'a 410', code: 410, body: 'gone', is: ['isGone'] },
+  { title: 'a reason Expired under another status', code: 504, body: status({ reason: 'Expired' }), is: ['isGone'] },
+];
+
+describe('a refusal of the API server', () => {
+  for (const { title, operation = getA, code, body, is } of cases) {
+    it(`is told apart: ${title}`, () => {
+      const error = refusal(operation, { status: code, body });
+      const holding = Object.entries(predicates).filter(([, holds]) => holds(error));
+      expect(holding.map(([name]) => name)).to.deep.equal(is);
+    });
+  }
+
+  it('says what was asked, of what, and what the server said', () => {
+    const body = status({ reason: 'Conflict', message: 'the object has been modified' });
+    expect(refusal(getA, { status: 409, body }).message).to.equal(
+      'get configmaps ns/a: 409 Conflict: the object has been modified',
+    );
+  });
+
+  it('quotes nothing but the message of a Status', () => {
+    expect(refusal(getA, { status: 502, body: '<html>stack trace</html>' }).message).to.equal(
+      'get configmaps ns/a: 502',
+    );
+    const body = JSON.stringify({ kind: 'ConfigMap', message: 'not a Status', reason: 'Nor this' });
+    expect(refusal(getA, { status: 500, body }).message).to.equal('get configmaps ns/a: 500');
+  });
+
+  it('does not quote the server about a Secret that was sent to it', () => {
+    const body = status({ reason: 'Invalid', message: 'data[key]: Invalid value: "c2VjcmV0"' });
+    for (const verb of ['create', 'replace', 'replace status of', 'delete'] as const) {
+      const error = refusal({ verb, type: secrets, namespace: 'ns', name: 's' }, { status: 422, body });
+      expect(error.message).to.equal(`${verb} secrets ns/s: 422 Invalid`);
+      expect(JSON.stringify(error)).not.to.contain('c2VjcmV0');
+    }
+    const forbidden = status({ reason: 'Forbidden', message: 'User "x" cannot get resource "secrets"' });
+    expect(
+      refusal({ verb: 'get', type: secrets, namespace: 'ns', name: 's' }, { status: 403, body: forbidden }).message,
+    ).to.contain('User "x" cannot get');
+  });
+
+  for (const [header, expected] of [
+    ['5', 5000],
+    ['0', 0],
+    ['Fri, 01 Jan 2027 00:00:00 GMT', undefined],
+    ['-1', undefined],
+    ['1e9', undefined],
+    [undefined, undefined],
+  ] as const) {
+    it(`reads Retry-After ${header} as ${expected} ms`, () => {
+      expect(refusal(getA, { status: 429, body: '', retryAfter: header }).retryAfterMs).to.equal(expected);
+    });
+  }
+});

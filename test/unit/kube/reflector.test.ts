@@ -1,0 +1,463 @@
+import { expect } from 'chai';
+
+import { ApiError, TransportError } from '../../../src/kube/errors.ts';
+import type { KubeList, KubeObject } from '../../../src/kube/objects.ts';
+import { ListWatchReflector } from '../../../src/kube/reflector.ts';
+import type { ReflectorOptions } from '../../../src/kube/reflector.ts';
+import { FakeClock, settle } from '../../fakes/fake-clock.ts';
+import { FakeListWatcher } from '../../fakes/fake-list-watcher.ts';
+
+const minute = 60_000;
+
+function object(name: string, resourceVersion: number, uid = `uid-of-${name}`): KubeObject {
+  return { metadata: { namespace: 'ns', name, uid, resourceVersion: String(resourceVersion) } };
+}
+
+function list(resourceVersion: number, items: readonly KubeObject[], next?: string): KubeList<KubeObject> {
+  return {
+    metadata: { resourceVersion: String(resourceVersion), ...(next === undefined ? {} : { continue: next }) },
+    items,
+  };
+}
+
+function refused(status: number, retryAfterMs?: number): ApiError {
+  return new ApiError(`watch: ${status}`, { status, reason: 'Unknown', retryAfterMs });
+}
+
+function bench(options: Partial<ReflectorOptions<KubeObject>> = {}) {
+  const clock = new FakeClock();
+  const source = new FakeListWatcher<KubeObject>(clock);
+  source.onList = () => list(10, [object('a', 3), object('b', 7)]);
+  const errors: unknown[] = [];
+  const changes: string[] = [];
+  const onError = (error: unknown): void => void errors.push(error);
+  const reflector = new ListWatchReflector({ source, clock, random: () => 0, onError, ...options });
+  reflector.onChange(({ type, object: { metadata }, previous }) => {
+    const before = previous === undefined || type === 'deleted' ? '' : ` was ${previous.metadata.resourceVersion}`;
+    changes.push(`${type} ${metadata.name} ${metadata.resourceVersion}${before}`);
+  });
+  const stopping = new AbortController();
+  const start = async (): Promise<void> => {
+    running = reflector.run(stopping.signal);
+    await settle();
+  };
+  let running = Promise.resolve();
+  const stop = async (): Promise<void> => {
+    stopping.abort();
+    await running;
+  };
+  const stored = (): string[] =>
+    reflector.store.list().map(({ metadata }) => `${metadata.name} ${metadata.resourceVersion}`);
+  return { clock, source, errors, changes, reflector, start, stop, stopping, stored };
+}
+
+describe('ListWatchReflector', () => {
+  it('lists, then follows the watch from the version of the list', async () => {
+    const { source, reflector, changes, stored, start, stop } = bench();
+    expect([reflector.hasSynced(), reflector.connected()]).to.deep.equal([false, false]);
+    await start();
+    expect([reflector.hasSynced(), reflector.connected()]).to.deep.equal([true, true]);
+    source.current.send('ADDED', object('c', 11));
+    source.current.send('MODIFIED', object('a', 12));
+    source.current.send('DELETED', object('b', 13));
+    await settle();
+    expect(source.asked).to.deep.equal(['list', 'watch 10']);
+    expect(changes).to.deep.equal(['added a 3', 'added b 7', 'added c 11', 'modified a 12 was 3', 'deleted b 13']);
+    expect(stored()).to.deep.equal(['c 11', 'a 12']);
+    await stop();
+    expect(reflector.connected()).to.equal(false);
+  });
+
+  it('shows nothing of a list before its last page', async () => {
+    const { source, reflector, stored, start, stop, clock } = bench({ pageSize: 2 });
+    const limits: number[] = [];
+    let failing = true;
+    source.onList = (page) => {
+      limits.push(page.limit);
+      if (page.continue === undefined) return list(10, [object('a', 3), object('b', 7)], 'page-2');
+      if (failing) throw refused(410);
+      return list(10, [object('c', 8)]);
+    };
+    await start();
+    expect([reflector.hasSynced(), stored()]).to.deep.equal([false, []]);
+    failing = false;
+    await clock.advance(800);
+    expect(source.asked).to.deep.equal(['list', 'list page-2', 'list', 'list page-2', 'watch 10']);
+    expect(limits).to.deep.equal([2, 2, 2, 2]);
+    expect(stored()).to.deep.equal(['a 3', 'b 7', 'c 8']);
+    await stop();
+  });
+
+  it('tells how a later list differs from what it knew', async () => {
+    const { source, changes, clock, start, stop } = bench();
+    source.onList = () =>
+      list(10, [object('same', 1), object('newer', 2), object('replaced', 3, 'old'), object('gone', 4)]);
+    await start();
+    changes.length = 0;
+    source.onList = () =>
+      list(20, [object('same', 1), object('newer', 12), object('replaced', 13, 'new'), object('fresh', 14)]);
+    source.current.fail(refused(410));
+    await clock.advance(800);
+    expect(changes).to.deep.equal([
+      'deleted gone 4',
+      'modified newer 12 was 2',
+      'deleted replaced 3',
+      'added replaced 13',
+      'added fresh 14',
+    ]);
+    expect(source.asked).to.deep.equal(['list', 'watch 10', 'list', 'watch 20']);
+    await stop();
+  });
+
+  it('takes an empty list for what it says: everything was deleted', async () => {
+    const { source, changes, stored, clock, start, stop } = bench();
+    await start();
+    source.onList = () => list(20, []);
+    source.current.fail(refused(410));
+    await clock.advance(800);
+    expect(changes.slice(2)).to.deep.equal(['deleted a 3', 'deleted b 7']);
+    expect(stored()).to.deep.equal([]);
+    await stop();
+  });
+
+  it('keeps the last good content while the type is missing, and asks on', async () => {
+    const { source, reflector, changes, stored, clock, start, stop } = bench();
+    await start();
+    const missing = (): never => {
+      throw new ApiError('list: 404', { status: 404, reason: 'NotFound', missing: 'resource type' });
+    };
+    source.onList = missing;
+    source.onWatch = missing;
+    source.current.end();
+    await clock.advance(10 * minute);
+    expect(stored()).to.deep.equal(['a 3', 'b 7']);
+    expect(changes).to.have.length(2);
+    expect([reflector.hasSynced(), reflector.connected()]).to.deep.equal([true, false]);
+    source.onList = () => list(40, [object('a', 33, 'reinstalled')]);
+    source.onWatch = () => undefined;
+    await clock.advance(30_000);
+    expect(stored()).to.deep.equal(['a 33']);
+    expect(reflector.connected()).to.equal(true);
+    await stop();
+  });
+
+  describe('goes on after', () => {
+    const relist = ['list', 'watch 20'];
+    const rewatch = ['watch 11'];
+    const faults: readonly { title: string; error: Error; resumption: readonly string[] }[] = [
+      { title: 'an expired version (410)', error: refused(410), resumption: relist },
+      { title: 'the type having gone (404)', error: refused(404), resumption: relist },
+      { title: 'a version the server does not accept (400)', error: refused(400), resumption: relist },
+      { title: 'a garbled line', error: new TransportError('Malformed', 'x'), resumption: relist },
+      { title: 'a server that does not answer', error: new TransportError('Timeout', 'x'), resumption: relist },
+      { title: 'an error nobody foresaw', error: new RangeError('x'), resumption: relist },
+      { title: 'a broken connection', error: new TransportError('Connection', 'x'), resumption: rewatch },
+      { title: 'missing credentials', error: new TransportError('Credentials', 'x'), resumption: rewatch },
+      { title: 'refused credentials (401)', error: refused(401), resumption: rewatch },
+      { title: 'missing rights (403)', error: refused(403), resumption: rewatch },
+      { title: 'an overloaded server (429)', error: refused(429), resumption: rewatch },
+      { title: 'a failing server (500)', error: refused(500), resumption: rewatch },
+      { title: 'a server that restarts (503)', error: refused(503), resumption: rewatch },
+    ];
+    for (const { title, error, resumption } of faults) {
+      it(`${title} within a watch: ${resumption.join(', ')}`, async () => {
+        const { source, reflector, errors, clock, start, stop } = bench();
+        await start();
+        source.current.bookmark('11');
+        await settle();
+        source.onList = () => list(20, [object('a', 3), object('b', 7)]);
+        source.current.fail(error);
+        await settle();
+        expect(reflector.connected()).to.equal(false);
+        await clock.advance(799);
+        expect(source.asked).to.deep.equal(['list', 'watch 10']);
+        await clock.advance(1);
+        expect(source.asked.slice(2)).to.deep.equal(resumption);
+        expect(errors).to.deep.equal([error]);
+        expect([reflector.hasSynced(), reflector.connected()]).to.deep.equal([true, true]);
+        await stop();
+      });
+
+      it(`${title} in answer to a list and to a watch`, async () => {
+        const { source, reflector, stored, clock, start, stop } = bench();
+        let failures = 2;
+        const onList = source.onList;
+        source.onList = (page) => {
+          if (failures-- > 0) throw error;
+          return onList(page);
+        };
+        let watchFailures = 2;
+        source.onWatch = () => {
+          if (watchFailures-- > 0) throw error;
+        };
+        await start();
+        expect(reflector.hasSynced()).to.equal(false);
+        await clock.advance(minute);
+        expect(stored()).to.deep.equal(['a 3', 'b 7']);
+        expect(reflector.connected()).to.equal(true);
+        await stop();
+      });
+    }
+  });
+
+  it('lists again when a watch cannot be resumed twice, as from a version ahead of a restored etcd', async () => {
+    const { source, clock, start, stop } = bench();
+    await start();
+    source.onWatch = (watch) => {
+      if (source.asked.at(-1) === 'watch 10') throw refused(504);
+      watch.bookmark('5');
+    };
+    source.onList = () => list(5, []);
+    source.current.fail(new TransportError('Connection', 'x'));
+    await clock.advance(minute);
+    expect(source.asked).to.deep.equal(['list', 'watch 10', 'watch 10', 'list', 'watch 5']);
+    await stop();
+  });
+
+  it('drops an older version after a newer one, and lists again', async () => {
+    const { source, changes, errors, stored, clock, start, stop } = bench();
+    await start();
+    source.current.send('MODIFIED', object('a', 99));
+    source.current.send('MODIFIED', object('a', 100));
+    source.current.send('MODIFIED', object('b', 98));
+    source.current.send('DELETED', object('a', 101));
+    await settle();
+    expect(changes.slice(2)).to.deep.equal(['modified a 99 was 3', 'modified a 100 was 99']);
+    expect(String(errors[0])).to.equal('TransportError: The watch went back from version 100 to 98');
+    source.onList = () => list(120, [object('a', 100)]);
+    await clock.advance(800);
+    expect(source.asked.slice(2)).to.deep.equal(['list', 'watch 120']);
+    expect(stored()).to.deep.equal(['a 100']);
+    await stop();
+  });
+
+  it('compares versions as numbers, beyond what a double can hold', async () => {
+    const { source, errors, start, stop } = bench();
+    source.onList = () => list(9, []);
+    await start();
+    source.current.bookmark('10');
+    source.current.bookmark('9007199254740993');
+    source.current.bookmark('9007199254740992');
+    await settle();
+    expect(errors).to.have.length(1);
+    await stop();
+  });
+
+  it('tells nothing of an event it has seen, or of the deletion of what it does not have', async () => {
+    const { source, changes, errors, start, stop } = bench();
+    await start();
+    source.current.send('MODIFIED', object('a', 11));
+    source.current.send('MODIFIED', object('a', 11));
+    source.current.send('DELETED', object('b', 12));
+    source.current.send('DELETED', object('b', 12));
+    source.current.send('DELETED', object('a', 13, 'another'));
+    await settle();
+    expect(changes.slice(2)).to.deep.equal(['modified a 11 was 3', 'deleted b 12']);
+    expect(errors).to.deep.equal([]);
+    await stop();
+  });
+
+  it('tells of an object made anew under the same name as of two', async () => {
+    const { source, changes, start, stop } = bench();
+    await start();
+    source.current.send('ADDED', object('a', 11, 'another'));
+    await settle();
+    expect(changes.slice(2)).to.deep.equal(['deleted a 3', 'added a 11']);
+    await stop();
+  });
+
+  it('notices a watch that has fallen silent, which a bookmark is enough to prevent', async () => {
+    const { source, reflector, errors, clock, start, stop } = bench();
+    await start();
+    const { signal } = source.current;
+    await clock.advance(89_999);
+    source.current.bookmark('20');
+    await clock.advance(89_999);
+    expect(errors).to.deep.equal([]);
+    expect(reflector.connected()).to.equal(true);
+    await clock.advance(1);
+    expect(String(errors[0])).to.equal('TransportError: The watch was silent for 90 s');
+    expect(reflector.connected()).to.equal(false);
+    expect(signal.aborted, 'the connection is given up').to.equal(true);
+    await clock.advance(800);
+    expect(source.asked.slice(2)).to.deep.equal(['list', 'watch 10']);
+    await stop();
+  });
+
+  it('asks for watches of 5 to 10 minutes, and for the next at once when one has ended in time', async () => {
+    for (const [random, seconds] of [
+      [0, 300],
+      [0.999_999, 600],
+    ] as const) {
+      const { source, clock, start, stop } = bench({ random: () => random, idleTimeoutMs: 3600_000 });
+      // oxlint-disable no-await-in-loop
+      await start();
+      expect(source.current.timeoutSeconds).to.equal(seconds);
+      await clock.advance(seconds * 1000);
+      source.current.bookmark('30');
+      source.current.end();
+      await settle();
+      expect(source.asked).to.deep.equal(['list', 'watch 10', 'watch 30']);
+      await stop();
+      // oxlint-enable no-await-in-loop
+    }
+  });
+
+  describe('does not rush', () => {
+    for (const [title, refuse] of [
+      ['closes every watch at once', (source: FakeListWatcher<KubeObject>) => (source.onWatch = (w) => w.end())],
+      [
+        'refuses every watch',
+        (source: FakeListWatcher<KubeObject>) =>
+          (source.onWatch = () => {
+            throw refused(410);
+          }),
+      ],
+      [
+        'refuses everything',
+        (source: FakeListWatcher<KubeObject>) =>
+          (source.onList = () => {
+            throw refused(403);
+          }),
+      ],
+    ] as const) {
+      it(`a server that ${title}`, async () => {
+        const { source, clock, start, stop } = bench();
+        refuse(source);
+        await start();
+        await clock.advance(5 * minute);
+        const rounds = source.requests.filter(({ what }) => what.startsWith('watch') || title === 'refuses everything');
+        const waits = rounds.slice(1).map(({ at }, index) => at - (rounds[index]?.at ?? 0));
+        expect(waits.slice(0, 6)).to.deep.equal([800, 1600, 3200, 6400, 12_800, 15_000]);
+        expect(Math.max(...waits)).to.equal(15_000);
+        await stop();
+      });
+    }
+
+    it('a server that closes every watch after a second: at most a request a second', async () => {
+      const { source, clock, start, stop } = bench();
+      source.onWatch = (watch) => void clock.setTimer(() => watch.end(), 1000);
+      await start();
+      await clock.advance(5 * minute);
+      expect(source.requests.length).to.be.within(5, 30);
+      await stop();
+    });
+
+    it('and lengthens each delay at random, up to 30 s', async () => {
+      const { source, clock, start, stop } = bench({ random: () => 1 });
+      source.onList = () => {
+        throw refused(500);
+      };
+      await start();
+      await clock.advance(10 * minute);
+      const waits = source.requests.slice(1).map(({ at }, index) => at - (source.requests[index]?.at ?? 0));
+      expect(waits.slice(0, 3)).to.deep.equal([1600, 3200, 6400]);
+      expect(Math.max(...waits)).to.equal(30_000);
+      await stop();
+    });
+
+    it('and forgets failures only after a watch of half a minute', async () => {
+      const { source, clock, start, stop } = bench();
+      await start();
+      source.current.fail(refused(500));
+      await clock.advance(800);
+      await clock.advance(29_999);
+      source.current.fail(refused(500));
+      await clock.advance(1599);
+      expect(source.asked).to.have.length(3);
+      await clock.advance(1);
+      expect(source.asked.slice(3)).to.deep.equal(['list', 'watch 10']);
+      await clock.advance(30_000);
+      source.current.fail(refused(500));
+      await clock.advance(800);
+      expect(source.asked.slice(5)).to.deep.equal(['watch 10']);
+      await stop();
+    });
+
+    for (const [asked, waited] of [
+      [5000, 5000],
+      [100, 800],
+      [3600_000, 60_000],
+    ] as const) {
+      it(`and waits ${waited} ms for a Retry-After of ${asked} ms`, async () => {
+        const { source, clock, start, stop } = bench();
+        await start();
+        source.current.fail(refused(429, asked));
+        await clock.advance(waited - 1);
+        expect(source.asked).to.have.length(2);
+        await clock.advance(1);
+        expect(source.asked).to.have.length(3);
+        await stop();
+      });
+    }
+  });
+
+  it('survives a handler that throws, and tells the others', async () => {
+    const { source, reflector, changes, errors, start, stop } = bench();
+    const failure = new Error('the handler is broken');
+    const late: string[] = [];
+    reflector.onChange(() => {
+      throw failure;
+    });
+    reflector.onChange(({ object: { metadata } }) => void late.push(metadata.name));
+    await start();
+    source.current.send('ADDED', object('c', 11));
+    await settle();
+    expect(errors).to.deep.equal([failure, failure, failure]);
+    expect(changes).to.have.length(3);
+    expect(late).to.deep.equal(['a', 'b', 'c']);
+    expect(reflector.connected()).to.equal(true);
+    await stop();
+  });
+
+  describe('once stopped opens nothing and tells nothing', () => {
+    it('while it watches', async () => {
+      const { source, changes, errors, clock, stop, start } = bench();
+      await start();
+      source.current.send('ADDED', object('c', 11));
+      await stop();
+      source.current.send('ADDED', object('d', 12));
+      await clock.advance(10 * minute);
+      expect(changes).to.have.length(2);
+      expect(source.asked).to.deep.equal(['list', 'watch 10']);
+      expect(source.current.signal.aborted).to.equal(true);
+      expect(errors).to.deep.equal([]);
+      expect(clock.pendingTimers).to.equal(0);
+    });
+
+    it('while it lists', async () => {
+      const { source, reflector, changes, stopping, clock, start, stop } = bench();
+      const onList = source.onList;
+      source.onList = (page) => {
+        stopping.abort();
+        return onList(page);
+      };
+      await start();
+      await stop();
+      await clock.advance(10 * minute);
+      expect(source.asked).to.deep.equal(['list']);
+      expect(changes).to.deep.equal([]);
+      expect(reflector.hasSynced()).to.equal(false);
+    });
+
+    it('while it waits', async () => {
+      const { source, clock, start, stop } = bench();
+      await start();
+      source.current.fail(refused(500));
+      await clock.advance(400);
+      await stop();
+      await clock.advance(10 * minute);
+      expect(source.asked).to.deep.equal(['list', 'watch 10']);
+      expect(clock.pendingTimers).to.equal(0);
+    });
+
+    it('by a handler, in the middle of a list', async () => {
+      const { reflector, source, changes, stopping, start, stop } = bench();
+      reflector.onChange(() => stopping.abort());
+      await start();
+      await stop();
+      expect(changes).to.deep.equal(['added a 3']);
+      expect(source.asked).to.deep.equal(['list']);
+    });
+  });
+});
