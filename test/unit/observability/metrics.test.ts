@@ -1,0 +1,225 @@
+import { expect } from 'chai';
+import type { Registry } from 'prom-client';
+
+import {
+  clientMetrics,
+  controllerMetrics,
+  createRegistry,
+  eventMetrics,
+  leaderMetrics,
+  operatorMetrics,
+  publisherMetrics,
+  sidecarMetrics,
+  workQueueMetrics,
+} from '../../../src/observability/metrics.ts';
+import { metricTables } from '../../../src/observability/metric-table.ts';
+import { objectMetrics, type RegistrationMetrics } from '../../../src/observability/object-metrics.ts';
+
+/** The series of the metrics whose name starts so, buckets left out. */
+async function series(registry: Registry, prefix: string): Promise<string[]> {
+  const lines = (await registry.metrics()).split('\n');
+  return lines.filter((line) => line.startsWith(prefix) && !line.includes('_bucket'));
+}
+
+const canvas: RegistrationMetrics = {
+  namespace: 'gradebook',
+  name: 'canvas',
+  ready: true,
+  activeKeyCreatedAt: new Date('2026-01-01T00:00:00Z'),
+  activeKeyActivatedAt: new Date('2026-01-02T00:00:00Z'),
+  nextRotationAt: new Date('2026-04-01T00:00:00Z'),
+  rotateAfterSeconds: 7_776_000,
+  keysByState: { Active: 1, Retired: 3 },
+  conditions: [{ type: 'Published', status: 'Unknown' }],
+};
+
+describe('createRegistry', () => {
+  it('says which version runs and how the process is', async () => {
+    const registry = createRegistry('1.2.3');
+    expect(await series(registry, 'lti_build_info')).to.deep.equal(['lti_build_info{version="1.2.3"} 1']);
+    const value = async (name: string): Promise<number> => Number((await series(registry, name))[0]?.split(' ')[1]);
+    expect(await value('process_start_time_seconds')).to.be.closeTo(Date.now() / 1000 - process.uptime(), 1);
+    expect(await value('process_resident_memory_bytes')).to.be.greaterThan(10e6);
+    expect(await value('process_cpu_seconds_total')).to.be.greaterThan(0);
+    expect(await value('nodejs_heap_size_used_bytes')).to.be.greaterThan(1e6);
+    expect(await value('nodejs_eventloop_lag_seconds')).to.be.within(0, 10);
+  });
+
+  it('counts CPU time once, however often it is scraped', async () => {
+    const registry = createRegistry('1.2.3');
+    await registry.metrics();
+    const [line = ''] = await series(registry, 'process_cpu_seconds_total');
+    const { user, system } = process.cpuUsage();
+    expect(Number(line.split(' ')[1])).to.be.at.most((user + system) / 1e6);
+  });
+});
+
+describe('objectMetrics', () => {
+  it('has series for a registration, and none once it is gone', async () => {
+    const registry = createRegistry('1');
+    const registrations = [canvas];
+    objectMetrics(registry, () => registrations);
+    const of = 'namespace="gradebook",registration="canvas"';
+    const expected = [
+      `lti_registration_ready{${of}} 1`,
+      `lti_signing_key_created_timestamp_seconds{${of}} 1767225600`,
+      `lti_signing_key_activated_timestamp_seconds{${of}} 1767312000`,
+      `lti_next_rotation_timestamp_seconds{${of}} 1775001600`,
+      `lti_rotate_after_seconds{${of}} 7776000`,
+      `lti_keys{${of},state="Next"} 0`,
+      `lti_keys{${of},state="Active"} 1`,
+      `lti_keys{${of},state="Retiring"} 0`,
+      `lti_keys{${of},state="Retired"} 3`,
+      `lti_keys{${of},state="Revoked"} 0`,
+      `lti_registration_condition{${of},type="Published",status="True"} 0`,
+      `lti_registration_condition{${of},type="Published",status="False"} 0`,
+      `lti_registration_condition{${of},type="Published",status="Unknown"} 1`,
+    ];
+    expect(await series(registry, 'lti_')).to.have.members(['lti_build_info{version="1"} 1', ...expected]);
+    registrations.pop();
+    expect(await series(registry, 'lti_')).to.deep.equal(['lti_build_info{version="1"} 1']);
+  });
+
+  it('leaves out what is not known', async () => {
+    const registry = createRegistry('1');
+    objectMetrics(registry, () => [{ namespace: 'ns', name: 'new', ready: false, keysByState: {}, conditions: [] }]);
+    const names = (await series(registry, 'lti_')).map((line) => line.split('{')[0]);
+    expect(new Set(names)).to.deep.equal(new Set(['lti_build_info', 'lti_registration_ready', 'lti_keys']));
+  });
+});
+
+describe('metrics of the controller', () => {
+  it('counts a terminal failure as an error and as terminal', async () => {
+    const registry = createRegistry('1');
+    const metrics = controllerMetrics(registry);
+    metrics.watch('registration', 4, () => 2);
+    for (const result of ['success', 'requeue_after', 'error', 'terminal'] as const) {
+      metrics.reconciled('registration', result, 0.1);
+    }
+    const of = 'controller="registration"';
+    expect(await series(registry, 'controller_runtime_')).to.have.members([
+      `controller_runtime_reconcile_total{${of},result="success"} 1`,
+      `controller_runtime_reconcile_total{${of},result="requeue_after"} 1`,
+      `controller_runtime_reconcile_total{${of},result="error"} 2`,
+      `controller_runtime_reconcile_errors_total{${of}} 2`,
+      `controller_runtime_terminal_reconcile_errors_total{${of}} 1`,
+      `controller_runtime_reconcile_time_seconds_sum{${of}} 0.4`,
+      `controller_runtime_reconcile_time_seconds_count{${of}} 4`,
+      `controller_runtime_active_workers{${of}} 2`,
+      `controller_runtime_max_concurrent_reconciles{${of}} 4`,
+    ]);
+  });
+
+  it('shows a queue as it is at the scrape, the latest of its name', async () => {
+    const registry = createRegistry('1');
+    const metrics = workQueueMetrics(registry);
+    metrics.watch('q', () => ({ depth: 99, unfinishedSeconds: 99, longestRunningSeconds: 99 }));
+    metrics.watch('q', () => ({ depth: 3, unfinishedSeconds: 2.5, longestRunningSeconds: 1.5 }));
+    metrics.added('q');
+    metrics.retried('q');
+    metrics.waited('q', 0.5);
+    metrics.worked('q', 0.25);
+    expect(await series(registry, 'workqueue_')).to.have.members([
+      'workqueue_depth{name="q"} 3',
+      'workqueue_unfinished_work_seconds{name="q"} 2.5',
+      'workqueue_longest_running_processor_seconds{name="q"} 1.5',
+      'workqueue_adds_total{name="q"} 1',
+      'workqueue_retries_total{name="q"} 1',
+      'workqueue_queue_duration_seconds_sum{name="q"} 0.5',
+      'workqueue_queue_duration_seconds_count{name="q"} 1',
+      'workqueue_work_duration_seconds_sum{name="q"} 0.25',
+      'workqueue_work_duration_seconds_count{name="q"} 1',
+    ]);
+  });
+
+  it('counts requests, events and terms of leadership', async () => {
+    const registry = createRegistry('1');
+    const client = clientMetrics(registry);
+    client.request('GET', '200', 0.01);
+    client.request('PUT', '<error>', 30);
+    eventMetrics(registry).dropped('rate_limited');
+    const leader = leaderMetrics(registry);
+    leader.leading('lease', true);
+    expect(await series(registry, 'rest_client_requests_total')).to.deep.equal([
+      'rest_client_requests_total{method="GET",code="200"} 1',
+      'rest_client_requests_total{method="PUT",code="<error>"} 1',
+    ]);
+    expect(await series(registry, 'rest_client_request_duration_seconds_sum')).to.have.length(2);
+    expect(await series(registry, 'lti_events')).to.deep.equal(['lti_events_dropped_total{reason="rate_limited"} 1']);
+    expect(await series(registry, 'leader')).to.deep.equal(['leader_election_master_status{name="lease"} 1']);
+    leader.leading('lease', false);
+    expect(await series(registry, 'leader')).to.deep.equal(['leader_election_master_status{name="lease"} 0']);
+  });
+
+  it('says whether keys can be sealed, why not, and how far the clocks are apart', async () => {
+    const registry = createRegistry('1');
+    let kekError: string | undefined = 'KEKMissing';
+    let clockSkewMs: number | undefined;
+    const sources = { kekError: () => kekError, clockSkewMs: () => clockSkewMs };
+    operatorMetrics(registry, sources).rotation('activated');
+    const rotations = ['lti_rotations_total{result="started"} 0', 'lti_rotations_total{result="activated"} 1'];
+    expect((await series(registry, 'lti_')).slice(1)).to.have.members([
+      'lti_kek_available 0',
+      'lti_kek_error_info{reason="KEKMissing"} 1',
+      ...rotations,
+    ]);
+    kekError = undefined;
+    clockSkewMs = -1500;
+    expect((await series(registry, 'lti_')).slice(1)).to.have.members([
+      'lti_kek_available 1',
+      'lti_clock_skew_seconds -1.5',
+      ...rotations,
+    ]);
+  });
+});
+
+describe('metrics of publishing', () => {
+  it('say how many documents there are and when they were current', async () => {
+    const registry = createRegistry('1');
+    let lastSync: Date | undefined;
+    publisherMetrics(registry, { documents: () => 3, lastSync: () => lastSync });
+    expect(await series(registry, 'lti_publish')).to.deep.equal(['lti_publish_documents 3']);
+    lastSync = new Date('2026-01-01T00:00:00Z');
+    expect(await series(registry, 'lti_publish_last')).to.deep.equal([
+      'lti_publish_last_sync_timestamp_seconds 1767225600',
+    ]);
+  });
+
+  it('count the answers of the sidecar, and say how old what it serves is once that is known', async () => {
+    const registry = createRegistry('1');
+    let age: number | undefined;
+    const metrics = sidecarMetrics(registry, { documents: () => 2, ageSeconds: () => age });
+    expect(await series(registry, 'lti_jwks')).to.deep.equal(['lti_jwks_documents 2']);
+    for (const code of [200, 200, 304]) metrics.request(code);
+    metrics.refusedFile('malformed');
+    age = 4.5;
+    await registry.metrics();
+    expect(await series(registry, 'lti_jwks')).to.have.members([
+      'lti_jwks_requests_total{code="200"} 2',
+      'lti_jwks_requests_total{code="304"} 1',
+      'lti_jwks_documents 2',
+      'lti_jwks_age_seconds 4.5',
+      'lti_jwks_refused_files_total{reason="malformed"} 1',
+    ]);
+  });
+});
+
+describe('the table of metrics', () => {
+  it('is what the processes register, by name, type and help', async () => {
+    const registry = createRegistry('1');
+    clientMetrics(registry);
+    workQueueMetrics(registry);
+    controllerMetrics(registry);
+    leaderMetrics(registry);
+    eventMetrics(registry);
+    operatorMetrics(registry, { kekError: () => undefined, clockSkewMs: () => undefined });
+    publisherMetrics(registry, { documents: () => 0, lastSync: () => undefined });
+    sidecarMetrics(registry, { documents: () => 0, ageSeconds: () => undefined });
+    objectMetrics(registry, () => []);
+    const registered = (await registry.getMetricsAsJSON()).map(
+      ({ name, type, help }) => `${name} ${String(type)} ${help}`,
+    );
+    const rows = Object.values(metricTables).flatMap((table) => Object.values(table));
+    expect(registered).to.have.members(rows.map(({ name, type, help }) => `${name} ${type} ${help}`));
+  });
+});
