@@ -60,6 +60,8 @@ export function withGeneratedKey(situation: Situation, facts: KeyFacts, cause: C
 }
 
 function nextChange(situation: Situation): ReturnType<(typeof policies)[number]> {
+  // Before its first key there is no ledger to change.
+  if (situation.ledger.highestRevision === 0) return undefined;
   for (const policy of policies) {
     const change = policy(situation);
     if (change) return change;
@@ -101,6 +103,8 @@ function nextCheckAt(situation: Situation): Instant | undefined {
     if (awaited && !observation.servedKeyIDs.has(key.keyID)) due.push(now + publicationPoll(now - key.createdAt));
   }
   if (isClockSkewed(situation)) due.push(now + minute);
+  // Secrets and KEKs are not watched: a repair is found by looking.
+  if (generationFault(situation)) due.push(now + blockedPoll);
   const times = due.flatMap((time) => (time === undefined ? [] : time > now ? time : now + blockedPoll));
   return times.length > 0 ? Math.min(...times) : undefined;
 }

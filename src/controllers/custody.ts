@@ -1,0 +1,44 @@
+import type { KeyObject } from 'node:crypto';
+import { KekError } from '../crypto/kek-error.ts';
+import type { KekProvider } from '../crypto/keyring.ts';
+import { SealError } from '../crypto/seal-error.ts';
+import { open } from '../crypto/seal.ts';
+import { parseSealed } from '../crypto/sealed-format.ts';
+import type { LedgerKey } from '../domain/ledger.ts';
+import type { Custody, Fault } from '../domain/situation.ts';
+import { type LedgerRecord, sealedKey } from './ledger-secret.ts';
+
+/** What opening a sealed key came to; the private key itself only where it opened and matched. */
+export interface OpenedKey {
+  readonly custody: Custody;
+  readonly privateKey?: KeyObject;
+}
+
+/** Opens one key of a ledger. Faults are findings, not errors: nothing is ever made because of one. */
+export async function openKey(record: LedgerRecord, key: LedgerKey, keks: KekProvider): Promise<OpenedKey> {
+  const { namespace, registration } = record.ledger;
+  const jwe = sealedKey(record, key.keyID);
+  if (jwe === undefined) {
+    const message = `Secret ${namespace}/${record.secret.metadata.name} has no sealed private key for ${key.keyID}; restore it from a backup`;
+    return { custody: { reason: 'SealedKeyMissing', message } };
+  }
+  try {
+    const privateKey = await open(jwe, { namespace, registration, keyID: key.keyID, publicJWK: key.publicJWK }, keks);
+    return { custody: { opens: true, kekID: parseSealed(jwe, key.keyID).header.kekID }, privateKey };
+  } catch (error) {
+    return { custody: faultOf(error) };
+  }
+}
+
+/** Why nothing can be sealed now, or `undefined`. */
+export async function sealingFault(keks: KekProvider): Promise<Fault | undefined> {
+  const { sealingKeyID, problems } = await keks.status();
+  if (sealingKeyID !== undefined) return undefined;
+  const [problem] = problems;
+  return { reason: problem?.reason ?? 'KEKMissing', message: problem?.message ?? 'there is no key-encryption key' };
+}
+
+function faultOf(error: unknown): Fault {
+  if (error instanceof SealError || error instanceof KekError) return { reason: error.reason, message: error.message };
+  throw error;
+}

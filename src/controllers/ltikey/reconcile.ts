@@ -1,0 +1,59 @@
+import type { LtiKey } from '../../api/objects.ts';
+import { isFinal } from '../../domain/key-state.ts';
+import { keyObject } from '../../domain/projection.ts';
+import type { KekProvider } from '../../crypto/keyring.ts';
+import type { KubeClient } from '../../kube/client.ts';
+import type { Result } from '../../kube/controller.ts';
+import { type ObjectKey, splitKey } from '../../kube/objects.ts';
+import type { Clock } from '../../lib/clock.ts';
+import { openKey } from '../custody.ts';
+import { type LedgerRecord, readLedger } from '../ledger-secret.ts';
+import type { KeyWriter } from './apply.ts';
+
+export interface KeyReconcilerOptions {
+  readonly client: KubeClient;
+  readonly writer: KeyWriter;
+  readonly keks: KekProvider;
+  readonly clock: Clock;
+  /** Has the registration looked at, for what a key alone cannot tell. */
+  readonly enqueueRegistration: (key: ObjectKey) => void;
+}
+
+/** Keeps the public face true: a deleted or edited LtiKey is put back from the ledger, one in no ledger is disowned. */
+export function keyReconciler(options: KeyReconcilerOptions): (key: ObjectKey) => Promise<Result> {
+  const { client, writer, keks, clock, enqueueRegistration } = options;
+
+  async function disown(existing: LtiKey, record: LedgerRecord): Promise<void> {
+    const { spec, status } = existing;
+    // The history of the ledger is limited; a final record that it dropped takes its LtiKey along.
+    const pruned = spec.revision <= record.ledger.highestRevision && status?.state && isFinal(status.state);
+    if (pruned) return writer.remove(existing);
+    const message = `the ledger of registration ${spec.registrationRef.name} does not know this key; nobody publishes it: delete this LtiKey`;
+    await writer.mark(existing, { Foreign: { status: 'True', reason: 'NotInLedger', message } }, true);
+  }
+
+  return async function reconcile(key) {
+    const existing = writer.find(key);
+    const { namespace, name } = splitKey(key);
+    const registration = existing?.spec.registrationRef.name ?? name.replace(/-\d+$/, '');
+    const reading = await readLedger(client, namespace, registration);
+    if (reading.kind !== 'present') {
+      // A removal that was interrupted ends here; a lost or damaged ledger is the registration's affair.
+      const removing = existing?.status?.conditions?.some(({ reason }) => reason === 'DeletionUnderWay');
+      if (existing && removing && reading.kind === 'absent') await writer.remove(existing);
+      enqueueRegistration(`${namespace}/${registration}`);
+      return {};
+    }
+    const { record } = reading;
+    const row = record.ledger.keys.find(({ revision }) => name === `${registration}-${revision}`);
+    const sameKey = row && (!existing || existing.spec.keyID === row.keyID || existing.spec.revision === row.revision);
+    if (row && sameKey) {
+      const custody = isFinal(row.state) ? undefined : (await openKey(record, row, keks)).custody;
+      const now = clock.now().getTime();
+      await writer.show(keyObject(record.ledger, row, custody, existing?.status, now));
+    } else if (existing) {
+      await disown(existing, record);
+    }
+    return {};
+  };
+}

@@ -1,0 +1,132 @@
+import { isDeepStrictEqual } from 'node:util';
+import { ltiKeyName, ltiRegistrations, registrationPath } from '../../api/names.ts';
+import type { LtiKey, LtiRegistration } from '../../api/objects.ts';
+import { generateKeyPair, type KeySize } from '../../crypto/key-pair.ts';
+import type { KekProvider } from '../../crypto/keyring.ts';
+import { seal } from '../../crypto/seal.ts';
+import type { Transition } from '../../domain/key-policies.ts';
+import { type Plan, withGeneratedKey } from '../../domain/key-plan.ts';
+import type { Ledger } from '../../domain/ledger.ts';
+import { faultedStatus, keyObject, registrationStatus } from '../../domain/projection.ts';
+import type { Fault } from '../../domain/situation.ts';
+import type { KubeClient } from '../../kube/client.ts';
+import type { EventRecorder } from '../../kube/events.ts';
+import { objectKey, type ObjectKey } from '../../kube/objects.ts';
+import type { Clock } from '../../lib/clock.ts';
+import { applyDelivery } from '../delivery-secret.ts';
+import { createLedger, type LedgerRecord, replaceLedger } from '../ledger-secret.ts';
+import type { KeyWriter } from '../ltikey/apply.ts';
+import type { Written } from '../written.ts';
+import type { ReadableRegistration } from './gather.ts';
+import { markAll } from './removal.ts';
+
+/** Writes what was decided. Each method is idempotent; whoever loses a race throws a conflict and reads again. */
+
+export interface ApplierOptions {
+  readonly client: KubeClient;
+  readonly keks: KekProvider;
+  readonly writer: KeyWriter;
+  readonly written: Written<LtiRegistration>;
+  readonly events: EventRecorder;
+  readonly clock: Clock;
+  /** Has an LtiKey looked at that the ledger does not know. */
+  readonly enqueueKey: (key: ObjectKey) => void;
+  readonly rotation: (result: 'started' | 'activated') => void;
+  /** Base of the URLs that platforms are given, without a trailing slash. */
+  readonly publicUrl?: string;
+}
+
+/** Steps that people want to be told of; the others show in conditions and metrics. */
+const announced: ReadonlySet<Transition['reason']> = new Set([
+  'KeyActivated',
+  'KeyRetired',
+  'KeyRevoked',
+  'KeyDiscarded',
+  'RotationRequested',
+]);
+
+export class RegistrationApplier {
+  readonly #options: ApplierOptions;
+
+  constructor(options: ApplierOptions) {
+    this.#options = options;
+  }
+
+  async writeLedger(gathered: ReadableRegistration, decision: Plan): Promise<LedgerRecord> {
+    const { client, events } = this.#options;
+    const record = await replaceLedger(client, gathered.record!, decision.ledger);
+    for (const { reason, message } of decision.transitions) {
+      if (reason === 'KeyActivated') this.#options.rotation('activated');
+      if (announced.has(reason)) events.record(gathered.object, 'Normal', reason, 'Rotate', message);
+    }
+    return record;
+  }
+
+  /** Generates and seals the key pair that the plan asks for and stores it with its row, in one write. */
+  async writeKey(gathered: ReadableRegistration, request: NonNullable<Plan['generate']>): Promise<LedgerRecord> {
+    const { client, keks, events } = this.#options;
+    const { situation, record, object } = gathered;
+    const { namespace, name } = situation.registration;
+    const pair = await generateKeyPair(request.size as KeySize);
+    const { jwe } = await seal(pair.privateKey, { namespace, registration: name, keyID: pair.keyID }, keks);
+    const sealed = { keyID: pair.keyID, jwe };
+    const ledger = withGeneratedKey(situation, pair, request.cause);
+    const written = await (record
+      ? replaceLedger(client, record, ledger, sealed)
+      : createLedger(client, ledger, sealed));
+    if (record) {
+      this.#options.rotation('started');
+      const note = `key ${pair.keyID} is being published and signs later (${request.cause})`;
+      events.record(object, 'Normal', 'KeyCreated', 'Rotate', note);
+    }
+    return written;
+  }
+
+  /** Shows every key of the ledger as an LtiKey, and has the others looked into. */
+  async showKeys(gathered: ReadableRegistration, faces: readonly LtiKey[]): Promise<void> {
+    const { writer, clock, enqueueKey } = this.#options;
+    const { ledger, custody } = gathered.situation;
+    const names = new Set(ledger.keys.map(({ revision }) => ltiKeyName(ledger.registration, revision)));
+    for (const face of faces) if (!names.has(face.metadata.name)) enqueueKey(objectKey(face));
+    for (const key of ledger.keys) {
+      const before = faces.find(({ spec }) => spec.keyID === key.keyID);
+      await writer.show(keyObject(ledger, key, custody.get(key.keyID), before?.status, clock.now().getTime()));
+    }
+  }
+
+  /** Whether anything changed, so that the situation has to be read again. */
+  deliver({ object, delivery, privateKeys }: ReadableRegistration, ledger: Ledger): Promise<boolean> {
+    return applyDelivery(this.#options.client, object, ledger, delivery, privateKeys);
+  }
+
+  async showStatus({ object, situation, delivery }: ReadableRegistration, decision: Plan): Promise<void> {
+    const { publicUrl } = this.#options;
+    const { namespace, name } = situation.registration;
+    const jwksURL = publicUrl === undefined ? {} : { jwksURL: publicUrl + registrationPath(namespace, name) };
+    const fault = delivery.fault ? { deliveryFault: delivery.fault } : {};
+    const status = registrationStatus({ situation, plan: decision, ...fault, ...jwksURL }, object.status);
+    await this.#replaceStatus(object, status);
+  }
+
+  /** The ledger cannot be used: the registration and its keys say so, and nothing else is written. */
+  async showFault(object: LtiRegistration, faces: readonly LtiKey[], fault: Fault): Promise<void> {
+    const { writer, clock } = this.#options;
+    const live = faces.filter(({ status }) => status?.conditions?.some(({ type }) => type === 'KeyMaterialAvailable'));
+    await markAll(writer, live, 'KeyMaterialAvailable', { status: 'False', ...fault });
+    const now = clock.now().getTime();
+    await this.#replaceStatus(object, faultedStatus(object.metadata.generation ?? 0, fault, object.status, now));
+  }
+
+  async #replaceStatus(object: LtiRegistration, status: NonNullable<LtiRegistration['status']>): Promise<void> {
+    if ((object.status?.ledgerSerial ?? 0) > (status.ledgerSerial ?? 0)) return;
+    if (isDeepStrictEqual({ ...object.status, ledgerSerial: 0 }, { ...status, ledgerSerial: 0 })) return;
+    const { client, written, events } = this.#options;
+    written.remember(await client.replaceStatus<LtiRegistration>(ltiRegistrations, { ...object, status }));
+    for (const type of ['Stalled', 'ActionRequired'] as const) {
+      const now = status.conditions?.find((condition) => condition.type === type);
+      const before = object.status?.conditions?.find((condition) => condition.type === type);
+      if (now?.status !== 'True' || (before?.status === 'True' && before.reason === now.reason)) continue;
+      events.record(object, 'Warning', now.reason, 'Reconcile', now.message);
+    }
+  }
+}

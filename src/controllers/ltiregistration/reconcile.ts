@@ -1,0 +1,94 @@
+import type { LtiKey } from '../../api/objects.ts';
+import type { Duration } from '../../domain/duration.ts';
+import { plan, type Plan } from '../../domain/key-plan.ts';
+import type { Result } from '../../kube/controller.ts';
+import { isAlreadyExists, isConflict } from '../../kube/errors.ts';
+import type { ObjectKey } from '../../kube/objects.ts';
+import type { Logger } from '../../observability/log.ts';
+import type { LedgerRecord } from '../ledger-secret.ts';
+import type { RegistrationApplier } from './apply.ts';
+import { gather, type ReadableRegistration, type Sources } from './gather.ts';
+import { type RemovalOptions, settleRemoved } from './removal.ts';
+
+export interface RegistrationReconcilerOptions {
+  readonly sources: Sources;
+  readonly applier: RegistrationApplier;
+  readonly removal: RemovalOptions;
+  /** Every registration is looked at this often even if nothing changed, for Secrets are not watched. */
+  readonly resync: Duration;
+  readonly random: () => number;
+  readonly log: Logger;
+}
+
+/** More passes than any sequence of steps needs; a plan that does not settle is a defect, and must not spin. */
+const mostPasses = 20;
+/** How soon a registration whose ledger cannot be used is looked at again: a restored Secret is found by looking. */
+const faultPoll: Duration = 30_000;
+/** Whoever lost a race looks again as soon as the winner's write can have arrived. */
+const afterConflict: Duration = 50;
+
+/**
+ * gather → plan → write the ledger, until nothing is left to decide; then show the ledger: LtiKeys, delivery Secret and
+ * one status write. A crash anywhere leaves a ledger from which the next pass does the rest.
+ */
+export function registrationReconciler(options: RegistrationReconcilerOptions): (key: ObjectKey) => Promise<Result> {
+  const { sources, applier, removal, resync, random, log } = options;
+
+  async function settle(key: ObjectKey): Promise<Result> {
+    let known: LedgerRecord | undefined;
+    for (let pass = 0; pass < mostPasses; pass++) {
+      const gathered = await gather(sources, key, known);
+      if (gathered.kind === 'absent') {
+        await settleRemoved(removal, key);
+        return {};
+      }
+      const faces = sources.keys.byIndex('registration', key);
+      if (gathered.kind === 'faulty') {
+        await applier.showFault(gathered.object, faces, gathered.fault);
+        return { requeueAfterMs: withJitter(Math.min(resync, faultPoll)) };
+      }
+      const decision = plan(gathered.situation);
+      if (decision.transitions.length > 0 && gathered.record) {
+        known = await applier.writeLedger(gathered, decision);
+        for (const { reason, keyID } of decision.transitions) log.info({ key, reason, kid: keyID }, 'ledger written');
+      } else if (decision.generate) {
+        known = await applier.writeKey(gathered, decision.generate);
+        log.info({ key, reason: decision.generate.cause, serial: known.ledger.serial }, 'key generated');
+      } else if (!(await project(gathered, faces, decision))) {
+        return { requeueAfterMs: untilNextCheck(gathered, decision) };
+      } else {
+        known = undefined;
+      }
+    }
+    throw new Error('the plan does not settle');
+  }
+
+  /** Whether a Secret was written on which the next decision depends. */
+  async function project(gathered: ReadableRegistration, faces: readonly LtiKey[], decision: Plan): Promise<boolean> {
+    if (gathered.record) {
+      await applier.showKeys(gathered, faces);
+      if (await applier.deliver(gathered, decision.ledger)) return true;
+    }
+    await applier.showStatus(gathered, decision);
+    return false;
+  }
+
+  function untilNextCheck({ situation }: ReadableRegistration, { nextCheckAt }: Plan): Duration {
+    const check = nextCheckAt === undefined ? Infinity : Math.max(nextCheckAt - situation.now, 1);
+    return Math.min(check, withJitter(resync));
+  }
+
+  function withJitter(duration: Duration): Duration {
+    return Math.floor(duration * (0.9 + 0.2 * random()));
+  }
+
+  return async function reconcile(key) {
+    try {
+      return await settle(key);
+    } catch (error) {
+      if (!isConflict(error) && !isAlreadyExists(error)) throw error;
+      log.debug({ key, error }, 'another write was first; reading again');
+      return { requeueAfterMs: afterConflict };
+    }
+  };
+}

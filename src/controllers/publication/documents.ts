@@ -1,0 +1,111 @@
+import { Agent, request } from 'undici';
+import { type Duration, second } from '../../domain/duration.ts';
+import { type Clock, sleep } from '../../lib/clock.ts';
+
+/** What one replica serves at one path. */
+export interface ServedDocument {
+  readonly keyIDs: ReadonlySet<string>;
+  /** max-age + stale-while-revalidate + stale-if-error of its Cache-Control. */
+  readonly cacheLifetime: Duration;
+  /** For people; set when it is not a readable key set. */
+  readonly problem?: string;
+}
+
+const timeout: Duration = 5 * second;
+const largestDocument = 16 * 2 ** 20;
+/** Documents of many registrations change often and are asked for by each of them; this long they share one answer. */
+const sharingPause: Duration = 50;
+
+interface Shared {
+  current?: Promise<ServedDocument>;
+  next?: Promise<ServedDocument>;
+  held?: { readonly etag: string; readonly document: ServedDocument };
+}
+
+/** Fetches served documents. Never rejects: a replica that does not answer serves nothing. */
+export class ServedDocuments {
+  readonly #agent = new Agent({ allowH2: false, connections: 4, connectTimeout: timeout });
+  readonly #clock: Clock;
+  readonly #shared = new Map<string, Shared>();
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  fetch(url: string): Promise<ServedDocument> {
+    return this.#fetch(url, {});
+  }
+
+  /** As `fetch`, for documents that many ask for: one fetch answers everybody who asked before it began. */
+  fetchShared(url: string): Promise<ServedDocument> {
+    const shared = this.#shared.get(url) ?? {};
+    this.#shared.set(url, shared);
+    const begin = (): Promise<ServedDocument> => {
+      delete shared.next;
+      shared.current = this.#fetch(url, shared).finally(() => delete shared.current);
+      return shared.current;
+    };
+    if (!shared.current) return begin();
+    shared.next ??= shared.current.then(() => sleep(this.#clock, sharingPause)).then(begin);
+    return shared.next;
+  }
+
+  close(): Promise<void> {
+    return this.#agent.close();
+  }
+
+  async #fetch(url: string, shared: Shared): Promise<ServedDocument> {
+    const { held } = shared;
+    try {
+      const response = await request(url, {
+        dispatcher: this.#agent,
+        headersTimeout: timeout,
+        bodyTimeout: timeout,
+        headers: { accept: 'application/json', ...(held ? { 'if-none-match': held.etag } : {}) },
+      });
+      const text = await limitedText(response.body);
+      if (response.statusCode === 304 && held) return held.document;
+      if (response.statusCode !== 200) return nothing(`answers ${response.statusCode}`);
+      const lifetime = cacheLifetime(String(response.headers['cache-control'] ?? ''));
+      const document = { keyIDs: keyIDs(text), cacheLifetime: lifetime };
+      const etag = response.headers['etag'];
+      if (typeof etag === 'string') shared.held = { etag, document };
+      return document;
+    } catch (error) {
+      const code = error instanceof Error && 'code' in error ? String(error.code) : 'no usable answer';
+      return nothing(`gives no key set (${code})`);
+    }
+  }
+}
+
+function nothing(problem: string): ServedDocument {
+  return { keyIDs: new Set(), cacheLifetime: 0, problem };
+}
+
+async function limitedText(body: AsyncIterable<Buffer>): Promise<string> {
+  const chunks: Buffer[] = [];
+  let length = 0;
+  for await (const chunk of body) {
+    length += chunk.length;
+    if (length > largestDocument) throw new RangeError('the document is too large');
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks).toString();
+}
+
+function keyIDs(text: string): ReadonlySet<string> {
+  const { keys } = JSON.parse(text) as { keys?: unknown };
+  if (!Array.isArray(keys)) throw new TypeError('no key set');
+  return new Set(keys.flatMap((key: { kid?: unknown }) => (typeof key?.kid === 'string' ? [key.kid] : [])));
+}
+
+/** RFC 9111 §5.2.2.1 and RFC 5861: how long a cache may go on with this answer at the most. */
+export function cacheLifetime(cacheControl: string): Duration {
+  let seconds = 0;
+  for (const [, value] of cacheControl.matchAll(
+    /(?:^|[\s,])(?:max-age|stale-while-revalidate|stale-if-error)=(\d{1,9})/g,
+  )) {
+    seconds += Number(value);
+  }
+  return seconds * second;
+}

@@ -1,0 +1,133 @@
+import { hostname } from 'node:os';
+import type { Registry } from 'prom-client';
+import { endpointSlices, jwksServiceName, ltiKeys, ltiRegistrations, operatorName } from '../api/names.ts';
+import type { LtiKey, LtiRegistration } from '../api/objects.ts';
+import type { ControllerConfig } from '../config.ts';
+import { FileKekProvider } from '../crypto/file-kek-provider.ts';
+import { KubeClient } from '../kube/client.ts';
+import type { Collection } from '../kube/collection.ts';
+import { KubeEventRecorder } from '../kube/events.ts';
+import { runAsLeader } from '../kube/leader.ts';
+import { watching } from '../kube/watching.ts';
+import type { Clock } from '../lib/clock.ts';
+import type { Logger } from '../observability/log.ts';
+import {
+  clientMetrics,
+  controllerMetrics,
+  eventMetrics,
+  leaderMetrics,
+  operatorMetrics,
+  publisherMetrics,
+  workQueueMetrics,
+} from '../observability/metrics.ts';
+import { objectMetrics } from '../observability/object-metrics.ts';
+import { startProbes } from '../observability/probes.ts';
+import { publishing } from '../publish/run.ts';
+import { KekWatch } from './kek-watch.ts';
+import { ServedDocuments } from './publication/documents.ts';
+import { publicationObserver } from './publication/observer.ts';
+import { endpointTargets, type EndpointSlice, type Targets } from './publication/targets.ts';
+import { Reconciling } from './reconciling.ts';
+import { registrationMetrics } from './registration-metrics.ts';
+import { registrationOf } from './watch.ts';
+
+export interface ProcessContext {
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly registry: Registry;
+  /** Aborting it begins the orderly shutdown. */
+  readonly signal: AbortSignal;
+}
+
+/** The process that owns the keys: reconciles while it leads, publishes always. Resolves after an orderly shutdown. */
+export async function runController(config: ControllerConfig, context: ProcessContext): Promise<void> {
+  const { clock, log, registry, signal } = context;
+  const client = KubeClient.load({ kubeconfig: config.kubeconfig, clock, metrics: clientMetrics(registry) });
+  const shared = { client, clock, log };
+  const { namespaces } = config;
+  const registrations = watching<LtiRegistration>({ ...shared, type: ltiRegistrations, namespaces });
+  const keys = watching<LtiKey>({ ...shared, type: ltiKeys, namespaces, indexers: { registration: registrationOf } });
+  const all = config.clusterDocument || namespaces.length > 0;
+  const publisher = publishing({ ...shared, directory: config.publishDir, all, keys });
+  const replicas = replicaTargets(config, shared);
+  const documents = new ServedDocuments(clock);
+  const events = new KubeEventRecorder({ ...shared, instance: hostname(), metrics: eventMetrics(registry) });
+  const keks = new FileKekProvider({ directory: config.kekDir, clock });
+  const kekWatch = new KekWatch({ keks, clock, log, changed: () => reconciling.enqueueAll() });
+  const counters = operatorMetrics(registry, {
+    kekError: () => kekWatch.error(),
+    clockSkewMs: () => client.clockSkewMs(),
+  });
+  const reconciling = new Reconciling({
+    ...shared,
+    registrations,
+    keys,
+    keks,
+    observer: publicationObserver({ documents, targets: replicas.targets, allKeys: all }),
+    events,
+    limits: {
+      minimumOverlap: config.minimumOverlap,
+      ...(config.minimumActivationDelay === undefined ? {} : { minimumActivationDelay: config.minimumActivationDelay }),
+    },
+    resync: config.resync,
+    clockSkew: () => client.clockSkewMs() ?? 0,
+    ...(config.jwksPublicUrl === undefined ? {} : { publicUrl: config.jwksPublicUrl }),
+    metrics: { ...controllerMetrics(registry), ...counters },
+    queueMetrics: workQueueMetrics(registry),
+  });
+  publisherMetrics(registry, { documents: () => publisher.documents(), lastSync: () => publisher.lastSync() });
+  objectMetrics(registry, () => registrationMetrics(registrations, keys));
+  const ready = { 'LtiRegistrations and LtiKeys are read': () => registrations.hasSynced() && keys.hasSynced() };
+  const probes = await startProbes({ address: config.metricsAddress, ready, metrics: registry, log });
+
+  const lead = (term: AbortSignal): Promise<void> => reconciling.run(term);
+  const lease = { ...shared, namespace: client.namespace, name: operatorName, identity: identity() };
+  const leading = config.leaderElect
+    ? runAsLeader({ ...lease, metrics: leaderMetrics(registry) }, lead, signal)
+    : lead(signal);
+  const work = [
+    registrations.run(signal),
+    keys.run(signal),
+    replicas.run(signal),
+    publisher.run(signal),
+    kekWatch.run(signal),
+    leading,
+  ];
+  log.info({ address: config.metricsAddress }, 'controller started');
+  try {
+    await Promise.all(work);
+  } finally {
+    await events.flush();
+    await Promise.all([probes.close(), documents.close(), client.close()]);
+  }
+}
+
+interface Replicas {
+  readonly targets: Targets;
+  run(signal: AbortSignal): Promise<void>;
+}
+
+/** The replicas that have to serve a key: those named, or else the endpoints of the Service; and the public URL. */
+function replicaTargets(
+  { jwksProbeUrls, jwksPublicUrl }: ControllerConfig,
+  shared: { client: KubeClient; clock: Clock; log: Logger },
+): Replicas {
+  const withPublic = (bases: readonly string[]): readonly string[] =>
+    bases.length === 0 || jwksPublicUrl === undefined ? bases : [...new Set([...bases, jwksPublicUrl])];
+  if (jwksProbeUrls.length > 0) {
+    return { targets: () => withPublic(jwksProbeUrls), run: () => Promise.resolve() };
+  }
+  const slices: Collection<EndpointSlice> = watching<EndpointSlice>({
+    ...shared,
+    type: endpointSlices,
+    namespaces: [shared.client.namespace],
+    labelSelector: `kubernetes.io/service-name=${jwksServiceName}`,
+  });
+  const endpoints = endpointTargets(slices);
+  return { targets: () => withPublic(endpoints()), run: (signal) => slices.run(signal) };
+}
+
+/** Unique to this process: a restarted container has the host name of its predecessor. */
+function identity(): string {
+  return `${hostname()}_${crypto.randomUUID()}`;
+}

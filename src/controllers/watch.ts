@@ -1,0 +1,37 @@
+import type { LtiKey, LtiRegistration } from '../api/objects.ts';
+import type { Collection } from '../kube/collection.ts';
+import { objectKey, type ObjectKey } from '../kube/objects.ts';
+import type { Written } from './written.ts';
+
+/** Which change makes which object be looked at. Keys only: a reconcile reads the world. */
+
+/** `namespace/name` of the registration that an LtiKey belongs to; also the index by which keys are found. */
+export function registrationOf({ metadata, spec }: LtiKey): ObjectKey {
+  return `${metadata.namespace}/${spec.registrationRef.name}`;
+}
+
+export function watchRegistrations(
+  registrations: Pick<Collection<LtiRegistration>, 'onChange'>,
+  written: Written<LtiRegistration>,
+  enqueue: (key: ObjectKey) => void,
+): void {
+  registrations.onChange(({ type, object }) => {
+    if (type === 'deleted') written.forget(objectKey(object));
+    else if (written.isEcho(object)) return;
+    enqueue(objectKey(object));
+  });
+}
+
+/** A change of an LtiKey that the operator did not write is looked into; its end concerns the registration as well. */
+export function watchKeys(
+  keys: Pick<Collection<LtiKey>, 'onChange'>,
+  written: Written<LtiKey>,
+  enqueue: { readonly key: (key: ObjectKey) => void; readonly registration: (key: ObjectKey) => void },
+): void {
+  keys.onChange(({ type, object }) => {
+    if (type === 'deleted') written.forget(objectKey(object));
+    else if (written.isEcho(object)) return;
+    enqueue.key(objectKey(object));
+    if (type === 'deleted') enqueue.registration(registrationOf(object));
+  });
+}

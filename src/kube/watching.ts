@@ -1,0 +1,37 @@
+import type { Clock } from '../lib/clock.ts';
+import type { Logger } from '../observability/log.ts';
+import type { KubeClient } from './client.ts';
+import { Collection } from './collection.ts';
+import { listWatcher } from './list-watcher.ts';
+import type { KubeObject, ResourceType } from './objects.ts';
+import { ListWatchReflector } from './reflector.ts';
+import type { Indexer } from './store.ts';
+
+export interface WatchingOptions<T extends KubeObject> {
+  readonly client: KubeClient;
+  readonly type: ResourceType;
+  /** None means all namespaces. */
+  readonly namespaces: readonly string[];
+  readonly labelSelector?: string;
+  readonly indexers?: Readonly<Record<string, Indexer<T>>>;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+/** A collection that watches a kind in the given namespaces; it does so once it is run. */
+export function watching<T extends KubeObject>(options: WatchingOptions<T>): Collection<T> {
+  const { client, type, namespaces, labelSelector, indexers, clock, log } = options;
+  const selected = labelSelector === undefined ? {} : { labelSelector };
+  const scopes = namespaces.length === 0 ? [selected] : namespaces.map((namespace) => ({ namespace, ...selected }));
+  return new Collection(
+    scopes.map(
+      (scope) =>
+        new ListWatchReflector<T>({
+          source: listWatcher<T>(client, type, scope),
+          clock,
+          onError: (error) => log.warn({ resource: type.plural, error, ...scope }, 'watch failed; it is tried again'),
+          ...(indexers ? { indexers } : {}),
+        }),
+    ),
+  );
+}

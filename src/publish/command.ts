@@ -1,0 +1,32 @@
+import { ltiKeys } from '../api/names.ts';
+import type { LtiKey } from '../api/objects.ts';
+import type { PublisherConfig } from '../config.ts';
+import { KubeClient } from '../kube/client.ts';
+import { watching } from '../kube/watching.ts';
+import type { Clock } from '../lib/clock.ts';
+import type { Logger } from '../observability/log.ts';
+import { clientMetrics, publisherMetrics } from '../observability/metrics.ts';
+import { startProbes } from '../observability/probes.ts';
+import type { Registry } from 'prom-client';
+import { publishing } from './run.ts';
+
+/** The read-only process: publishes LtiKeys and owns none. Resolves after an orderly shutdown. */
+export async function runPublisher(
+  config: PublisherConfig,
+  { clock, log, registry, signal }: { clock: Clock; log: Logger; registry: Registry; signal: AbortSignal },
+): Promise<void> {
+  const client = KubeClient.load({ kubeconfig: config.kubeconfig, clock, metrics: clientMetrics(registry) });
+  const { namespaces } = config;
+  const keys = watching<LtiKey>({ client, type: ltiKeys, namespaces, clock, log });
+  const all = config.clusterDocument || namespaces.length > 0;
+  const publisher = publishing({ directory: config.publishDir, all, client, keys, clock, log });
+  publisherMetrics(registry, { documents: () => publisher.documents(), lastSync: () => publisher.lastSync() });
+  const ready = { 'LtiKeys are read': () => keys.hasSynced() };
+  const probes = await startProbes({ address: config.metricsAddress, ready, metrics: registry, log });
+  log.info({ address: config.metricsAddress }, 'publisher started');
+  try {
+    await Promise.all([keys.run(signal), publisher.run(signal)]);
+  } finally {
+    await Promise.all([probes.close(), client.close()]);
+  }
+}

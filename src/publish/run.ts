@@ -1,0 +1,43 @@
+import { ltiKeys } from '../api/names.ts';
+import type { LtiKey } from '../api/objects.ts';
+import type { KubeClient } from '../kube/client.ts';
+import type { Collection } from '../kube/collection.ts';
+import { isObjectNotFound } from '../kube/errors.ts';
+import type { Clock } from '../lib/clock.ts';
+import type { Logger } from '../observability/log.ts';
+import { DocumentPublisher } from './document-publisher.ts';
+
+export interface PublishingOptions {
+  readonly directory: string;
+  /** Whether the trust domain has a document of its own. */
+  readonly all: boolean;
+  readonly client: KubeClient;
+  readonly keys: Collection<LtiKey>;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+/** A publisher that follows the watched LtiKeys, in every replica, leader or not. */
+export function publishing({ directory, all, client, keys, clock, log }: PublishingOptions): DocumentPublisher {
+  const publisher = new DocumentPublisher({
+    directory,
+    all,
+    source: {
+      list: () => keys.list(),
+      isSynced: () => keys.hasSynced() && keys.connected(),
+      async confirmGone(namespace, name) {
+        try {
+          await client.get<LtiKey>(ltiKeys, namespace, name);
+          return false;
+        } catch (error) {
+          if (isObjectNotFound(error)) return true;
+          throw error;
+        }
+      },
+    },
+    clock,
+    log,
+  });
+  keys.onChange(({ object: { metadata, spec } }) => publisher.changed(metadata.namespace!, spec.registrationRef.name));
+  return publisher;
+}
