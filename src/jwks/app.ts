@@ -84,7 +84,7 @@ function answerDocument(
   metrics.request(200);
   response.writeHead(200, document.ok);
   // Node leaves the body out of an answer to HEAD.
-  response.end(document.body);
+  response.end(document.body, 'latin1');
 }
 
 /** RFC 9110 §13.1.2: a list of entity tags, compared weakly, or `*`. */

@@ -7,8 +7,11 @@ export type RawHeaders = string[];
 
 /** A document as it is answered: everything but the Date is computed before the first request. */
 export interface PreparedDocument {
-  /** Absent for a known document without keys, which is answered 503. */
-  readonly body?: Buffer;
+  /**
+   * Absent for a known document without keys, which is answered 503. A string, where there is one, is ASCII and is to be
+   * sent as latin1: node:http writes headers and a string at once, which is a quarter less work than with a Buffer.
+   */
+  readonly body?: string | Buffer;
   readonly etag: string;
   readonly ok: RawHeaders;
   readonly notModified: RawHeaders;
@@ -32,17 +35,23 @@ function cacheControl(maxAge: number, revoked: boolean): string {
   return `public, max-age=${maxAge}, stale-while-revalidate=60, stale-if-error=3600`;
 }
 
+/** Bytes above which the copying that a string takes costs more than the second write of a Buffer. */
+const longestString = 16_384;
+
 export function prepareDocument(document: DocumentFile, maxAge: number, now: Date): PreparedDocument {
-  const body = Buffer.from(serializeKeySet(document));
-  const etag = `"${createHash('sha256').update(body).digest('base64url')}"`;
+  const text = serializeKeySet(document);
+  const bytes = Buffer.from(text);
+  const etag = `"${createHash('sha256').update(bytes).digest('base64url')}"`;
   const revokedUntil = document.revokedUntil === undefined ? 0 : Date.parse(document.revokedUntil);
   const revoked = revokedUntil > now.getTime();
   const cached = [...commonHeaders, 'Cache-Control', cacheControl(maxAge, revoked), 'ETag', etag];
   return {
-    ...(document.keys.length > 0 && { body }),
+    ...(document.keys.length > 0 && {
+      body: bytes.length === text.length && bytes.length <= longestString ? text : bytes,
+    }),
     etag,
     // Canvas's deep-linking code cannot read application/jwk-set+json.
-    ok: ['Content-Type', 'application/json', 'Content-Length', String(body.length), ...cached],
+    ok: ['Content-Type', 'application/json', 'Content-Length', String(bytes.length), ...cached],
     notModified: cached,
     staleAt: revoked ? revokedUntil : Number.POSITIVE_INFINITY,
   };
