@@ -2,9 +2,7 @@ import { accessSync, constants } from 'node:fs';
 import { homedir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { buildPrograms } from './build.ts';
-import { programs, readModules, type Program } from './modules.ts';
-
-export type ProgramPaths = Readonly<Record<Program, string>>;
+import { readModules, type Program } from './modules.ts';
 
 export interface FindOptions {
   readonly environment?: NodeJS.ProcessEnv;
@@ -60,11 +58,6 @@ function hasAll<P extends Program>(
 
 function reportOnStderr(line: string): void {
   process.stderr.write(`control plane: ${line}\n`);
-}
-
-/** All programs, built or found: what `npm run control-plane -- --build-only` does. */
-export function findAllPrograms(): Promise<ProgramPaths> {
-  return findPrograms(programs);
 }
 
 function requireServers(assets: string): void {

@@ -3,13 +3,14 @@
  * `npm run control-plane -- --build-only` only makes sure that its programs are there.
  */
 import { parseArgs } from 'node:util';
-import { findAllPrograms } from './binaries.ts';
+import { findPrograms } from './binaries.ts';
+import { programs } from './modules.ts';
 import { startControlPlane } from './start.ts';
 
 async function main(): Promise<void> {
   const { values } = parseArgs({ options: { 'build-only': { type: 'boolean', default: false } } });
   if (values['build-only']) {
-    for (const path of Object.values(await findAllPrograms())) console.log(path);
+    for (const path of Object.values(await findPrograms(programs))) console.log(path);
     return;
   }
   const controlPlane = await startControlPlane({ controllerManager: true });

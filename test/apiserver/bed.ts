@@ -18,7 +18,9 @@ export function shareControlPlane(started: ControlPlane | undefined): void {
 
 export function controlPlane(): ControlPlane {
   if (shared === undefined) {
-    throw new Error('No control plane is running: run this test with `npx mocha --spec <file>`, which starts one.');
+    throw new Error(
+      'No control plane is running: tests in test/apiserver/ need test/global-setup.ts, as `npm test` has it.',
+    );
   }
   return shared;
 }
