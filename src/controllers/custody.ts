@@ -3,7 +3,7 @@ import { KekError } from '../crypto/kek-error.ts';
 import type { KekProvider } from '../crypto/keyring.ts';
 import { SealError } from '../crypto/seal-error.ts';
 import { open } from '../crypto/seal.ts';
-import { parseSealed } from '../crypto/sealed-format.ts';
+import { describeSealed } from '../crypto/sealed-format.ts';
 import type { LedgerKey } from '../domain/ledger.ts';
 import type { Custody, Fault } from '../domain/situation.ts';
 import { type LedgerRecord, sealedKey } from './ledger-secret.ts';
@@ -24,7 +24,7 @@ export async function openKey(record: LedgerRecord, key: LedgerKey, keks: KekPro
   }
   try {
     const privateKey = await open(jwe, { namespace, registration, keyID: key.keyID, publicJWK: key.publicJWK }, keks);
-    return { custody: { opens: true, kekID: parseSealed(jwe, key.keyID).header.kekID }, privateKey };
+    return { custody: { opens: true, kekID: describeSealed(jwe).kekID }, privateKey };
   } catch (error) {
     return { custody: faultOf(error) };
   }

@@ -53,7 +53,7 @@ export class Reconciling {
   constructor(options: ReconcilingOptions) {
     this.#options = options;
     watchRegistrations(options.registrations, this.#writtenRegistrations, (key) => this.#registrationQueue?.add(key));
-    watchKeys(options.keys, this.#writtenKeys, {
+    watchKeys(options.keys, this.#writtenKeys, options.clock, {
       key: (key) => this.#keyQueue?.add(key),
       registration: (key) => this.#registrationQueue?.add(key),
     });

@@ -1,6 +1,8 @@
 import type { LtiKey, LtiRegistration } from '../api/objects.ts';
+import type { Duration } from '../domain/duration.ts';
 import type { Collection } from '../kube/collection.ts';
 import { objectKey, type ObjectKey } from '../kube/objects.ts';
+import type { Clock } from '../lib/clock.ts';
 import type { Written } from './written.ts';
 
 /** Which change makes which object be looked at. Keys only: a reconcile reads the world. */
@@ -17,21 +19,30 @@ export function watchRegistrations(
 ): void {
   registrations.onChange(({ type, object }) => {
     if (type === 'deleted') written.forget(objectKey(object));
-    else if (written.isEcho(object)) return;
+    else if (written.isOwn(object)) return;
     enqueue(objectKey(object));
   });
 }
+
+/** A watch may tell of an own write before its answer is here; after this long the two can be told apart. */
+const ownWriteSettles: Duration = 100;
 
 /** A change of an LtiKey that the operator did not write is looked into; its end concerns the registration as well. */
 export function watchKeys(
   keys: Pick<Collection<LtiKey>, 'onChange'>,
   written: Written<LtiKey>,
+  clock: Clock,
   enqueue: { readonly key: (key: ObjectKey) => void; readonly registration: (key: ObjectKey) => void },
 ): void {
   keys.onChange(({ type, object }) => {
-    if (type === 'deleted') written.forget(objectKey(object));
-    else if (written.isEcho(object)) return;
-    enqueue.key(objectKey(object));
-    if (type === 'deleted') enqueue.registration(registrationOf(object));
+    if (type === 'deleted') {
+      written.forget(objectKey(object));
+      enqueue.key(objectKey(object));
+      enqueue.registration(registrationOf(object));
+    } else if (!written.isOwn(object)) {
+      clock.setTimer(() => {
+        if (!written.isOwn(object)) enqueue.key(objectKey(object));
+      }, ownWriteSettles);
+    }
   });
 }

@@ -1,35 +1,40 @@
 import { objectKey, type KubeObject, type ObjectKey } from '../kube/objects.ts';
 
+interface Entry<T> {
+  readonly uid: string | undefined;
+  readonly version: bigint;
+  /** Until the cache has caught up. */
+  object?: T;
+}
+
 /**
- * The newest version of each object that this process wrote, until the cache has caught up with it. It spares a read
- * after every write and tells the echo of an own write from a change by somebody else; nothing rests on it, for every
- * write carries a resourceVersion.
+ * The newest version of each object that this process wrote. It spares a read after every write and tells the echo of an
+ * own write from a change by somebody else. Nothing rests on it: every write carries a resourceVersion.
  */
 export class Written<T extends KubeObject> {
-  readonly #objects = new Map<ObjectKey, T>();
+  readonly #entries = new Map<ObjectKey, Entry<T>>();
 
   remember(object: T): void {
-    this.#objects.set(objectKey(object), object);
+    this.#entries.set(objectKey(object), { uid: object.metadata.uid, version: version(object), object });
   }
 
   /** The newer one of the cached object and the one last written. */
   newest(key: ObjectKey, cached: T | undefined): T | undefined {
-    const written = this.#objects.get(key);
-    if (!written) return cached;
-    if (cached && version(cached) < version(written) && cached.metadata.uid === written.metadata.uid) return written;
+    const entry = this.#entries.get(key);
+    if (!entry?.object) return cached;
+    if (cached && cached.metadata.uid === entry.uid && version(cached) < entry.version) return entry.object;
+    if (cached) delete entry.object;
     return cached;
   }
 
-  /** Whether `object`, as a watch delivers it, is what this process wrote or an earlier version of it. */
-  isEcho(object: T): boolean {
-    const written = this.#objects.get(objectKey(object));
-    if (!written || written.metadata.uid !== object.metadata.uid) return false;
-    if (version(object) >= version(written)) this.#objects.delete(objectKey(object));
-    return version(object) <= version(written);
+  /** Whether this process wrote `object` as it is here, or a later version of it. */
+  isOwn(object: T): boolean {
+    const entry = this.#entries.get(objectKey(object));
+    return entry !== undefined && entry.uid === object.metadata.uid && version(object) <= entry.version;
   }
 
   forget(key: ObjectKey): void {
-    this.#objects.delete(key);
+    this.#entries.delete(key);
   }
 }
 
