@@ -1,0 +1,93 @@
+import { expect } from 'chai';
+
+import { events as eventType } from '../../src/api/names.ts';
+import { KubeClient } from '../../src/kube/client.ts';
+import { KubeEventRecorder, type KubeEvent } from '../../src/kube/events.ts';
+import type { KubeObject } from '../../src/kube/objects.ts';
+import { systemClock } from '../../src/lib/clock.ts';
+import { recordingLog } from '../fakes/recording-log.ts';
+import { controlPlane, createNamespace } from './bed.ts';
+
+const configMaps = { group: '', version: 'v1', kind: 'ConfigMap', plural: 'configmaps' };
+
+describe('KubeEventRecorder on a real API server', () => {
+  let client: KubeClient;
+  let object: KubeObject;
+  let namespace: string;
+  const { log, lines } = recordingLog();
+
+  before(async () => {
+    client = KubeClient.load({ kubeconfig: controlPlane().kubeconfig, clock: systemClock });
+    namespace = await createNamespace('events');
+    const kind = { apiVersion: 'v1', kind: 'ConfigMap' };
+    const metadata = { namespace, name: 'an.object-with-a-name' };
+    object = { ...(await client.create(configMaps, { ...kind, metadata })), ...kind };
+  });
+  after(() => client.close());
+
+  const recorder = (): KubeEventRecorder =>
+    new KubeEventRecorder({ client, clock: systemClock, log, instance: 'pod-1' });
+
+  /** The events with this reason, in this namespace. */
+  async function written(reason: string, where = namespace): Promise<readonly KubeEvent[]> {
+    const { items } = await client.list<KubeEvent>(eventType, { namespace: where });
+    return items.filter((event) => event.reason === reason);
+  }
+
+  it('writes an event, counts its repetitions in it, and kubectl describe shows it', async () => {
+    const events = recorder();
+    for (let n = 0; n < 3; n++) {
+      events.record(object, 'Warning', 'KEKMissing', 'Seal', 'There is no KEK.');
+      await events.flush();
+    }
+    const [event, ...more] = await written('KEKMissing');
+    expect(more).to.deep.equal([]);
+    expect(event).to.deep.include({
+      note: 'There is no KEK.',
+      type: 'Warning',
+      reportingController: 'lti-key-operator',
+    });
+    expect(event?.regarding.uid).to.equal(object.metadata.uid);
+    expect(event?.series?.count).to.equal(3);
+    expect(event?.series?.lastObservedTime).to.match(/\.\d{6}Z$/u);
+    const { stdout } = await controlPlane().kubectlRun([
+      'describe',
+      'configmap',
+      object.metadata.name,
+      '-n',
+      namespace,
+    ]);
+    expect(stdout).to.match(/Warning\s+KEKMissing.*\(x3 over .*There is no KEK\./u);
+  });
+
+  it('gets the longest note through, in bytes', async () => {
+    const events = recorder();
+    events.record(object, 'Normal', 'LongNote', 'Say', 'é'.repeat(600));
+    await events.flush();
+    expect((await written('LongNote'))[0]?.note).to.equal(`${'é'.repeat(510)}…`);
+  });
+
+  it('writes what regards a cluster-scoped object into the namespace default', async () => {
+    const events = recorder();
+    const regarding = { apiVersion: 'v1', kind: 'Namespace', metadata: { name: namespace, uid: 'some-uid' } };
+    events.record(regarding, 'Normal', 'ClusterScoped', 'Say', 'Said.');
+    await events.flush();
+    const names = (await written('ClusterScoped', 'default')).map((event) => event.regarding.name);
+    expect(names).to.deep.equal([namespace]);
+  });
+
+  it('writes again after the API server has forgotten the event', async () => {
+    const events = recorder();
+    events.record(object, 'Normal', 'Forgotten', 'Say', 'Said.');
+    await events.flush();
+    const [first] = await written('Forgotten');
+    if (first !== undefined) await client.delete(eventType, first);
+    events.record(object, 'Normal', 'Forgotten', 'Say', 'Said.');
+    await events.flush();
+    const [second] = await written('Forgotten');
+    expect(second?.series?.count).to.equal(2);
+    expect(second?.metadata.name).not.to.equal(first?.metadata.name);
+  });
+
+  it('had every event accepted', () => expect(lines).to.deep.equal([]));
+});
