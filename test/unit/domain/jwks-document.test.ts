@@ -1,0 +1,253 @@
+import { expect } from 'chai';
+import * as fc from 'fast-check';
+import { DocumentError, largestDocumentBytes, parseDocumentFile } from '../../../src/domain/jwks-document-file.ts';
+import { buildDocuments, serializeKeySet } from '../../../src/domain/jwks-document.ts';
+import type { PublishedKey } from '../../../src/domain/jwks-document.ts';
+import type { KeyState, PublicJwk } from '../../../src/domain/jwk.ts';
+
+/** An odd modulus of `bits`, different for each `seed`; nobody verifies a signature with it here. */
+function modulus(bits: number, seed: number): string {
+  const octets = Buffer.alloc(Math.ceil(bits / 8), seed);
+  octets[0] = 1 << ((bits - 1) % 8);
+  return octets.toString('base64url');
+}
+
+function jwk(kid: string, seed = 7): PublicJwk {
+  return { kty: 'RSA', use: 'sig', alg: 'RS256', kid, n: modulus(2048, seed), e: 'AQAB' };
+}
+
+function key(
+  namespace: string,
+  registration: string,
+  revision: number,
+  more: Partial<PublishedKey> = {},
+): PublishedKey {
+  const publicJWK = jwk(`${namespace}-${registration}-${revision}`);
+  return { namespace, registration, revision, state: 'Active', publicJWK, ...more };
+}
+
+const kids = (document: { keys: readonly PublicJwk[] } | undefined): readonly string[] | undefined =>
+  document?.keys.map(({ kid }) => kid);
+
+describe('buildDocuments', () => {
+  it('lists each key in the documents of its registration, its namespace and the trust domain', () => {
+    const { documents, collisions } = buildDocuments([key('b', 'x', 1), key('a', 'y', 1), key('a', 'x', 1)], {
+      all: true,
+    });
+    expect([...documents].map(([file, document]) => [file, kids(document)])).to.have.deep.members([
+      ['all.json', ['a-x-1', 'a-y-1', 'b-x-1']],
+      ['namespace_a.json', ['a-x-1', 'a-y-1']],
+      ['namespace_b.json', ['b-x-1']],
+      ['registration_a_x.json', ['a-x-1']],
+      ['registration_a_y.json', ['a-y-1']],
+      ['registration_b_x.json', ['b-x-1']],
+    ]);
+    expect(collisions).to.deep.equal([]);
+  });
+
+  it('has the document of the trust domain only where it is told to, and there without any key too', () => {
+    expect(buildDocuments([], { all: true }).documents.get('all.json')).to.deep.equal({ keys: [] });
+    expect([...buildDocuments([key('a', 'x', 1)], { all: false }).documents.keys()]).not.to.include('all.json');
+  });
+
+  it('orders revisions as numbers, whatever order they come in', () => {
+    const keys = [10, 2, 1].map((revision) => key('a', 'x', revision));
+    const { documents } = buildDocuments(keys, { all: false });
+    expect(kids(documents.get('registration_a_x.json'))).to.deep.equal(['a-x-1', 'a-x-2', 'a-x-10']);
+  });
+
+  it('is the same for every order of the keys', () => {
+    const keys = ['a', 'b'].flatMap((ns) => ['x', 'x.y', 'x-y'].flatMap((name) => [1, 2].map((n) => key(ns, name, n))));
+    const expected = new Map(buildDocuments(keys, { all: true }).documents);
+    fc.assert(
+      fc.property(fc.shuffledSubarray(keys, { minLength: keys.length }), (shuffled) => {
+        expect(buildDocuments(shuffled, { all: true }).documents).to.deep.equal(expected);
+      }),
+      { numRuns: 30 },
+    );
+  });
+
+  const listing: readonly (readonly [KeyState, number])[] = [
+    ['Next', 1],
+    ['Active', 1],
+    ['Retiring', 1],
+    ['Retired', 0],
+    ['Revoked', 0],
+  ];
+  for (const [state, listed] of listing) {
+    it(`${listed ? 'lists' : 'knows but does not list'} a key that is ${state}`, () => {
+      const { documents } = buildDocuments([key('a', 'x', 1, { state })], { all: false });
+      expect(documents.get('registration_a_x.json')?.keys).to.have.length(listed);
+    });
+  }
+
+  it('says until when caches are to be short, for a day after the newest revocation', () => {
+    const keys = [
+      key('a', 'x', 1, { state: 'Revoked', revokedAt: '2026-01-01T00:00:00Z' }),
+      key('a', 'x', 2, { state: 'Revoked', revokedAt: '2026-03-01T00:00:00Z' }),
+      key('a', 'y', 1),
+    ];
+    const { documents } = buildDocuments(keys, { all: false });
+    expect(documents.get('registration_a_x.json')?.revokedUntil).to.equal('2026-03-02T00:00:00.000Z');
+    expect(documents.get('namespace_a.json')?.revokedUntil).to.equal('2026-03-02T00:00:00.000Z');
+    expect(documents.get('registration_a_y.json')).not.to.have.property('revokedUntil');
+  });
+
+  it('refuses the later of two keys with one key ID, in the document where they meet', () => {
+    const first = key('a', 'x', 1, { publicJWK: jwk('same', 1) });
+    const second = key('b', 'x', 1, { publicJWK: jwk('same', 2) });
+    const { documents, collisions } = buildDocuments([second, first], { all: true });
+    expect(documents.get('all.json')?.keys).to.deep.equal([first.publicJWK]);
+    expect(documents.get('namespace_b.json')?.keys).to.deep.equal([second.publicJWK]);
+    expect(collisions).to.deep.equal([
+      { file: 'all.json', keyID: 'same', listed: first, omitted: second, sameKey: false },
+    ]);
+  });
+
+  it('lists a key that two registrations share once, and says that it is one key', () => {
+    const keys = ['x', 'y'].map((name) => key('a', name, 1, { publicJWK: jwk('same', 1) }));
+    const { documents, collisions } = buildDocuments(keys, { all: false });
+    expect(documents.get('namespace_a.json')?.keys).to.have.length(1);
+    expect(collisions.map(({ file, sameKey }) => [file, sameKey])).to.deep.equal([['namespace_a.json', true]]);
+  });
+
+  it('builds only the files it is asked for', () => {
+    const { documents } = buildDocuments([key('a', 'x', 1), key('b', 'y', 1)], {
+      all: true,
+      only: (file) => file === 'namespace_b.json',
+    });
+    expect([...documents.keys()]).to.deep.equal(['namespace_b.json']);
+  });
+});
+
+describe('serializeKeySet', () => {
+  it('has the six members in their order and no other', () => {
+    const { kid, n, e } = jwk('k');
+    const shuffled = { d: 'secret', e, n, kid, alg: 'RS256' as const, use: 'sig' as const, kty: 'RSA' as const };
+    expect(serializeKeySet({ keys: [shuffled], revokedUntil: '2026-01-01T00:00:00Z' })).to.equal(
+      `{"keys":[{"kty":"RSA","use":"sig","alg":"RS256","kid":"k","n":"${n}","e":"AQAB"}]}`,
+    );
+  });
+});
+
+function bytes(value: unknown): Buffer {
+  return Buffer.from(JSON.stringify(value));
+}
+
+function faultOf(input: unknown): string {
+  try {
+    parseDocumentFile(input);
+  } catch (error) {
+    if (error instanceof DocumentError) return `${error.reason}: ${error.message}`;
+    throw error;
+  }
+  return 'accepted';
+}
+
+describe('parseDocumentFile', () => {
+  it('reads what buildDocuments makes', () => {
+    const revoked = key('a', 'x', 1, { state: 'Revoked', revokedAt: '2026-01-01T00:00:00Z' });
+    for (const document of buildDocuments([revoked, key('a', 'x', 2)], { all: true }).documents.values()) {
+      expect(parseDocumentFile(bytes(document))).to.deep.equal(document);
+    }
+  });
+
+  const withKey = (more: object): unknown => ({ keys: [{ ...jwk('k'), ...more }] });
+  const refused: Record<string, readonly [input: unknown, fault: string]> = {
+    'no bytes': ['{"keys":[]}', 'NotJSON: there are no bytes'],
+    'an empty file': [Buffer.alloc(0), 'NotJSON: the file is not JSON'],
+    'a torn file': [Buffer.from('{"keys":[{"kty":"RS'), 'NotJSON: the file is not JSON'],
+    'bytes that are not UTF-8': [Buffer.from([0x22, 0xff, 0x22]), 'NotJSON: the file is not JSON'],
+    'a file over the limit': [
+      Buffer.alloc(largestDocumentBytes + 1, ' '),
+      'TooLarge: the file is larger than 16777216 bytes',
+    ],
+    'a list': [bytes([]), 'NotADocument: the file is not a JSON object'],
+    null: [bytes(null), 'NotADocument: the file is not a JSON object'],
+    'keys that are no list': [bytes({ keys: {} }), 'NotADocument: keys is not a list'],
+    'an unknown member': [bytes({ keys: [], more: 1 }), 'NotADocument: the file has unknown members'],
+    'a revokedUntil that is no time': [
+      bytes({ keys: [], revokedUntil: 'soon' }),
+      'NotADocument: revokedUntil is not a time',
+    ],
+    'a key that is no object': [bytes({ keys: ['k'] }), 'BadKey: keys[0] is not a JSON object'],
+    'an unknown member of a key': [
+      bytes(withKey({ x5c: [] })),
+      'BadKey: keys[0] has members beyond kty, use, alg, kid, n and e',
+    ],
+    'another key type': [bytes(withKey({ kty: 'EC' })), 'BadKey: keys[0] is not an RSA key for RS256 signatures'],
+    'another use': [bytes(withKey({ use: 'enc' })), 'BadKey: keys[0] is not an RSA key for RS256 signatures'],
+    'another algorithm': [bytes(withKey({ alg: 'PS256' })), 'BadKey: keys[0] is not an RSA key for RS256 signatures'],
+    'no key ID': [bytes(withKey({ kid: '' })), 'BadKey: keys[0] has no usable kid'],
+    'padded base64url': [
+      bytes(withKey({ n: `${modulus(2048, 1)}=` })),
+      'BadKey: keys[0] has an n that is not an unpadded base64url integer without leading zeros',
+    ],
+    'a leading zero octet': [
+      bytes(withKey({ n: Buffer.alloc(257).toString('base64url') })),
+      'BadKey: keys[0] has an n that is not an unpadded base64url integer without leading zeros',
+    ],
+    'a modulus of 2047 bits': [
+      bytes(withKey({ n: modulus(2047, 1) })),
+      'BadKey: keys[0] has a modulus outside 2048 to 8192 bits',
+    ],
+    'a modulus of 8193 bits': [
+      bytes(withKey({ n: modulus(8193, 1) })),
+      'BadKey: keys[0] has a modulus outside 2048 to 8192 bits',
+    ],
+    'an even exponent': [
+      bytes(withKey({ e: 'Ag' })),
+      'BadKey: keys[0] has an e that is not an odd base64url integer of 2 to 64 bits',
+    ],
+    'the exponent 1': [
+      bytes(withKey({ e: 'AQ' })),
+      'BadKey: keys[0] has an e that is not an odd base64url integer of 2 to 64 bits',
+    ],
+    'two keys with one ID': [bytes({ keys: [jwk('k', 1), jwk('k', 2)] }), 'BadKey: two keys have the same kid'],
+    'a private member deep inside': [
+      bytes({ keys: [], more: [{ deep: { q: 1 } }] }),
+      'PrivateMember: the file holds a member of a private key',
+    ],
+  };
+  for (const [what, [input, fault]] of Object.entries(refused)) {
+    it(`refuses ${what}`, () => expect(faultOf(input)).to.equal(fault));
+  }
+
+  for (const member of ['d', 'p', 'q', 'dp', 'dq', 'qi', 'oth', 'k']) {
+    it(`refuses a key with ${member}, without repeating its value`, () => {
+      const fault = faultOf(bytes(withKey({ [member]: 'c2VjcmV0' })));
+      expect(fault).to.equal('PrivateMember: the file holds a member of a private key');
+    });
+  }
+
+  for (const bits of [2048, 3072, 4096, 8192]) {
+    it(`accepts ${bits} bits`, () => expect(faultOf(bytes(withKey({ n: modulus(bits, 3) })))).to.equal('accepted'));
+  }
+
+  it('survives nesting deeper than the stack', () => {
+    expect(faultOf(Buffer.from('['.repeat(200_000) + ']'.repeat(200_000)))).to.match(/^NotADocument|^NotJSON/);
+  });
+
+  it('either gives a document of public members or a typed refusal, for any JSON and any damage to a good file', () => {
+    const good = JSON.stringify({ keys: [jwk('k')] });
+    const damaged = fc
+      .tuple(fc.nat(good.length - 1), fc.nat(good.length), fc.string())
+      .map(([at, cut, text]) => good.slice(0, at) + text + good.slice(Math.min(at + cut, good.length)));
+    const members = fc.dictionary(fc.constantFrom('kty', 'use', 'alg', 'kid', 'n', 'e', 'd', 'k'), fc.jsonValue());
+    const shaped = fc
+      .record({ keys: fc.array(members.map((more) => ({ ...jwk('k'), ...more }))) })
+      .map((v) => JSON.stringify(v));
+    fc.assert(
+      fc.property(fc.oneof(damaged, fc.json(), shaped), (text) => {
+        try {
+          const { keys } = parseDocumentFile(Buffer.from(text));
+          for (const each of keys) expect(Object.keys(each)).to.deep.equal(['kty', 'use', 'alg', 'kid', 'n', 'e']);
+          expect(text).not.to.match(/"(?:d|k)" ?:/);
+        } catch (error) {
+          expect(error).to.be.instanceOf(DocumentError);
+        }
+      }),
+      { numRuns: 500 },
+    );
+  });
+});
