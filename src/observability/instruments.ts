@@ -27,47 +27,43 @@ export function histogram<Label extends string>(
   return new Histogram({ name, help, labelNames: labels, buckets: [...buckets], registers: [registry] });
 }
 
-/** A gauge whose series are exactly what `samples` gives at each scrape; a sample without a value has no series. */
+/**
+ * A gauge whose series are exactly what `samples` gives at each scrape; a sample without a value has no series. Nothing
+ * is kept between scrapes, which with prom-client's `collect` would be a second copy of every label.
+ */
 export function computedGauge<Label extends string>(
   registry: Registry,
   row: Row<Label>,
   samples: () => Samples<Label> | Promise<Samples<Label>>,
 ): void {
-  const { name, help, labels } = row;
-  const fill = async (instrument: Gauge<Label>): Promise<void> => {
-    const current = await samples();
-    instrument.reset();
-    // A gauge without labels is set to 0 by a reset.
-    if (labels.length === 0) instrument.remove();
-    for (const [of, value] of current) if (value !== undefined) instrument.set(of, value);
-  };
-  const instrument: Gauge<Label> = new Gauge({
-    name,
-    help,
-    labelNames: labels,
-    registers: [registry],
-    collect: () => fill(instrument),
-  });
+  class ComputedGauge extends Gauge<Label> {
+    override async get(): ReturnType<Gauge<Label>['get']> {
+      return { ...(await super.get()), values: values(await samples()) };
+    }
+  }
+  registry.registerMetric(new ComputedGauge({ name: row.name, help: row.help, labelNames: row.labels, registers: [] }));
 }
 
 /** A counter whose totals are kept elsewhere and read at each scrape. */
 export function computedCounter<Label extends string>(
   registry: Registry,
   row: Row<Label>,
-  totals: () => Iterable<readonly [Labels<Label>, number]>,
+  totals: () => Samples<Label>,
 ): void {
-  const { name, help, labels } = row;
-  const fill = (instrument: Counter<Label>): void => {
-    instrument.reset();
-    for (const [of, value] of totals()) instrument.inc(of, value);
-  };
-  const instrument: Counter<Label> = new Counter({
-    name,
-    help,
-    labelNames: labels,
-    registers: [registry],
-    collect: () => fill(instrument),
-  });
+  class ComputedCounter extends Counter<Label> {
+    override async get(): ReturnType<Counter<Label>['get']> {
+      return { ...(await super.get()), values: values(totals()) };
+    }
+  }
+  registry.registerMetric(
+    new ComputedCounter({ name: row.name, help: row.help, labelNames: row.labels, registers: [] }),
+  );
+}
+
+function values<Label extends string>(samples: Samples<Label>): { labels: Labels<Label>; value: number }[] {
+  const known: { labels: Labels<Label>; value: number }[] = [];
+  for (const [labels, value] of samples) if (value !== undefined) known.push({ labels, value });
+  return known;
 }
 
 /** Seconds since the epoch, as Prometheus has times. */
