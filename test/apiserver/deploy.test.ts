@@ -2,6 +2,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
 import { parse, parseAllDocuments } from 'yaml';
+import { commands, parseConfig } from '../../src/config.ts';
 import { applyManifest, controlPlane, createNamespace, installCrds } from './bed.ts';
 import { rawRequest, type Answer } from './raw-api.ts';
 
@@ -137,6 +138,13 @@ describe('The Deployment', () => {
       ['controller', 'controller'],
       ['jwks', 'jwks'],
     ]);
+  });
+
+  it('starts them with options they have', () => {
+    for (const { args } of pod.containers) {
+      const command = commands.find((name) => name === args[0])!;
+      expect(() => parseConfig(command, args.slice(1))).to.not.throw();
+    }
   });
 
   it('gives the API token and the key-encryption key to the controller alone', () => {

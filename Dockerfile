@@ -1,0 +1,23 @@
+# One image for every command: docker build --tag lti-key-operator:0.1.0 .
+#
+# For a release, name the base by digest: --build-arg NODE_IMAGE=node:24-slim@sha256:…
+ARG NODE_IMAGE=docker.io/library/node:24-slim
+
+FROM ${NODE_IMAGE} AS build
+WORKDIR /build
+COPY package.json package-lock.json .npmrc ./
+RUN npm ci
+COPY dev/build.ts dev/
+COPY src src
+# Node takes .js files for CommonJS where no package.json says otherwise.
+RUN npm run build && echo '{ "type": "module" }' > dist/package.json
+
+FROM ${NODE_IMAGE}
+LABEL org.opencontainers.image.title="lti-key-operator" \
+      org.opencontainers.image.description="Owns, rotates and publishes the signing keys of LTI 1.3 tools" \
+      org.opencontainers.image.licenses="Apache-2.0"
+COPY --from=build /build/dist /app
+ENV NODE_ENV=production
+# By number, so that Kubernetes can tell that it is not root.
+USER 65532:65532
+ENTRYPOINT ["node", "/app/lti-key-operator.js"]
