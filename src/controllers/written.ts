@@ -22,8 +22,8 @@ export class Written<T extends KubeObject> {
   newest(key: ObjectKey, cached: T | undefined): T | undefined {
     const entry = this.#entries.get(key);
     if (!entry?.object) return cached;
-    if (cached && cached.metadata.uid === entry.uid && version(cached) < entry.version) return entry.object;
-    if (cached) delete entry.object;
+    if (!cached || (cached.metadata.uid === entry.uid && version(cached) < entry.version)) return entry.object;
+    delete entry.object;
     return cached;
   }
 
