@@ -1,0 +1,220 @@
+import { expect } from 'chai';
+import { mkdir, mkdtemp, readFile, readdir, rm, stat, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
+import { createLogger } from '../../../src/observability/log.ts';
+import { DocumentPublisher, heartbeatMs } from '../../../src/publish/document-publisher.ts';
+import { absenceGraceMs } from '../../../src/publish/published-keys.ts';
+import type { LtiKeyFacts } from '../../../src/publish/published-keys.ts';
+import { FakeClock } from '../../fakes/fake-clock.ts';
+import { ltiKey } from './lti-key.ts';
+
+/** Lets the files be written: work on files takes turns of the event loop, and no time of the clock. */
+async function until(holds: () => boolean | Promise<boolean>, what: string): Promise<void> {
+  for (let turn = 0; turn < 5000; turn += 1) {
+    if (await holds()) return;
+    await setImmediate();
+  }
+  expect.fail(`never came true: ${what}`);
+}
+
+async function inode(directory: string, file: string): Promise<number> {
+  return (await stat(join(directory, file))).ino;
+}
+
+describe('DocumentPublisher', () => {
+  let directory: string;
+  let clock: FakeClock;
+  let stop: AbortController;
+  let running: Promise<void> | undefined;
+  let objects: LtiKeyFacts[];
+  let synced: boolean;
+  let gone: () => Promise<boolean>;
+  let asked: string[];
+  let log: string;
+  let publisher: DocumentPublisher;
+
+  beforeEach(async () => {
+    directory = await mkdtemp(join(tmpdir(), 'publish-'));
+    clock = new FakeClock();
+    stop = new AbortController();
+    running = undefined;
+    objects = [ltiKey('canvas', 1, 'Active')];
+    synced = true;
+    gone = () => Promise.resolve(true);
+    asked = [];
+    log = '';
+    create(directory);
+  });
+
+  afterEach(async () => {
+    stop.abort();
+    await running;
+    await rm(directory, { recursive: true });
+  });
+
+  function create(into: string): void {
+    publisher = new DocumentPublisher({
+      directory: into,
+      all: true,
+      clock,
+      log: createLogger({ level: 'info', format: 'json', destination: { write: (line) => void (log += line) } }),
+      source: {
+        list: () => objects,
+        isSynced: () => synced,
+        confirmGone(namespace, name) {
+          asked.push(`${namespace}/${name}`);
+          return gone();
+        },
+      },
+    });
+  }
+
+  async function start(): Promise<void> {
+    running = publisher.run(stop.signal);
+    await until(() => publisher.lastSync() !== undefined, 'the first heartbeat');
+  }
+
+  async function kids(file: string): Promise<string> {
+    const { keys }: { keys: { kid: string }[] } = JSON.parse(await readFile(join(directory, file), 'utf8'));
+    return keys.map(({ kid }) => kid).join(' ');
+  }
+
+  it('writes every document and then the heartbeat', async () => {
+    objects.push(ltiKey('moodle', 1, 'Retired'));
+    await start();
+    expect(await readdir(directory)).to.have.members([
+      'all.json',
+      'namespace_gradebook.json',
+      'registration_gradebook_canvas.json',
+      'registration_gradebook_moodle.json',
+      'sync.json',
+    ]);
+    expect(await kids('all.json')).to.equal('canvas-1');
+    expect(await readFile(join(directory, 'registration_gradebook_moodle.json'), 'utf8')).to.equal('{"keys":[]}');
+    expect(await readFile(join(directory, 'sync.json'), 'utf8')).to.equal('{"syncedAt":"2026-01-01T00:00:00.000Z"}');
+    expect(publisher.documents()).to.equal(4);
+  });
+
+  it('lets every user read the documents, whatever the umask', async () => {
+    const before = process.umask(0o077);
+    try {
+      await start();
+    } finally {
+      process.umask(before);
+    }
+    expect((await stat(join(directory, 'all.json'))).mode & 0o777).to.equal(0o644);
+  });
+
+  it('touches nothing before the first sync, and then removes what an earlier life left', async () => {
+    for (const file of ['registration_old_one.json', '.tmp-3', 'notes.txt'])
+      await writeFile(join(directory, file), 'x');
+    synced = false;
+    running = publisher.run(stop.signal);
+    await clock.advance(60_000);
+    expect(await readdir(directory)).to.have.members(['registration_old_one.json', '.tmp-3', 'notes.txt']);
+    synced = true;
+    await clock.advance(50);
+    await until(() => publisher.lastSync() !== undefined, 'the first heartbeat');
+    expect(await readdir(directory)).not.to.include.members(['registration_old_one.json', '.tmp-3']);
+    expect(await readdir(directory)).to.include('notes.txt');
+  });
+
+  it('rewrites the documents of a changed registration only, and those only if their bytes differ', async () => {
+    objects.push(ltiKey('moodle', 1, 'Active'));
+    await start();
+    const canvas = await inode(directory, 'registration_gradebook_canvas.json');
+    const moodle = await inode(directory, 'registration_gradebook_moodle.json');
+    objects[1] = ltiKey('moodle', 1, 'Retiring');
+    objects.push(ltiKey('moodle', 2, 'Next'));
+    publisher.changed('gradebook', 'moodle');
+    publisher.changed('gradebook', 'canvas');
+    await clock.advance(20);
+    await until(async () => (await kids('all.json')) === 'canvas-1 moodle-1 moodle-2', 'the new key is in all.json');
+    expect(await kids('registration_gradebook_moodle.json')).to.equal('moodle-1 moodle-2');
+    expect(await inode(directory, 'registration_gradebook_moodle.json')).not.to.equal(moodle);
+    expect(await inode(directory, 'registration_gradebook_canvas.json')).to.equal(canvas);
+  });
+
+  it('waits until changes pause, but not for ever', async () => {
+    await start();
+    objects.push(ltiKey('canvas', 2, 'Next'));
+    for (let at = 0; at < 90; at += 10) {
+      publisher.changed('gradebook', 'canvas');
+      await clock.advance(10);
+    }
+    expect(await kids('all.json')).to.equal('canvas-1');
+    publisher.changed('gradebook', 'canvas');
+    await clock.advance(10);
+    await until(async () => (await kids('all.json')) === 'canvas-1 canvas-2', 'written after 100 ms of changes');
+  });
+
+  it('writes a heartbeat every five seconds while it is synced, and none while it is not', async () => {
+    await start();
+    await clock.advance(heartbeatMs);
+    await until(() => publisher.lastSync()?.toISOString() === '2026-01-01T00:00:05.000Z', 'the second heartbeat');
+    synced = false;
+    await clock.advance(10 * heartbeatMs);
+    expect(publisher.lastSync()?.toISOString()).to.equal('2026-01-01T00:00:05.000Z');
+    synced = true;
+    await clock.advance(heartbeatMs);
+    await until(() => publisher.lastSync()?.toISOString() === '2026-01-01T00:01:00.000Z', 'a heartbeat again');
+  });
+
+  it('keeps the last good document and its heartbeat back while it cannot write, and tries again', async () => {
+    await start();
+    // A directory in the place of the file makes the rename fail, for every user.
+    const place = join(directory, 'registration_gradebook_moodle.json');
+    await mkdir(place);
+    objects.push(ltiKey('moodle', 1, 'Active'));
+    publisher.changed('gradebook', 'moodle');
+    await clock.advance(20);
+    await until(() => log.includes('cannot write the publish directory'), 'the failure is logged');
+    expect(await kids('registration_gradebook_canvas.json')).to.equal('canvas-1');
+    await clock.advance(2 * heartbeatMs);
+    expect(publisher.lastSync()?.toISOString()).to.equal('2026-01-01T00:00:00.000Z');
+    await rm(place, { recursive: true });
+    await until(async () => {
+      await clock.advance(heartbeatMs);
+      return (await readdir(directory)).includes('registration_gradebook_moodle.json');
+    }, 'the document is written');
+    expect(await kids('registration_gradebook_moodle.json')).to.equal('moodle-1');
+    expect((await readdir(directory)).filter((file) => file.startsWith('.tmp-'))).to.deep.equal([]);
+  });
+
+  it('does not let a name that no file can have keep the others from being published', async () => {
+    objects.push(ltiKey('x'.repeat(240), 1, 'Active'));
+    await start();
+    expect(await kids('registration_gradebook_canvas.json')).to.equal('canvas-1');
+    expect(log).to.include('ENAMETOOLONG');
+  });
+
+  it('keeps a deleted LtiKey published until the API server says after 30 s that it does not exist', async () => {
+    await start();
+    objects = [];
+    publisher.changed('gradebook', 'canvas');
+    await clock.advance(20);
+    gone = () => Promise.reject(new Error('the resource type is missing'));
+    await clock.advance(absenceGraceMs);
+    await until(() => asked.length === 1, 'asked for the LtiKey');
+    expect(await kids('registration_gradebook_canvas.json')).to.equal('canvas-1');
+    gone = () => Promise.resolve(true);
+    await clock.advance(absenceGraceMs);
+    await until(() => asked.length === 2, 'asked again');
+    await until(async () => {
+      await clock.advance(20);
+      return !(await readdir(directory)).includes('registration_gradebook_canvas.json');
+    }, 'the document is removed');
+    expect(asked).to.deep.equal(['gradebook/canvas-1', 'gradebook/canvas-1']);
+    await until(async () => (await kids('all.json')) === '', 'the key leaves all.json');
+  });
+
+  it('leaves the directory as it is when it stops, and no timer behind', async () => {
+    await start();
+    stop.abort();
+    await running;
+    expect(await kids('all.json')).to.equal('canvas-1');
+    expect(clock.pendingTimers).to.equal(0);
+  });
+});

@@ -1,0 +1,98 @@
+import { expect } from 'chai';
+import { PublishedKeys, absenceGraceMs } from '../../../src/publish/published-keys.ts';
+import type { LtiKeyFacts } from '../../../src/publish/published-keys.ts';
+import { ltiKey } from './lti-key.ts';
+
+function held(): { keys: PublishedKeys; listed: (objects: readonly LtiKeyFacts[], now: number) => readonly string[] } {
+  const keys = new PublishedKeys((_object, fault) => expect.fail(fault));
+  const listed = (objects: readonly LtiKeyFacts[], now: number): readonly string[] =>
+    keys.update(objects, now).map(({ registration, revision, state }) => `${registration}-${revision} ${state}`);
+  return { keys, listed };
+}
+
+describe('PublishedKeys', () => {
+  const active = ltiKey('canvas', 1, 'Active');
+
+  it('follows the states', () => {
+    const { listed } = held();
+    expect(listed([active], 0)).to.deep.equal(['canvas-1 Active']);
+    expect(listed([ltiKey('canvas', 1, 'Retiring')], 1)).to.deep.equal(['canvas-1 Retiring']);
+    expect(listed([ltiKey('canvas', 1, 'Retired')], 2)).to.deep.equal(['canvas-1 Retired']);
+    expect(listed([], 3)).to.deep.equal([]);
+  });
+
+  for (const state of ['Next', 'Active', 'Retiring']) {
+    it(`keeps a key that was ${state} when its LtiKey disappears, until its grace is over and it is given up`, () => {
+      const { keys, listed } = held();
+      listed([ltiKey('canvas', 1, state)], 0);
+      expect(listed([], 100)).to.deep.equal([`canvas-1 ${state}`]);
+      expect(keys.nextExpiry()).to.equal(100 + absenceGraceMs);
+      expect(keys.expired(99 + absenceGraceMs)).to.deep.equal([]);
+      const [departed] = keys.expired(100 + absenceGraceMs);
+      expect(departed).to.deep.include({
+        namespace: 'gradebook',
+        name: 'canvas-1',
+        registration: 'canvas',
+        cleared: false,
+      });
+      expect(listed([], 100 + absenceGraceMs)).to.deep.equal([`canvas-1 ${state}`]);
+      if (departed) keys.forget(departed);
+      expect(listed([], 101 + absenceGraceMs)).to.deep.equal([]);
+    });
+  }
+
+  it('starts the grace anew for a key that is to be kept', () => {
+    const { keys, listed } = held();
+    listed([active], 0);
+    listed([], 0);
+    for (const departed of keys.expired(absenceGraceMs)) keys.keep(departed, absenceGraceMs);
+    expect(keys.nextExpiry()).to.equal(2 * absenceGraceMs);
+    expect(listed([], absenceGraceMs)).to.deep.equal(['canvas-1 Active']);
+  });
+
+  it('keeps a key whose LtiKey came back while somebody asked for it', () => {
+    const { keys, listed } = held();
+    listed([active], 0);
+    listed([], 0);
+    const [departed] = keys.expired(absenceGraceMs);
+    listed([active], absenceGraceMs);
+    if (departed) keys.forget(departed);
+    expect(listed([active], absenceGraceMs)).to.deep.equal(['canvas-1 Active']);
+    expect(keys.nextExpiry()).to.equal(Number.POSITIVE_INFINITY);
+  });
+
+  it('takes the state of an LtiKey that comes back', () => {
+    const { listed } = held();
+    listed([active], 0);
+    listed([], 1);
+    expect(listed([ltiKey('canvas', 1, 'Revoked')], 2)).to.deep.equal(['canvas-1 Revoked']);
+  });
+
+  it('keeps a key without limit while its LtiKey is back without a status', () => {
+    const { keys, listed } = held();
+    listed([active], 0);
+    listed([], 1);
+    expect(listed([ltiKey('canvas', 1, undefined)], 2)).to.deep.equal(['canvas-1 Active']);
+    expect(keys.nextExpiry()).to.equal(Number.POSITIVE_INFINITY);
+  });
+
+  it('gives a key whose state was cleared the grace and asks nobody then', () => {
+    const { keys, listed } = held();
+    listed([active], 0);
+    expect(listed([{ ...active, status: {} }], 5)).to.deep.equal(['canvas-1 Active']);
+    expect(keys.expired(5 + absenceGraceMs).map(({ cleared }) => cleared)).to.deep.equal([true]);
+  });
+
+  it('does not list an LtiKey that never had a state', () => {
+    const { listed } = held();
+    expect(listed([ltiKey('canvas', 1, undefined), { ...ltiKey('moodle', 1, 'x'), status: {} }], 0)).to.deep.equal([]);
+  });
+
+  it('refuses an LtiKey whose public half has a private member, and says so', () => {
+    const faults: string[] = [];
+    const keys = new PublishedKeys(({ metadata }, fault) => void faults.push(`${metadata.name} ${fault}`));
+    const publicJWK = { ...Object(active.spec.publicJWK), d: 'c2VjcmV0' };
+    expect(keys.update([{ ...active, spec: { ...active.spec, publicJWK } }], 0)).to.deep.equal([]);
+    expect(faults).to.deep.equal(['canvas-1 has members beyond kty, use, alg, kid, n and e']);
+  });
+});
