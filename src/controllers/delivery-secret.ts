@@ -65,6 +65,8 @@ export async function applyDelivery(
   if (reading.fault) return false;
   const name = object.spec.delivery?.secretName;
   const wrote = name !== undefined && (await applyWanted(client, object, name, ledger, reading.wanted, privateKeys));
+  // The tool keeps what it has until the new Secret is there.
+  if (name !== undefined && !wrote && reading.state.keyID !== ledger.activeKeyID) return false;
   for (const secret of reading.leftovers) await client.delete(secrets, secret);
   return wrote || reading.leftovers.length > 0;
 }

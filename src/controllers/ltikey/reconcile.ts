@@ -1,3 +1,4 @@
+import { ltiKeyName } from '../../api/names.ts';
 import type { LtiKey } from '../../api/objects.ts';
 import { isFinal } from '../../domain/key-state.ts';
 import { keyObject } from '../../domain/projection.ts';
@@ -45,12 +46,10 @@ export function keyReconciler(options: KeyReconcilerOptions): (key: ObjectKey) =
       return {};
     }
     const { record } = reading;
-    const row = record.ledger.keys.find(({ revision }) => name === `${registration}-${revision}`);
-    const sameKey = row && (!existing || existing.spec.keyID === row.keyID || existing.spec.revision === row.revision);
-    if (row && sameKey) {
+    const row = record.ledger.keys.find(({ revision }) => name === ltiKeyName(registration, revision));
+    if (row) {
       const custody = isFinal(row.state) ? undefined : (await openKey(record, row, keks)).custody;
-      const now = clock.now().getTime();
-      await writer.show(keyObject(record.ledger, row, custody, existing?.status, now));
+      await writer.show(keyObject(record.ledger, row, custody, existing?.status, clock.now().getTime()));
     } else if (existing) {
       await disown(existing, record);
     }
