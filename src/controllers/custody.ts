@@ -30,12 +30,16 @@ export async function openKey(record: LedgerRecord, key: LedgerKey, keks: KekPro
   }
 }
 
-/** Why nothing can be sealed now, or `undefined`. */
-export async function sealingFault(keks: KekProvider): Promise<Fault | undefined> {
+/** The key-encryption key that seals now, or why there is none. */
+export async function sealingState(keks: KekProvider): Promise<{ sealingKeyID: string } | { sealingFault: Fault }> {
   const { sealingKeyID, problems } = await keks.status();
-  if (sealingKeyID !== undefined) return undefined;
+  if (sealingKeyID !== undefined) return { sealingKeyID };
   const [problem] = problems;
-  return { reason: problem?.reason ?? 'KEKMissing', message: problem?.message ?? 'there is no key-encryption key' };
+  const sealingFault = {
+    reason: problem?.reason ?? 'KEKMissing',
+    message: problem?.message ?? 'there is no key-encryption key',
+  };
+  return { sealingFault };
 }
 
 function faultOf(error: unknown): Fault {

@@ -89,7 +89,7 @@ export async function replaceLedger(
   client: Secrets,
   record: LedgerRecord,
   ledger: Ledger,
-  sealed?: SealedKey,
+  sealed: readonly SealedKey[] = [],
 ): Promise<LedgerRecord> {
   const kept = new Set(ledger.keys.filter((key) => !isFinal(key.state)).map((key) => key.keyID));
   const gone = record.ledger.keys.filter((key) => !kept.has(key.keyID)).map((key) => sealedEntry(key.keyID));
@@ -99,7 +99,7 @@ export async function replaceLedger(
     data: {
       ...data,
       [ledgerEntry]: encode(serializeLedger(ledger)),
-      ...(sealed ? { [sealedEntry(sealed.keyID)]: encode(sealed.jwe) } : {}),
+      ...Object.fromEntries(sealed.map(({ keyID, jwe }) => [sealedEntry(keyID), encode(jwe)])),
     },
   });
   return { ledger, secret };

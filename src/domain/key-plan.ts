@@ -21,6 +21,8 @@ export interface Plan {
   readonly generate?: { readonly cause: Cause; readonly size: number };
   /** Why a key pair that is needed is not generated. */
   readonly generationFault?: Fault;
+  /** Keys to seal anew, once nothing is left to write: they are sealed under another key-encryption key than the present. */
+  readonly reseal: readonly string[];
   /** When something may be due or a blocked step is worth another look. */
   readonly nextCheckAt?: Instant;
 }
@@ -43,6 +45,7 @@ export function plan(situation: Situation): Plan {
   return {
     ledger: transitions.length > 0 ? { ...ledger, serial: situation.ledger.serial + 1 } : ledger,
     transitions,
+    reseal: transitions.length > 0 ? [] : staleSeals(current),
     ...(cause && !fault ? { generate: { cause, size: situation.registration.keySize } } : {}),
     ...(fault ? { generationFault: fault } : {}),
     ...(checkAt === undefined ? {} : { nextCheckAt: checkAt }),
@@ -67,6 +70,14 @@ function nextChange(situation: Situation): ReturnType<(typeof policies)[number]>
     if (change) return change;
   }
   return undefined;
+}
+
+function staleSeals({ ledger, custody, sealingKeyID }: Situation): string[] {
+  if (sealingKeyID === undefined) return [];
+  return liveKeys(ledger).flatMap(({ keyID }) => {
+    const kept = custody.get(keyID);
+    return kept?.opens && kept.kekID !== sealingKeyID ? [keyID] : [];
+  });
 }
 
 /** A ledger with a key that does not open may be a damaged one: nothing is added to it until it heals. */

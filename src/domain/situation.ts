@@ -37,6 +37,8 @@ export interface Situation {
   readonly custody: ReadonlyMap<string, Custody>;
   readonly observation: Observation;
   readonly delivery: DeliveryState;
+  /** The key-encryption key that seals now. */
+  readonly sealingKeyID?: string;
   /** Why nothing can be sealed now: the key-encryption key is missing or unusable. */
   readonly sealingFault?: Fault;
   /** Local clock minus the API server's. */

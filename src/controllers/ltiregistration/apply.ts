@@ -72,7 +72,7 @@ export class RegistrationApplier {
     const sealed = { keyID: pair.keyID, jwe };
     const ledger = withGeneratedKey(situation, pair, request.cause);
     const written = await (record
-      ? replaceLedger(client, record, ledger, sealed)
+      ? replaceLedger(client, record, ledger, [sealed])
       : createLedger(client, ledger, sealed));
     if (record) {
       this.#options.rotation('started');
@@ -80,6 +80,24 @@ export class RegistrationApplier {
       events.record(object, 'Normal', 'KeyCreated', 'Rotate', note);
     }
     return written;
+  }
+
+  /** Seals keys anew under the present key-encryption key. What is written was opened and compared before. */
+  async reseal(
+    { situation, record, privateKeys }: ReadableRegistration,
+    keyIDs: readonly string[],
+  ): Promise<LedgerRecord> {
+    const { client, keks } = this.#options;
+    const { namespace, name } = situation.registration;
+    const sealed = await Promise.all(
+      record!.ledger.keys
+        .filter(({ keyID }) => keyIDs.includes(keyID))
+        .map(async ({ keyID, publicJWK }) => {
+          const context = { namespace, registration: name, keyID, publicJWK };
+          return { keyID, jwe: (await seal(privateKeys.get(keyID)!, context, keks)).jwe };
+        }),
+    );
+    return replaceLedger(client, record!, { ...record!.ledger, serial: record!.ledger.serial + 1 }, sealed);
   }
 
   /** Shows every key of the ledger as an LtiKey, and has the others looked into. */

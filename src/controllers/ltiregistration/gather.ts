@@ -12,7 +12,7 @@ import type { Collection } from '../../kube/collection.ts';
 import type { ObjectKey } from '../../kube/objects.ts';
 import { splitKey } from '../../kube/objects.ts';
 import type { Clock } from '../../lib/clock.ts';
-import { openKey, sealingFault } from '../custody.ts';
+import { openKey, sealingState } from '../custody.ts';
 import { type DeliveryReading, readDelivery } from '../delivery-secret.ts';
 import { type LedgerReading, type LedgerRecord, readLedger } from '../ledger-secret.ts';
 import type { PublicationObserver } from '../publication/observer.ts';
@@ -86,10 +86,10 @@ async function readable(
     custody.set(key.keyID, opened.custody);
     if (opened.privateKey) privateKeys.set(key.keyID, opened.privateKey);
   }
-  const [delivery, observation, fault] = await Promise.all([
+  const [delivery, observation, sealing] = await Promise.all([
     readDelivery(client, ledger, registration.deliverySecretName),
     observe(sources, ledger, faces),
-    sealingFault(keks),
+    sealingState(keks),
   ]);
   const situation: Situation = {
     registration,
@@ -97,7 +97,7 @@ async function readable(
     custody,
     observation,
     delivery: delivery.state,
-    ...(fault ? { sealingFault: fault } : {}),
+    ...sealing,
     clockSkew: clockSkew(),
     limits,
     now: clock.now().getTime(),

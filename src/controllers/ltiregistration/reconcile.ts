@@ -54,6 +54,9 @@ export function registrationReconciler(options: RegistrationReconcilerOptions): 
       } else if (decision.generate) {
         known = await applier.writeKey(gathered, decision.generate);
         log.info({ key, reason: decision.generate.cause, serial: known.ledger.serial }, 'key generated');
+      } else if (decision.reseal.length > 0) {
+        known = await applier.reseal(gathered, decision.reseal);
+        log.info({ key, count: decision.reseal.length, serial: known.ledger.serial }, 'keys sealed anew');
       } else if (!(await project(gathered, faces, decision))) {
         return { requeueAfterMs: untilNextCheck(gathered, decision) };
       } else {
