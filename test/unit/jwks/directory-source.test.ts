@@ -1,0 +1,214 @@
+import { expect } from 'chai';
+import { mkdtemp, rename, rm, truncate, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
+import { largestDocumentBytes } from '../../../src/domain/jwks-document-file.ts';
+import { DirectorySource, scanMs } from '../../../src/jwks/directory-source.ts';
+import { Health } from '../../../src/jwks/health.ts';
+import { createLogger } from '../../../src/observability/log.ts';
+import { FakeClock } from '../../fakes/fake-clock.ts';
+
+const file = 'registration_gradebook_canvas.json';
+const path = '/registrations/gradebook/canvas/jwks.json';
+
+function content(...kids: readonly string[]): string {
+  const n = Buffer.alloc(256, 0x81).toString('base64url');
+  return JSON.stringify({ keys: kids.map((kid) => ({ kty: 'RSA', use: 'sig', alg: 'RS256', kid, n, e: 'AQAB' })) });
+}
+
+describe('DirectorySource', () => {
+  let directory: string;
+  let clock: FakeClock;
+  let source: DirectorySource;
+  let refused: string[];
+  let log: string;
+  let stop: AbortController;
+  let running: Promise<void> | undefined;
+  let beats: number;
+
+  beforeEach(async () => {
+    directory = await mkdtemp(join(tmpdir(), 'jwks-'));
+    clock = new FakeClock();
+    refused = [];
+    log = '';
+    beats = 0;
+    stop = new AbortController();
+    running = undefined;
+    source = new DirectorySource({
+      directory,
+      maxAge: 300,
+      health: new Health(clock),
+      clock,
+      log: createLogger({ level: 'info', format: 'json', destination: { write: (line) => void (log += line) } }),
+      refused: (reason) => void refused.push(reason),
+    });
+  });
+
+  afterEach(async () => {
+    stop.abort();
+    await running;
+    await rm(directory, { recursive: true, force: true });
+  });
+
+  async function put(name: string, text: string): Promise<void> {
+    await writeFile(join(directory, '.tmp-1'), text);
+    await rename(join(directory, '.tmp-1'), join(directory, name));
+  }
+
+  async function beat(): Promise<void> {
+    beats += 1;
+    await put('sync.json', JSON.stringify({ syncedAt: new Date(clock.now().getTime() + beats).toISOString() }));
+  }
+
+  /** Time passes until `holds`, which the kernel's notification or the next scan brings about. */
+  async function until(holds: () => boolean, what: string): Promise<void> {
+    for (let turn = 0; turn < 200; turn += 1) {
+      for (let rest = 0; rest < 20; rest += 1) await setImmediate();
+      if (holds()) return;
+      await clock.advance(scanMs / 50);
+    }
+    expect.fail(`never came true: ${what}`);
+  }
+
+  function kids(of = path): string | undefined {
+    const body = source.documents.get(of)?.body;
+    if (body === undefined) return undefined;
+    const { keys }: { keys: { kid: string }[] } = JSON.parse(body.toString());
+    return keys.map(({ kid }) => kid).join(' ');
+  }
+
+  function caching(): string | undefined {
+    return source.documents.get(path)?.ok.find((value) => value.startsWith('public'));
+  }
+
+  async function start(): Promise<void> {
+    running = source.run(stop.signal);
+    await until(() => clock.pendingTimers > 0, 'the first scan');
+    await beat();
+    await until(() => source.synced(), 'synced');
+  }
+
+  it('serves each kind of file at its path, and no other file', async () => {
+    await put('all.json', content('a', 'b'));
+    await put('namespace_gradebook.json', content('a'));
+    await put(file, content('b'));
+    await put('other.json', content('c'));
+    await start();
+    expect(source.documents.size).to.equal(3);
+    expect(kids('/.well-known/jwks.json')).to.equal('a b');
+    expect(kids('/namespaces/gradebook/jwks.json')).to.equal('a');
+    expect(kids()).to.equal('b');
+  });
+
+  it('is not synced by the heartbeat of an earlier life', async () => {
+    await put(file, content('a'));
+    await beat();
+    running = source.run(stop.signal);
+    await until(() => kids() === 'a', 'the first scan');
+    await clock.advance(10 * scanMs);
+    expect(source.synced()).to.equal(false);
+    await beat();
+    await until(() => source.synced(), 'synced');
+  });
+
+  it('has taken over every file when a heartbeat makes it synced', async () => {
+    running = source.run(stop.signal);
+    await until(() => clock.pendingTimers > 0, 'the first scan');
+    for (let number = 0; number < 50; number += 1) await put(`registration_gradebook_r${number}.json`, content('a'));
+    await beat();
+    await until(() => source.synced(), 'synced');
+    expect(source.documents.size).to.equal(50);
+  });
+
+  it('follows changes', async () => {
+    await put(file, content('a'));
+    await start();
+    await put(file, content('a', 'b'));
+    await until(() => kids() === 'a b', 'the change is served');
+  });
+
+  it('takes a document away with its file while the publisher is alive', async () => {
+    await put(file, content('a'));
+    await start();
+    await rm(join(directory, file));
+    await until(() => !source.documents.has(path), 'the document is gone');
+  });
+
+  it('keeps a document whose file is gone while the publisher is silent, until it speaks again', async () => {
+    await put(file, content('a'));
+    await start();
+    await clock.advance(20_000);
+    await rm(join(directory, file));
+    await clock.advance(10 * scanMs);
+    for (let turn = 0; turn < 200; turn += 1) await setImmediate();
+    expect(kids()).to.equal('a');
+    await beat();
+    await until(() => !source.documents.has(path), 'the document is gone');
+  });
+
+  it('keeps everything when the directory is gone', async () => {
+    await put(file, content('a'));
+    await start();
+    await rm(directory, { recursive: true });
+    await clock.advance(20_000);
+    await until(() => log.includes('cannot read the publish directory'), 'the failure is logged');
+    expect(source.synced()).to.equal(true);
+  });
+
+  const bad: readonly (readonly [what: string, text: string, reason: string])[] = [
+    ['empty', '', 'NotJSON'],
+    ['torn', content('b').slice(0, 80), 'NotJSON'],
+    ['not a document', '{"keys":{}}', 'NotADocument'],
+    ['holding a private key', content('b').replace('"e"', '"d":"c2VjcmV0","e"'), 'PrivateMember'],
+    ['holding a bad key', content('b').replace('RS256', 'none'), 'BadKey'],
+  ];
+  for (const [what, text, reason] of bad) {
+    it(`keeps the last good document when its file is ${what}, and says so once`, async () => {
+      await put(file, content('a'));
+      await start();
+      await put(file, text);
+      await until(() => refused.length > 0, 'the file is refused');
+      await clock.advance(3 * scanMs);
+      expect(kids()).to.equal('a');
+      expect(refused).to.deep.equal([reason]);
+      expect(log).to.include(`"file":"${file}"`).and.not.to.include('c2VjcmV0');
+      await put(file, content('c'));
+      await until(() => kids() === 'c', 'the next good file is served');
+    });
+  }
+
+  it('does not read a file over the limit', async () => {
+    await put(file, content('a'));
+    await start();
+    await put('.tmp-2', '');
+    await truncate(join(directory, '.tmp-2'), largestDocumentBytes + 1);
+    await rename(join(directory, '.tmp-2'), join(directory, file));
+    await until(() => refused.length > 0, 'the file is refused');
+    expect(refused).to.deep.equal(['TooLarge']);
+    expect(kids()).to.equal('a');
+  });
+
+  it('knows a document that was never good, without keys', async () => {
+    await put(file, 'x');
+    await start();
+    expect(source.documents.has(path)).to.equal(true);
+    expect(kids()).to.equal(undefined);
+  });
+
+  it('lengthens the caching again when the time after a revocation is over', async () => {
+    const revokedUntil = new Date(clock.now().getTime() + 3_600_000).toISOString();
+    await put(file, content('a').replace(/}$/, `,"revokedUntil":"${revokedUntil}"}`));
+    await start();
+    expect(caching()).to.equal('public, max-age=60');
+    await clock.advance(3_600_000 - scanMs);
+    await until(() => caching()?.includes('max-age=300') === true, 'the usual caching');
+  });
+
+  it('leaves no timer behind', async () => {
+    await start();
+    stop.abort();
+    await running;
+    expect(clock.pendingTimers).to.equal(0);
+  });
+});

@@ -1,0 +1,48 @@
+import { expect } from 'chai';
+import { Health } from '../../../src/jwks/health.ts';
+import { FakeClock } from '../../fakes/fake-clock.ts';
+
+describe('Health', () => {
+  const earlier = '2025-12-31T23:59:50.000Z';
+
+  it('is synced by a heartbeat that was not there at the start, and stays so', async () => {
+    const clock = new FakeClock();
+    const health = new Health(clock);
+    for (const beat of [earlier, earlier, undefined]) health.heartbeat(beat);
+    expect(health.synced()).to.equal(false);
+    health.heartbeat('2026-01-01T00:00:00.000Z');
+    expect(health.synced()).to.equal(true);
+    await clock.advance(86_400_000);
+    health.heartbeat(undefined);
+    expect(health.synced()).to.equal(true);
+  });
+
+  it('is synced by a heartbeat after the clock was set back', () => {
+    const health = new Health(new FakeClock());
+    health.heartbeat(earlier);
+    health.heartbeat('2025-06-01T00:00:00.000Z');
+    expect(health.synced()).to.equal(true);
+  });
+
+  it('takes the publisher for gone after 15 s without a new heartbeat', async () => {
+    const clock = new FakeClock();
+    const health = new Health(clock);
+    health.heartbeat(undefined);
+    expect(health.publisherAlive()).to.equal(false);
+    health.heartbeat(earlier);
+    await clock.advance(15_000);
+    expect(health.publisherAlive()).to.equal(true);
+    await clock.advance(1);
+    health.heartbeat(earlier);
+    expect(health.publisherAlive()).to.equal(false);
+  });
+
+  it('tells the age of the newest heartbeat, of whatever life', async () => {
+    const clock = new FakeClock();
+    const health = new Health(clock);
+    expect(health.ageSeconds()).to.equal(undefined);
+    health.heartbeat(earlier);
+    await clock.advance(2500);
+    expect(health.ageSeconds()).to.equal(12.5);
+  });
+});

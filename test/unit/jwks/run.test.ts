@@ -1,0 +1,120 @@
+import { expect } from 'chai';
+import { mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
+import request from 'supertest';
+import { runJwks } from '../../../src/jwks/run.ts';
+import { createPublicServer } from '../../../src/jwks/server.ts';
+import { createLogger } from '../../../src/observability/log.ts';
+import { createRegistry } from '../../../src/observability/metrics.ts';
+import { FakeClock } from '../../fakes/fake-clock.ts';
+
+async function until(holds: () => boolean | Promise<boolean>, what: string): Promise<void> {
+  for (let turn = 0; turn < 2000; turn += 1) {
+    if (await holds()) return;
+    await setImmediate();
+  }
+  expect.fail(`never came true: ${what}`);
+}
+
+describe('runJwks', () => {
+  let directory: string;
+  let clock: FakeClock;
+  let stop: AbortController;
+  let lines: { message: string; address?: string }[];
+
+  beforeEach(async () => {
+    directory = await mkdtemp(join(tmpdir(), 'jwks-run-'));
+    clock = new FakeClock();
+    stop = new AbortController();
+    lines = [];
+  });
+
+  afterEach(() => rm(directory, { recursive: true }));
+
+  function run(address = '127.0.0.1:0', more: { tlsCert?: string; tlsKey?: string } = {}): Promise<void> {
+    const destination = { write: (line: string): void => void lines.push(JSON.parse(line)) };
+    return runJwks(
+      { publishDir: directory, address, adminAddress: '127.0.0.1:0', maxAge: 300, ...more },
+      {
+        clock,
+        logger: createLogger({ level: 'info', format: 'json', destination }),
+        registry: createRegistry('test'),
+        signal: stop.signal,
+        drainMs: 7000,
+      },
+    );
+  }
+
+  async function addressOf(message: string): Promise<string> {
+    await until(() => lines.some((line) => line.message === message), message);
+    return `http://127.0.0.1:${lines
+      .find((line) => line.message === message)
+      ?.address?.split(':')
+      .at(-1)}`;
+  }
+
+  it('is ready after a heartbeat, and on the signal unready at once, serving until the Service has followed', async () => {
+    const running = run();
+    const serving = request(await addressOf('serving JWKS'));
+    const admin = request(await addressOf('serving probes and metrics'));
+    expect((await serving.get('/.well-known/jwks.json')).status).to.equal(503);
+    expect((await admin.get('/readyz')).status).to.equal(503);
+    await until(() => clock.pendingTimers > 0, 'the first scan');
+
+    const n = Buffer.alloc(256, 0x81).toString('base64url');
+    const keys = [{ kty: 'RSA', use: 'sig', alg: 'RS256', kid: 'k', n, e: 'AQAB' }];
+    for (const [file, content] of Object.entries({ 'all.json': { keys }, 'sync.json': { syncedAt: clock.now() } })) {
+      await writeFile(join(directory, '.tmp-1'), JSON.stringify(content));
+      await rename(join(directory, '.tmp-1'), join(directory, file));
+    }
+    await until(async () => (await admin.get('/readyz')).status === 200, 'ready');
+    expect((await serving.get('/.well-known/jwks.json')).body).to.deep.equal({ keys });
+    const { text } = await admin.get('/metrics');
+    expect(text).to.include('lti_jwks_requests_total{code="200"} 1\n').and.to.include('lti_jwks_documents 1\n');
+    expect(text).to.include('lti_jwks_requests_total{code="503"} 1\n').and.to.include('lti_jwks_age_seconds 0\n');
+
+    stop.abort();
+    expect((await admin.get('/readyz')).status).to.equal(503);
+    await clock.advance(6999);
+    const { status, headers } = await serving.get('/.well-known/jwks.json');
+    expect([status, headers['connection']]).to.deep.equal([200, 'close']);
+    await clock.advance(1);
+    await running;
+    expect(clock.pendingTimers).to.equal(0);
+  });
+
+  it('says which address it cannot have, and lets go of the other', async () => {
+    const taken = createServer();
+    await new Promise<void>((resolve) => void taken.listen(0, '127.0.0.1', resolve));
+    const bound = taken.address();
+    const address = `127.0.0.1:${typeof bound === 'object' ? bound?.port : ''}`;
+    const error: unknown = await run(address).catch((reason: unknown) => reason);
+    taken.close();
+    expect(String(error)).to.equal(`Error: cannot serve JWKS on ${address}: EADDRINUSE`);
+    expect(lines).to.deep.equal([]);
+  });
+
+  it('says which file of the certificate it cannot read', async () => {
+    const error: unknown = await run('127.0.0.1:0', { tlsCert: '/nowhere/tls.crt', tlsKey: '/nowhere/tls.key' }).catch(
+      (reason: unknown) => reason,
+    );
+    expect(String(error)).to.match(/ENOENT.*\/nowhere\/tls\.crt/);
+  });
+});
+
+describe('createPublicServer', () => {
+  it('limits how long and how much a client may hold on to', () => {
+    expect(createPublicServer(() => undefined)).to.include({
+      headersTimeout: 5000,
+      requestTimeout: 10_000,
+      keepAliveTimeout: 65_000,
+      maxRequestsPerSocket: 1000,
+      maxHeadersCount: 50,
+      maxConnections: 2000,
+      timeout: 30_000,
+    });
+  });
+});
