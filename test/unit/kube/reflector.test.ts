@@ -24,6 +24,10 @@ function refused(status: number, retryAfterMs?: number): ApiError {
   return new ApiError(`watch: ${status}`, { status, reason: 'Unknown', retryAfterMs });
 }
 
+function typeMissing(): never {
+  throw new ApiError('list: 404', { status: 404, reason: 'NotFound', missing: 'resource type' });
+}
+
 function bench(options: Partial<ReflectorOptions<KubeObject>> = {}) {
   const clock = new FakeClock();
   const source = new FakeListWatcher<KubeObject>(clock);
@@ -123,11 +127,8 @@ describe('ListWatchReflector', () => {
   it('keeps the last good content while the type is missing, and asks on', async () => {
     const { source, reflector, changes, stored, clock, start, stop } = bench();
     await start();
-    const missing = (): never => {
-      throw new ApiError('list: 404', { status: 404, reason: 'NotFound', missing: 'resource type' });
-    };
-    source.onList = missing;
-    source.onWatch = missing;
+    source.onList = typeMissing;
+    source.onWatch = typeMissing;
     source.current.end();
     await clock.advance(10 * minute);
     expect(stored()).to.deep.equal(['a 3', 'b 7']);

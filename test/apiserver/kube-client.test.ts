@@ -1,0 +1,250 @@
+import { expect } from 'chai';
+import { KubeConfig } from '@kubernetes/client-node';
+import { connect, createServer } from 'node:net';
+import type { Server, Socket } from 'node:net';
+import { once } from 'node:events';
+
+import { secrets } from '../../src/api/names.ts';
+import { KubeClient } from '../../src/kube/client.ts';
+import { Credentials } from '../../src/kube/credentials.ts';
+import {
+  ApiError,
+  isAlreadyExists,
+  isConflict,
+  isObjectNotFound,
+  isResourceTypeMissing,
+} from '../../src/kube/errors.ts';
+import type { KubeObject, Secret } from '../../src/kube/objects.ts';
+import { systemClock } from '../../src/lib/clock.ts';
+import { controlPlane, createNamespace } from './bed.ts';
+
+interface ConfigMap extends KubeObject {
+  readonly data?: Readonly<Record<string, string>>;
+}
+
+const configMaps = { group: '', version: 'v1', kind: 'ConfigMap', plural: 'configmaps' };
+
+async function failure(promise: Promise<unknown>): Promise<unknown> {
+  return promise.then(
+    () => expect.fail('It succeeded'),
+    (error: unknown) => error,
+  );
+}
+
+describe('KubeClient on a real API server', () => {
+  let client: KubeClient;
+  let namespace: string;
+  before(async () => {
+    client = KubeClient.load({ kubeconfig: controlPlane().kubeconfig, clock: systemClock });
+    namespace = await createNamespace('client');
+  });
+  after(() => client.close());
+
+  function create(name: string, data: Record<string, string> = {}): Promise<ConfigMap> {
+    return client.create<ConfigMap>(configMaps, { metadata: { namespace, name }, data });
+  }
+
+  it('creates, reads, replaces and deletes', async () => {
+    const created = await create('crud', { colour: 'red' });
+    expect(created.metadata).to.include.keys('uid', 'resourceVersion').and.not.to.include.keys('managedFields');
+    const read = await client.get<ConfigMap>(configMaps, namespace, 'crud');
+    expect(read).to.deep.equal(created);
+    const replaced = await client.replace<ConfigMap>(configMaps, { ...read, data: { colour: 'blue' } });
+    expect(replaced.data).to.deep.equal({ colour: 'blue' });
+    await client.delete(configMaps, replaced);
+    expect(isObjectNotFound(await failure(client.get(configMaps, namespace, 'crud')))).to.equal(true);
+  });
+
+  it('keeps what the server knows about field managers, although it never sees it', async () => {
+    const created = await create('managed', { colour: 'red' });
+    await client.replace<ConfigMap>(configMaps, { ...created, data: { colour: 'blue' } });
+    const { stdout } = await controlPlane().kubectlRun([
+      'get',
+      'configmap',
+      'managed',
+      `--namespace=${namespace}`,
+      '--output=jsonpath={.metadata.managedFields[*].manager}',
+    ]);
+    expect(stdout).to.equal('lti-key-operator');
+  });
+
+  it('writes over nothing that changed since it was read', async () => {
+    const first = await create('cas');
+    await client.replace<ConfigMap>(configMaps, { ...first, data: { writer: 'other' } });
+    const error = await failure(client.replace<ConfigMap>(configMaps, { ...first, data: { writer: 'late' } }));
+    expect(isConflict(error)).to.equal(true);
+    expect(isAlreadyExists(error)).to.equal(false);
+    expect((await client.get<ConfigMap>(configMaps, namespace, 'cas')).data).to.deep.equal({ writer: 'other' });
+  });
+
+  it('creates nothing over what exists', async () => {
+    await create('twice');
+    const error = await failure(create('twice'));
+    expect(isAlreadyExists(error)).to.equal(true);
+    expect(isConflict(error)).to.equal(false);
+    expect(error).to.have.property(
+      'message',
+      `create configmaps ${namespace}/twice: 409 AlreadyExists: configmaps "twice" already exists`,
+    );
+  });
+
+  it('deletes nothing that changed, or was made anew, since it was read', async () => {
+    const first = await create('victim');
+    const second = await client.replace<ConfigMap>(configMaps, { ...first, data: { changed: 'yes' } });
+    expect(isConflict(await failure(client.delete(configMaps, first)))).to.equal(true);
+    await client.delete(configMaps, second);
+    const anew = await create('victim');
+    const { resourceVersion } = anew.metadata;
+    const sameVersion = {
+      metadata: { ...first.metadata, ...(resourceVersion === undefined ? {} : { resourceVersion }) },
+    };
+    expect(isConflict(await failure(client.delete(configMaps, sameVersion)))).to.equal(true);
+    expect(await client.get(configMaps, namespace, 'victim')).to.deep.equal(anew);
+  });
+
+  it('tells an absent object from an absent type and an absent namespace', async () => {
+    const noGroup = { group: 'nowhere.example', version: 'v1', kind: 'Thing', plural: 'things' };
+    const noVersion = { group: 'apps', version: 'v9', kind: 'Deployment', plural: 'deployments' };
+    const noPlural = { group: '', version: 'v1', kind: 'Thing', plural: 'things' };
+    expect(await verdict(client.get(configMaps, namespace, 'absent'))).to.equal('object');
+    expect(await verdict(client.get(configMaps, 'no-such-namespace', 'absent'))).to.equal('object');
+    for (const type of [noGroup, noVersion, noPlural]) {
+      // oxlint-disable no-await-in-loop
+      expect(await verdict(client.get(type, namespace, 'absent'))).to.equal('type');
+      expect(await verdict(client.list(type))).to.equal('type');
+      // oxlint-enable no-await-in-loop
+    }
+    const homeless = { metadata: { namespace: 'no-such-namespace', name: 'a' } };
+    expect(await verdict(client.create(configMaps, homeless))).to.equal('neither');
+  });
+
+  it('lists in pages, by label and by field', async () => {
+    const own = await createNamespace('pages');
+    for (const name of ['p1', 'p2', 'p3', 'p4', 'p5']) {
+      const labels = { odd: String(Number(name[1]) % 2 === 1) };
+      // oxlint-disable-next-line no-await-in-loop
+      await client.create(configMaps, { metadata: { namespace: own, name, labels } });
+    }
+    const names = async (options: Parameters<KubeClient['list']>[1]): Promise<[string[], string | undefined]> => {
+      const { items, metadata } = await client.list(configMaps, { namespace: own, ...options });
+      return [items.map((item) => item.metadata.name).filter((name) => name.startsWith('p')), metadata.continue];
+    };
+    const seen: string[] = [];
+    let next: string | undefined;
+    let pages = 0;
+    do {
+      // oxlint-disable-next-line no-await-in-loop
+      const [page, more] = await names({ limit: 2, ...(next === undefined ? {} : { continue: next }) });
+      seen.push(...page);
+      next = more;
+      pages += 1;
+    } while (next !== undefined);
+    expect(seen).to.deep.equal(['p1', 'p2', 'p3', 'p4', 'p5']);
+    expect(pages).to.be.at.least(3);
+    expect(await names({ labelSelector: 'odd=true' })).to.deep.equal([['p1', 'p3', 'p5'], undefined]);
+    expect(await names({ fieldSelector: 'metadata.name=p4' })).to.deep.equal([['p4'], undefined]);
+    const error = await failure(client.list(configMaps, { namespace: own, limit: 2, continue: 'nonsense' }));
+    expect(error).to.be.instanceOf(ApiError).with.property('status', 400);
+  });
+
+  it('says what the items of a list are', async () => {
+    await create('typed');
+    const { items } = await client.list(configMaps, { namespace });
+    expect(items.map(({ apiVersion, kind }) => `${apiVersion} ${kind}`)).to.include('v1 ConfigMap');
+  });
+
+  it('repeats nothing of a Secret the server refuses', async () => {
+    const secret: Secret = {
+      metadata: { namespace, name: 'Bad Name', labels: { 'bad label': 'x' } },
+      data: { key: 'bm90IQ==' },
+    };
+    const error = await failure(client.create(secrets, secret));
+    expect(error).to.have.property('message', `create secrets ${namespace}/Bad Name: 422 Invalid`);
+    const unreadable = await failure(client.create(secrets, { ...secret, data: { key: 'hunter2!' } }));
+    expect(unreadable).to.have.property('message', `create secrets ${namespace}/Bad Name: 400 BadRequest`);
+  });
+
+  it('says who may not do what', async () => {
+    await controlPlane().kubectlRun(['create', 'serviceaccount', 'nobody', '-n', namespace]);
+    const kubeconfig = await controlPlane().serviceAccountKubeconfig(namespace, 'nobody');
+    const nobody = KubeClient.load({ kubeconfig, clock: systemClock });
+    expect(nobody.namespace).to.equal(namespace);
+    const error = await failure(nobody.get(configMaps, namespace, 'x'));
+    expect(error)
+      .to.be.instanceOf(ApiError)
+      .with.property('message')
+      .that.contains(`get configmaps ${namespace}/x: 403 Forbidden`)
+      .and.contains(`system:serviceaccount:${namespace}:nobody`);
+    await nobody.close();
+  });
+
+  it('agrees with the clock of a server on the same machine', async () => {
+    await client.list(configMaps, { namespace });
+    expect(Math.abs(client.clockSkewMs() ?? Number.NaN)).to.be.below(2000);
+  });
+
+  it('makes many calls on few TLS connections', async () => {
+    await create('popular');
+    const counter = await ConnectionCounter.start(new URL(controlPlane().url));
+    const config = new KubeConfig();
+    config.loadFromFile(controlPlane().kubeconfig);
+    config.clusters = config.clusters.map((cluster) => ({ ...cluster, server: counter.url }));
+    const credentials = new Credentials(() => config);
+    const through = new KubeClient({ credentials, clock: systemClock, userAgent: 'test' });
+    try {
+      // oxlint-disable-next-line no-await-in-loop
+      for (let call = 0; call < 50; call++) await through.get(configMaps, namespace, 'popular');
+      expect(counter.connections).to.be.within(1, 3);
+    } finally {
+      await through.close();
+      await counter.stop();
+    }
+  });
+});
+
+/** What a 404 says is missing. */
+async function verdict(promise: Promise<unknown>): Promise<string> {
+  const error = await failure(promise);
+  expect(error).to.be.instanceOf(ApiError).with.property('status', 404);
+  if (isObjectNotFound(error)) return 'object';
+  return isResourceTypeMissing(error) ? 'type' : 'neither';
+}
+
+/** Forwards TCP to the API server and counts. */
+class ConnectionCounter {
+  readonly #sockets: Socket[] = [];
+  readonly #server: Server;
+
+  private constructor(target: URL) {
+    this.#server = createServer((incoming) => {
+      const outgoing = connect(Number(target.port), target.hostname);
+      this.#sockets.push(incoming);
+      incoming.pipe(outgoing).pipe(incoming);
+      incoming.on('error', () => outgoing.destroy());
+      outgoing.on('error', () => incoming.destroy());
+    });
+  }
+
+  static async start(target: URL): Promise<ConnectionCounter> {
+    const counter = new ConnectionCounter(target);
+    counter.#server.listen(0, '127.0.0.1');
+    await once(counter.#server, 'listening');
+    return counter;
+  }
+
+  get url(): string {
+    const address = this.#server.address();
+    if (address === null || typeof address === 'string') throw new Error('It does not listen');
+    return `https://127.0.0.1:${address.port}`;
+  }
+
+  get connections(): number {
+    return this.#sockets.length;
+  }
+
+  async stop(): Promise<void> {
+    for (const socket of this.#sockets) socket.destroy();
+    this.#server.close();
+    await once(this.#server, 'close');
+  }
+}

@@ -1,0 +1,162 @@
+import { expect } from 'chai';
+import { setTimeout as wait } from 'node:timers/promises';
+
+import { KubeClient } from '../../src/kube/client.ts';
+import { listWatcher } from '../../src/kube/list-watcher.ts';
+import type { KubeObject } from '../../src/kube/objects.ts';
+import { ListWatchReflector } from '../../src/kube/reflector.ts';
+import type { ReflectorOptions } from '../../src/kube/reflector.ts';
+import { systemClock } from '../../src/lib/clock.ts';
+import { controlPlane, createNamespace, applyManifest } from './bed.ts';
+
+interface ConfigMap extends KubeObject {
+  readonly data?: Readonly<Record<string, string>>;
+}
+
+const configMaps = { group: '', version: 'v1', kind: 'ConfigMap', plural: 'configmaps' };
+const gadgets = { group: 'reflector.example.org', version: 'v1', kind: 'Gadget', plural: 'gadgets' };
+const labelSelector = 'reflected=yes';
+const labels = { reflected: 'yes' };
+
+async function eventually(what: string, holds: () => boolean): Promise<void> {
+  const deadline = Date.now() + 40_000;
+  while (!holds()) {
+    if (Date.now() > deadline) throw new Error(`It did not happen that ${what}`);
+    // oxlint-disable-next-line no-await-in-loop
+    await wait(20);
+  }
+}
+
+describe('ListWatchReflector on a real API server', () => {
+  let client: KubeClient;
+  let namespace: string;
+  let stopping: AbortController;
+  const running: Promise<void>[] = [];
+
+  beforeEach(async () => {
+    client = KubeClient.load({ kubeconfig: controlPlane().kubeconfig, clock: systemClock });
+    namespace = await createNamespace('reflector');
+    stopping = new AbortController();
+  });
+  afterEach(async () => {
+    stopping.abort();
+    await Promise.all(running.splice(0));
+    await client.close();
+  });
+
+  function reflect(type = configMaps, options: Partial<ReflectorOptions<ConfigMap>> = {}) {
+    const changes: string[] = [];
+    const errors: unknown[] = [];
+    const reflector = new ListWatchReflector<ConfigMap>({
+      source: listWatcher<ConfigMap>(client, type, { namespace, labelSelector }),
+      clock: systemClock,
+      onError: (error) => void errors.push(error),
+      ...options,
+    });
+    reflector.onChange(({ type: change, object }) => void changes.push(`${change} ${object.metadata.name}`));
+    running.push(reflector.run(stopping.signal));
+    return { reflector, changes, errors };
+  }
+
+  const make = (name: string): Promise<ConfigMap> =>
+    client.create<ConfigMap>(configMaps, { metadata: { namespace, name, labels } });
+
+  it('follows what happens, from a list in pages', async () => {
+    for (const name of ['a', 'b', 'c']) {
+      // oxlint-disable-next-line no-await-in-loop
+      await make(name);
+    }
+    const { reflector, changes } = reflect(configMaps, { pageSize: 2 });
+    await eventually('it is connected', () => reflector.connected());
+    expect(changes).to.deep.equal(['added a', 'added b', 'added c']);
+    const made = await make('d');
+    const changed = await client.replace<ConfigMap>(configMaps, { ...made, data: { k: 'v' } });
+    await client.delete(configMaps, changed);
+    const anew = await make('d');
+    await eventually('all is told', () => changes.length >= 7);
+    expect(changes.slice(3)).to.deep.equal(['added d', 'modified d', 'deleted d', 'added d']);
+    expect(reflector.store.get(`${namespace}/d`)).to.deep.equal(anew);
+  });
+
+  it('sees an object made anew while it did not look as another one', async () => {
+    const old = await make('d');
+    const { reflector, changes, errors } = reflect();
+    await eventually('it is connected', () => reflector.connected());
+    await controlPlane().apiServer.kill();
+    await eventually('the loss is noticed', () => !reflector.connected());
+    await controlPlane().apiServer.start();
+    await client.delete(configMaps, old);
+    const anew = await make('d');
+    await eventually('it is connected again', () => reflector.connected());
+    await eventually('it caught up', () => reflector.store.get(`${namespace}/d`)?.metadata.uid === anew.metadata.uid);
+    expect(changes).to.deep.equal(['added d', 'deleted d', 'added d']);
+    expect(errors).not.to.deep.equal([]);
+  });
+
+  it('keeps its content while the API server is away, and goes on afterwards', async () => {
+    await make('a');
+    const { reflector, changes } = reflect();
+    await eventually('it is connected', () => reflector.connected());
+    await controlPlane().apiServer.kill();
+    await eventually('the loss is noticed', () => !reflector.connected());
+    await wait(3000);
+    expect([reflector.hasSynced(), reflector.store.size]).to.deep.equal([true, 1]);
+    await controlPlane().apiServer.start();
+    await eventually('it is connected again', () => reflector.connected());
+    await make('b');
+    await eventually('it goes on', () => reflector.store.size === 2);
+    expect(changes).to.deep.equal(['added a', 'added b']);
+  });
+
+  it('waits for a type that is not installed yet, or has been removed', async () => {
+    const crd = JSON.stringify({
+      apiVersion: 'apiextensions.k8s.io/v1',
+      kind: 'CustomResourceDefinition',
+      metadata: { name: `${gadgets.plural}.${gadgets.group}` },
+      spec: {
+        group: gadgets.group,
+        scope: 'Namespaced',
+        names: { kind: gadgets.kind, plural: gadgets.plural },
+        versions: [{ name: 'v1', served: true, storage: true, schema: { openAPIV3Schema: { type: 'object' } } }],
+      },
+    });
+    const install = async (): Promise<void> => {
+      expect((await applyManifest(crd)).stderr).to.equal('');
+      const waiting = [
+        'wait',
+        '--for=condition=Established',
+        '--timeout=30s',
+        `crd/${gadgets.plural}.${gadgets.group}`,
+      ];
+      expect((await controlPlane().kubectlRun(waiting)).code).to.equal(0);
+    };
+    const { reflector, changes, errors } = reflect(gadgets);
+    await eventually('the missing type is noticed', () => errors.length > 0);
+    expect(reflector.hasSynced()).to.equal(false);
+    await install();
+    await eventually('it is connected', () => reflector.connected());
+    await client.create(gadgets, {
+      apiVersion: `${gadgets.group}/v1`,
+      kind: gadgets.kind,
+      metadata: { namespace, name: 'g', labels },
+    });
+    await eventually('it sees the object', () => reflector.store.size === 1);
+    expect(changes).to.deep.equal(['added g']);
+    await controlPlane().kubectlRun(['delete', 'crd', `${gadgets.plural}.${gadgets.group}`]);
+    await eventually('the loss is noticed', () => !reflector.connected());
+    expect(reflector.hasSynced()).to.equal(true);
+    await install();
+    await eventually('it is connected again', () => reflector.connected());
+    // the API server deletes the objects of a type before the type
+    expect(changes).to.deep.equal(['added g', 'deleted g']);
+    await controlPlane().kubectlRun(['delete', 'crd', `${gadgets.plural}.${gadgets.group}`]);
+  });
+
+  it('asks again when nothing comes for too long', async () => {
+    const { reflector, errors } = reflect(configMaps, { idleTimeoutMs: 300, random: () => 0 });
+    await eventually('the silence is noticed', () => errors.length === 1);
+    expect(String(errors[0])).to.equal('TransportError: The watch was silent for 0.3 s');
+    await make('a');
+    await eventually('it goes on', () => reflector.store.size === 1);
+  });
+});

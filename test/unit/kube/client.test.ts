@@ -1,0 +1,535 @@
+import { expect } from 'chai';
+import { once } from 'node:events';
+import type { ServerResponse } from 'node:http';
+import { inspect } from 'node:util';
+
+import { secrets } from '../../../src/api/names.ts';
+import { KubeClient } from '../../../src/kube/client.ts';
+import { Credentials } from '../../../src/kube/credentials.ts';
+import { ApiError, TransportError } from '../../../src/kube/errors.ts';
+import type { TransportFailure } from '../../../src/kube/errors.ts';
+import type { WatchEvent } from '../../../src/kube/list-watcher.ts';
+import type { KubeObject, Secret } from '../../../src/kube/objects.ts';
+import { answerJson, FakeApiServer } from '../../fakes/fake-api-server.ts';
+import { FakeClock } from '../../fakes/fake-clock.ts';
+
+const configMaps = { group: '', version: 'v1', kind: 'ConfigMap', plural: 'configmaps' };
+const widgets = { group: 'example.org', version: 'v1beta1', kind: 'Widget', plural: 'widgets' };
+const nodes = { group: '', version: 'v1', kind: 'Node', plural: 'nodes' };
+
+const stored = { metadata: { namespace: 'ns', name: 'a', uid: 'u-1', resourceVersion: '7' } };
+
+async function failure(promise: Promise<unknown>): Promise<unknown> {
+  return promise.then(
+    () => expect.fail('It succeeded'),
+    (error: unknown) => error,
+  );
+}
+
+async function expectTransportError(promise: Promise<unknown>, kind: TransportFailure, message: string): Promise<void> {
+  const error = await failure(promise);
+  expect(error).to.be.instanceOf(TransportError).and.to.include({ failure: kind, message });
+}
+
+describe('KubeClient', () => {
+  let server: FakeApiServer;
+  let clock: FakeClock;
+  let client: KubeClient;
+  let metrics: string[];
+  let loads: number;
+
+  beforeEach(async () => {
+    server = await FakeApiServer.start();
+    clock = new FakeClock('2026-06-01T12:00:00.000Z');
+    metrics = [];
+    loads = 0;
+    const credentials = new Credentials(() => server.kubeConfig({ token: `token-${(loads += 1)}` }));
+    client = new KubeClient({
+      credentials,
+      clock,
+      userAgent: 'test/1',
+      metrics: { request: (method, code) => void metrics.push(`${method} ${code}`) },
+    });
+  });
+  afterEach(async () => {
+    await server.stop();
+    await client.close();
+    expect(clock.pendingTimers, 'timers left behind').to.equal(0);
+  });
+
+  describe('asks', () => {
+    beforeEach(() => {
+      server.answer = ({ method, url }, response) => {
+        const collection = method === 'GET' && !/\/(a|x%2Fy)$/.test(url);
+        answerJson(response, 200, collection ? { metadata: { resourceVersion: '9' }, items: [] } : stored);
+      };
+    });
+    const listed = {
+      namespace: 'ns',
+      labelSelector: 'a=b,c',
+      fieldSelector: 'metadata.name=x',
+      limit: 5,
+      continue: 'c/1=',
+    };
+    const cases: readonly { title: string; call: () => Promise<unknown>; request: string }[] = [
+      {
+        title: 'for one',
+        call: () => client.get(configMaps, 'ns', 'a'),
+        request: 'GET /api/v1/namespaces/ns/configmaps/a',
+      },
+      {
+        title: 'for one of a group',
+        call: () => client.get(widgets, 'ns', 'a'),
+        request: 'GET /apis/example.org/v1beta1/namespaces/ns/widgets/a',
+      },
+      { title: 'for one without namespace', call: () => client.get(nodes, '', 'a'), request: 'GET /api/v1/nodes/a' },
+      { title: 'for all', call: () => client.list(configMaps), request: 'GET /api/v1/configmaps' },
+      {
+        title: 'for some',
+        call: () => client.list(configMaps, listed),
+        request:
+          'GET /api/v1/namespaces/ns/configmaps?labelSelector=a%3Db%2Cc&fieldSelector=metadata.name%3Dx&limit=5&continue=c%2F1%3D',
+      },
+      {
+        title: 'to create',
+        call: () => client.create(configMaps, stored),
+        request: 'POST /api/v1/namespaces/ns/configmaps',
+      },
+      {
+        title: 'to replace',
+        call: () => client.replace(configMaps, stored),
+        request: 'PUT /api/v1/namespaces/ns/configmaps/a',
+      },
+      {
+        title: 'to replace the status',
+        call: () => client.replaceStatus(widgets, stored),
+        request: 'PUT /apis/example.org/v1beta1/namespaces/ns/widgets/a/status',
+      },
+    ];
+    for (const { title, call, request } of cases) {
+      it(title, async () => {
+        await call();
+        expect(server.requests.map(({ method, url }) => `${method} ${url}`)).to.deep.equal([request]);
+        const [received] = server.requests;
+        expect(received?.headers).to.include({
+          authorization: 'Bearer token-1',
+          accept: 'application/json',
+          'user-agent': 'test/1',
+        });
+        expect(received?.body).to.equal(request.startsWith('GET') ? '' : JSON.stringify(stored));
+      });
+    }
+
+    it('to delete the very object that was read', async () => {
+      await client.delete(configMaps, stored);
+      const [received] = server.requests;
+      expect(`${received?.method} ${received?.url}`).to.equal('DELETE /api/v1/namespaces/ns/configmaps/a');
+      expect(JSON.parse(received?.body ?? '')).to.deep.equal({
+        apiVersion: 'v1',
+        kind: 'DeleteOptions',
+        preconditions: { uid: 'u-1', resourceVersion: '7' },
+      });
+    });
+
+    it('nothing that would overwrite or delete blindly', async () => {
+      const { resourceVersion: _version, ...unread } = stored.metadata;
+      const { uid: _uid, ...unidentified } = stored.metadata;
+      for (const refused of [
+        client.replace(configMaps, { metadata: unread }),
+        client.replaceStatus(configMaps, { metadata: unread }),
+        client.delete(configMaps, { metadata: unread }),
+        client.delete(configMaps, { metadata: unidentified }),
+      ]) {
+        // oxlint-disable-next-line no-await-in-loop
+        expect(await failure(refused)).to.be.instanceOf(TypeError);
+      }
+      expect(server.requests).to.deep.equal([]);
+    });
+
+    it('one after the other on connections that are kept', async () => {
+      // oxlint-disable-next-line no-await-in-loop
+      for (let call = 0; call < 20; call++) await client.get(configMaps, 'ns', 'a');
+      // a second one where a request begins before the answer to the last has been put away
+      expect(server.connections.length).to.be.at.most(2);
+      expect(metrics).to.deep.equal(Array.from({ length: 20 }, () => 'GET 200'));
+    });
+  });
+
+  it('drops managedFields and says what the items of a list are', async () => {
+    const item = { metadata: { ...stored.metadata, managedFields: [{ manager: 'kubectl' }] }, data: { k: 'v' } };
+    server.answer = ({ url }, response) =>
+      answerJson(
+        response,
+        200,
+        url.endsWith('/a') ? item : { metadata: { resourceVersion: '9', continue: '' }, items: [item] },
+      );
+    const expected = { apiVersion: 'example.org/v1beta1', kind: 'Widget', metadata: stored.metadata, data: { k: 'v' } };
+    expect(await client.get(widgets, 'ns', 'a')).to.deep.equal(expected);
+    expect(await client.list(widgets)).to.deep.equal({ metadata: { resourceVersion: '9' }, items: [expected] });
+  });
+
+  describe('uses nothing of an answer that', () => {
+    const body = JSON.stringify(stored);
+    const cases: readonly {
+      title: string;
+      answer: (response: ServerResponse) => void;
+      kind: TransportFailure;
+      says: string;
+    }[] = [
+      {
+        title: 'is cut off, at an end that parses',
+        answer: (response) => {
+          response.writeHead(200, { 'content-type': 'application/json', 'content-length': body.length + 5 });
+          response.write(body, () => response.destroy());
+        },
+        kind: 'Connection',
+        says: 'the connection to the API server failed (UND_ERR_SOCKET)',
+      },
+      {
+        title: 'is cut off, but complete as HTTP',
+        answer: (response) => answerText(response, 'application/json', body.slice(0, -1)),
+        kind: 'Malformed',
+        says: 'the answer is not a JSON object, or was cut off',
+      },
+      {
+        title: 'is not JSON',
+        answer: (response) => answerText(response, 'text/html', '<html>secret</html>'),
+        kind: 'Malformed',
+        says: 'the answer is not JSON',
+      },
+      {
+        title: 'is called JSON and is not',
+        answer: (response) => answerText(response, 'application/json', '<html>secret</html>'),
+        kind: 'Malformed',
+        says: 'the answer is not a JSON object, or was cut off',
+      },
+      {
+        title: 'is another object',
+        answer: (response) => answerJson(response, 200, { metadata: { ...stored.metadata, name: 'b' } }),
+        kind: 'Malformed',
+        says: 'the answer is another object',
+      },
+      {
+        title: 'has no resource version',
+        answer: (response) => answerJson(response, 200, { metadata: { name: 'a' } }),
+        kind: 'Malformed',
+        says: 'the answer is an object without name or resource version',
+      },
+      {
+        title: 'never comes, for the connection is reset',
+        answer: (response) => response.destroy(),
+        kind: 'Connection',
+        says: 'the connection to the API server failed (UND_ERR_SOCKET)',
+      },
+    ];
+    for (const { title, answer, kind, says } of cases) {
+      it(title, async () => {
+        server.answer = (_request, response) => answer(response);
+        await expectTransportError(client.get(configMaps, 'ns', 'a'), kind, `get configmaps ns/a: ${says}`);
+      });
+    }
+
+    it('is called a list and has no version', async () => {
+      server.answer = (_request, response) => answerJson(response, 200, { metadata: {}, items: [] });
+      await expectTransportError(client.list(configMaps), 'Malformed', 'list configmaps: the answer is not a list');
+    });
+
+    it('redirects elsewhere', async () => {
+      server.answer = (_request, response) => response.writeHead(302, { location: '/elsewhere' }).end();
+      const error = await failure(client.get(configMaps, 'ns', 'a'));
+      expect(error).to.be.instanceOf(ApiError).with.property('message', 'get configmaps ns/a: 302');
+      expect(server.requests).to.have.length(1);
+    });
+  });
+
+  it('says so when nobody listens', async () => {
+    const config = server.kubeConfig();
+    await server.stop();
+    const other = new KubeClient({ credentials: new Credentials(() => config), clock, userAgent: 'test/1' });
+    await expectTransportError(
+      other.get(configMaps, 'ns', 'a'),
+      'Connection',
+      'get configmaps ns/a: the connection to the API server failed (ECONNREFUSED)',
+    );
+    server = await FakeApiServer.start();
+  });
+
+  describe('gives up after 30 s', () => {
+    for (const [title, answer] of [
+      ['of silence', () => undefined],
+      [
+        'in the middle of an answer',
+        (_request: unknown, response: ServerResponse) => {
+          response.writeHead(200, { 'content-type': 'application/json' }).write('{"metadata":');
+        },
+      ],
+    ] as const) {
+      it(title, async () => {
+        const asked = new Promise<void>((resolve) => {
+          server.answer = (_request, response) => {
+            answer(_request, response);
+            resolve();
+          };
+        });
+        const error = failure(client.get(configMaps, 'ns', 'a'));
+        await asked;
+        await clock.advance(29_999);
+        expect(await Promise.race([error, Promise.resolve('pending')])).to.equal('pending');
+        await clock.advance(1);
+        expect(await error)
+          .to.be.instanceOf(TransportError)
+          .with.property('message', 'get configmaps ns/a: no answer within 30 s');
+      });
+    }
+  });
+
+  describe('when its credentials are refused', () => {
+    it('reads them again and asks once more', async () => {
+      server.answer = ({ headers }, response) => {
+        if (headers.authorization === 'Bearer token-2') answerJson(response, 200, stored);
+        else refuseCredentials(response);
+      };
+      await client.get(configMaps, 'ns', 'a');
+      await client.get(configMaps, 'ns', 'a');
+      expect(metrics).to.deep.equal(['GET 401', 'GET 200', 'GET 200']);
+    });
+
+    it('gives up when they are refused again', async () => {
+      server.answer = (_request, response) => refuseCredentials(response);
+      const error = await failure(client.get(configMaps, 'ns', 'a'));
+      expect(error)
+        .to.be.instanceOf(ApiError)
+        .with.property('message', 'get configmaps ns/a: 401 Unauthorized: Unauthorized');
+      expect([loads, server.requests.length]).to.deep.equal([2, 2]);
+    });
+  });
+
+  it('makes new connections when the certificate authority changes, and only then', async () => {
+    const config = server.kubeConfig({}, 'Zmlyc3Q=');
+    const other = new KubeClient({ credentials: new Credentials(() => config), clock, userAgent: 'test/1' });
+    server.answer = (_request, response) => answerJson(response, 200, stored);
+    await other.get(configMaps, 'ns', 'a');
+    const before = [...server.connections];
+    await other.get(configMaps, 'ns', 'a');
+    await other.get(configMaps, 'ns', 'a');
+    expect(server.connections.length).to.be.at.most(2);
+    const closed = before.map((connection) => once(connection, 'close'));
+    config.clusters = config.clusters.map((cluster) => ({ ...cluster, caData: 'c2Vjb25k' }));
+    await other.get(configMaps, 'ns', 'a');
+    expect(server.requests.at(-1)?.connection).not.to.be.oneOf(before);
+    await Promise.all(closed);
+    await other.close();
+  });
+
+  it('passes Retry-After on', async () => {
+    server.answer = (_request, response) => answerJson(response, 429, {}, { 'retry-after': '5' });
+    expect(await failure(client.get(configMaps, 'ns', 'a'))).to.have.property('retryAfterMs', 5000);
+  });
+
+  it('lets nothing of a Secret into an error', async () => {
+    const value = 'dG9wLXNlY3JldA==';
+    const secret: Secret = { metadata: { ...stored.metadata, name: 's' }, data: { key: value } };
+    const answers: ((response: ServerResponse) => void)[] = [
+      (response) =>
+        answerJson(response, 422, { kind: 'Status', reason: 'Invalid', message: `Invalid value: ${value}` }),
+      (response) => answerJson(response, 500, secret),
+      (response) => answerText(response, 'application/json', JSON.stringify(secret).slice(0, -2)),
+      (response) => answerText(response, 'text/plain', value),
+      (response) => answerJson(response, 200, { ...secret, metadata: { name: value } }),
+      (response) => {
+        response.socket?.end(`HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n${value}`);
+      },
+    ];
+    for (const answer of answers) {
+      server.answer = (_request, response) => answer(response);
+      for (const call of [() => client.create(secrets, secret), () => client.replace(secrets, secret)]) {
+        // oxlint-disable-next-line no-await-in-loop
+        const error = await failure(call());
+        expect(inspect(error, { depth: 10, showHidden: true })).not.to.contain(value);
+      }
+    }
+  });
+
+  it('knows how far the local clock is off', async () => {
+    expect(client.clockSkewMs()).to.equal(undefined);
+    for (const [date, expected] of [
+      ['Mon, 01 Jun 2026 11:50:00 GMT', 599_500],
+      ['Mon, 01 Jun 2026 12:10:00 GMT', -600_500],
+      ['nonsense', -600_500],
+    ] as const) {
+      server.answer = (_request, response) => answerJson(response, 200, stored, { date });
+      // oxlint-disable-next-line no-await-in-loop
+      await client.get(configMaps, 'ns', 'a');
+      expect(client.clockSkewMs()).to.equal(expected);
+    }
+  });
+
+  it('takes half of the round trip off the clock difference', async () => {
+    const asked = new Promise<ServerResponse>((resolve) => {
+      server.answer = (_request, response) => resolve(response);
+    });
+    const answered = client.get(configMaps, 'ns', 'a');
+    const response = await asked;
+    await clock.advance(10_000);
+    answerJson(response, 200, stored, { date: 'Mon, 01 Jun 2026 12:00:05 GMT' });
+    await answered;
+    expect(client.clockSkewMs()).to.equal(-500);
+  });
+
+  describe('watches', () => {
+    const from = { namespace: 'ns', resourceVersion: '7', timeoutSeconds: 300 };
+    let letGo: AbortController;
+    beforeEach(() => (letGo = new AbortController()));
+    afterEach(() => letGo.abort());
+
+    async function watch(write: (response: ServerResponse) => void): Promise<AsyncIterable<WatchEvent<KubeObject>>> {
+      server.answer = (_request, response) => {
+        response.writeHead(200, { 'content-type': 'application/json' }).flushHeaders();
+        write(response);
+      };
+      return client.watch(configMaps, from, letGo.signal);
+    }
+
+    it('with bookmarks, from a version', async () => {
+      await collect(await watch((response) => response.end()));
+      expect(server.requests[0]?.url).to.equal(
+        '/api/v1/namespaces/ns/configmaps?watch=true&allowWatchBookmarks=true&resourceVersion=7&timeoutSeconds=300',
+      );
+    });
+
+    it('and has the connection before the first event', async () => {
+      await watch(() => undefined);
+    });
+
+    it('and reads one event a line, wherever the chunks are cut', async () => {
+      const bytes = Buffer.from(
+        `${line('ADDED', 'å-€-😀', '8')}\n${line('MODIFIED', 'b', '9')}${line('DELETED', 'b', '10')}`,
+      );
+      const events = await watch((response) => {
+        response.socket?.setNoDelay(true);
+        const send = (at: number): void => {
+          if (at < bytes.length) response.write(bytes.subarray(at, at + 7), () => setImmediate(send, at + 7));
+          else response.end('{"type":"BOOKMARK","object":{"kind":"ConfigMap","metadata":{"resourceVersion":"11"}}}\n');
+        };
+        send(0);
+      });
+      expect(await collect(events)).to.deep.equal([
+        'ADDED å-€-😀 8',
+        'MODIFIED b 9',
+        'DELETED b 10',
+        'BOOKMARK  11',
+        'end',
+      ]);
+    });
+
+    const status = { kind: 'Status', code: 410, reason: 'Expired', message: 'too old resource version' };
+    for (const [title, text, expected] of [
+      [
+        'an ERROR event',
+        `${JSON.stringify({ type: 'ERROR', object: status })}\n`,
+        'ApiError: watch configmaps ns: 410 Expired: too old resource version',
+      ],
+      ['an ERROR event without Status', '{"type":"ERROR"}\n', 'ApiError: watch configmaps ns: 500'],
+      [
+        'a garbled line',
+        '{"type":"ADDED","obj\n',
+        'TransportError: watch configmaps ns: the answer has a line that is no watch event',
+      ],
+      [
+        'an unknown type',
+        '{"type":"GUESSED","object":{}}\n',
+        'TransportError: watch configmaps ns: the answer has a line that is no watch event',
+      ],
+      [
+        'an event without object',
+        '{"type":"ADDED"}\n',
+        'TransportError: watch configmaps ns: the answer is not a Kubernetes object',
+      ],
+      [
+        'an object without version',
+        '{"type":"ADDED","object":{"metadata":{"name":"x"}}}\n',
+        'TransportError: watch configmaps ns: the answer is an object without name or resource version',
+      ],
+      [
+        'a bookmark without version',
+        '{"type":"BOOKMARK","object":{"metadata":{}}}\n',
+        'TransportError: watch configmaps ns: the answer has a bookmark without resource version',
+      ],
+      [
+        'a last line cut off',
+        '{"type":"ADDED"',
+        'TransportError: watch configmaps ns: the answer broke off within an event',
+      ],
+    ] as const) {
+      it(`and passes on what came before ${title}`, async () => {
+        const events = await watch((response) => response.end(line('ADDED', 'a', '8') + text));
+        expect(await collect(events)).to.deep.equal(['ADDED a 8', expected]);
+      });
+    }
+
+    it('and tells a broken connection from an end', async () => {
+      const events = await watch((response) => response.write(line('ADDED', 'a', '8'), () => response.destroy()));
+      expect(await collect(events)).to.deep.equal([
+        'ADDED a 8',
+        'TransportError: watch configmaps ns: the connection to the API server failed (UND_ERR_SOCKET)',
+      ]);
+    });
+
+    it('and is not subject to the deadline of a request', async () => {
+      const connected = Promise.withResolvers<ServerResponse>();
+      const events = collect(await watch((response) => connected.resolve(response)));
+      await clock.advance(10 * 60_000);
+      (await connected.promise).end(line('ADDED', 'a', '8'));
+      expect(await events).to.deep.equal(['ADDED a 8', 'end']);
+    });
+
+    it('until it is told to let go, and closes the connection then', async () => {
+      const connected = Promise.withResolvers<ServerResponse>();
+      const events = collect(await watch((response) => connected.resolve(response)));
+      const closed = once(await connected.promise, 'close');
+      letGo.abort();
+      expect(await events).to.deep.equal(['AbortError: This operation was aborted']);
+      await closed;
+    });
+
+    it('without keeping a request waiting, however many watches there are', async () => {
+      server.answer = ({ url }, response) => {
+        if (url.includes('watch=true')) response.writeHead(200, { 'content-type': 'application/json' }).flushHeaders();
+        else answerJson(response, 200, stored);
+      };
+      await Promise.all(Array.from({ length: 40 }, () => client.watch(configMaps, from, letGo.signal)));
+      await client.get(configMaps, 'ns', 'a');
+      expect(server.requests).to.have.length(41);
+    });
+
+    it('not at all when it is refused', async () => {
+      server.answer = (_request, response) => answerText(response, 'text/plain', '404 page not found', 404);
+      const error = await failure(client.watch(configMaps, from, letGo.signal));
+      expect(error).to.be.instanceOf(ApiError).with.property('missing', 'resource type');
+    });
+  });
+});
+
+function answerText(response: ServerResponse, contentType: string, text: string, status = 200): void {
+  response.writeHead(status, { 'content-type': contentType }).end(text);
+}
+
+function refuseCredentials(response: ServerResponse): void {
+  answerJson(response, 401, { kind: 'Status', reason: 'Unauthorized', message: 'Unauthorized' });
+}
+
+async function collect(events: AsyncIterable<WatchEvent<KubeObject>>): Promise<string[]> {
+  const seen: string[] = [];
+  try {
+    for await (const { type, object } of events) {
+      seen.push(`${type} ${'name' in object.metadata ? object.metadata.name : ''} ${object.metadata.resourceVersion}`);
+    }
+    return [...seen, 'end'];
+  } catch (error) {
+    return [...seen, String(error)];
+  }
+}
+
+function line(type: string, name: string, resourceVersion: string): string {
+  return `${JSON.stringify({ type, object: { metadata: { name, uid: 'u', resourceVersion } } })}\n`;
+}
