@@ -28,7 +28,11 @@ export class KekWatch {
 
   async run(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
-      await this.#look();
+      try {
+        await this.#look();
+      } catch (error) {
+        this.#log.warn({ error }, 'cannot check the key-encryption keys; it is tried again');
+      }
       await sleep(this.#clock, interval, signal);
     }
   }

@@ -23,6 +23,7 @@ import {
 import { objectMetrics } from '../observability/object-metrics.ts';
 import { startProbes } from '../observability/probes.ts';
 import { publishing } from '../publish/run.ts';
+import { CanariedKekProvider } from './kek-canary.ts';
 import { KekWatch } from './kek-watch.ts';
 import { ServedDocuments } from './publication/documents.ts';
 import { publicationObserver } from './publication/observer.ts';
@@ -52,7 +53,8 @@ export async function runController(config: ControllerConfig, context: ProcessCo
   const replicas = replicaTargets(config, shared);
   const documents = new ServedDocuments(clock);
   const events = new KubeEventRecorder({ ...shared, instance: hostname(), metrics: eventMetrics(registry) });
-  const keks = new FileKekProvider({ directory: config.kekDir, clock });
+  const files = new FileKekProvider({ directory: config.kekDir, clock });
+  const keks = new CanariedKekProvider({ keks: files, client, namespace: client.namespace });
   const kekWatch = new KekWatch({ keks, clock, log, changed: () => reconciling.enqueueAll() });
   const counters = operatorMetrics(registry, {
     kekError: () => kekWatch.error(),
