@@ -4,7 +4,6 @@ import { deliverySecretType, registrationLabel, secrets } from '../api/names.ts'
 import type { LtiRegistration } from '../api/objects.ts';
 import { privateJwk, privatePem, publicPem } from '../crypto/key-pair.ts';
 import { activeKey, type Ledger, liveKeys } from '../domain/ledger.ts';
-import { labelValue } from '../domain/projection.ts';
 import type { DeliveryState, Fault } from '../domain/situation.ts';
 import type { KubeClient } from '../kube/client.ts';
 import type { Secret } from '../kube/objects.ts';
@@ -96,7 +95,7 @@ async function applyWanted(
     kind: 'Secret',
     metadata: {
       ...(existing?.metadata ?? { name, namespace: ledger.namespace }),
-      labels: { ...existing?.metadata.labels, [registrationLabel]: labelValue(ledger.registration) },
+      labels: { ...existing?.metadata.labels, [registrationLabel]: ledger.registration },
       annotations: {
         ...existing?.metadata.annotations,
         [registrationAnnotation]: ledger.registration,

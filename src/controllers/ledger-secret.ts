@@ -9,7 +9,6 @@ import {
 import { isFinal } from '../domain/key-state.ts';
 import { LedgerError, parseLedger, serializeLedger } from '../domain/ledger-format.ts';
 import type { Ledger } from '../domain/ledger.ts';
-import { labelValue } from '../domain/projection.ts';
 import type { Fault } from '../domain/situation.ts';
 import type { KubeClient } from '../kube/client.ts';
 import { isObjectNotFound } from '../kube/errors.ts';
@@ -73,7 +72,7 @@ export async function createLedger(client: Secrets, ledger: Ledger, sealed: Seal
     metadata: {
       name: ledgerSecretName(ledger.registration),
       namespace: ledger.namespace,
-      labels: { [registrationLabel]: labelValue(ledger.registration) },
+      labels: { [registrationLabel]: ledger.registration },
     },
     type: ledgerSecretType,
     data: { [ledgerEntry]: encode(serializeLedger(ledger)), [sealedEntry(sealed.keyID)]: encode(sealed.jwe) },

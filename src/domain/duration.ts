@@ -9,19 +9,21 @@ export const hour: Duration = 60 * minute;
 export const day: Duration = 24 * hour;
 
 const unitLength: Readonly<Record<string, Duration>> = { w: 7 * day, d: day, h: hour, m: minute, s: second };
-const wholeText = /^(?:[0-9]{1,5}[wdhms])+$/;
+/** No more digits than keep the largest value within what the API server can count: 292 years in nanoseconds. */
+const wholeText = /^(?:[0-9]{1,3}w|[0-9]{1,4}d|[0-9]{1,5}[hms])+$/;
+const longestText = 24;
 
 export class DurationError extends Error {
   override readonly name = 'DurationError';
 }
 
 /**
- * Parses the durations of the API: one or more whole numbers of at most five digits, each with a unit of `w`, `d`, `h`,
- * `m` or `s`, as in `90d` or `1d12h`. The schema's `format: duration` and `pattern` let through exactly these
+ * Parses the durations of the API: one or more whole numbers, each with a unit of `w`, `d`, `h`, `m` or `s`, as in `90d`
+ * or `1d12h`. The schema's `format: duration` and `pattern` let through exactly these
  * (crds/ltiregistrations.yaml; test/apiserver/crd-validation.test.ts holds the two against each other).
  */
 export function parseDuration(text: string): Duration {
-  if (!wholeText.test(text)) {
+  if (!wholeText.test(text) || text.length > longestText) {
     throw new DurationError(
       `"${text}" is not a duration: write whole numbers with the units w, d, h, m or s, such as 90d or 1d12h`,
     );

@@ -36,7 +36,7 @@ export function keyObject(
     metadata: {
       name: ltiKeyName(ledger.registration, key.revision),
       namespace: ledger.namespace,
-      labels: { [registrationLabel]: labelValue(ledger.registration) },
+      labels: { [registrationLabel]: ledger.registration },
     },
     spec: {
       registrationRef: { name: ledger.registration },
@@ -54,11 +54,6 @@ export function keyObject(
       conditions: conditions(verdicts, previous?.conditions, undefined, now),
     },
   };
-}
-
-/** A label holds 63 characters; longer names are shortened, for the label only serves people's selectors. */
-export function labelValue(name: string): string {
-  return name.slice(0, 63).replace(/[^a-z0-9]+$/, '');
 }
 
 /** What was learned while the registration's state was brought about, besides the situation the plan was made from. */

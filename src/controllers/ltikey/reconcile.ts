@@ -29,7 +29,7 @@ export function keyReconciler(options: KeyReconcilerOptions): (key: ObjectKey) =
     // The history of the ledger is limited; a final record that it dropped takes its LtiKey along.
     const pruned = spec.revision <= record.ledger.highestRevision && status?.state && isFinal(status.state);
     if (pruned) return writer.remove(existing);
-    const message = `the ledger of registration ${spec.registrationRef.name} does not know this key; nobody publishes it: delete this LtiKey`;
+    const message = `the ledger of registration ${spec.registrationRef.name} does not know this key; nobody publishes it; docs/recovery.md tells how to delete it`;
     await writer.mark(existing, { Foreign: { status: 'True', reason: 'NotInLedger', message } }, true);
   }
 
