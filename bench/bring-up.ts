@@ -1,0 +1,99 @@
+import { execFile } from 'node:child_process';
+import { join } from 'node:path';
+import { setTimeout as wait } from 'node:timers/promises';
+import { promisify } from 'node:util';
+import { startControlPlane } from '../dev/control-plane/start.ts';
+import { KubeClient } from '../src/kube/client.ts';
+import { systemClock } from '../src/lib/clock.ts';
+import { startOperator, type RunningOperator } from './operator.ts';
+import { cpuSeconds, findProcess, residentMiB } from './process-figures.ts';
+import { bringUpRegistrations } from './registrations.ts';
+import type { Measurement, Row } from './row.ts';
+
+const count = 300;
+const namespace = 'bench';
+/** Garbage of the run is collected and its pages are given back by then. */
+const settleMs = 20_000;
+
+interface Generation {
+  readonly seconds: number;
+  readonly cpuSeconds: number;
+}
+
+/** 300 registrations on a real control plane, against the generation of their keys alone, before and after. */
+export const bringUp: Measurement = {
+  rows: ['bring-up-300', 'controller-rss', 'sidecar-rss'],
+  async measure() {
+    const plane = await startControlPlane();
+    const client = KubeClient.load({ kubeconfig: plane.kubeconfig, clock: systemClock });
+    let operator: RunningOperator | undefined;
+    try {
+      operator = await startOperator(plane);
+      await plane.kubectlRun(['create', 'namespace', namespace]);
+      const { controller, sidecar } = operator;
+      const processes = {
+        controller: controller.pid,
+        sidecar: sidecar.pid,
+        'kube-apiserver': findProcess('kube-apiserver', plane.folder),
+        etcd: findProcess('etcd', plane.folder),
+        bench: process.pid,
+      };
+      const before = await generateKeys();
+      const cpuBefore = cpuOf(processes);
+      const seconds = await bringUpRegistrations(client, namespace, count);
+      const cpu = cpuOf(processes).map(([name, after], index) => [name, after - cpuBefore[index]![1]] as const);
+      const after = await generateKeys();
+      await wait(settleMs);
+      return [
+        bringUpRow(seconds, cpu, [before, after]),
+        memoryRow('controller-rss', controller.pid, 160),
+        memoryRow('sidecar-rss', sidecar.pid, 90),
+      ];
+    } finally {
+      await client.close();
+      await operator?.stop();
+      await plane.stop();
+    }
+  },
+};
+
+async function generateKeys(): Promise<Generation> {
+  const script = join(import.meta.dirname, 'generate-keys.ts');
+  const { stdout } = await promisify(execFile)(process.execPath, [script, String(count)]);
+  return JSON.parse(stdout);
+}
+
+type CpuFigures = readonly (readonly [name: string, seconds: number])[];
+
+function cpuOf(processes: Readonly<Record<string, number | undefined>>): CpuFigures {
+  return Object.entries(processes).map(([name, pid]) => [name, pid === undefined ? Number.NaN : cpuSeconds(pid)]);
+}
+
+function bringUpRow(seconds: number, cpu: CpuFigures, generations: readonly Generation[]): Row {
+  const alone = mean(generations.map((generation) => generation.seconds));
+  const aloneCpu = mean(generations.map((generation) => generation.cpuSeconds));
+  const total = cpu.reduce((sum, [, used]) => sum + used, 0);
+  const perRegistration = (used: number): string => `${((used / count) * 1000).toFixed(1)} ms`;
+  return {
+    name: 'bring-up-300',
+    value: seconds,
+    unit: 's',
+    limit: { of: 'ratio', atMost: 1.5 },
+    ratio: seconds / alone,
+    notes: [
+      `generating ${count} keys alone: ${generations.map((generation) => `${generation.seconds.toFixed(1)} s`).join(' before, ')} after`,
+      `CPU per registration: ${cpu.map(([name, used]) => `${name} ${perRegistration(used)}`).join(', ')}`,
+      `CPU of all of it over CPU of the keys alone (${perRegistration(aloneCpu)} each): ${(total / aloneCpu).toFixed(2)}`,
+    ],
+  };
+}
+
+function memoryRow(name: string, pid: number, limit: number): Row {
+  const { now, peak } = residentMiB(pid);
+  const notes = [`at its peak ${peak.toFixed(0)} MiB`];
+  return { name, value: now, unit: 'MiB', limit: { of: 'value', atMost: limit }, ratio: now / limit, notes };
+}
+
+function mean(figures: readonly number[]): number {
+  return figures.reduce((sum, figure) => sum + figure, 0) / figures.length;
+}

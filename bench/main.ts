@@ -1,0 +1,33 @@
+import { writeFileSync } from 'node:fs';
+import { parseArgs } from 'node:util';
+import { bringUp } from './bring-up.ts';
+import { jwks } from './jwks-row.ts';
+import { type Measurement, passes, type Row, table, toJson } from './row.ts';
+
+/** `npm run bench [-- [PREFIX…] [--json FILE]]`: the rows whose names begin with a prefix, or all of them. */
+
+const measurements: readonly Measurement[] = [bringUp, jwks];
+
+async function main(): Promise<void> {
+  const { values, positionals: prefixes } = parseArgs({
+    allowPositionals: true,
+    options: { json: { type: 'string' } },
+  });
+  const selected = (name: string): boolean =>
+    prefixes.length === 0 || prefixes.some((prefix) => name.startsWith(prefix));
+  const due = measurements.filter(({ rows }) => rows.some(selected));
+  if (due.length === 0) {
+    throw new Error(`No row begins with ${prefixes.join(' or ')}; there are ${allRows().join(', ')}.`);
+  }
+  const rows: Row[] = [];
+  for (const measurement of due) rows.push(...(await measurement.measure()).filter(({ name }) => selected(name)));
+  console.log(table(rows));
+  if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify(rows.map(toJson), undefined, 2)}\n`);
+  if (!rows.every(passes)) process.exitCode = 1;
+}
+
+function allRows(): readonly string[] {
+  return measurements.flatMap(({ rows }) => rows);
+}
+
+await main();

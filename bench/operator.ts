@@ -1,0 +1,101 @@
+import { randomBytes } from 'node:crypto';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as wait } from 'node:timers/promises';
+import type { ControlPlane } from '../dev/control-plane/control-plane.ts';
+import { freePorts } from '../dev/control-plane/ports.ts';
+import { spawnTied, type TiedProcess } from '../dev/control-plane/tied-process.ts';
+import { bundle } from './bundle.ts';
+
+/** The operator as the Deployment runs it: both containers' processes, the manifests of deploy/, its own ServiceAccount. */
+export interface RunningOperator {
+  readonly controller: TiedProcess;
+  readonly sidecar: TiedProcess;
+  /** The controller's metrics in Prometheus' text format. */
+  metrics(): Promise<string>;
+  stop(): Promise<void>;
+}
+
+const operatorNamespace = 'lti-key-operator';
+const root = join(import.meta.dirname, '..');
+
+export async function startOperator(plane: ControlPlane): Promise<RunningOperator> {
+  for (const path of [
+    ['--filename', 'deploy/namespace.yaml'],
+    ['--filename', 'crds'],
+    ['--kustomize', 'deploy'],
+  ]) {
+    const [flag = '', what = ''] = path;
+    await kubectl(plane, ['apply', flag, join(root, what)]);
+  }
+  await kubectl(plane, ['wait', '--for=condition=Established', '--timeout=30s', '--filename', join(root, 'crds')]);
+  const kubeconfig = await plane.serviceAccountKubeconfig(operatorNamespace, 'lti-key-operator');
+  const folder = mkdtempSync(join(tmpdir(), 'operator-bench-'));
+  const [jwksPort = 0, adminPort = 0, metricsPort = 0] = await freePorts(3);
+  const publishDir = join(folder, 'publish');
+  mkdirSync(publishDir);
+  const start = (command: string, args: readonly string[]): TiedProcess =>
+    spawnTied({
+      program: process.execPath,
+      args: [...process.execArgv, bundle, command, '--publish-dir', publishDir, ...args],
+      logFile: join(folder, `${command}.log`),
+      cwd: folder,
+    });
+  const controller = start('controller', [
+    '--leader-elect',
+    `--kubeconfig=${kubeconfig}`,
+    `--kek-dir=${keyEncryptionKeys(folder)}`,
+    `--metrics-address=127.0.0.1:${metricsPort}`,
+    `--jwks-probe-url=http://127.0.0.1:${jwksPort}`,
+  ]);
+  const sidecar = start('jwks', [`--address=127.0.0.1:${jwksPort}`, `--admin-address=127.0.0.1:${adminPort}`]);
+  const operator: RunningOperator = {
+    controller,
+    sidecar,
+    async metrics() {
+      return (await fetch(`http://127.0.0.1:${metricsPort}/metrics`)).text();
+    },
+    async stop() {
+      await Promise.all([controller.kill(), sidecar.kill()]);
+      rmSync(folder, { recursive: true });
+    },
+  };
+  const ended = Promise.race([controller.exited, sidecar.exited]);
+  try {
+    for (const port of [metricsPort, adminPort]) await untilReady(port, ended);
+    await untilLeading(operator);
+  } catch (error) {
+    await operator.stop();
+    throw error;
+  }
+  return operator;
+}
+
+function keyEncryptionKeys(folder: string): string {
+  const directory = join(folder, 'kek');
+  mkdirSync(directory);
+  writeFileSync(join(directory, 'k1'), `${randomBytes(32).toString('base64')}\n`, { mode: 0o600 });
+  writeFileSync(join(directory, 'primary'), 'k1\n', { mode: 0o600 });
+  return directory;
+}
+
+async function untilReady(port: number, ended: Promise<unknown>): Promise<void> {
+  const over = new AbortController();
+  void ended.then(() => over.abort());
+  while (!over.signal.aborted) {
+    const response = await fetch(`http://127.0.0.1:${port}/readyz`).catch(() => undefined);
+    if (response?.ok) return;
+    await wait(100);
+  }
+  throw new Error('a process of the operator ended before it was ready');
+}
+
+async function untilLeading(operator: RunningOperator): Promise<void> {
+  while (!/^leader_election_master_status\S* 1$/m.test(await operator.metrics())) await wait(100);
+}
+
+async function kubectl(plane: ControlPlane, args: readonly string[]): Promise<void> {
+  const { code, stderr } = await plane.kubectlRun(args);
+  if (code !== 0) throw new Error(`kubectl ${args.join(' ')} ended with ${code}: ${stderr.trim()}`);
+}
