@@ -139,7 +139,7 @@ export class ListWatchReflector<T extends KubeObject> implements Reflector<T> {
       const opened = clock.monotonic();
       this.#connected = !signal.aborted;
       try {
-        for await (const event of untilSilent(events, clock, idleTimeoutMs, signal)) this.#take(event, signal);
+        for await (const event of untilSilent(events, clock, idleTimeoutMs, signal)) this.#take(event);
       } finally {
         healthy = clock.monotonic() - opened >= healthyMs;
         if (healthy) this.#backoff.reset();
@@ -151,8 +151,7 @@ export class ListWatchReflector<T extends KubeObject> implements Reflector<T> {
     return healthy;
   }
 
-  #take(event: WatchEvent<T>, signal: AbortSignal): void {
-    signal.throwIfAborted();
+  #take(event: WatchEvent<T>): void {
     const { resourceVersion } = event.object.metadata;
     if (resourceVersion === undefined || isOlder(resourceVersion, this.#resourceVersion)) {
       throw new TransportError(

@@ -14,8 +14,11 @@ export async function* untilSilent<E>(
   const iterator = events[Symbol.asyncIterator]();
   const next = (): Promise<IteratorResult<E>> =>
     new Promise((resolve, reject) => {
-      const abort = (): void => reject(signal.reason);
-      if (signal.aborted) return abort();
+      if (signal.aborted) return reject(signal.reason);
+      const abort = (): void => {
+        cancel();
+        reject(signal.reason);
+      };
       signal.addEventListener('abort', abort, { once: true });
       const cancel = clock.setTimer(() => {
         reject(new TransportError('Timeout', `The watch was silent for ${idleMs / 1000} s`));

@@ -130,7 +130,7 @@ describe('ListWatchReflector on a real API server', () => {
       ];
       expect((await controlPlane().kubectlRun(waiting)).code).to.equal(0);
     };
-    const { reflector, changes, errors } = reflect(gadgets);
+    const { reflector, changes, errors } = reflect(gadgets, { random: () => 0 });
     await eventually('the missing type is noticed', () => errors.length > 0);
     expect(reflector.hasSynced()).to.equal(false);
     await install();

@@ -57,7 +57,7 @@ function bench(options: Partial<ReflectorOptions<KubeObject>> = {}) {
 
 describe('ListWatchReflector', () => {
   it('lists, then follows the watch from the version of the list', async () => {
-    const { source, reflector, changes, stored, start, stop } = bench();
+    const { source, reflector, changes, stored, clock, start, stop } = bench();
     expect([reflector.hasSynced(), reflector.connected()]).to.deep.equal([false, false]);
     await start();
     expect([reflector.hasSynced(), reflector.connected()]).to.deep.equal([true, true]);
@@ -65,6 +65,7 @@ describe('ListWatchReflector', () => {
     source.current.send('MODIFIED', object('a', 12));
     source.current.send('DELETED', object('b', 13));
     await settle();
+    expect(clock.pendingTimers, 'one timer against silence').to.equal(1);
     expect(source.asked).to.deep.equal(['list', 'watch 10']);
     expect(changes).to.deep.equal(['added a 3', 'added b 7', 'added c 11', 'modified a 12 was 3', 'deleted b 13']);
     expect(stored()).to.deep.equal(['c 11', 'a 12']);
@@ -121,6 +122,14 @@ describe('ListWatchReflector', () => {
     await clock.advance(800);
     expect(changes.slice(2)).to.deep.equal(['deleted a 3', 'deleted b 7']);
     expect(stored()).to.deep.equal([]);
+    await stop();
+  });
+
+  it('has synced when there is nothing', async () => {
+    const { source, reflector, start, stop } = bench();
+    source.onList = () => list(10, []);
+    await start();
+    expect([reflector.hasSynced(), reflector.connected(), reflector.store.size]).to.deep.equal([true, true, 0]);
     await stop();
   });
 
@@ -417,6 +426,7 @@ describe('ListWatchReflector', () => {
       await start();
       source.current.send('ADDED', object('c', 11));
       await stop();
+      expect(clock.pendingTimers).to.equal(0);
       source.current.send('ADDED', object('d', 12));
       await clock.advance(10 * minute);
       expect(changes).to.have.length(2);
