@@ -71,6 +71,8 @@ export const reasons = {
   ActivationDelayTooShort: 'spec.activationDelay is under its floor.',
   OverlapTooShort: 'spec.overlap is under its floor.',
   RotationTooFrequent: 'spec.rotateAfter leaves no room for activationDelay and overlap.',
+  RotationWindowInvalid: 'An entry of spec.rotationWindows cannot be read.',
+  RotationWindowNeverOpens: 'An entry of spec.rotationWindows never opens.',
   ClockSkewed: 'The clock of the operator and that of the API server differ too much to trust times.',
   LedgerMissing: 'The ledger Secret is gone although keys were made.',
   LedgerCorrupt: 'The ledger Secret was emptied, truncated or edited.',

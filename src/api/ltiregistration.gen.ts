@@ -68,6 +68,14 @@ export interface LtiRegistrationSpec {
    */
   readonly overlap: string;
   /**
+   * When rotations may happen. A rotation that is due, for whatever reason but a revocation, waits until one of the windows is open, though never past rotationWindowDeadline. Without windows it may happen at any time.
+   */
+  readonly rotationWindows?: readonly RotationWindow[];
+  /**
+   * How long a rotation that is due waits for a window at the most; then it happens outside of one. Written like rotateAfter.
+   */
+  readonly rotationWindowDeadline: string;
+  /**
    * Any text, such as a date and a reason. Changing it rotates the key once, outside the schedule; a rotation that is already under way answers it.
    */
   readonly rotationTrigger?: string;
@@ -102,6 +110,23 @@ export interface LtiRegistrationSpec {
      */
     readonly secretName: string;
   };
+}
+/**
+ * One recurring window.
+ */
+export interface RotationWindow {
+  /**
+   * When it opens, as a cron expression of five fields, such as 0 2 * * 6 for Saturdays at two.
+   */
+  readonly schedule: string;
+  /**
+   * How long it stays open. Written like rotateAfter; at least one minute.
+   */
+  readonly duration: string;
+  /**
+   * The IANA time zone the schedule is in, such as Europe/Berlin.
+   */
+  readonly timeZone: string;
 }
 
 /**

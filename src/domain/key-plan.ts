@@ -107,7 +107,7 @@ function nextCheckAt(situation: Situation): Instant | undefined {
   // What the registration itself holds back waits for a change of it, not for a time.
   if (active && !isRotationHeld(situation)) {
     if (!next) due.push(preparationTime(active, registration));
-    else if (!awaitsAcknowledgement(situation, next)) due.push(activationTime(next, active, registration));
+    else if (!awaitsAcknowledgement(situation, next)) due.push(activationTime(next, active, registration, now));
   }
   for (const key of liveKeys(ledger)) {
     const awaited = key.publishedAt === undefined || key.state === 'Next';

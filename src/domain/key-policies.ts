@@ -135,7 +135,7 @@ const activateNextKey: Policy = (situation) => {
   const active = activeKey(ledger);
   const next = nextKey(ledger);
   if (!active || !next || isRotationHeld(situation) || !maySign(situation, next)) return undefined;
-  const time = activationTime(next, active, registration);
+  const time = activationTime(next, active, registration, now);
   if (time === undefined || now < time || awaitsAcknowledgement(situation, next)) return undefined;
   return activated(situation, next, `it replaces ${active.keyID}`);
 };

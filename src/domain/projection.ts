@@ -7,8 +7,9 @@ import { awaitsAcknowledgement, isClockSkewed } from './key-policies.ts';
 import type { Plan } from './key-plan.ts';
 import { isFinal } from './key-state.ts';
 import { activeKey, type Ledger, type LedgerKey, liveKeys, nextKey } from './ledger.ts';
+import { windowFault } from './rotation-window.ts';
 import type { Custody, Fault, Situation } from './situation.ts';
-import { activationTime, nextRotationTime, timingFault, toleratedClockSkew } from './timing.ts';
+import { activationTime, nextRotationTime, permittedTime, timingFault, toleratedClockSkew } from './timing.ts';
 
 /** The ledger's public face: what LtiKeys and the status of the registration say of it. */
 
@@ -71,7 +72,7 @@ export function registrationStatus(outcome: Outcome, previous: RegistrationStatu
   const active = activeKey(ledger);
   const next = nextKey(ledger);
   const rotation = active && rotationDate(situation, active, next);
-  const activateAfter = active && next && activationTime(next, active, registration);
+  const activateAfter = active && next && activationTime(next, active, registration, now);
   return {
     observedGeneration: registration.generation,
     conditions: conditions(registrationVerdicts(outcome), previous?.conditions, registration.generation, now),
@@ -228,7 +229,8 @@ function stallOf({ situation, plan, deliveryFault }: Outcome): Fault | undefined
     plan.generationFault ??
     custodyFault(situation, plan.ledger) ??
     deliveryFault ??
-    timingFault(registration, limits, observation.cacheLifetime)
+    timingFault(registration, limits, observation.cacheLifetime) ??
+    windowFault(registration.rotationWindows ?? [], situation.now)
   );
 }
 
@@ -241,9 +243,10 @@ function custodyFault({ custody }: Situation, ledger: Ledger): Fault | undefined
 }
 
 function rotationDate(situation: Situation, active: LedgerKey, next: LedgerKey | undefined): Instant | undefined {
-  const { registration } = situation;
+  const { registration, now } = situation;
   if (registration.suspend) return undefined;
-  return (next && activationTime(next, active, registration)) ?? nextRotationTime(active, registration);
+  const planned = next && activationTime(next, active, registration, now);
+  return planned ?? permittedTime(registration, nextRotationTime(active, registration), now);
 }
 
 function times<Name extends 'createdAt' | 'publishedAt' | 'activatedAt' | 'retireAt' | 'retiredAt' | 'revokedAt'>(

@@ -1,6 +1,7 @@
 import { rotateRequestedAtAnnotation } from '../api/names.ts';
 import type { LtiRegistration } from '../api/objects.ts';
 import { type Duration, parseDuration } from './duration.ts';
+import type { RotationWindow } from './rotation-window.ts';
 
 /** What the rules need to know of an LtiRegistration, with the schema's defaults applied and durations parsed. */
 export interface Registration {
@@ -13,6 +14,10 @@ export interface Registration {
   readonly rotateAfter: Duration;
   readonly activationDelay: Duration;
   readonly overlap: Duration;
+  /** Without any, a rotation may happen at all times. */
+  readonly rotationWindows?: readonly RotationWindow[];
+  /** A rotation that is due waits no longer than this for a window. */
+  readonly rotationWindowDeadline?: Duration;
   readonly rotationTrigger?: string;
   readonly rotateRequest?: string;
   readonly acknowledgedKeyID?: string;
@@ -36,6 +41,12 @@ export function readRegistration(object: LtiRegistration): Registration {
     rotateAfter: parseDuration(spec.rotateAfter ?? '90d'),
     activationDelay: parseDuration(spec.activationDelay ?? '24h'),
     overlap: parseDuration(spec.overlap ?? '48h'),
+    rotationWindows: (spec.rotationWindows ?? []).map(({ schedule, duration, timeZone }) => ({
+      schedule,
+      duration: parseDuration(duration),
+      timeZone: timeZone ?? 'UTC',
+    })),
+    rotationWindowDeadline: parseDuration(spec.rotationWindowDeadline ?? '7d'),
     ...(spec.rotationTrigger ? { rotationTrigger: spec.rotationTrigger } : {}),
     ...(rotateRequest ? { rotateRequest } : {}),
     ...(spec.acknowledgedKeyID ? { acknowledgedKeyID: spec.acknowledgedKeyID } : {}),

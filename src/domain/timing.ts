@@ -1,6 +1,7 @@
 import { day, type Duration, formatDuration, hour, type Instant, minute, second } from './duration.ts';
 import type { LedgerKey } from './ledger.ts';
 import type { Registration } from './registration.ts';
+import { nextOpening, windowFault } from './rotation-window.ts';
 
 /** The numbers that keep verifiers and tools safe. Code, status and docs name these functions. */
 
@@ -54,11 +55,35 @@ export function preparationTime(active: LedgerKey, registration: Registration): 
   return Math.max(nextRotationTime(active, registration) - lead, activatedAt(active));
 }
 
-/** When a published next key may sign in place of `active`: after its delay, and if it was scheduled, not before its day. */
-export function activationTime(next: LedgerKey, active: LedgerKey, registration: Registration): Instant | undefined {
+/**
+ * When a published next key may sign in place of `active`: after its delay, if it was scheduled not before its day, and
+ * in a window.
+ */
+export function activationTime(
+  next: LedgerKey,
+  active: LedgerKey,
+  registration: Registration,
+  now: Instant,
+): Instant | undefined {
   if (next.publishedAt === undefined) return undefined;
   const afterDelay = next.publishedAt + registration.activationDelay;
-  return next.cause === 'Schedule' ? Math.max(afterDelay, nextRotationTime(active, registration)) : afterDelay;
+  // A revocation does not wait for a window.
+  if (next.cause === 'Revocation') return afterDelay;
+  const due = next.cause === 'Schedule' ? Math.max(afterDelay, nextRotationTime(active, registration)) : afterDelay;
+  return permittedTime(registration, due, now);
+}
+
+/**
+ * When a rotation that is due at `due` may happen: in its windows, and at the deadline even outside of them. Windows that
+ * cannot be read or never open leave the deadline. From `now` on, for an earlier window was missed.
+ */
+export function permittedTime(registration: Registration, due: Instant, now: Instant): Instant {
+  const { rotationWindows = [], rotationWindowDeadline = 0 } = registration;
+  if (rotationWindows.length === 0) return due;
+  const deadline = due + rotationWindowDeadline;
+  const readable = windowFault(rotationWindows, now) === undefined;
+  const opening = readable ? nextOpening(rotationWindows, Math.max(due, now)) : undefined;
+  return Math.min(opening ?? deadline, deadline);
 }
 
 /** The first safety inequality that the registration breaks, as a sentence that names field, floor and remedy. */

@@ -1,0 +1,47 @@
+import { Cron } from 'croner';
+import type { Duration, Instant } from './duration.ts';
+
+/** A recurring time in which rotations may happen. */
+export interface RotationWindow {
+  /** When it opens: a cron expression of five fields. */
+  readonly schedule: string;
+  /** How long it stays open. */
+  readonly duration: Duration;
+  /** IANA name. */
+  readonly timeZone: string;
+}
+
+/** The earliest time from `from` on at which one of the windows is open; `undefined` if none ever opens again. */
+export function nextOpening(windows: readonly RotationWindow[], from: Instant): Instant | undefined {
+  const openings = windows.flatMap((window) => {
+    // The window that `from` lies in, if any, opened less than its duration ago.
+    const opened = parse(window)
+      .nextRun(new Date(from - window.duration))
+      ?.getTime();
+    return opened === undefined ? [] : [Math.max(opened, from)];
+  });
+  return openings.length === 0 ? undefined : Math.min(...openings);
+}
+
+/** Why the windows cannot be followed, as a sentence that names the field and the remedy. */
+export function windowFault(
+  windows: readonly RotationWindow[],
+  now: Instant,
+): { reason: 'RotationWindowInvalid' | 'RotationWindowNeverOpens'; message: string } | undefined {
+  for (const [index, window] of windows.entries()) {
+    const field = `spec.rotationWindows[${index}]`;
+    try {
+      if (nextOpening([window], now) !== undefined) continue;
+      const message = `${field}: the schedule "${window.schedule}" never opens; rotations wait for the deadline only: correct or remove it`;
+      return { reason: 'RotationWindowNeverOpens', message };
+    } catch {
+      const message = `${field}: "${window.schedule}" in time zone "${window.timeZone}" cannot be read: write five cron fields, such as 0 2 * * 6, and an IANA time zone, such as Europe/Berlin`;
+      return { reason: 'RotationWindowInvalid', message };
+    }
+  }
+  return undefined;
+}
+
+function parse({ schedule, timeZone }: RotationWindow): Cron {
+  return new Cron(schedule, { mode: '5-part', timezone: timeZone, paused: true });
+}

@@ -1,0 +1,67 @@
+import { expect } from 'chai';
+import { day, hour, minute } from '../../../src/domain/duration.ts';
+import { readRegistration } from '../../../src/domain/registration.ts';
+import { nextOpening, type RotationWindow, windowFault } from '../../../src/domain/rotation-window.ts';
+import { permittedTime } from '../../../src/domain/timing.ts';
+
+const at = (text: string): number => Date.parse(text);
+const saturdays: RotationWindow = { schedule: '0 2 * * 6', duration: 4 * hour, timeZone: 'Europe/Berlin' };
+const never: RotationWindow = { schedule: '0 0 30 2 *', duration: hour, timeZone: 'UTC' };
+
+function registration(rotationWindows: readonly RotationWindow[], rotationWindowDeadline: number) {
+  const metadata = { name: 'canvas', namespace: 'gradebook' };
+  const spec = { issuer: 'https://canvas.example.org' };
+  return { ...readRegistration({ metadata, spec } as never), rotationWindows, rotationWindowDeadline };
+}
+
+describe('rotation windows', () => {
+  for (const [what, from, opening] of [
+    ['before a window, at its opening in its own time zone', '2026-11-23T12:00:00Z', '2026-11-28T01:00:00Z'],
+    ['at the opening itself, at once', '2026-11-28T01:00:00Z', '2026-11-28T01:00:00Z'],
+    ['inside a window, at once', '2026-11-28T03:30:00Z', '2026-11-28T03:30:00Z'],
+    ['in its last minute, at once', '2026-11-28T04:59:00Z', '2026-11-28T04:59:00Z'],
+    ['when it has closed, a week later', '2026-11-28T05:00:00Z', '2026-12-05T01:00:00Z'],
+    ['in summer, an hour earlier', '2027-06-25T12:00:00Z', '2027-06-26T00:00:00Z'],
+  ] as const) {
+    it(`opens ${what}`, () => {
+      expect(nextOpening([saturdays], at(from))).to.equal(at(opening));
+    });
+  }
+
+  it('opens with whichever window is first', () => {
+    const daily: RotationWindow = { schedule: '30 22 * * *', duration: minute, timeZone: 'UTC' };
+    expect(nextOpening([saturdays, daily], at('2026-11-23T12:00:00Z'))).to.equal(at('2026-11-23T22:30:00Z'));
+  });
+
+  it('lets a rotation wait for a window, but not past the deadline', () => {
+    const due = at('2026-11-23T12:00:00Z');
+    const patient = registration([saturdays], 7 * day);
+    expect(permittedTime(patient, due, due)).to.equal(at('2026-11-28T01:00:00Z'));
+    expect(permittedTime(registration([saturdays], 2 * day), due, due)).to.equal(due + 2 * day);
+    // A window that was missed is over: the next one counts, and the deadline stays where it was.
+    expect(permittedTime(patient, due, at('2026-11-28T06:00:00Z'))).to.equal(due + 7 * day);
+  });
+
+  it('lets a rotation happen when it is due if there are no windows', () => {
+    expect(permittedTime(registration([], 7 * day), 5, 10)).to.equal(5);
+  });
+
+  for (const [window, reason, hint] of [
+    [never, 'RotationWindowNeverOpens', 'never opens'],
+    [{ ...saturdays, schedule: '0 2 * * 9' }, 'RotationWindowInvalid', 'five cron fields'],
+    [{ ...saturdays, schedule: '0 0 2 * * 6' }, 'RotationWindowInvalid', 'five cron fields'],
+    [{ ...saturdays, timeZone: 'Mars/Olympus' }, 'RotationWindowInvalid', 'IANA time zone'],
+  ] as const) {
+    it(`says of "${window.schedule}" in ${window.timeZone}: ${reason}, and leaves the deadline`, () => {
+      const now = at('2026-11-23T12:00:00Z');
+      const fault = windowFault([saturdays, window], now);
+      expect(fault?.reason).to.equal(reason);
+      expect(fault?.message).to.include('spec.rotationWindows[1]').and.include(hint);
+      expect(permittedTime(registration([window], day), now, now)).to.equal(now + day);
+    });
+  }
+
+  it('finds no fault with windows that open', () => {
+    expect(windowFault([saturdays], at('2026-11-23T12:00:00Z'))).to.equal(undefined);
+  });
+});
