@@ -68,6 +68,7 @@ export const reasons = {
   WaitingForPublication: 'A new key waits to be served by every ready replica.',
   AcknowledgementRequired: 'The key has to be pasted at the platform and acknowledged in spec.acknowledgedKeyID.',
   DeliverySecretTaken: 'spec.delivery.secretName names a Secret that is not the operator’s; it is left alone.',
+  DeliveryRecipientInvalid: 'spec.delivery.recipient is not a usable public key; the delivery Secret is left as it is.',
   ActivationDelayTooShort: 'spec.activationDelay is under its floor.',
   OverlapTooShort: 'spec.overlap is under its floor.',
   RotationTooFrequent: 'spec.rotateAfter leaves no room for activationDelay and overlap.',

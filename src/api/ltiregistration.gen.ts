@@ -109,6 +109,47 @@ export interface LtiRegistrationSpec {
      * The Secret of this namespace that the operator creates and keeps filled with the signing key, for the tool to mount. A Secret of this name that is not the operator's is left alone and reported.
      */
     readonly secretName: string;
+    /**
+     * The public key of whoever is to read the signing key. With it the Secret holds no private key in the clear but one JWE for this recipient, in the entry private.jwe.
+     */
+    readonly recipient?: {
+      /**
+       * The key type.
+       */
+      readonly kty: 'RSA' | 'EC' | 'OKP';
+      /**
+       * How the content key is encrypted or agreed upon (RFC 7518, section 4).
+       */
+      readonly alg: 'RSA-OAEP-256' | 'ECDH-ES' | 'ECDH-ES+A256KW';
+      /**
+       * The recipient's name for its key; it is copied to the header of the JWE.
+       */
+      readonly kid?: string;
+      /**
+       * What the key is for; enc means encryption.
+       */
+      readonly use?: 'enc';
+      /**
+       * The RSA modulus, base64url without padding.
+       */
+      readonly n?: string;
+      /**
+       * The RSA public exponent, base64url without padding.
+       */
+      readonly e?: string;
+      /**
+       * The curve of an EC or OKP key.
+       */
+      readonly crv?: 'P-256' | 'P-384' | 'P-521' | 'X25519';
+      /**
+       * The x coordinate, or the public key of an OKP key, base64url without padding.
+       */
+      readonly x?: string;
+      /**
+       * The y coordinate of an EC key, base64url without padding.
+       */
+      readonly y?: string;
+    };
   };
 }
 /**

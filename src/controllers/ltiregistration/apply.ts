@@ -113,16 +113,21 @@ export class RegistrationApplier {
   }
 
   /** Whether anything changed, so that the situation has to be read again. */
-  deliver({ object, delivery, privateKeys }: ReadableRegistration, ledger: Ledger): Promise<boolean> {
-    return applyDelivery(this.#options.client, object, ledger, delivery, privateKeys);
+  deliver({ object, delivery: reading, privateKeys }: ReadableRegistration, ledger: Ledger): Promise<boolean> {
+    const jwksURL = this.#jwksURL(ledger.namespace, ledger.registration);
+    return applyDelivery(this.#options.client, { object, ledger, reading, privateKeys, jwksURL });
   }
 
   async showStatus({ object, situation, delivery }: ReadableRegistration, decision: Plan): Promise<void> {
-    const { publicUrl } = this.#options;
     const { namespace, name } = situation.registration;
-    const jwksURL = publicUrl === undefined ? {} : { jwksURL: publicUrl + registrationPath(namespace, name) };
-    const fault = delivery.fault ? { deliveryFault: delivery.fault } : {};
-    const status = registrationStatus({ situation, plan: decision, ...fault, ...jwksURL }, object.status);
+    const jwksURL = this.#jwksURL(namespace, name);
+    const outcome = {
+      situation,
+      plan: decision,
+      ...(delivery.fault ? { deliveryFault: delivery.fault } : {}),
+      ...(jwksURL === undefined ? {} : { jwksURL }),
+    };
+    const status = registrationStatus(outcome, object.status);
     await this.#replaceStatus(object, status);
   }
 
@@ -133,6 +138,11 @@ export class RegistrationApplier {
     await markAll(writer, live, 'KeyMaterialAvailable', { status: 'False', ...fault });
     const now = clock.now().getTime();
     await this.#replaceStatus(object, faultedStatus(object.metadata.generation ?? 0, fault, object.status, now));
+  }
+
+  #jwksURL(namespace: string, name: string): string | undefined {
+    const { publicUrl } = this.#options;
+    return publicUrl === undefined ? undefined : publicUrl + registrationPath(namespace, name);
   }
 
   async #replaceStatus(object: LtiRegistration, status: NonNullable<LtiRegistration['status']>): Promise<void> {

@@ -87,7 +87,7 @@ async function readable(
     if (opened.privateKey) privateKeys.set(key.keyID, opened.privateKey);
   }
   const [delivery, observation, sealing] = await Promise.all([
-    readDelivery(client, ledger, registration.deliverySecretName),
+    readDelivery(client, ledger, object),
     observe(sources, ledger, faces),
     sealingState(keks),
   ]);
