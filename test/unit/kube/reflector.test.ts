@@ -71,6 +71,7 @@ describe('ListWatchReflector', () => {
     expect(stored()).to.deep.equal(['c 11', 'a 12']);
     await stop();
     expect(reflector.connected()).to.equal(false);
+    expect(clock.pendingTimers).to.equal(0);
   });
 
   it('shows nothing of a list before its last page', async () => {
