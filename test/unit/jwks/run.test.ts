@@ -23,6 +23,7 @@ describe('runJwks', () => {
   let directory: string;
   let clock: FakeClock;
   let stop: AbortController;
+  let running: Promise<void> | undefined;
   let lines: { message: string; address?: string }[];
 
   beforeEach(async () => {
@@ -32,11 +33,16 @@ describe('runJwks', () => {
     lines = [];
   });
 
-  afterEach(() => rm(directory, { recursive: true }));
+  afterEach(async () => {
+    stop.abort();
+    await clock.advance(7000);
+    await running?.catch(() => undefined);
+    await rm(directory, { recursive: true });
+  });
 
   function run(address = '127.0.0.1:0', more: { tlsCert?: string; tlsKey?: string } = {}): Promise<void> {
     const destination = { write: (line: string): void => void lines.push(JSON.parse(line)) };
-    return runJwks(
+    running = runJwks(
       { publishDir: directory, address, adminAddress: '127.0.0.1:0', maxAge: 300, ...more },
       {
         clock,
@@ -46,6 +52,7 @@ describe('runJwks', () => {
         drainMs: 7000,
       },
     );
+    return running;
   }
 
   async function addressOf(message: string): Promise<string> {
@@ -57,7 +64,7 @@ describe('runJwks', () => {
   }
 
   it('is ready after a heartbeat, and on the signal unready at once, serving until the Service has followed', async () => {
-    const running = run();
+    const finished = run();
     const serving = request(await addressOf('serving JWKS'));
     const admin = request(await addressOf('serving probes and metrics'));
     expect((await serving.get('/.well-known/jwks.json')).status).to.equal(503);
@@ -82,7 +89,7 @@ describe('runJwks', () => {
     const { status, headers } = await serving.get('/.well-known/jwks.json');
     expect([status, headers['connection']]).to.deep.equal([200, 'close']);
     await clock.advance(1);
-    await running;
+    await finished;
     expect(clock.pendingTimers).to.equal(0);
   });
 
