@@ -1,0 +1,6 @@
+import { revoke } from './revoke.ts';
+import { rotation } from './rotation.ts';
+import type { Story } from './story.ts';
+
+export const stories = { rotation, revoke } satisfies Readonly<Record<string, Story>>;
+export type StoryName = keyof typeof stories;

@@ -1,0 +1,90 @@
+import { expect } from 'chai';
+import { spawn } from 'node:child_process';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { kubeconfigVariable } from '../../dev/control-plane/existing.ts';
+
+const demo = join(import.meta.dirname, '../../dev/demo/main.ts');
+
+interface Result {
+  readonly signed: number;
+  readonly verified: number;
+  readonly rejected: number;
+  readonly keys: readonly { readonly name: string; readonly keyID: string; readonly state: string }[];
+}
+
+/** The demo has a control plane of its own: the policy it installs would be in the way of other tests. */
+function runDemo(
+  args: readonly string[],
+  env: NodeJS.ProcessEnv = {},
+): Promise<{ code: number | null; output: string }> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(process.execPath, [demo, ...args], {
+      env: { ...process.env, [kubeconfigVariable]: '', ...env },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    const chunks: Buffer[] = [];
+    child.stdout.on('data', (chunk: Buffer) => chunks.push(chunk));
+    child.stderr.on('data', (chunk: Buffer) => chunks.push(chunk));
+    child.on('error', reject);
+    child.on('close', (code) => resolve({ code, output: Buffer.concat(chunks).toString() }));
+  });
+}
+
+describe('demo', () => {
+  let folder: string;
+
+  before(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'demo-test-'));
+  });
+
+  after(() => rm(folder, { recursive: true }));
+
+  it('rotates a key while every token verifies, and shows each key published before it signs', async function () {
+    this.timeout(240_000);
+    const file = join(folder, 'rotation.json');
+    const { code, output } = await runDemo(['--json', file]);
+
+    expect(code, output).to.equal(0);
+    const result: Result = JSON.parse(await readFile(file, 'utf8'));
+    expect(result.rejected, output).to.equal(0);
+    expect(result.verified).to.equal(result.signed);
+    // About 35 seconds go by between the first signature and the retirement.
+    expect(result.signed).to.be.greaterThan(15);
+    expect(result.keys.slice(0, 2).map(({ name, state }) => `${name} ${state}`)).to.deep.equal([
+      'canvas-1 Retired',
+      'canvas-2 Active',
+    ]);
+    expect(new Set(result.keys.map(({ keyID }) => keyID)).size).to.equal(result.keys.length);
+    const published = /canvas-2 was in the JWKS for ([\d.]+) s before its first signature/.exec(output)?.[1];
+    expect(Number(published), output).to.be.greaterThan(5);
+    const overlapped = /canvas-1 stayed in the JWKS for ([\d.]+) s after its last signature/.exec(output)?.[1];
+    expect(Number(overlapped), output).to.be.greaterThan(7);
+    expect(output).to.match(/^tokens rejected +0$/m);
+    expect(output)
+      .not.to.contain('PRIVATE KEY')
+      .and.not.to.match(/"(d|p|q|dp|dq|qi)"/);
+  });
+
+  const refused: readonly { args: readonly string[]; env?: NodeJS.ProcessEnv; message: string }[] = [
+    { args: ['--fast'], message: '--fast is not an option of the demo: it knows --story, --json and --keep.' },
+    { args: ['rotation'], message: 'rotation is not an option of the demo: it knows --story, --json and --keep.' },
+    { args: ['--story', 'wedding'], message: 'There is no story "wedding": choose rotation or revoke.' },
+    { args: ['--json'], message: '--json needs a value.' },
+    {
+      args: ['--json', '/nowhere/at/all.json'],
+      message: '--json /nowhere/at/all.json cannot be written: the folder /nowhere/at does not exist.',
+    },
+    {
+      args: [],
+      env: { [kubeconfigVariable]: '/some/kubeconfig' },
+      message: `The demo runs on a control plane of its own, never on a cluster: unset ${kubeconfigVariable}.`,
+    },
+  ];
+  for (const { args, env, message } of refused) {
+    it(`ends with 2 and says: ${message}`, async () => {
+      expect(await runDemo(args, env)).to.deep.equal({ code: 2, output: `${message}\n` });
+    });
+  }
+});
