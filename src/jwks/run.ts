@@ -60,7 +60,7 @@ export async function runJwks(config: JwksConfig, options: JwksOptions): Promise
   const server = createPublicServer(app, await readCertificate(config));
   const probes = await startProbes({
     address: config.adminAddress,
-    ready: { 'synced since the start': () => health.synced() },
+    ready: { 'synced since the start': () => health.synced(), 'not shutting down': () => !signal.aborted },
     metrics: registry,
     log: logger,
   });
