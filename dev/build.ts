@@ -13,12 +13,12 @@ const outdir = join(root, 'dist');
  */
 const withoutUnusedModels: Plugin = {
   name: 'without-unused-models',
-  setup({ onResolve, resolve }) {
-    onResolve({ filter: /^(\.\.?\/|@kubernetes\/)/ }, async ({ path, pluginData, ...from }) => {
+  setup(bundling) {
+    bundling.onResolve({ filter: /^(\.\.?\/|@kubernetes\/)/ }, async ({ path, pluginData, ...from }) => {
       const ofClient = from.importer.includes('@kubernetes/client-node/') || path.startsWith('@kubernetes/');
       if (pluginData === 'resolving' || !ofClient) return undefined;
       const { resolveDir, kind, importer } = from;
-      const found = await resolve(path, { resolveDir, kind, importer, pluginData: 'resolving' });
+      const found = await bundling.resolve(path, { resolveDir, kind, importer, pluginData: 'resolving' });
       return { ...found, sideEffects: false };
     });
   },

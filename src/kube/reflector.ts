@@ -82,9 +82,7 @@ export class ListWatchReflector<T extends KubeObject> implements Reflector<T> {
   async run(signal: AbortSignal): Promise<void> {
     signal.addEventListener('abort', () => this.#feed.close(), { once: true });
     while (!signal.aborted) {
-      // oxlint-disable-next-line no-await-in-loop -- one list or watch at a time
       const delay = await this.#listAndWatch(signal);
-      // oxlint-disable-next-line no-await-in-loop
       if (delay > 0) await sleep(this.#options.clock, delay, signal);
     }
   }
@@ -112,7 +110,6 @@ export class ListWatchReflector<T extends KubeObject> implements Reflector<T> {
     let page = await source.list({ limit }, signal);
     objects.push(...page.items);
     while (page.metadata.continue !== undefined) {
-      // oxlint-disable-next-line no-await-in-loop -- each page names the next
       page = await source.list({ limit, continue: page.metadata.continue }, signal);
       objects.push(...page.items);
     }

@@ -32,7 +32,6 @@ export async function* untilSilent<E>(
         });
     });
   try {
-    // oxlint-disable-next-line no-await-in-loop -- events come one after the other
     for (let result = await next(); result.done !== true; result = await next()) yield result.value;
   } finally {
     // not awaited: a silent source answers only once its connection has been given up, which is the caller's to do

@@ -140,14 +140,12 @@ describe('KubeClient', () => {
         client.delete(configMaps, { metadata: unread }),
         client.delete(configMaps, { metadata: unidentified }),
       ]) {
-        // oxlint-disable-next-line no-await-in-loop
         expect(await failure(refused)).to.be.instanceOf(TypeError);
       }
       expect(server.requests).to.deep.equal([]);
     });
 
     it('one after the other on connections that are kept', async () => {
-      // oxlint-disable-next-line no-await-in-loop
       for (let call = 0; call < 20; call++) await client.get(configMaps, 'ns', 'a');
       // a second one where a request begins before the answer to the last has been put away
       expect(server.connections.length).to.be.at.most(2);
@@ -343,7 +341,6 @@ describe('KubeClient', () => {
     for (const answer of answers) {
       server.answer = (_request, response) => answer(response);
       for (const call of [() => client.create(secrets, secret), () => client.replace(secrets, secret)]) {
-        // oxlint-disable-next-line no-await-in-loop
         const error = await failure(call());
         expect(inspect(error, { depth: 10, showHidden: true })).not.to.contain(value);
       }
@@ -358,7 +355,6 @@ describe('KubeClient', () => {
       ['nonsense', -600_500],
     ] as const) {
       server.answer = (_request, response) => answerJson(response, 200, stored, { date });
-      // oxlint-disable-next-line no-await-in-loop
       await client.get(configMaps, 'ns', 'a');
       expect(client.clockSkewMs()).to.equal(expected);
     }
