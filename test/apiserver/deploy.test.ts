@@ -228,9 +228,7 @@ describe('The admission policy', () => {
     });
     // The API server takes a moment to put a policy into force.
     for (let attempt = 0; attempt < 100; attempt++) {
-      // oxlint-disable-next-line no-await-in-loop -- asks again until it is refused
       if ((await send('POST', 'ltikeys?dryRun=All', key('probe'))).code === 403) return;
-      // oxlint-disable-next-line no-await-in-loop
       await new Promise((resolve) => setTimeout(resolve, 100));
     }
     throw new Error('The admission policy is not in force after 10 seconds.');
@@ -286,7 +284,6 @@ describe('The roles for tenants', () => {
     await kubectl('apply', '--filename', file('deploy/tenant-rbac.yaml'));
     namespace = await createNamespace('tenant');
     for (const role of ['view', 'edit']) {
-      // oxlint-disable-next-line no-await-in-loop -- two, in order
       await kubectl('create', 'rolebinding', role, '--namespace', namespace, `--clusterrole=${role}`, `--user=${role}`);
     }
     await aggregated();
@@ -300,9 +297,7 @@ describe('The roles for tenants', () => {
   /** A controller copies the rules into `view` and `edit`. */
   async function aggregated(): Promise<void> {
     for (let attempt = 0; attempt < 50; attempt++) {
-      // oxlint-disable-next-line no-await-in-loop -- asks again until it is so
       if ((await canI('edit', 'create', 'ltiregistrations.ltikeys.dev')) === 'yes') return;
-      // oxlint-disable-next-line no-await-in-loop
       await new Promise((resolve) => setTimeout(resolve, 100));
     }
     throw new Error('The rules for tenants did not reach the role edit.');

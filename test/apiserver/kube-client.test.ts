@@ -122,7 +122,6 @@ describe('KubeClient on a real API server', () => {
     const own = await createNamespace('pages');
     for (const name of ['p1', 'p2', 'p3', 'p4', 'p5']) {
       const labels = { odd: String(Number(name[1]) % 2 === 1) };
-      // oxlint-disable-next-line no-await-in-loop
       await client.create(configMaps, { metadata: { namespace: own, name, labels } });
     }
     const names = async (options: Parameters<KubeClient['list']>[1]): Promise<[string[], string | undefined]> => {
@@ -133,7 +132,6 @@ describe('KubeClient on a real API server', () => {
     let next: string | undefined;
     let pages = 0;
     do {
-      // oxlint-disable-next-line no-await-in-loop
       const [page, more] = await names({ limit: 2, ...(next === undefined ? {} : { continue: next }) });
       seen.push(...page);
       next = more;
@@ -192,7 +190,6 @@ describe('KubeClient on a real API server', () => {
     const credentials = new Credentials(() => config);
     const through = new KubeClient({ credentials, clock: systemClock, userAgent: 'test' });
     try {
-      // oxlint-disable-next-line no-await-in-loop
       for (let call = 0; call < 50; call++) await through.get(configMaps, namespace, 'popular');
       expect(counter.connections).to.be.within(1, 3);
     } finally {

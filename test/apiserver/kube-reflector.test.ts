@@ -22,7 +22,6 @@ async function eventually(what: string, holds: () => boolean): Promise<void> {
   const deadline = Date.now() + 40_000;
   while (!holds()) {
     if (Date.now() > deadline) throw new Error(`It did not happen that ${what}`);
-    // oxlint-disable-next-line no-await-in-loop
     await wait(20);
   }
 }
@@ -63,7 +62,6 @@ describe('ListWatchReflector on a real API server', () => {
 
   it('follows what happens, from a list in pages', async () => {
     for (const name of ['a', 'b', 'c']) {
-      // oxlint-disable-next-line no-await-in-loop
       await make(name);
     }
     const { reflector, changes } = reflect(configMaps, { pageSize: 2 });

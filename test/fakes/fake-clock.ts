@@ -47,7 +47,6 @@ export class FakeClock implements Clock {
       this.#move(next.at);
       this.#timers.delete(next);
       next.callback();
-      // oxlint-disable-next-line no-await-in-loop -- one timer after the other is the point
       await settle();
     }
     this.#move(end);
@@ -75,7 +74,6 @@ export class FakeClock implements Clock {
 /** Lets every promise that can settle without time or input/output do so. */
 export async function settle(): Promise<void> {
   for (let turn = 0; turn < 3; turn++) {
-    // oxlint-disable-next-line no-await-in-loop -- turns of the event loop follow each other
     await setImmediate();
   }
 }

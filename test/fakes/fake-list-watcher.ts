@@ -87,7 +87,6 @@ export class FakeWatch<T extends KubeObject> {
       if (next === 'end') return;
       if (next instanceof Error) throw next;
       if (next !== undefined) yield next;
-      // oxlint-disable-next-line no-await-in-loop -- waits for the test
       else await new Promise<void>((resolve) => (this.#wake = resolve));
     }
   }
