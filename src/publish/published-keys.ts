@@ -11,7 +11,11 @@ export interface LtiKeyFacts {
     readonly revision: number;
     readonly publicJWK: unknown;
   };
-  readonly status?: { readonly state?: string; readonly revokedAt?: string };
+  readonly status?: {
+    readonly state?: string;
+    readonly revokedAt?: string;
+    readonly conditions?: readonly { readonly type: string; readonly status: string }[];
+  };
 }
 
 /** How long a published key stays in the documents after its LtiKey went away or lost its state. */
@@ -49,8 +53,8 @@ function isState(state: string | undefined): state is KeyState {
  *   deleted CRD or an API error is no such answer). A registration deleted on purpose is published that much longer,
  *   which harms nobody.
  * - the LtiKey is back without a status: kept until the operator fills it in.
- * - the state was cleared: kept for the grace period; whoever cleared it by accident is corrected within it, while the
- *   operator clears it for good when no ledger knows the key.
+ * - the state was cleared: kept for the grace period; whoever cleared it by accident is corrected within it.
+ * A key that no ledger knows is disowned by the operator, its state cleared, and leaves at once.
  * The spec is immutable, so a key's material never changes under its key ID.
  */
 export class PublishedKeys {
@@ -96,6 +100,10 @@ export class PublishedKeys {
     }
     const held = this.#held.get(id);
     if (held === undefined) return;
+    if (status?.conditions?.some((condition) => condition.type === 'Foreign' && condition.status === 'True')) {
+      this.#held.delete(id);
+      return;
+    }
     held.cleared = status !== undefined;
     if (held.cleared) held.absentSince ??= now;
     else delete held.absentSince;
