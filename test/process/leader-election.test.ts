@@ -1,0 +1,68 @@
+import { expect } from 'chai';
+import { leases, operatorName } from '../../src/api/names.ts';
+import type { Lease } from '../../src/kube/lease.ts';
+import { controlPlane, createNamespace } from '../apiserver/bed.ts';
+import { eventually, type RunningCommand } from './command.ts';
+import { buildIfStale, installOperator } from './installed.ts';
+import { Pod } from './pod.ts';
+import { TestRegistration } from './registration.ts';
+import { SafetyMonitor } from './safety-monitor.ts';
+
+describe('Two controllers with --leader-elect', function () {
+  this.timeout(120_000);
+  let first: Pod;
+  let second: Pod;
+  let registration: TestRegistration;
+
+  before(async () => {
+    await buildIfStale();
+    const kubeconfig = await installOperator(controlPlane());
+    const namespace = await createNamespace('leader');
+    registration = new TestRegistration(controlPlane(), namespace, 'canvas');
+    [first, second] = await Promise.all([Pod.create({ kubeconfig, namespace }), Pod.create({ kubeconfig, namespace })]);
+    second.shareKek(first);
+  });
+  after(async () => {
+    await Promise.all([first.remove(), second.remove()]);
+    await registration.client.close();
+  });
+
+  it('one leads, both publish; the other takes over after SIGKILL, and SIGTERM releases the Lease', async () => {
+    const options = ['--leader-elect', `--jwks-probe-url=${first.jwksUrl}`, `--jwks-probe-url=${second.jwksUrl}`];
+    for (const pod of [first, second]) pod.startSidecar();
+    const leader = first.startController(options);
+    await eventually('the first leads', () => leads(leader));
+    const follower = second.startController(options);
+    await registration.apply();
+    await registration.isReady();
+    expect(leads(follower)).to.equal(false);
+    const key = (await registration.keys())[0]!.spec.keyID;
+    for (const pod of [first, second]) expect(await servedBy(pod)).to.deep.equal([key]);
+
+    const monitor = new SafetyMonitor(registration, second.registrationUrl('canvas'));
+    await registration.rotate('one');
+    await registration.becomes('Active,Next');
+    await leader.kill();
+    // The Lease lasts 15 s; whoever waits for it looks every 2 to 4.4 s.
+    await registration.becomes('Retired,Active', 40_000);
+    expect(leads(follower)).to.equal(true);
+    const { violations, delivered, verified } = await monitor.stop();
+    expect(violations).to.deep.equal([]);
+    expect(verified).to.be.greaterThan(10);
+    expect(delivered).to.deep.equal((await registration.keys()).map(({ spec }) => spec.keyID));
+
+    follower.signal('SIGTERM');
+    expect(await follower.exited).to.equal(0);
+    const { spec } = await registration.client.get<Lease>(leases, 'lti-key-operator', operatorName);
+    expect(spec?.holderIdentity ?? '', 'released').to.equal('');
+  });
+
+  function leads(controller: RunningCommand): boolean {
+    return controller.log().some(({ message }) => message === 'became leader');
+  }
+
+  async function servedBy(pod: Pod): Promise<readonly string[]> {
+    const { keys } = (await (await fetch(pod.registrationUrl('canvas'))).json()) as { keys: { kid: string }[] };
+    return keys.map(({ kid }) => kid);
+  }
+});

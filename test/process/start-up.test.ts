@@ -1,0 +1,135 @@
+import { rmSync, writeFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { join } from 'node:path';
+import { expect } from 'chai';
+import { optionTable } from '../../src/config.ts';
+import { controlPlane, createNamespace } from '../apiserver/bed.ts';
+import { eventually } from './command.ts';
+import { buildIfStale, command, installOperator } from './installed.ts';
+import { Pod } from './pod.ts';
+import { TestRegistration } from './registration.ts';
+
+function run(...args: readonly string[]): { status: number | null; stdout: string; stderr: string } {
+  return spawnSync(process.execPath, [command, ...args], { encoding: 'utf8', timeout: 20_000 });
+}
+
+describe('The command line of the built commands', () => {
+  before(buildIfStale);
+
+  for (const name of ['controller', 'publisher', 'jwks'] as const) {
+    it(`${name} --help lists its options and no others`, () => {
+      const { status, stdout } = run(name, '--help');
+      expect(status).to.equal(0);
+      const listed = [...stdout.matchAll(/^ {2}--([a-z-]+)/gm)].map(([, option]) => option);
+      expect(listed).to.deep.equal(
+        optionTable.filter(({ commands }) => commands.includes(name)).map((option) => option.name),
+      );
+    });
+  }
+
+  it('tells all that is wrong at once, with exit code 2 and no stack trace', () => {
+    const { status, stderr } = run('controller', '--resync=soon', '--metrics-address=nowhere', '--colour', 'loud');
+    expect(status).to.equal(2);
+    const lines = stderr.trimEnd().split('\n');
+    expect(lines).to.have.length(6);
+    for (const part of ['--resync', '--metrics-address', '--colour', '"loud"', '--kek-dir', '--publish-dir']) {
+      expect(
+        lines.filter((line) => line.includes(part)),
+        part,
+      ).to.have.length(1);
+    }
+    expect(stderr).not.to.match(/^\s+at /m);
+  });
+
+  it('refuses an unknown command with the list of those there are', () => {
+    const { status, stderr } = run('serve');
+    expect(status).to.equal(2);
+    expect(stderr)
+      .to.match(/"serve" is not a command\./)
+      .and.include('  jwks ');
+  });
+
+  it('says in one line that a port is taken or a kubeconfig is missing, with exit code 1', () => {
+    const { status, stderr } = run(
+      'controller',
+      '--kek-dir=/nowhere',
+      '--publish-dir=/nowhere',
+      '--kubeconfig=/nowhere',
+    );
+    expect(status).to.equal(1);
+    expect(stderr).to.match(/^lti-key-operator: .*\/nowhere/m);
+    expect(stderr).not.to.match(/^\s+at /m);
+  });
+});
+
+describe('A controller that lacks something at its start', function () {
+  this.timeout(120_000);
+  let kubeconfig = '';
+  let pod: Pod;
+  let registration: TestRegistration;
+
+  before(async () => {
+    await buildIfStale();
+    kubeconfig = await installOperator(controlPlane());
+  });
+  beforeEach(async () => {
+    const namespace = await createNamespace('start');
+    pod = await Pod.create({ kubeconfig, namespace });
+    registration = new TestRegistration(controlPlane(), namespace, 'canvas');
+  });
+  afterEach(async () => {
+    await pod.remove();
+    await registration.client.close();
+  });
+
+  it('publishes on without its KEK directory, and says which file is missing in log, metric and condition', async () => {
+    pod.startSidecar();
+    const healthy = pod.startController();
+    await pod.ready();
+    await registration.apply();
+    await registration.isReady();
+    const served = await (await fetch(pod.registrationUrl('canvas'))).text();
+    await healthy.kill();
+
+    rmSync(pod.kekDir, { recursive: true });
+    const controller = pod.startController();
+    const line = await eventually('the log says so', () =>
+      controller.log().find(({ reason }) => reason === 'KEKDirectoryMissing'),
+    );
+    expect(JSON.stringify(line)).to.include(pod.kekDir).and.include('ENOENT').and.include('--kek-dir');
+    const metrics = await (await fetch(`${pod.controllerAdminUrl}/metrics`)).text();
+    expect(metrics).to.match(/^lti_kek_available 0$/m);
+    expect(metrics).to.match(/^lti_kek_error_info\{reason="KEKDirectoryMissing"\} 1$/m);
+    const fault = await eventually('the condition says so', async () => {
+      const condition = registration.condition('KeyMaterialAvailable', await registration.get());
+      return condition?.status === 'False' && condition;
+    });
+    expect(fault.message).to.include(pod.kekDir);
+    expect(await (await fetch(pod.registrationUrl('canvas'))).text()).to.equal(served);
+    expect((await registration.delivered())['kid']).to.equal((await registration.keys())[0]!.spec.keyID);
+  });
+
+  it('keeps trying to reach an API server that is not there, and says so', async () => {
+    const nowhere = join(pod.folder, 'nowhere.kubeconfig');
+    const server = 'https://127.0.0.1:9';
+    writeFileSync(
+      nowhere,
+      JSON.stringify({
+        clusters: [{ name: 'c', cluster: { server } }],
+        users: [{ name: 'u', user: { token: 'none' } }],
+        contexts: [{ name: 'c', context: { cluster: 'c', user: 'u' } }],
+        'current-context': 'c',
+      }),
+    );
+    const controller = pod.startController([`--kubeconfig=${nowhere}`, `--jwks-probe-url=${pod.jwksUrl}`]);
+    const failures = await eventually('it tried twice', () => {
+      const lines = controller.log().filter(({ resource, error }) => resource === 'ltikeys' && error !== undefined);
+      return lines.length > 1 && lines;
+    });
+    expect(failures[0]!['error']).to.have.property('message').that.includes('the connection to the API server failed');
+    expect((await fetch(`${pod.controllerAdminUrl}/healthz`)).status).to.equal(200);
+    expect((await fetch(`${pod.controllerAdminUrl}/readyz`)).status).to.equal(503);
+    controller.signal('SIGTERM');
+    expect(await controller.exited).to.equal(0);
+  });
+});
