@@ -25,6 +25,11 @@ export const registrationConditions = {
     true: 'A person has to do something at the platform; the message says what.',
     false: 'Nobody has to do anything.',
   },
+  RevocationEffective: {
+    true: 'The platform no longer accepts the key that was revoked last. Present while a revoked key is on record.',
+    false:
+      'The platform may still accept the key that was revoked last; the message says until when, or (Unknown) what ends it.',
+  },
   Reconciling: {
     true: 'The operator is about to reach a state that it waits for, such as the publication of a new key.',
     false: 'Nothing is under way but what the schedule brings.',
@@ -74,6 +79,8 @@ export const reasons = {
   RotationTooFrequent: 'spec.rotateAfter leaves no room for activationDelay and overlap.',
   RotationWindowInvalid: 'An entry of spec.rotationWindows cannot be read.',
   RotationWindowNeverOpens: 'An entry of spec.rotationWindows never opens.',
+  RevocationEffective: 'The platform no longer accepts the revoked key.',
+  RevokedKeyMayBeAccepted: 'The platform may go on with a key set it fetched before the revocation.',
   ClockSkewed: 'The clock of the operator and that of the API server differ too much to trust times.',
   LedgerMissing: 'The ledger Secret is gone although keys were made.',
   LedgerCorrupt: 'The ledger Secret was emptied, truncated or edited.',

@@ -6,7 +6,8 @@ import { formatDuration, formatInstant, type Instant } from './duration.ts';
 import { awaitsAcknowledgement, isClockSkewed } from './key-policies.ts';
 import type { Plan } from './key-plan.ts';
 import { isFinal } from './key-state.ts';
-import { activeKey, type Ledger, type LedgerKey, liveKeys, nextKey } from './ledger.ts';
+import { activeKey, keysIn, type Ledger, type LedgerKey, liveKeys, nextKey } from './ledger.ts';
+import { revocationVerdict } from './revocation.ts';
 import { windowFault } from './rotation-window.ts';
 import type { Custody, Fault, Situation } from './situation.ts';
 import { activationTime, nextRotationTime, permittedTime, timingFault, toleratedClockSkew } from './timing.ts';
@@ -121,7 +122,7 @@ export function faultedStatus(
     return before ? { status: before.status, reason: before.reason, message: before.message } : otherwise;
   };
   const unknown: Verdict = { status: 'Unknown', ...bad };
-  const verdicts: Record<RegistrationConditionType, Verdict> = {
+  const verdicts: Partial<Record<RegistrationConditionType, Verdict>> = {
     Ready: signs ? kept('Ready', unknown) : { status: 'False', ...bad },
     Published: kept('Published', unknown),
     KeyMaterialAvailable: { status: 'False', ...bad },
@@ -136,17 +137,22 @@ export function faultedStatus(
   };
 }
 
-function registrationVerdicts(outcome: Outcome): Record<RegistrationConditionType, Verdict> {
+function registrationVerdicts(outcome: Outcome): Partial<Record<RegistrationConditionType, Verdict>> {
   const { situation, plan } = outcome;
   const active = activeKey(plan.ledger);
   const ready = readyVerdict(outcome, active);
   const stalled = stallOf(outcome);
   const awaited = liveKeys(plan.ledger).find((key) => key.publishedAt === undefined);
+  const revoked = keysIn(plan.ledger, 'Revoked')
+    .toSorted((a, b) => (a.revokedAt ?? 0) - (b.revokedAt ?? 0))
+    .at(-1);
+  const revocation = revoked && revocationVerdict(situation.registration.platform ?? 'Other', revoked, situation.now);
   return {
     Ready: ready,
     Published: publishedVerdict(situation, active),
     KeyMaterialAvailable: materialVerdict(outcome),
     ActionRequired: actionVerdict(situation, plan.ledger),
+    ...(revocation ? { RevocationEffective: revocation } : {}),
     Reconciling: stalled
       ? { status: 'False', reason: stalled.reason, message: 'waiting for the obstacle named by Stalled to go' }
       : awaited

@@ -8,6 +8,8 @@ export interface Registration {
   readonly namespace: string;
   readonly name: string;
   readonly generation: number;
+  /** The product the platform runs; `Other` if unset. */
+  readonly platform?: string;
   readonly keyDistribution: 'JWKSURL' | 'Manual';
   /** Bits of the RSA modulus. */
   readonly keySize: number;
@@ -36,6 +38,7 @@ export function readRegistration(object: LtiRegistration): Registration {
     namespace: metadata.namespace ?? '',
     name: metadata.name,
     generation: metadata.generation ?? 0,
+    platform: spec.platform ?? 'Other',
     keyDistribution: spec.keyDistribution ?? 'JWKSURL',
     keySize: spec.key?.size ?? 2048,
     rotateAfter: parseDuration(spec.rotateAfter ?? '90d'),

@@ -1,0 +1,58 @@
+import { type Duration, formatDuration, formatInstant, hour, type Instant } from './duration.ts';
+import type { LedgerKey } from './ledger.ts';
+
+/**
+ * Removal from the JWKS is not revocation everywhere: a platform may go on with the set it fetched before. What each one
+ * does was read in its source where that is open (Canvas, Moodle, Sakai, Open edX) and inferred from error messages
+ * (Blackboard); for the rest it is the longest lifetime found in any LTI platform.
+ */
+
+interface Acceptance {
+  /** How long after the removal a revoked key may still be accepted; `undefined`: without a limit in time. */
+  readonly upTo: Duration | undefined;
+  readonly because: string;
+}
+
+const fetchesEachTime: Acceptance = { upTo: 0, because: 'it fetches the key set for every token request' };
+const unknown: Acceptance = { upTo: 24 * hour, because: 'it may keep a fetched key set for a day' };
+
+const acceptances: Readonly<Record<string, Acceptance>> = {
+  Canvas: fetchesEachTime,
+  Sakai: fetchesEachTime,
+  OpenEdX: fetchesEachTime,
+  Moodle: {
+    upTo: undefined,
+    because:
+      'it keeps a fetched key set until a token of another key arrives: let the tool request one access token with the new key',
+  },
+  Blackboard: { upTo: 10 * hour, because: 'it may keep a fetched key for 10 hours' },
+  Brightspace: unknown,
+  Other: unknown,
+};
+
+/** Access tokens that were granted before live on (1EdTech Security Framework 1.0 §7.1: 3600 s is the recommendation). */
+const accessTokenLifetime: Duration = hour;
+
+export interface RevocationVerdict {
+  readonly status: 'True' | 'False' | 'Unknown';
+  readonly reason: 'RevocationEffective' | 'RevokedKeyMayBeAccepted';
+  readonly message: string;
+}
+
+/** Whether the platform can be relied on to refuse the key by now, and until when it may not. */
+export function revocationVerdict(platform: string, key: LedgerKey, now: Instant): RevocationVerdict | undefined {
+  if (key.revokedAt === undefined) return undefined;
+  const { upTo, because } = acceptances[platform] ?? unknown;
+  const tokens = `access tokens granted before live up to ${formatDuration(accessTokenLifetime)} longer`;
+  if (upTo === undefined) {
+    const message = `${platform} may still accept revoked key ${key.keyID}: ${because}; ${tokens}`;
+    return { status: 'Unknown', reason: 'RevokedKeyMayBeAccepted', message };
+  }
+  const until = key.revokedAt + upTo;
+  if (now < until) {
+    const message = `${platform} may accept revoked key ${key.keyID} until ${formatInstant(until)}: ${because}; ${tokens}`;
+    return { status: 'False', reason: 'RevokedKeyMayBeAccepted', message };
+  }
+  const message = `${platform} no longer accepts revoked key ${key.keyID}: ${because}; ${tokens}`;
+  return { status: 'True', reason: 'RevocationEffective', message };
+}
