@@ -1,0 +1,59 @@
+import type { Clock } from '../../src/lib/clock.ts';
+import { systemClock } from '../../src/lib/clock.ts';
+
+interface Timer {
+  readonly at: number;
+  readonly callback: () => void;
+  cancel: () => void;
+}
+
+/**
+ * The system's clock plus an offset that tests raise: between jumps time passes as it does, so what talks to real
+ * servers works; a jump of days takes no time, and whatever falls due in it happens at once, late as after a sleep.
+ */
+export class TravelClock implements Clock {
+  #offset = 0;
+  readonly #timers = new Set<Timer>();
+
+  now(): Date {
+    return new Date(Date.now() + this.#offset);
+  }
+
+  monotonic(): number {
+    return systemClock.monotonic() + this.#offset;
+  }
+
+  setTimer(callback: () => void, milliseconds: number): () => void {
+    const timer: Timer = { at: this.monotonic() + Math.max(0, milliseconds), callback, cancel: () => undefined };
+    this.#timers.add(timer);
+    this.#arm(timer);
+    return () => this.#drop(timer);
+  }
+
+  /** Moves time forward and fires, in order, every timer that is due by then. */
+  jump(milliseconds: number): void {
+    this.#offset += milliseconds;
+    const due = [...this.#timers].filter(({ at }) => at <= this.monotonic()).toSorted((a, b) => a.at - b.at);
+    for (const timer of due) this.#fire(timer);
+    for (const timer of this.#timers) {
+      timer.cancel();
+      this.#arm(timer);
+    }
+  }
+
+  #arm(timer: Timer): void {
+    timer.cancel = systemClock.setTimer(() => this.#fire(timer), timer.at - this.monotonic());
+  }
+
+  #drop(timer: Timer): void {
+    timer.cancel();
+    this.#timers.delete(timer);
+  }
+
+  /** One that an earlier one of the same jump cancelled does not fire any more. */
+  #fire(timer: Timer): void {
+    if (!this.#timers.has(timer)) return;
+    this.#drop(timer);
+    timer.callback();
+  }
+}
