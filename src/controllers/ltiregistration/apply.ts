@@ -1,3 +1,4 @@
+import type { KeyObject } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
 import { ltiKeyName, ltiRegistrations, registrationPath } from '../../api/names.ts';
 import type { LtiKey, LtiRegistration } from '../../api/objects.ts';
@@ -63,23 +64,26 @@ export class RegistrationApplier {
   }
 
   /** Generates and seals the key pair that the plan asks for and stores it with its row, in one write. */
-  async writeKey(gathered: ReadableRegistration, request: NonNullable<Plan['generate']>): Promise<LedgerRecord> {
+  async writeKey(
+    gathered: ReadableRegistration,
+    request: NonNullable<Plan['generate']>,
+  ): Promise<{ record: LedgerRecord; sealed: { keyID: string; kekID: string; privateKey: KeyObject } }> {
     const { client, keks, events } = this.#options;
-    const { situation, record, object } = gathered;
+    const { situation, record: previous, object } = gathered;
     const { namespace, name } = situation.registration;
     const pair = await generateKeyPair(request.size as KeySize);
-    const { jwe } = await seal(pair.privateKey, { namespace, registration: name, keyID: pair.keyID }, keks);
-    const sealed = { keyID: pair.keyID, jwe };
+    const { keyID, privateKey } = pair;
+    const { jwe, kekID } = await seal(privateKey, { namespace, registration: name, keyID }, keks);
     const ledger = withGeneratedKey(situation, pair, request.cause);
-    const written = await (record
-      ? replaceLedger(client, record, ledger, [sealed])
-      : createLedger(client, ledger, sealed));
-    if (record) {
+    const record = await (previous
+      ? replaceLedger(client, previous, ledger, [{ keyID, jwe }])
+      : createLedger(client, ledger, { keyID, jwe }));
+    if (previous) {
       this.#options.rotation('started');
-      const note = `key ${pair.keyID} is being published and signs later (${request.cause})`;
+      const note = `key ${keyID} is being published and signs later (${request.cause})`;
       events.record(object, 'Normal', 'KeyCreated', 'Rotate', note);
     }
-    return written;
+    return { record, sealed: { keyID, kekID, privateKey } };
   }
 
   /** Seals keys anew under the present key-encryption key. What is written was opened and compared before. */

@@ -2,6 +2,7 @@ import type { KeyObject } from 'node:crypto';
 import { ltiKeys } from '../../api/names.ts';
 import type { LtiKey, LtiRegistration } from '../../api/objects.ts';
 import type { KekProvider } from '../../crypto/keyring.ts';
+import type { Instant } from '../../domain/duration.ts';
 import { publishedStates } from '../../domain/jwk.ts';
 import { emptyLedger, type Ledger, liveKeys } from '../../domain/ledger.ts';
 import { readRegistration } from '../../domain/registration.ts';
@@ -14,7 +15,7 @@ import { splitKey } from '../../kube/objects.ts';
 import type { Clock } from '../../lib/clock.ts';
 import { openKey, sealingState } from '../custody.ts';
 import { type DeliveryReading, readDelivery } from '../delivery-secret.ts';
-import { type LedgerReading, type LedgerRecord, readLedger } from '../ledger-secret.ts';
+import { type LedgerRecord, readLedger } from '../ledger-secret.ts';
 import type { PublicationObserver } from '../publication/observer.ts';
 import type { Written } from '../written.ts';
 
@@ -49,15 +50,14 @@ export interface ReadableRegistration {
   readonly privateKeys: ReadonlyMap<string, KeyObject>;
 }
 
-/** `known`: the ledger that this reconcile has just written, which spares reading it again. */
-export async function gather(sources: Sources, key: ObjectKey, known?: LedgerRecord): Promise<Gathered> {
+export async function gather(sources: Sources, key: ObjectKey): Promise<Gathered> {
   const { client, registrations, keys, writtenRegistrations } = sources;
   const object = writtenRegistrations.newest(key, registrations.get(key));
   if (!object || !registrations.get(key)) return { kind: 'absent' };
   const { namespace, name } = splitKey(key);
   // The faces are read before the ledger: they are written after it, so what they show cannot be newer than it.
   const faces = keys.byIndex('registration', key);
-  const reading: LedgerReading = known ? { kind: 'present', record: known } : await readLedger(client, namespace, name);
+  const reading = await readLedger(client, namespace, name);
   const faulty = (fault: Fault): Gathered => ({ kind: 'faulty', object, fault });
   if (reading.kind === 'faulty') return faulty(reading.fault);
   if (reading.kind === 'absent') {
@@ -66,7 +66,7 @@ export async function gather(sources: Sources, key: ObjectKey, known?: LedgerRec
     return readable(sources, object, undefined, emptyLedger(namespace, name), faces);
   }
   const { record } = reading;
-  const fault = known ? undefined : rollback(record.ledger, object, faces);
+  const fault = rollback(record.ledger, object, faces);
   return fault ? faulty(fault) : readable(sources, object, record, record.ledger, faces);
 }
 
@@ -103,6 +103,27 @@ async function readable(
     now: clock.now().getTime(),
   };
   return { kind: 'readable', object, record, situation, delivery, privateKeys };
+}
+
+/**
+ * The situation after its ledger was written: what was read, opened and observed a moment ago still holds. `sealed` is
+ * the key that the write added.
+ */
+export function withLedger(
+  gathered: ReadableRegistration,
+  record: LedgerRecord,
+  now: Instant,
+  sealed?: { readonly keyID: string; readonly kekID: string; readonly privateKey: KeyObject },
+): ReadableRegistration {
+  const { ledger } = record;
+  const live = new Set(liveKeys(ledger).map(({ keyID }) => keyID));
+  const custody = new Map([...gathered.situation.custody].filter(([keyID]) => live.has(keyID)));
+  const privateKeys = new Map([...gathered.privateKeys].filter(([keyID]) => live.has(keyID)));
+  if (sealed) {
+    custody.set(sealed.keyID, { opens: true, kekID: sealed.kekID });
+    privateKeys.set(sealed.keyID, sealed.privateKey);
+  }
+  return { ...gathered, record, privateKeys, situation: { ...gathered.situation, ledger, custody, now } };
 }
 
 /** Only keys that the cache shows as published are looked for: what publishers cannot know yet, nobody can serve. */

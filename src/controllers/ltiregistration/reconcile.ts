@@ -1,13 +1,12 @@
 import type { LtiKey } from '../../api/objects.ts';
-import type { Duration } from '../../domain/duration.ts';
+import type { Duration, Instant } from '../../domain/duration.ts';
 import { plan, type Plan } from '../../domain/key-plan.ts';
 import type { Result } from '../../kube/controller.ts';
 import { isAlreadyExists, isConflict } from '../../kube/errors.ts';
 import type { ObjectKey } from '../../kube/objects.ts';
 import type { Logger } from '../../observability/log.ts';
-import type { LedgerRecord } from '../ledger-secret.ts';
 import type { RegistrationApplier } from './apply.ts';
-import { gather, type ReadableRegistration, type Sources } from './gather.ts';
+import { gather, type ReadableRegistration, type Sources, withLedger } from './gather.ts';
 import { type RemovalOptions, settleRemoved } from './removal.ts';
 
 export interface RegistrationReconcilerOptions {
@@ -33,11 +32,11 @@ const afterConflict: Duration = 50;
  */
 export function registrationReconciler(options: RegistrationReconcilerOptions): (key: ObjectKey) => Promise<Result> {
   const { sources, applier, removal, resync, random, log } = options;
+  const now = (): Instant => sources.clock.now().getTime();
 
   async function settle(key: ObjectKey): Promise<Result> {
-    let known: LedgerRecord | undefined;
+    let gathered = await gather(sources, key);
     for (let pass = 0; pass < mostPasses; pass++) {
-      const gathered = await gather(sources, key, known);
       if (gathered.kind === 'absent') {
         await settleRemoved(removal, key);
         return {};
@@ -49,18 +48,21 @@ export function registrationReconciler(options: RegistrationReconcilerOptions): 
       }
       const decision = plan(gathered.situation);
       if (decision.transitions.length > 0 && gathered.record) {
-        known = await applier.writeLedger(gathered, decision);
+        const record = await applier.writeLedger(gathered, decision);
+        gathered = withLedger(gathered, record, now());
         for (const { reason, keyID } of decision.transitions) log.info({ key, reason, kid: keyID }, 'ledger written');
       } else if (decision.generate) {
-        known = await applier.writeKey(gathered, decision.generate);
-        log.info({ key, reason: decision.generate.cause, serial: known.ledger.serial }, 'key generated');
+        const { record, sealed } = await applier.writeKey(gathered, decision.generate);
+        gathered = withLedger(gathered, record, now(), sealed);
+        log.info({ key, reason: decision.generate.cause, serial: record.ledger.serial }, 'key generated');
       } else if (decision.reseal.length > 0) {
-        known = await applier.reseal(gathered, decision.reseal);
-        log.info({ key, count: decision.reseal.length, serial: known.ledger.serial }, 'keys sealed anew');
+        const { ledger } = await applier.reseal(gathered, decision.reseal);
+        log.info({ key, count: decision.reseal.length, serial: ledger.serial }, 'keys sealed anew');
+        gathered = await gather(sources, key);
       } else if (!(await project(gathered, faces, decision))) {
         return { requeueAfterMs: untilNextCheck(gathered, decision) };
       } else {
-        known = undefined;
+        gathered = await gather(sources, key);
       }
     }
     throw new Error('the plan does not settle');
