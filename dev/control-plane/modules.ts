@@ -4,7 +4,9 @@ import { join } from 'node:path';
 
 /** The programs of a control plane, in the order they are built. */
 export const programs = ['etcd', 'kube-apiserver', 'kube-controller-manager', 'kubectl'] as const;
-export type Program = (typeof programs)[number];
+/** What runs Pods besides; built for the end-to-end run alone. */
+export const nodePrograms = ['kube-scheduler', 'kubelet', 'kube-proxy'] as const;
+export type Program = (typeof programs)[number] | (typeof nodePrograms)[number];
 
 /** What `go build` is told for one program; everything that pins a version comes from the two Go modules beside this file. */
 export interface BuildPlan {
@@ -50,6 +52,9 @@ export function readModules(root: string = import.meta.dirname): ControlPlaneMod
     'kube-apiserver': plan('kube-apiserver'),
     'kube-controller-manager': plan('kube-controller-manager'),
     kubectl: plan('kubectl'),
+    'kube-scheduler': plan('kube-scheduler'),
+    kubelet: plan('kubelet'),
+    'kube-proxy': plan('kube-proxy'),
   };
 
   const hash = createHash('sha256');
