@@ -35,7 +35,7 @@ import { controlPlane, installCrds } from './bed.ts';
 export interface OperatorOptions {
   readonly namespaces: readonly string[];
   readonly clock?: TravelClock;
-  /** A directory with a KEK is made unless one is given. */
+  /** A directory with the KEK k1 is made, and removed in the end, unless one is given. */
   readonly kekDir?: string;
   readonly clockSkew?: () => number;
   /** Called before every write; throwing stands for a write that did not happen, or for a crash before it. */
@@ -210,7 +210,8 @@ class ObservedClient extends KubeClient {
   }
 }
 
-async function makeKekDirectory(folder: string): Promise<string> {
+/** With the KEK k1, in a folder that the operator started with it does not remove. */
+export async function makeKekDirectory(folder = tmpdir()): Promise<string> {
   const directory = await mkdtemp(join(folder, 'kek-'));
   await writeKek(directory, 'k1');
   await writeFile(join(directory, 'primary'), 'k1\n');
