@@ -46,8 +46,8 @@ export async function perform(story: Story, stage: Stage): Promise<Evidence> {
   try {
     const samples = readSamples(story.durations);
     const { rotateAfter, activationDelay, overlap } = story.durations;
-    narrator.say(`Applying deploy/samples, one registration per platform, with days made seconds: rotateAfter`);
-    narrator.say(`${rotateAfter}, activationDelay ${activationDelay}, overlap ${overlap}.`);
+    narrator.say('Applying deploy/samples, one registration per platform, with short durations:');
+    narrator.say(`  rotateAfter ${rotateAfter}, activationDelay ${activationDelay}, overlap ${overlap}.`);
     await applySamples(controlPlane, samples);
     await wait(`${registration} has a JWKS URL`, () => registrations.jwksUrl(registration) !== undefined);
     const jwksUrl = registrations.jwksUrl(registration)!;

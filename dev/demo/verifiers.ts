@@ -27,26 +27,32 @@ export function verifiers(jwksUrl: string, activationDelay: number): readonly Ve
     },
     {
       name: 'stubborn',
-      habit: `keeps what it fetched for ${held / 1000} s, whatever key ID it meets.`,
+      habit: `goes on with a JWKS that it fetched up to ${held / 1000} s ago, whatever key ID it meets.`,
       refusal: refusalBy(stubbornKeySet(url, held)),
     },
   ];
 }
 
+/**
+ * The unluckiest of many verifiers that fetch out of step: each token is checked with the oldest set that one of them may
+ * still hold. Which of them meets a new key first is thus not left to chance.
+ */
 function stubbornKeySet(url: URL, heldMs: number): JWTVerifyGetKey {
-  let fetchedAt = -Infinity;
-  let find: JWTVerifyGetKey;
+  let held: readonly { readonly fetchedAt: number; readonly find: JWTVerifyGetKey }[] = [];
   return async (header, token) => {
     const now = performance.now();
-    if (now - fetchedAt > heldMs) {
-      const response = await fetch(url);
-      if (!response.ok) throw new Error(`the JWKS answers ${response.status}`);
-      const keySet: JSONWebKeySet = JSON.parse(await response.text());
-      find = createLocalJWKSet(keySet);
-      fetchedAt = now;
-    }
-    return find(header, token);
+    const find = await fetchKeySet(url).catch(() => undefined);
+    held = [...held.filter(({ fetchedAt }) => now - fetchedAt <= heldMs), ...(find ? [{ fetchedAt: now, find }] : [])];
+    if (!held[0]) throw new Error('the JWKS gives no answer');
+    return held[0].find(header, token);
   };
+}
+
+async function fetchKeySet(url: URL): Promise<JWTVerifyGetKey> {
+  const response = await fetch(url);
+  if (!response.ok) throw new Error(`the JWKS answers ${response.status}`);
+  const keySet: JSONWebKeySet = JSON.parse(await response.text());
+  return createLocalJWKSet(keySet);
 }
 
 function refusalBy(keySet: JWTVerifyGetKey): Verifier['refusal'] {

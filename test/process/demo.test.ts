@@ -4,6 +4,7 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { kubeconfigVariable } from '../../dev/control-plane/existing.ts';
+import { parseOptions, UsageError } from '../../dev/demo/options.ts';
 
 const demo = join(import.meta.dirname, '../../dev/demo/main.ts');
 
@@ -15,13 +16,10 @@ interface Result {
 }
 
 /** The demo has a control plane of its own: the policy it installs would be in the way of other tests. */
-function runDemo(
-  args: readonly string[],
-  env: NodeJS.ProcessEnv = {},
-): Promise<{ code: number | null; output: string }> {
+function runDemo(args: readonly string[]): Promise<{ code: number | null; output: string }> {
   return new Promise((resolve, reject) => {
     const child = spawn(process.execPath, [demo, ...args], {
-      env: { ...process.env, [kubeconfigVariable]: '', ...env },
+      env: { ...process.env, [kubeconfigVariable]: '' },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     const chunks: Buffer[] = [];
@@ -67,24 +65,30 @@ describe('demo', () => {
       .and.not.to.match(/"(d|p|q|dp|dq|qi)"/);
   });
 
+  it('ends with 2 and one sentence when an option is unknown', async () => {
+    const message = '--fast is not an option of the demo: it knows --story, --json and --keep.';
+    expect(await runDemo(['--fast'])).to.deep.equal({ code: 2, output: `${message}\n` });
+  });
+
   const refused: readonly { args: readonly string[]; env?: NodeJS.ProcessEnv; message: string }[] = [
-    { args: ['--fast'], message: '--fast is not an option of the demo: it knows --story, --json and --keep.' },
     { args: ['rotation'], message: 'rotation is not an option of the demo: it knows --story, --json and --keep.' },
     { args: ['--story', 'wedding'], message: 'There is no story "wedding": choose rotation or revoke.' },
+    { args: ['--keep=1'], message: '--keep takes no value.' },
     { args: ['--json'], message: '--json needs a value.' },
     {
       args: ['--json', '/nowhere/at/all.json'],
       message: '--json /nowhere/at/all.json cannot be written: the folder /nowhere/at does not exist.',
     },
+    { args: ['--json', tmpdir()], message: `--json ${tmpdir()} is a folder: name a file.` },
     {
       args: [],
       env: { [kubeconfigVariable]: '/some/kubeconfig' },
       message: `The demo runs on a control plane of its own, never on a cluster: unset ${kubeconfigVariable}.`,
     },
   ];
-  for (const { args, env, message } of refused) {
-    it(`ends with 2 and says: ${message}`, async () => {
-      expect(await runDemo(args, env)).to.deep.equal({ code: 2, output: `${message}\n` });
+  for (const { args, env = {}, message } of refused) {
+    it(`refuses ${args.join(' ') || kubeconfigVariable}`, () => {
+      expect(() => parseOptions(args, env)).to.throw(UsageError, message);
     });
   }
 });

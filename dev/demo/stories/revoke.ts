@@ -12,7 +12,7 @@ const promisedSeconds = 60;
 export const revoke: Story = {
   title: 'a signing key leaks and is revoked',
   durations: { rotateAfter: '10m', activationDelay: '6s', overlap: '2m' },
-  async run({ registration, jwksUrl, narrator, keys, served, tool, tally, edit, until }) {
+  async run({ controlPlane, namespace, registration, jwksUrl, narrator, keys, served, tool, tally, edit, until }) {
     const first = `${registration}-1`;
     const second = `${registration}-2`;
     const third = `${registration}-3`;
@@ -36,6 +36,17 @@ export const revoke: Story = {
     );
     if (seconds > promisedSeconds) throw new Error(`The replacement took longer than ${promisedSeconds} s.`);
 
+    narrator.say('The status says how long the platform may go on to accept the revoked key:');
+    const words = 'jsonpath={.status.conditions[?(@.type=="RevocationEffective")].message}';
+    await narrator.kubectl(controlPlane, [
+      'get',
+      'ltiregistration',
+      registration,
+      '--namespace',
+      namespace,
+      '--output',
+      words,
+    ]);
     const forged = await signAssertion(leaked);
     if (await isAccepted(forged, jwksUrl))
       throw new Error('A token of the revoked key was accepted after it had left.');
