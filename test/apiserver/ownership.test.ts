@@ -1,0 +1,306 @@
+import { rm } from 'node:fs/promises';
+import { expect } from 'chai';
+import { ltiKeys, namespacePath, registrationLabel, secrets } from '../../src/api/names.ts';
+import type { LtiKey } from '../../src/api/objects.ts';
+import { hour, minute, second } from '../../src/domain/duration.ts';
+import type { KeyState } from '../../src/domain/jwk.ts';
+import type { Secret } from '../../src/kube/objects.ts';
+import { makeKekDirectory, startOperator, type Operator } from './operator.ts';
+import { rawRequest } from './raw-api.ts';
+import { base64, eventually, strangersJwk, Tenant, text } from './tenant.ts';
+
+describe('What the operator owns', () => {
+  let tenant: Tenant;
+  let operator: Operator;
+
+  let kekDir: string;
+
+  before(async () => (kekDir = await makeKekDirectory()));
+  after(() => rm(kekDir, { recursive: true }));
+
+  beforeEach(async () => {
+    tenant = await Tenant.inNewNamespace('ownership');
+    operator = await startOperator({ namespaces: [tenant.namespace], kekDir });
+    await tenant.apply('canvas');
+    await inStep();
+    await operator.rest();
+  });
+
+  afterEach(async () => {
+    await operator.stop();
+    await tenant.leave();
+  });
+
+  const inStep = (): Promise<void> => tenant.untilInStep(operator.url, 'canvas');
+  const resync = 34 * minute;
+
+  describe('an LtiKey', () => {
+    const setState = (name: string, state: KeyState): Promise<LtiKey> =>
+      tenant.changeStatus<LtiKey>(ltiKeys, name, (key) => ({ ...key, status: { ...key.status, state } }));
+
+    /** Keeps asking for the document while `work` goes on; gives every distinct answer. */
+    async function documentsDuring(work: () => Promise<void>): Promise<readonly string[]> {
+      const seen = new Set<string>();
+      const done = new AbortController();
+      const watching = (async () => {
+        while (!done.signal.aborted) seen.add((await tenant.servedOf(operator.url, 'canvas')).text);
+      })();
+      await work();
+      done.abort();
+      await watching;
+      return [...seen];
+    }
+
+    it('that was deleted is put back as it was, and its key is served all the while', async () => {
+      const before = await tenant.key('canvas-1');
+      const document = (await tenant.servedOf(operator.url, 'canvas')).text;
+      const documents = await documentsDuring(async () => {
+        await tenant.remove(ltiKeys, 'canvas-1');
+        await eventually(async () => {
+          const after = await tenant.key('canvas-1');
+          expect(after.metadata.uid).to.not.equal(before.metadata.uid);
+          expect(after.spec).to.deep.equal(before.spec);
+          expect(after.status?.state).to.equal('Active');
+        });
+        await operator.travel(minute);
+        await operator.travel(minute);
+      });
+      expect(documents).to.deep.equal([document]);
+      const { createdAt, publishedAt, activatedAt, kekID } = (await tenant.key('canvas-1')).status ?? {};
+      expect({ createdAt, publishedAt, activatedAt, kekID }).to.deep.equal({
+        createdAt: before.status?.createdAt,
+        publishedAt: before.status?.publishedAt,
+        activatedAt: before.status?.activatedAt,
+        kekID: before.status?.kekID,
+      });
+      await inStep();
+    });
+
+    it('cannot be given a state that does not follow from its own', async () => {
+      const path = `/apis/ltikeys.dev/v1alpha1/namespaces/${tenant.namespace}/ltikeys/canvas-1/status`;
+      const { code, message } = await rawRequest('PATCH', path, { status: { state: 'Retired' } });
+      expect(code).to.equal(422);
+      expect(message)
+        .to.include('state cannot go from Active to Retired')
+        .and.to.include('leave the state to the operator');
+    });
+
+    for (const state of ['Retiring', 'Revoked'] as const) {
+      it(`that was made ${state} is made Active again`, async () => {
+        await setState('canvas-1', state);
+        await tenant.untilStates('canvas', 'canvas-1 Active');
+        await inStep();
+        expect((await tenant.registration('canvas')).status?.activeKey?.name).to.equal('canvas-1');
+      });
+    }
+
+    it('whose times, KEK, conditions or state were edited gets them back', async () => {
+      const { status } = await tenant.key('canvas-1');
+      const { state: _, ...stateless } = status ?? {};
+      const edits: readonly LtiKey['status'][] = [
+        { ...status, retireAt: '2020-01-01T00:00:00Z' },
+        { ...status, kekID: 'mine', conditions: [] },
+        { ...stateless },
+        {},
+      ] as LtiKey['status'][];
+      for (const edited of edits) {
+        await tenant.changeStatus<LtiKey>(ltiKeys, 'canvas-1', (key) => ({ ...key, status: edited }) as LtiKey);
+        await eventually(async () => {
+          const now = (await tenant.key('canvas-1')).status;
+          expect({ ...now, conditions: [], ledgerSerial: 0 }).to.deep.equal({
+            ...status,
+            conditions: [],
+            ledgerSerial: 0,
+          });
+          expect(now?.conditions?.map(({ type, status: is, reason }) => [type, is, reason])).to.deep.equal([
+            ['KeyMaterialAvailable', 'True', 'KeysOpen'],
+          ]);
+        });
+      }
+      await inStep();
+    });
+
+    it('without its label is still known by its spec', async () => {
+      await tenant.change<LtiKey>(ltiKeys, 'canvas-1', ({ metadata: { labels: __, ...metadata }, ...key }) => ({
+        ...key,
+        metadata: { ...metadata, labels: { [registrationLabel]: 'another' } },
+      }));
+      await operator.travel(resync);
+      await inStep();
+      expect((await tenant.key('canvas-1')).status?.conditions?.map(({ type }) => type)).to.deep.equal([
+        'KeyMaterialAvailable',
+      ]);
+    });
+
+    /** As somebody makes one who has the right to. */
+    async function forge(name: string, revision: number, registration = 'canvas'): Promise<LtiKey> {
+      const publicJWK = await strangersJwk(name);
+      const made = await tenant.client.create<LtiKey>(ltiKeys, {
+        apiVersion: 'ltikeys.dev/v1alpha1',
+        kind: 'LtiKey',
+        metadata: { name, namespace: tenant.namespace },
+        spec: {
+          registrationRef: { name: registration },
+          revision,
+          keyID: publicJWK.kid,
+          algorithm: 'RS256',
+          size: 2048,
+          publicJWK,
+        },
+      });
+      return tenant.changeStatus<LtiKey>(ltiKeys, made.metadata.name, (key) => ({
+        ...key,
+        status: { state: 'Active' },
+      }));
+    }
+
+    for (const [name, revision] of [
+      ['canvas-99', 99],
+      ['mine', 1],
+      ['canvas-7', 1],
+    ] as const) {
+      it(`called ${name} that is in no ledger is called Foreign and published no longer`, async () => {
+        const { spec } = await forge(name, revision);
+        await eventually(async () => {
+          const { status } = await tenant.key(name);
+          expect(status?.state).to.equal(undefined);
+          const foreign = status?.conditions?.find(({ type }) => type === 'Foreign');
+          expect(foreign).to.deep.include({ status: 'True', reason: 'NotInLedger' });
+          expect(foreign?.message).to.include('the ledger of registration canvas does not know this key');
+        });
+        await operator.travel(31 * second);
+        await eventually(async () => {
+          expect((await tenant.served(operator.url, namespacePath(tenant.namespace))).keyIDs).to.not.include(
+            spec.keyID,
+          );
+        });
+        const { keyIDs } = await tenant.servedOf(operator.url, 'canvas');
+        expect(keyIDs).to.deep.equal([(await tenant.delivered('canvas')).kid]);
+        await operator.travel(resync);
+        expect(await tenant.says('canvas', 'Ready')).to.equal('True KeySigns');
+      });
+    }
+
+    it('that stands where the next one belongs makes room for it', async () => {
+      const forged = await forge('canvas-2', 2);
+      await eventually(async () => expect((await tenant.key('canvas-2')).status?.state).to.equal(undefined));
+      await tenant.edit('canvas', { rotationTrigger: 'b' });
+      await tenant.untilStates('canvas', 'canvas-1 Active, canvas-2 Next');
+      expect((await tenant.key('canvas-2')).spec.keyID).to.not.equal(forged.spec.keyID);
+      await operator.travel(minute);
+      await inStep();
+      await operator.travel(25 * hour);
+      await tenant.untilStates('canvas', 'canvas-1 Retiring, canvas-2 Active');
+      await inStep();
+    });
+  });
+
+  describe('a delivery Secret', () => {
+    const createSecret = (name: string): Promise<Secret> =>
+      tenant.client.create<Secret>(secrets, {
+        apiVersion: 'v1',
+        kind: 'Secret',
+        metadata: { name, namespace: tenant.namespace },
+        type: 'Opaque',
+        data: { password: base64('hunter2') },
+      });
+
+    it('whose name somebody else’s Secret has is not written, until that is gone', async () => {
+      const theirs = await createSecret('taken');
+      await tenant.apply('moodle', { delivery: { secretName: 'taken' } });
+      const message = await tenant.untilSays('moodle', 'Stalled', 'True DeliverySecretTaken');
+      expect(message).to.include(
+        `Secret ${tenant.namespace}/taken exists and is not the delivery Secret of registration moodle`,
+      );
+      expect(message).to.include('choose another spec.delivery.secretName or delete that Secret');
+      expect(await tenant.says('moodle', 'Ready')).to.equal('False DeliverySecretTaken');
+      await operator.travel(resync);
+      expect((await tenant.secret('taken'))?.metadata.resourceVersion).to.equal(theirs.metadata.resourceVersion);
+
+      await tenant.remove(secrets, 'taken');
+      await operator.travel(resync);
+      await tenant.untilInStep(operator.url, 'moodle');
+      await tenant.untilSays('moodle', 'Stalled', 'False NoObstacle');
+    });
+
+    it('of another registration is not written either', async () => {
+      const theirs = await tenant.secret('canvas-signing-key');
+      await tenant.apply('moodle', { delivery: { secretName: 'canvas-signing-key' } });
+      await tenant.untilSays('moodle', 'Stalled', 'True DeliverySecretTaken');
+      await operator.travel(resync);
+      expect(await tenant.secret('canvas-signing-key')).to.deep.equal(theirs);
+      await inStep();
+    });
+
+    it('that is taken keeps the earlier one in place, and no key retires that the tool still has', async () => {
+      await createSecret('taken');
+      await tenant.edit('canvas', { delivery: { secretName: 'taken' }, rotationTrigger: 'b' });
+      await tenant.untilSays('canvas', 'Stalled', 'True DeliverySecretTaken');
+      await operator.travel(26 * hour);
+      await operator.travel(60 * hour);
+      const { kid } = await tenant.delivered('canvas');
+      expect((await tenant.servedOf(operator.url, 'canvas')).keyIDs, 'what the tool signs with').to.include(kid);
+    });
+
+    const damages: readonly { what: string; damage: (secret: Secret) => Promise<unknown> }[] = [
+      { what: 'deleted', damage: ({ metadata }) => tenant.remove(secrets, metadata.name) },
+      { what: 'emptied', damage: ({ metadata }) => tenant.replaceSecret(metadata.name, () => ({})) },
+      {
+        what: 'given another private key',
+        damage: ({ metadata }) =>
+          tenant.replaceSecret(metadata.name, (data) => ({ ...data, 'private.pem': base64('-----BEGIN') })),
+      },
+      {
+        what: 'given another key ID',
+        damage: ({ metadata }) => tenant.replaceSecret(metadata.name, (data) => ({ ...data, kid: base64('mine') })),
+      },
+      {
+        what: 'given an entry more',
+        damage: ({ metadata }) => tenant.replaceSecret(metadata.name, (data) => ({ ...data, extra: base64('x') })),
+      },
+    ];
+    for (const { what, damage } of damages) {
+      it(`that was ${what} is repaired when the registration is looked at again`, async () => {
+        const before = await tenant.secret('canvas-signing-key');
+        await damage(before!);
+        await operator.travel(resync);
+        await eventually(async () =>
+          expect((await tenant.secret('canvas-signing-key'))?.data).to.deep.equal(before?.data),
+        );
+        await inStep();
+        expect(await tenant.states('canvas')).to.equal('canvas-1 Active');
+      });
+    }
+
+    it('under a new name is written before the one under the old name goes', async () => {
+      await operator.stop();
+      const order: string[] = [];
+      operator = await startOperator({
+        namespaces: [tenant.namespace],
+        kekDir,
+        beforeWrite: (verb, type, { metadata }) => {
+          if (type.plural === 'secrets' && metadata.name.includes('key') && !metadata.name.endsWith('-lti-keys'))
+            order.push(`${verb} ${metadata.name}`);
+        },
+      });
+      const { kid } = await tenant.delivered('canvas');
+      await tenant.edit('canvas', { delivery: { secretName: 'new-key' } });
+      await eventually(async () => expect(await tenant.secret('canvas-signing-key')).to.equal(undefined));
+      await inStep();
+      expect((await tenant.delivered('canvas', 'new-key')).kid).to.equal(kid);
+      expect(order).to.deep.equal(['create new-key', 'delete canvas-signing-key']);
+
+      await tenant.edit('canvas', { delivery: undefined } as object);
+      await eventually(async () => expect(await tenant.secret('new-key')).to.equal(undefined));
+      await inStep();
+    });
+
+    it('that is no longer the operator’s is left in place when the name changes', async () => {
+      await tenant.remove(secrets, 'canvas-signing-key');
+      await createSecret('canvas-signing-key');
+      await tenant.edit('canvas', { delivery: { secretName: 'new-key' } });
+      await inStep();
+      expect(text((await tenant.secret('canvas-signing-key'))!, 'password')).to.equal('hunter2');
+    });
+  });
+});
