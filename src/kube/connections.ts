@@ -38,10 +38,13 @@ const ofWatches = { ...shared, bodyTimeout: 0 } as const;
  */
 export class Connections {
   #key = '';
+  #route: Route | undefined;
   #current: ConnectionPair | undefined;
 
   for(route: Route): ConnectionPair {
+    if (this.#current !== undefined && route === this.#route) return this.#current;
     const key = fingerprint(route);
+    this.#route = route;
     if (this.#current !== undefined && key === this.#key) return this.#current;
     void this.close();
     this.#key = key;

@@ -3,13 +3,15 @@ import type { Dispatcher } from 'undici';
 
 import type { Clock } from '../lib/clock.ts';
 import { Connections } from './connections.ts';
-import type { Credentials } from './credentials.ts';
+import type { Access, Credentials } from './credentials.ts';
 import { ApiError, TransportError } from './errors.ts';
 import { describe, malformed, refusal } from './responses.ts';
 import type { Operation } from './responses.ts';
 
 /** How long a call may take, from authentication to the last byte; a watch, to its response headers. */
 const deadlineMs = 30_000;
+/** Files and plugins are asked for credentials this often at the most: doing so for every call is a tenth of its cost. */
+const accessLifetimeMs = 1000;
 
 export interface ClientMetrics {
   /** @param code HTTP status, or `<error>` where there was no answer. */
@@ -38,6 +40,7 @@ export class Transport {
   readonly #userAgent: string;
   readonly #metrics: ClientMetrics | undefined;
   readonly #connections = new Connections();
+  #access: { readonly value: Promise<Access>; readonly until: number } | undefined;
   #clockSkewMs: number | undefined;
 
   constructor(options: TransportOptions) {
@@ -100,6 +103,7 @@ export class Transport {
       // a token that was rotated before it expired, or that an exec plugin has cached: read everything afresh, once
       await response.body.dump();
       this.#credentials.reload();
+      this.#access = undefined;
       response = await this.#attempt(call, signal);
     }
     const { statusCode: status, headers } = response;
@@ -115,7 +119,7 @@ export class Transport {
   }
 
   async #attempt(call: Call, signal: AbortSignal): Promise<Dispatcher.ResponseData> {
-    const access = await this.#credentials.access();
+    const access = await this.#currentAccess();
     const { requests, watches } = this.#connections.for(access.route);
     const sent = this.#clock.monotonic();
     let code = '<error>';
@@ -137,6 +141,20 @@ export class Transport {
       return response;
     } finally {
       this.#metrics?.request(call.method, code, (this.#clock.monotonic() - sent) / 1000);
+    }
+  }
+
+  async #currentAccess(): Promise<Access> {
+    const now = this.#clock.monotonic();
+    if (this.#access === undefined || this.#access.until <= now) {
+      this.#access = { value: this.#credentials.access(), until: now + accessLifetimeMs };
+    }
+    const { value } = this.#access;
+    try {
+      return await value;
+    } catch (error) {
+      if (this.#access?.value === value) this.#access = undefined;
+      throw error;
     }
   }
 

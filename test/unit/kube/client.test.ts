@@ -313,6 +313,8 @@ describe('KubeClient', () => {
     expect(server.connections.length).to.be.at.most(2);
     const closed = before.map((connection) => once(connection, 'close'));
     config.clusters = config.clusters.map((cluster) => ({ ...cluster, caData: 'c2Vjb25k' }));
+    // credentials are looked at once a second
+    await clock.advance(1000);
     await other.get(configMaps, 'ns', 'a');
     expect(server.requests.at(-1)?.connection).not.to.be.oneOf(before);
     await Promise.all(closed);
