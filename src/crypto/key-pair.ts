@@ -1,7 +1,6 @@
-import { createPublicKey, generateKeyPair as generate, type KeyObject } from 'node:crypto';
+import { createHash, createPublicKey, generateKeyPair as generate, type KeyObject } from 'node:crypto';
 import { availableParallelism } from 'node:os';
 import { promisify } from 'node:util';
-import { calculateJwkThumbprint } from 'jose';
 import type { PublicJwk } from '../domain/jwk.ts';
 import { limitConcurrency } from './concurrency.ts';
 
@@ -40,16 +39,20 @@ export async function generateKeyPair(size: KeySize): Promise<KeyPair> {
   const { privateKey } = await oneSlotPerCore(() =>
     generateOffTheEventLoop('rsa', { modulusLength: size, publicExponent: 0x10001 }),
   );
-  const publicJWK = await publicJwk(privateKey);
+  const publicJWK = publicJwk(privateKey);
   return { keyID: publicJWK.kid, algorithm: 'RS256', size, publicJWK, privateKey };
 }
 
 /** The public half of an RSA private key. Without a `keyID` its RFC 7638 thumbprint is the `kid`. */
-export async function publicJwk(privateKey: KeyObject, keyID?: string): Promise<PublicJwk> {
+export function publicJwk(privateKey: KeyObject, keyID?: string): PublicJwk {
   const { n, e } = createPublicKey(privateKey).export({ format: 'jwk' });
   if (n === undefined || e === undefined) throw new TypeError('Only RSA keys sign RS256.');
-  const kid = keyID ?? (await calculateJwkThumbprint({ kty: 'RSA', n, e }, 'sha256'));
-  return { kty: 'RSA', use: 'sig', alg: 'RS256', kid, n, e };
+  return { kty: 'RSA', use: 'sig', alg: 'RS256', kid: keyID ?? thumbprint(n, e), n, e };
+}
+
+/** RFC 7638 §3: the required members in lexicographic order. Hashed here and now, without a trip to another thread. */
+function thumbprint(n: string, e: string): string {
+  return createHash('sha256').update(JSON.stringify({ e, kty: 'RSA', n })).digest('base64url');
 }
 
 /** PKCS#8 PEM of the private key. Secret. */

@@ -67,7 +67,7 @@ async function decrypt({ header, parts }: ParsedSeal, context: KeyContext, kek: 
     throw new SealError('SealTampered', message, { kekID: header.kekID });
   });
   const privateKey = importPrivateKey(plaintext);
-  if (!privateKey || !(await isExpected(privateKey, context))) {
+  if (!privateKey || !isExpected(privateKey, context)) {
     const message = `${subject(context)} opens, but holds another key. Restore its ledger Secret from a backup.`;
     throw new SealError('SealKeyMismatch', message, { kekID: header.kekID });
   }
@@ -98,8 +98,8 @@ function importPrivateKey(plaintext: Uint8Array): KeyObject | undefined {
   }
 }
 
-async function isExpected(privateKey: KeyObject, context: KeyContext): Promise<boolean> {
-  const actual = await publicJwk(privateKey);
+function isExpected(privateKey: KeyObject, context: KeyContext): boolean {
+  const actual = publicJwk(privateKey);
   const expected = context.publicJWK;
   return expected ? actual.n === expected.n && actual.e === expected.e : actual.kid === context.keyID;
 }

@@ -62,7 +62,7 @@ describe('sealing', () => {
   });
 
   it('compares the whole public half of a key with a foreign key ID', async () => {
-    const foreign = { ...context, keyID: 'legacy-1', publicJWK: await publicJwk(pair.privateKey, 'legacy-1') };
+    const foreign = { ...context, keyID: 'legacy-1', publicJWK: publicJwk(pair.privateKey, 'legacy-1') };
     const sealed = await seal(pair.privateKey, foreign, keks);
     expect((await open(sealed.jwe, foreign, keks)).equals(pair.privateKey)).to.equal(true);
     const error = await sealFailure(open(sealed.jwe, { ...foreign, publicJWK: other.publicJWK }, keks));
