@@ -43,6 +43,15 @@ function isState(state: string | undefined): state is KeyState {
   return state !== undefined && states.has(state);
 }
 
+/** Whether a change of an LtiKey leaves the documents as they are: one published state gave way to another. */
+export function staysPublished({ status: before }: LtiKeyFacts, { status: after }: LtiKeyFacts): boolean {
+  return isPublished(before?.state) && isPublished(after?.state) && before?.revokedAt === after?.revokedAt;
+}
+
+function isPublished(state: string | undefined): boolean {
+  return isState(state) && publishedStates.has(state);
+}
+
 /**
  * The keys to publish, from the LtiKeys that exist and those that should.
  *

@@ -6,6 +6,7 @@ import { isObjectNotFound } from '../kube/errors.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../observability/log.ts';
 import { DocumentPublisher } from './document-publisher.ts';
+import { staysPublished } from './published-keys.ts';
 
 export interface PublishingOptions {
   readonly directory: string;
@@ -38,6 +39,9 @@ export function publishing({ directory, all, client, keys, clock, log }: Publish
     clock,
     log,
   });
-  keys.onChange(({ object: { metadata, spec } }) => publisher.changed(metadata.namespace!, spec.registrationRef.name));
+  keys.onChange(({ type, object, previous }) => {
+    if (type === 'modified' && previous && staysPublished(previous, object)) return;
+    publisher.changed(object.metadata.namespace!, object.spec.registrationRef.name);
+  });
   return publisher;
 }
