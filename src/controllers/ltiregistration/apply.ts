@@ -58,7 +58,9 @@ export class RegistrationApplier {
     const record = await replaceLedger(client, gathered.record!, decision.ledger);
     for (const { reason, message } of decision.transitions) {
       if (reason === 'KeyActivated') this.#options.rotation('activated');
-      if (announced.has(reason)) events.record(gathered.object, 'Normal', reason, 'Rotate', message);
+      // Of a first key the status tells; nothing was rotated.
+      const first = reason === 'KeyActivated' && gathered.record!.ledger.highestRevision === 1;
+      if (announced.has(reason) && !first) events.record(gathered.object, 'Normal', reason, 'Rotate', message);
     }
     return record;
   }

@@ -1,5 +1,5 @@
 import type { LtiKey } from '../../api/objects.ts';
-import type { Duration, Instant } from '../../domain/duration.ts';
+import { type Duration, type Instant, second } from '../../domain/duration.ts';
 import { plan, type Plan } from '../../domain/key-plan.ts';
 import type { Result } from '../../kube/controller.ts';
 import { isAlreadyExists, isConflict } from '../../kube/errors.ts';
@@ -74,8 +74,13 @@ export function registrationReconciler(options: RegistrationReconcilerOptions): 
       await applier.showKeys(gathered, faces);
       if (await applier.deliver(gathered, decision.ledger)) return true;
     }
-    await applier.showStatus(gathered, decision);
+    if (!isFirstMoment(gathered, decision)) await applier.showStatus(gathered, decision);
     return false;
+  }
+
+  /** A new registration whose key will be served at once gets its first status then, not a moment before. */
+  function isFirstMoment({ object, situation }: ReadableRegistration, { nextCheckAt }: Plan): boolean {
+    return object.status === undefined && nextCheckAt !== undefined && nextCheckAt - situation.now < second;
   }
 
   function untilNextCheck({ situation }: ReadableRegistration, { nextCheckAt }: Plan): Duration {
