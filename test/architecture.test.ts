@@ -1,0 +1,150 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { join, posix, relative } from 'node:path';
+import { expect } from 'chai';
+
+/** The house that CONTRIBUTING.md draws: who may import whom, and what stays out of which room. */
+
+const source = join(import.meta.dirname, '../src');
+
+interface SourceFile {
+  /** As `domain/key-plan.ts`. */
+  readonly path: string;
+  readonly text: string;
+  /** Without comments. */
+  readonly code: string;
+  readonly imports: readonly Import[];
+}
+
+interface Import {
+  /** A path under src/ for a relative import, else the package. */
+  readonly from: string;
+  readonly typeOnly: boolean;
+}
+
+const files: readonly SourceFile[] = readdirSync(source, { recursive: true, withFileTypes: true })
+  .filter((entry) => entry.isFile() && entry.name.endsWith('.ts'))
+  .map((entry) => {
+    const path = relative(source, join(entry.parentPath, entry.name));
+    const text = readFileSync(join(source, path), 'utf8');
+    const code = text.replaceAll(/\/\*[\s\S]*?\*\//g, '').replaceAll(/(^|\s)\/\/.*$/gm, '$1');
+    return { path, text, code, imports: importsOf(path, code) };
+  });
+
+function importsOf(path: string, code: string): Import[] {
+  const statement =
+    /^(?:import|export)\s+(?<type>type\s)?[^'";]*?\bfrom\s+'(?<from>[^']+)'|\bimport\('(?<dynamic>[^']+)'\)|^import\s+'(?<bare>[^']+)'/gm;
+  return [...code.matchAll(statement)].map(({ groups }) => {
+    const { type, from, dynamic, bare } = groups ?? {};
+    const named = from ?? dynamic ?? bare ?? '';
+    const resolved = named.startsWith('.') ? posix.join(posix.dirname(path), named) : named;
+    return { from: resolved, typeOnly: type !== undefined };
+  });
+}
+
+const isIn =
+  (...folders: readonly string[]) =>
+  ({ path }: { path: string }): boolean =>
+    folders.some((folder) => path.startsWith(`${folder}/`));
+
+/** `file: what` for everything that `offends` in the files of `room`. */
+function offences(room: (file: SourceFile) => boolean, offends: (imported: Import) => boolean): string[] {
+  return files
+    .filter(room)
+    .flatMap(({ path, imports }) => imports.filter(offends).map(({ from }) => `${path} imports ${from}`));
+}
+
+function uses(room: (file: SourceFile) => boolean, pattern: RegExp): string[] {
+  return files
+    .filter(room)
+    .flatMap(({ path, code }) => [...code.matchAll(pattern)].map(([what]) => `${path}: ${what}`));
+}
+
+describe('The architecture of src/', () => {
+  it('is read as it is: the scan sees files and imports', () => {
+    expect(files.length).to.be.greaterThan(60);
+    const reconcile = files.find(({ path }) => path === 'controllers/ltiregistration/reconcile.ts');
+    expect(reconcile?.imports).to.deep.include({ from: 'domain/key-plan.ts', typeOnly: false });
+    expect(reconcile?.imports).to.deep.include({ from: 'api/objects.ts', typeOnly: true });
+    const main = files.find(({ path }) => path === 'main.ts');
+    expect(main?.imports, 'dynamic').to.deep.include({ from: 'controllers/run.ts', typeOnly: false });
+  });
+
+  it('domain/ imports domain/ and api/ alone, so that it is pure', () => {
+    // They compute from their arguments and do nothing else.
+    const pure: ReadonlySet<string> = new Set(['node:buffer', 'croner']);
+    const foreign = ({ from }: Import): boolean => !/^(domain|api)\//.test(from) && !pure.has(from);
+    expect(offences(isIn('domain'), foreign)).to.deep.equal([]);
+  });
+
+  it('domain/ knows no present, no chance, no promise and no environment', () => {
+    const impure =
+      /\bDate\.now\b|\bnew Date\(\)|\bMath\.random\b|\bset(?:Timeout|Interval|Immediate)\b|\bperformance\b|\bcrypto\b|\bprocess\.|\bPromise\b|\basync\b|\bawait\b|\bfetch\(/g;
+    expect(uses(isIn('domain'), impure)).to.deep.equal([]);
+  });
+
+  it('api/ imports its own, and the types of objects that Kubernetes has', () => {
+    const foreign = ({ from, typeOnly }: Import): boolean =>
+      !from.startsWith('api/') && !(typeOnly && from === 'kube/objects.ts');
+    expect(offences(isIn('api'), foreign)).to.deep.equal([]);
+  });
+
+  it('only kube/ imports the Kubernetes client', () => {
+    const client = ({ from }: Import): boolean => from.startsWith('@kubernetes/');
+    expect(offences((file) => !isIn('kube')(file), client)).to.deep.equal([]);
+    expect(offences(isIn('kube'), client)).not.to.deep.equal([]);
+  });
+
+  it('kube/ and crypto/ know nothing of controllers, publishing or serving', () => {
+    expect(offences(isIn('kube', 'crypto'), ({ from }) => /^(controllers|publish|jwks)\//.test(from))).to.deep.equal(
+      [],
+    );
+    expect(offences(isIn('kube'), ({ from }) => from.startsWith('crypto/'))).to.deep.equal([]);
+    const kubernetes = ({ from }: Import): boolean => from.startsWith('kube/') && from !== 'kube/objects.ts';
+    expect(offences(isIn('crypto'), kubernetes)).to.deep.equal([]);
+  });
+
+  it('what publishes and serves cannot reach a private key', () => {
+    expect(offences(isIn('publish', 'jwks'), ({ from }) => /^(crypto|controllers)\//.test(from))).to.deep.equal([]);
+    expect(offences(isIn('jwks'), ({ from }) => /^(kube|publish)\//.test(from))).to.deep.equal([]);
+  });
+
+  it('observability/ is passed in: of what it watches it knows types alone', () => {
+    const watched = ({ from, typeOnly }: Import): boolean =>
+      !typeOnly && /^(controllers|kube|crypto|publish|jwks)\//.test(from);
+    expect(offences(isIn('observability'), watched)).to.deep.equal([]);
+    expect(offences(isIn('domain', 'api'), ({ from }) => from.startsWith('observability/'))).to.deep.equal([]);
+  });
+
+  it('only main.ts sees arguments, environment, signals and the exit', () => {
+    const processes = /\bprocess\.(?:argv|env|exit|exitCode|on|once|kill|chdir|stdout|stderr|stdin)\b/g;
+    expect(uses(({ path }) => path !== 'main.ts', processes)).to.deep.equal([]);
+    expect(uses(({ path }) => path === 'main.ts', processes)).to.include('main.ts: process.argv');
+  });
+
+  it('no file is longer than 300 lines, none is a barrel, and names are kebab-case nouns', () => {
+    // The chain of policies is the documentation of the lifecycle, and is read from top to bottom.
+    const mayBeLonger = new Set(['domain/key-policies.ts']);
+    const written = files.filter(({ path }) => !path.endsWith('.gen.ts') && !mayBeLonger.has(path));
+    const long = written.filter(({ text }) => lines(text) > 300);
+    expect(long.map(({ path, text }) => `${path}: ${lines(text)} lines`)).to.deep.equal([]);
+    expect(
+      files.map(({ path }) => path).filter((path) => !/^([a-z0-9-]+\/)*[a-z0-9-]+(\.gen)?\.ts$/.test(path)),
+    ).to.deep.equal([]);
+    const vague = files
+      .map(({ path }) => path)
+      .filter((path) => /(^|\/)(index|utils?|helpers?|common)(\.ts|\/)/.test(path));
+    expect(vague).to.deep.equal([]);
+  });
+
+  it('every relative import names a file that exists', () => {
+    const known = new Set(files.map(({ path }) => path));
+    const relativeOnes = files.flatMap(({ path, imports }) =>
+      imports.filter(({ from }) => from.endsWith('.ts')).map(({ from }) => ({ path, from })),
+    );
+    expect(relativeOnes.filter(({ from }) => !known.has(from))).to.deep.equal([]);
+  });
+});
+
+function lines(text: string): number {
+  return text.trimEnd().split('\n').length;
+}
