@@ -1,11 +1,12 @@
-import { rmSync } from 'node:fs';
+import { renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { build, type Plugin } from 'esbuild';
 
 /** Bundles the commands into dist/: what runs in production has no node_modules. Each command is a chunk of its own. */
 
 const root = join(import.meta.dirname, '..');
-const outdir = join(root, 'dist');
+const dist = join(root, 'dist');
+const outdir = join(root, 'dist.new');
 
 /**
  * client-node does not say that its modules only define things, so its 700 models would all be bundled for the sake of
@@ -46,3 +47,7 @@ await build({
   plugins: [withoutUnusedModels],
   logLevel: 'warning',
 });
+
+// Swapped in at once, so that a process that starts meanwhile finds all of the old or all of the new.
+rmSync(dist, { recursive: true, force: true });
+renameSync(outdir, dist);

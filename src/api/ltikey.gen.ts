@@ -26,9 +26,9 @@ export interface LtiKeySpec {
    */
   readonly algorithm: 'RS256';
   /**
-   * The RSA modulus in bits.
+   * The RSA modulus in bits. An imported key may have other sizes than the operator makes.
    */
-  readonly size: 2048 | 3072 | 4096;
+  readonly size: number;
   /**
    * The public half as a JSON Web Key (RFC 7517), with exactly the members that platforms are served. There is no place here for a private member.
    */

@@ -102,6 +102,27 @@ export interface LtiRegistrationSpec {
    */
   readonly keyHistoryLimit: number;
   /**
+   * The keys that the tool used before. Read once, when the registration gets its first key, and remembered with it; later changes have no effect.
+   */
+  readonly import?: {
+    /**
+     * The Secret of this namespace with the private key that becomes revision 1. It has to carry the annotation ltikeys.dev/import-granted-to with the name of this registration. While it is missing or refused, no key is made.
+     */
+    readonly secretName?: string;
+    /**
+     * The entry of the Secret that holds the key, as PEM (PKCS#1 or PKCS#8) or as a JWK.
+     */
+    readonly entry: string;
+    /**
+     * The key ID by which the platforms know the key, if it is not its RFC 7638 thumbprint. Such a key is served in the registration's own document only.
+     */
+    readonly keyID?: string;
+    /**
+     * Public keys of the former system whose last tokens may still be on their way. Each is served until its time, and signs nothing.
+     */
+    readonly verifyOnly?: readonly VerifyOnly[];
+  };
+  /**
    * Where the tool gets its signing key. Without it the keys exist and are published, but no tool can read them.
    */
   readonly delivery?: {
@@ -168,6 +189,36 @@ export interface RotationWindow {
    * The IANA time zone the schedule is in, such as Europe/Berlin.
    */
   readonly timeZone: string;
+}
+/**
+ * One public key.
+ */
+export interface VerifyOnly {
+  /**
+   * The RSA public key as a JWK.
+   */
+  readonly publicJWK: {
+    /**
+     * The key type.
+     */
+    readonly kty: 'RSA';
+    /**
+     * The key ID of the former system; without it, the RFC 7638 thumbprint.
+     */
+    readonly kid?: string;
+    /**
+     * The modulus, base64url without padding; from 2048 to 8192 bits.
+     */
+    readonly n: string;
+    /**
+     * The public exponent, base64url without padding.
+     */
+    readonly e: string;
+  };
+  /**
+   * When it leaves the JWKS.
+   */
+  readonly until: string;
 }
 
 /**

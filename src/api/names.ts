@@ -40,6 +40,9 @@ export const ledgerEntry = 'ledger.json';
 export const registrationLabel = `${apiGroup}/registration`;
 export const rotateRequestedAtAnnotation = `${apiGroup}/rotate-requested-at`;
 
+/** On a Secret: the name of the registration that may import a key from it. */
+export const importGrantAnnotation = `${apiGroup}/import-granted-to`;
+
 export function ledgerSecretName(registration: string): string {
   return `${registration}${ledgerSuffix}`;
 }

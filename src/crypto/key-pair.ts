@@ -1,7 +1,8 @@
-import { createHash, createPublicKey, generateKeyPair as generate, type KeyObject } from 'node:crypto';
+import { createPublicKey, generateKeyPair as generate, type KeyObject } from 'node:crypto';
 import { availableParallelism } from 'node:os';
 import { promisify } from 'node:util';
 import type { PublicJwk } from '../domain/jwk.ts';
+import { rsaThumbprint } from '../lib/thumbprint.ts';
 import { limitConcurrency } from './concurrency.ts';
 
 export type KeySize = 2048 | 3072 | 4096;
@@ -47,12 +48,7 @@ export async function generateKeyPair(size: KeySize): Promise<KeyPair> {
 export function publicJwk(privateKey: KeyObject, keyID?: string): PublicJwk {
   const { n, e } = createPublicKey(privateKey).export({ format: 'jwk' });
   if (n === undefined || e === undefined) throw new TypeError('Only RSA keys sign RS256.');
-  return { kty: 'RSA', use: 'sig', alg: 'RS256', kid: keyID ?? thumbprint(n, e), n, e };
-}
-
-/** RFC 7638 §3: the required members in lexicographic order. Hashed here and now, without a trip to another thread. */
-function thumbprint(n: string, e: string): string {
-  return createHash('sha256').update(JSON.stringify({ e, kty: 'RSA', n })).digest('base64url');
+  return { kty: 'RSA', use: 'sig', alg: 'RS256', kid: keyID ?? rsaThumbprint({ n, e }), n, e };
 }
 
 /** PKCS#8 PEM of the private key. Secret. */

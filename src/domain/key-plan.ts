@@ -35,12 +35,12 @@ export function plan(situation: Situation): Plan {
   const transitions: Transition[] = [];
   let current = situation;
   for (let change = nextChange(current); change; change = nextChange(current)) {
-    transitions.push(change.transition);
+    transitions.push(...(change.besides ? [change.besides] : []), change.transition);
     current = { ...current, ledger: change.ledger };
   }
   const { ledger } = current;
   const cause = neededRevision(current);
-  const fault = cause && generationFault(current);
+  const fault = cause && generationFault(current, cause);
   const checkAt = nextCheckAt(current);
   return {
     ledger: transitions.length > 0 ? { ...ledger, serial: situation.ledger.serial + 1 } : ledger,
@@ -53,13 +53,31 @@ export function plan(situation: Situation): Plan {
 }
 
 /** The ledger with the key pair that a plan asked for. The new revision answers whatever asked for a rotation so far. */
-export function withGeneratedKey(situation: Situation, facts: KeyFacts, cause: Cause): Ledger {
+export function withKey(situation: Situation, facts: KeyFacts, cause: Cause): Ledger {
   const { registration, ledger, now } = situation;
+  const { rotationOwed: _, ...settled } = answered(situation, ledger);
+  const serial = ledger.serial + 1;
+  if (ledger.highestRevision > 0) return { ...addKey(settled, facts, cause, now), serial };
   const names = registration.deliverySecretName === undefined ? [] : [registration.deliverySecretName];
-  const settings =
-    ledger.highestRevision === 0 ? { deletionPolicy: registration.deletionPolicy, deliverySecretNames: names } : {};
-  const added = addKey({ ...answered(situation, ledger), ...settings }, facts, cause, now);
-  return { ...added, serial: ledger.serial + 1 };
+  const first = { ...settled, serial, deletionPolicy: registration.deletionPolicy, deliverySecretNames: names };
+  return withVerifyOnlyKeys(situation, addKey(first, facts, cause, now));
+}
+
+/** Keys of a former system join the first ledger as if they were retiring; those whose time is over stay away. */
+function withVerifyOnlyKeys({ imports, now }: Situation, ledger: Ledger): Ledger {
+  let current = ledger;
+  for (const key of imports?.verifyOnly ?? []) {
+    const taken = current.keys.some(({ keyID }) => keyID === key.keyID);
+    if (key.until <= now || taken) continue;
+    const added = addKey(current, key, 'Import', now);
+    const keys = added.keys.map((row) =>
+      row.keyID === key.keyID
+        ? { ...row, state: 'Retiring' as const, verifyOnly: true as const, retireAt: key.until }
+        : row,
+    );
+    current = { ...added, keys };
+  }
+  return current;
 }
 
 function nextChange(situation: Situation): ReturnType<(typeof policies)[number]> {
@@ -81,7 +99,9 @@ function staleSeals({ ledger, custody, sealingKeyID }: Situation): string[] {
 }
 
 /** A ledger with a key that does not open may be a damaged one: nothing is added to it until it heals. */
-function generationFault({ ledger, registration, custody, sealingFault }: Situation): Fault | undefined {
+function generationFault(situation: Situation, cause: Cause | undefined): Fault | undefined {
+  const { ledger, registration, custody, sealingFault, imports } = situation;
+  if (cause === 'Import' && imports?.signing && 'reason' in imports.signing) return imports.signing;
   for (const key of liveKeys(ledger)) {
     const kept = custody.get(key.keyID);
     if (kept && !kept.opens && !registration.revokedKeyIDs.has(key.keyID)) return kept;
@@ -115,7 +135,7 @@ function nextCheckAt(situation: Situation): Instant | undefined {
   }
   if (isClockSkewed(situation)) due.push(now + minute);
   // Secrets and KEKs are not watched: a repair is found by looking.
-  if (generationFault(situation)) due.push(now + blockedPoll);
+  if (generationFault(situation, neededRevision(situation))) due.push(now + blockedPoll);
   const times = due.flatMap((time) => (time === undefined ? [] : time > now ? time : now + blockedPoll));
   return times.length > 0 ? Math.min(...times) : undefined;
 }

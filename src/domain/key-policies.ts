@@ -15,6 +15,7 @@ import type { Situation } from './situation.ts';
 import {
   activationTime,
   preparationTime,
+  publishedOverlap,
   revocationGrace,
   shortCachePeriod,
   timingFault,
@@ -42,6 +43,8 @@ export type TransitionReason =
 export interface Change {
   readonly ledger: Ledger;
   readonly transition: Transition;
+  /** What happened to another key in the same step. */
+  readonly besides?: Transition;
 }
 
 /** A reason to change the ledger now, or `undefined`. Each is one function; `policies` is their order. */
@@ -50,7 +53,9 @@ export type Policy = (situation: Situation) => Change | undefined;
 /** A revoked key that does not sign leaves at once. */
 const revokeIdleKey: Policy = ({ registration, ledger, now }) => {
   const key = liveKeys(ledger).find((live) => live.state !== 'Active' && registration.revokedKeyIDs.has(live.keyID));
-  return key && revoked(ledger, key, now, 'it did not sign');
+  if (!key) return undefined;
+  const change = revoked(ledger, key, now, 'it did not sign');
+  return key.state === 'Next' ? { ...change, ledger: { ...change.ledger, rotationOwed: true } } : change;
 };
 
 /**
@@ -63,8 +68,11 @@ const revokeSigningKey: Policy = (situation) => {
   if (!key || !registration.revokedKeyIDs.has(key.keyID)) return undefined;
   const replacement = replacementFor(situation);
   if (replacement) {
-    const { ledger: without } = revoked(ledger, key, now, '');
-    return activated({ ...situation, ledger: without }, replacement, `it replaces the revoked key ${key.keyID}`);
+    const revocation = revoked(ledger, key, now, `key ${replacement.keyID} takes over`);
+    const owed: Ledger =
+      replacement.state === 'Retiring' ? { ...revocation.ledger, rotationOwed: true } : revocation.ledger;
+    const why = `it replaces the revoked key ${key.keyID}`;
+    return { ...activated({ ...situation, ledger: owed }, replacement, why), besides: revocation.transition };
   }
   if (key.revocationSeenAt === undefined) {
     return {
@@ -80,15 +88,25 @@ const revokeSigningKey: Policy = (situation) => {
   return revoked(ledger, key, now, 'no replacement was published in time');
 };
 
+/** A revocation that was taken back leaves nothing behind: another one has its whole grace. */
+const forgetRevocation: Policy = ({ registration, ledger }) => {
+  const key = activeKey(ledger);
+  if (key?.revocationSeenAt === undefined || registration.revokedKeyIDs.has(key.keyID)) return undefined;
+  return settings(changeKey(ledger, key.keyID, { revocationSeenAt: undefined }), 'withdrawn revocation');
+};
+
 /** With no signing key, the next one signs as soon as it is served: nobody waits for an older one to be forgotten. */
 const activateWithoutPredecessor: Policy = (situation) => {
   const next = nextKey(situation.ledger);
   if (activeKey(situation.ledger) || !next || !maySign(situation, next)) return undefined;
-  if (next.cause !== 'Initial' && awaitsAcknowledgement(situation, next)) return undefined;
+  if (next.cause !== 'Initial' && next.cause !== 'Import' && awaitsAcknowledgement(situation, next)) return undefined;
   return activated(situation, next, 'every ready replica serves it and no other key signs');
 };
 
-const recordPublication: Policy = ({ ledger, observation, now }) => {
+/** A time from a wrong clock is not recorded: the delay would seem over when the clock is right again. */
+const recordPublication: Policy = (situation) => {
+  const { ledger, observation, now } = situation;
+  if (isClockSkewed(situation)) return undefined;
   const key = liveKeys(ledger).find(
     (live) => live.publishedAt === undefined && observation.servedKeyIDs.has(live.keyID),
   );
@@ -120,7 +138,7 @@ const discardNextKey: Policy = ({ registration, ledger, now }) => {
   const next = nextKey(ledger);
   if (!next || next.size === registration.keySize || registration.suspend) return undefined;
   return {
-    ledger: changeKey(ledger, next.keyID, { state: 'Retired', retiredAt: now }),
+    ledger: { ...changeKey(ledger, next.keyID, { state: 'Retired', retiredAt: now }), rotationOwed: true },
     transition: {
       reason: 'KeyDiscarded',
       keyID: next.keyID,
@@ -141,16 +159,20 @@ const activateNextKey: Policy = (situation) => {
 };
 
 /** The overlap counts from the moment the tool had the new key; where nothing is delivered, from the activation. */
-const recordStop: Policy = ({ registration, ledger, delivery, now }) => {
-  const key = keysIn(ledger, 'Retiring').find((retiring) => retiring.stoppedSigningAt === undefined);
+const recordStop: Policy = (situation) => {
+  const { registration, ledger, delivery, limits, now } = situation;
+  const key = keysIn(ledger, 'Retiring').find(
+    ({ stoppedSigningAt, verifyOnly }) => stoppedSigningAt === undefined && !verifyOnly,
+  );
   const delivered = registration.deliverySecretName === undefined || delivery.keyID === ledger.activeKeyID;
-  if (!key || !delivered) return undefined;
-  return retirementAt(ledger, key, now, now + registration.overlap);
+  // A left over Secret may still hold the key, and a wrong clock would end the overlap at a wrong time.
+  if (!key || !delivered || delivery.leftovers.length > 0 || isClockSkewed(situation)) return undefined;
+  return retirementAt(ledger, key, now, now + publishedOverlap(registration, limits));
 };
 
 /** `spec.overlap` may change while a key retires. */
-const followOverlap: Policy = ({ registration, ledger }) => {
-  const { overlap } = registration;
+const followOverlap: Policy = ({ registration, ledger, limits }) => {
+  const overlap = publishedOverlap(registration, limits);
   const key = keysIn(ledger, 'Retiring').find(
     ({ stoppedSigningAt, retireAt }) => stoppedSigningAt !== undefined && retireAt !== stoppedSigningAt + overlap,
   );
@@ -205,6 +227,7 @@ const pruneHistory: Policy = ({ registration, ledger, now }) => {
 export const policies: readonly Policy[] = [
   revokeIdleKey,
   revokeSigningKey,
+  forgetRevocation,
   recordPublication,
   activateWithoutPredecessor,
   answerWithNextKey,
@@ -223,11 +246,11 @@ export function neededRevision(situation: Situation): Cause | undefined {
   const { registration, ledger, now } = situation;
   if (nextKey(ledger)) return undefined;
   const active = activeKey(ledger);
-  if (!active) return ledger.highestRevision === 0 ? 'Initial' : 'Revocation';
+  if (!active && ledger.highestRevision > 0) return 'Revocation';
+  if (!active) return situation.imports?.signing ? 'Import' : 'Initial';
   if (registration.revokedKeyIDs.has(active.keyID)) return replacementFor(situation) ? undefined : 'Revocation';
   if (isRotationHeld(situation)) return undefined;
-  // A newer revision was made and is gone again, revoked or discarded: the rotation it was made for is still owed.
-  if (ledger.highestRevision > active.revision) return 'Revocation';
+  if (ledger.rotationOwed) return 'Revocation';
   if (active.size !== registration.keySize) return 'KeySize';
   return requestedCause(situation) ?? (now >= preparationTime(active, registration) ? 'Schedule' : undefined);
 }

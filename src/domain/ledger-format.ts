@@ -8,6 +8,7 @@ import type { Cause, Ledger, LedgerKey } from './ledger.ts';
 const formatVersion = 1;
 const causes: readonly string[] = [
   'Initial',
+  'Import',
   'Schedule',
   'Trigger',
   'Request',
@@ -77,6 +78,7 @@ export function parseLedger(text: string | undefined, namespace: string, registr
     serial: at.number('serial'),
     highestRevision: at.number('highestRevision'),
     ...optional('activeKeyID', at.optionalString('activeKeyID')),
+    ...(at.flag('rotationOwed') ? { rotationOwed: true } : {}),
     ...optional('observedRotationTrigger', at.optionalString('observedRotationTrigger')),
     ...optional('observedRotateRequest', at.optionalString('observedRotateRequest')),
     deletionPolicy: at.string('deletionPolicy') === 'Delete' ? 'Delete' : 'Retain',
@@ -115,6 +117,7 @@ function parseKey(at: Reader): LedgerKey {
     publicJWK,
     state: at.known('state', keyStates) as KeyState,
     cause: at.known('cause', causes) as Cause,
+    ...(at.flag('verifyOnly') ? { verifyOnly: true } : {}),
     ...times,
     createdAt: times.createdAt,
   };
@@ -168,6 +171,12 @@ class Reader {
 
   optionalString(name: string): string | undefined {
     return this.members[name] === undefined ? undefined : this.string(name);
+  }
+
+  flag(name: string): boolean {
+    const value = this.members[name];
+    if (value !== undefined && value !== true) throw corrupt(`${this.place}: ${name} is not true`);
+    return value === true;
   }
 
   known(name: string, values: readonly string[]): string {

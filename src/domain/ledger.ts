@@ -3,7 +3,7 @@ import type { KeyState, PublicJwk } from './jwk.ts';
 import { isFinal, mayMove } from './key-state.ts';
 
 /** Why a revision was made; decides when it may sign (see key-policies). */
-export type Cause = 'Initial' | 'Schedule' | 'Trigger' | 'Request' | 'KeySize' | 'Revocation';
+export type Cause = 'Initial' | 'Import' | 'Schedule' | 'Trigger' | 'Request' | 'KeySize' | 'Revocation';
 
 /** One key's row. Times are set once, in the order of the lifecycle, but for `retireAt`, which follows `spec.overlap`. */
 export interface LedgerKey {
@@ -14,6 +14,8 @@ export interface LedgerKey {
   readonly publicJWK: PublicJwk;
   readonly state: KeyState;
   readonly cause: Cause;
+  /** A public key of a former system: it is served until `retireAt`, and there is no private half. */
+  readonly verifyOnly?: true;
   readonly createdAt: Instant;
   /** First time every ready replica was observed serving it. */
   readonly publishedAt?: Instant;
@@ -36,6 +38,8 @@ export interface Ledger {
   readonly serial: number;
   readonly highestRevision: number;
   readonly activeKeyID?: string;
+  /** A revision that was made for a rotation was lost to a revocation or discarded: the rotation is still owed. */
+  readonly rotationOwed?: true;
   /** The last `spec.rotationTrigger` and rotate request that a rotation answered. */
   readonly observedRotationTrigger?: string;
   readonly observedRotateRequest?: string;
@@ -68,7 +72,10 @@ export function addKey(ledger: Ledger, facts: KeyFacts, cause: Cause, now: Insta
   return { ...ledger, highestRevision: revision, keys: [...ledger.keys, key] };
 }
 
-type Changeable = Omit<LedgerKey, 'revision' | 'keyID' | 'algorithm' | 'size' | 'publicJWK' | 'createdAt'>;
+type Changeable = Omit<
+  LedgerKey,
+  'verifyOnly' | 'revision' | 'keyID' | 'algorithm' | 'size' | 'publicJWK' | 'createdAt'
+>;
 /** New values of a key's fields; `undefined` removes one. */
 export type KeyChange = { readonly [Field in keyof Changeable]?: Changeable[Field] | undefined };
 
@@ -103,7 +110,12 @@ export function keysIn(ledger: Ledger, state: KeyState): readonly LedgerKey[] {
   return ledger.keys.filter((key) => key.state === state);
 }
 
-/** Keys whose private half the ledger keeps: published and openable. */
+/** Keys that are published. */
 export function liveKeys(ledger: Ledger): readonly LedgerKey[] {
   return ledger.keys.filter((key) => !isFinal(key.state));
+}
+
+/** Keys whose private half the ledger keeps. */
+export function sealedKeys(ledger: Ledger): readonly LedgerKey[] {
+  return liveKeys(ledger).filter((key) => !key.verifyOnly);
 }

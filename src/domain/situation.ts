@@ -1,5 +1,5 @@
 import type { Duration, Instant } from './duration.ts';
-import type { Ledger } from './ledger.ts';
+import type { KeyFacts, Ledger } from './ledger.ts';
 import type { Registration } from './registration.ts';
 import type { TimingLimits } from './timing.ts';
 
@@ -30,6 +30,13 @@ export interface DeliveryState {
   readonly leftovers: readonly string[];
 }
 
+/** The keys of a former system, as far as they can be taken over; read only while there is no ledger. */
+export interface ImportState {
+  /** The private key that becomes revision 1, or why it cannot. */
+  readonly signing?: KeyFacts | Fault;
+  readonly verifyOnly: readonly (KeyFacts & { readonly until: Instant })[];
+}
+
 /** Everything a decision depends on. Plans are pure functions of it. */
 export interface Situation {
   readonly registration: Registration;
@@ -37,6 +44,8 @@ export interface Situation {
   readonly custody: ReadonlyMap<string, Custody>;
   readonly observation: Observation;
   readonly delivery: DeliveryState;
+  /** For a registration that imports keys and has none yet. */
+  readonly imports?: ImportState;
   /** The key-encryption key that seals now. */
   readonly sealingKeyID?: string;
   /** Why nothing can be sealed now: the key-encryption key is missing or unusable. */

@@ -33,6 +33,11 @@ export function minimumActivationDelay(limits: TimingLimits, cacheLifetime: Dura
   return limits.minimumActivationDelay ?? Math.max(20 * minute, cacheLifetime + minute);
 }
 
+/** How long a key stays published after it stopped signing: `spec.overlap`, and under the floor the floor. */
+export function publishedOverlap(registration: Registration, limits: TimingLimits): Duration {
+  return Math.max(registration.overlap, limits.minimumOverlap);
+}
+
 /** Spreads registrations that were applied together: up to 5 % of the period, and the same at every evaluation. */
 export function rotationJitter(registration: Registration, revision: number): Duration {
   const text = `${registration.namespace}/${registration.name}/${revision}`;

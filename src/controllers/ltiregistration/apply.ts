@@ -6,8 +6,8 @@ import { generateKeyPair, type KeySize } from '../../crypto/key-pair.ts';
 import type { KekProvider } from '../../crypto/keyring.ts';
 import { seal } from '../../crypto/seal.ts';
 import type { Transition } from '../../domain/key-policies.ts';
-import { type Plan, withGeneratedKey } from '../../domain/key-plan.ts';
-import type { Ledger } from '../../domain/ledger.ts';
+import { type Plan, withKey } from '../../domain/key-plan.ts';
+import type { KeyFacts, Ledger } from '../../domain/ledger.ts';
 import { faultedStatus, keyObject, registrationStatus } from '../../domain/projection.ts';
 import type { Fault } from '../../domain/situation.ts';
 import type { KubeClient } from '../../kube/client.ts';
@@ -65,7 +65,7 @@ export class RegistrationApplier {
     return record;
   }
 
-  /** Generates and seals the key pair that the plan asks for and stores it with its row, in one write. */
+  /** Generates or imports the key pair that the plan asks for, seals it and stores it with its row, in one write. */
   async writeKey(
     gathered: ReadableRegistration,
     request: NonNullable<Plan['generate']>,
@@ -73,10 +73,10 @@ export class RegistrationApplier {
     const { client, keks, events } = this.#options;
     const { situation, record: previous, object } = gathered;
     const { namespace, name } = situation.registration;
-    const pair = await generateKeyPair(request.size as KeySize);
-    const { keyID, privateKey } = pair;
-    const { jwe, kekID } = await seal(privateKey, { namespace, registration: name, keyID }, keks);
-    const ledger = withGeneratedKey(situation, pair, request.cause);
+    const { facts, privateKey } = await newKey(gathered, request);
+    const { keyID, publicJWK } = facts;
+    const { jwe, kekID } = await seal(privateKey, { namespace, registration: name, keyID, publicJWK }, keks);
+    const ledger = withKey(situation, facts, request.cause);
     const record = await (previous
       ? replaceLedger(client, previous, ledger, [{ keyID, jwe }])
       : createLedger(client, ledger, { keyID, jwe }));
@@ -163,4 +163,15 @@ export class RegistrationApplier {
       events.record(object, 'Warning', now.reason, 'Reconcile', now.message);
     }
   }
+}
+
+async function newKey(
+  { situation, importedKey }: ReadableRegistration,
+  { cause, size }: NonNullable<Plan['generate']>,
+): Promise<{ facts: KeyFacts; privateKey: KeyObject }> {
+  const facts = situation.imports?.signing;
+  if (cause === 'Import' && facts && 'keyID' in facts && importedKey) return { facts, privateKey: importedKey };
+  if (cause === 'Import') throw new Error('the plan imports a key that was not read');
+  const pair = await generateKeyPair(size as KeySize);
+  return { facts: pair, privateKey: pair.privateKey };
 }

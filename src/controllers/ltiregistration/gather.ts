@@ -4,7 +4,7 @@ import type { LtiKey, LtiRegistration } from '../../api/objects.ts';
 import type { KekProvider } from '../../crypto/keyring.ts';
 import type { Instant } from '../../domain/duration.ts';
 import { publishedStates } from '../../domain/jwk.ts';
-import { emptyLedger, type Ledger, liveKeys } from '../../domain/ledger.ts';
+import { emptyLedger, type Ledger, liveKeys, sealedKeys } from '../../domain/ledger.ts';
 import { readRegistration } from '../../domain/registration.ts';
 import type { Custody, Fault, Observation, Situation } from '../../domain/situation.ts';
 import type { TimingLimits } from '../../domain/timing.ts';
@@ -14,6 +14,7 @@ import type { ObjectKey } from '../../kube/objects.ts';
 import { splitKey } from '../../kube/objects.ts';
 import type { Clock } from '../../lib/clock.ts';
 import { openKey, sealingState } from '../custody.ts';
+import { readImports } from '../import.ts';
 import { type DeliveryReading, readDelivery } from '../delivery-secret.ts';
 import { type LedgerRecord, readLedger } from '../ledger-secret.ts';
 import type { PublicationObserver } from '../publication/observer.ts';
@@ -48,6 +49,8 @@ export interface ReadableRegistration {
   readonly situation: Situation;
   readonly delivery: DeliveryReading;
   readonly privateKeys: ReadonlyMap<string, KeyObject>;
+  /** Of a former system; becomes revision 1. */
+  readonly importedKey?: KeyObject;
 }
 
 export async function gather(sources: Sources, key: ObjectKey): Promise<Gathered> {
@@ -81,12 +84,13 @@ async function readable(
   const registration = readRegistration(object);
   const custody = new Map<string, Custody>();
   const privateKeys = new Map<string, KeyObject>();
-  for (const key of record ? liveKeys(ledger) : []) {
+  for (const key of record ? sealedKeys(ledger) : []) {
     const opened = await openKey(record!, key, keks);
     custody.set(key.keyID, opened.custody);
     if (opened.privateKey) privateKeys.set(key.keyID, opened.privateKey);
   }
-  const [delivery, observation, sealing] = await Promise.all([
+  const [imports, delivery, observation, sealing] = await Promise.all([
+    record ? undefined : readImports(client, object),
     readDelivery(client, ledger, object),
     observe(sources, ledger, faces),
     sealingState(keks),
@@ -97,12 +101,14 @@ async function readable(
     custody,
     observation,
     delivery: delivery.state,
+    ...(imports ? { imports: imports.state } : {}),
     ...sealing,
     clockSkew: clockSkew(),
     limits,
     now: clock.now().getTime(),
   };
-  return { kind: 'readable', object, record, situation, delivery, privateKeys };
+  const importedKey = imports?.privateKey ? { importedKey: imports.privateKey } : {};
+  return { kind: 'readable', object, record, situation, delivery, privateKeys, ...importedKey };
 }
 
 /**
@@ -131,9 +137,9 @@ async function observe({ observer }: Sources, ledger: Ledger, faces: readonly Lt
   const shown = new Set(
     faces.flatMap(({ spec, status }) => (status?.state && publishedStates.has(status.state) ? [spec.keyID] : [])),
   );
-  const keyIDs = liveKeys(ledger).flatMap(({ keyID }) => (shown.has(keyID) ? [keyID] : []));
-  if (keyIDs.length === 0) return { servedKeyIDs: new Set(), detail: 'it was not published yet', cacheLifetime: 0 };
-  return observer.observe(ledger.namespace, ledger.registration, keyIDs);
+  const published = liveKeys(ledger).flatMap(({ keyID, publicJWK }) => (shown.has(keyID) ? [publicJWK] : []));
+  if (published.length === 0) return { servedKeyIDs: new Set(), detail: 'it was not published yet', cacheLifetime: 0 };
+  return observer.observe(ledger.namespace, ledger.registration, published);
 }
 
 /** The live answer, for a mint must not rest on a cache. */

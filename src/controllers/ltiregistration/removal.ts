@@ -1,4 +1,4 @@
-import { ledgerSecretName, ltiRegistrations, secrets } from '../../api/names.ts';
+import { ledgerSecretName, ltiKeyName, ltiRegistrations, secrets } from '../../api/names.ts';
 import type { LtiKey, LtiRegistration } from '../../api/objects.ts';
 import type { Fault } from '../../domain/situation.ts';
 import type { KubeClient } from '../../kube/client.ts';
@@ -33,7 +33,11 @@ export async function settleRemoved({ client, keys, writer }: RemovalOptions, ke
   const { record } = reading;
   if (record.ledger.deletionPolicy === 'Retain') {
     const message = `registration ${name} was deleted under deletionPolicy Retain; the key stays as it is until the registration returns`;
-    return markAll(writer, faces, 'Orphaned', { status: 'True', reason: 'RegistrationDeleted', message });
+    // By the ledger: of those that were just put back the cache may not know yet, and foreign ones are not its keys.
+    const kept = record.ledger.keys.flatMap(
+      ({ revision }) => writer.find(`${namespace}/${ltiKeyName(name, revision)}`) ?? [],
+    );
+    return markAll(writer, kept, 'Orphaned', { status: 'True', reason: 'RegistrationDeleted', message });
   }
   const message = `registration ${name} was deleted under deletionPolicy Delete`;
   await markAll(writer, faces, 'Orphaned', { status: 'True', reason: 'DeletionUnderWay', message });

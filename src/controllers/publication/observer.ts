@@ -1,12 +1,14 @@
 import { allKeysPath, namespacePath, registrationPath } from '../../api/names.ts';
 import type { Duration } from '../../domain/duration.ts';
+import type { PublicJwk } from '../../domain/jwk.ts';
 import type { Observation } from '../../domain/situation.ts';
+import { rsaThumbprint } from '../../lib/thumbprint.ts';
 import type { ServedDocument, ServedDocuments } from './documents.ts';
 import type { Targets } from './targets.ts';
 
 /** Asks every replica for every document that has to contain a registration's keys. */
 export interface PublicationObserver {
-  observe(namespace: string, registration: string, keyIDs: readonly string[]): Promise<Observation>;
+  observe(namespace: string, registration: string, keys: readonly PublicJwk[]): Promise<Observation>;
 }
 
 export interface ObserverOptions {
@@ -18,39 +20,40 @@ export interface ObserverOptions {
 
 interface Answer {
   readonly url: string;
+  /** Whether it is the registration's own document, the only one with keys of foreign key IDs. */
+  readonly own: boolean;
   readonly document: ServedDocument;
 }
 
 export function publicationObserver({ documents, targets, allKeys }: ObserverOptions): PublicationObserver {
   return {
-    async observe(namespace, registration, keyIDs) {
+    async observe(namespace, registration, keys) {
       const bases = targets();
       if (bases.length === 0) {
         return { servedKeyIDs: new Set(), detail: 'there is no ready replica to ask', cacheLifetime: 0 };
       }
       const shared = [namespacePath(namespace), ...(allKeys ? [allKeysPath] : [])];
-      const answers = await Promise.all(
-        bases.flatMap((base) => [
-          answer(
-            documents.fetch(base + registrationPath(namespace, registration)),
-            base + registrationPath(namespace, registration),
-          ),
-          ...shared.map((path) => answer(documents.fetchShared(base + path), base + path)),
-        ]),
-      );
-      return summary(answers, keyIDs);
+      const own = async (url: string): Promise<Answer> => ({ url, own: true, document: await documents.fetch(url) });
+      const common = async (url: string): Promise<Answer> => ({
+        url,
+        own: false,
+        document: await documents.fetchShared(url),
+      });
+      const asked = bases.flatMap((base) => [
+        own(base + registrationPath(namespace, registration)),
+        ...shared.map((path) => common(base + path)),
+      ]);
+      return summary(await Promise.all(asked), keys);
     },
   };
 }
 
-async function answer(document: Promise<ServedDocument>, url: string): Promise<Answer> {
-  return { url, document: await document };
-}
-
-function summary(answers: readonly Answer[], keyIDs: readonly string[]): Observation {
-  const served = keyIDs.filter((keyID) => answers.every(({ document }) => document.keyIDs.has(keyID)));
-  const lacking = answers.find(({ document }) => keyIDs.some((keyID) => !document.keyIDs.has(keyID)));
+function summary(answers: readonly Answer[], keys: readonly PublicJwk[]): Observation {
+  const lacks = (answer: Answer, key: PublicJwk): boolean =>
+    !answer.document.keyIDs.has(key.kid) && (answer.own || key.kid === rsaThumbprint(key));
+  const served = keys.filter((key) => !answers.some((answer) => lacks(answer, key)));
+  const lacking = answers.find((answer) => keys.some((key) => lacks(answer, key)));
   const cacheLifetime: Duration = Math.max(0, ...answers.map(({ document }) => document.cacheLifetime));
   const detail = lacking ? `${lacking.url} ${lacking.document.problem ?? 'does not contain it'}` : '';
-  return { servedKeyIDs: new Set(served), detail, cacheLifetime };
+  return { servedKeyIDs: new Set(served.map(({ kid }) => kid)), detail, cacheLifetime };
 }

@@ -1,0 +1,102 @@
+import { createPrivateKey, createPublicKey, type JsonWebKey, type KeyObject } from 'node:crypto';
+import type { PublicJwk } from '../domain/jwk.ts';
+import { rsaThumbprint } from '../lib/thumbprint.ts';
+
+/** Why a key of a former system is not taken over. The message never quotes the key. */
+export class ImportKeyError extends Error {
+  override readonly name = 'ImportKeyError';
+}
+
+export interface ImportedKey {
+  readonly keyID: string;
+  readonly algorithm: 'RS256';
+  readonly size: number;
+  readonly publicJWK: PublicJwk;
+}
+
+const smallestModulus = 2048;
+const largestModulus = 8192;
+/** FIPS 186-5 §A.1.1: public exponents are odd and larger than 2^16. */
+const smallestExponent = 65537n;
+
+/** Reads a private key as PEM (PKCS#1 or PKCS#8) or as a JWK. Without `keyID` its thumbprint is its name. */
+export function importPrivateKey(text: string, keyID?: string): ImportedKey & { readonly privateKey: KeyObject } {
+  const privateKey = parsePrivateKey(text.trim());
+  const imported = importPublicKey(createPublicKey(privateKey).export({ format: 'jwk' }), keyID);
+  if (!isConsistent(privateKey.export({ format: 'jwk' }))) {
+    throw new ImportKeyError('its private and public halves do not belong together');
+  }
+  return { ...imported, privateKey };
+}
+
+/** Narrows an RSA public key of a former system. Without a key ID its thumbprint is its name. */
+export function importPublicKey(jwk: JsonWebKey, keyID?: string): ImportedKey {
+  const { n, e } = canonical(jwk);
+  const modulus = integer(n);
+  const size = modulus.toString(2).length;
+  if (size < smallestModulus)
+    throw new ImportKeyError(`it has ${size} bits; RS256 needs at least ${smallestModulus} (RFC 7518 section 3.3)`);
+  if (size > largestModulus) throw new ImportKeyError(`it has ${size} bits; at most ${largestModulus} are taken`);
+  const exponent = integer(e);
+  if (exponent < smallestExponent || exponent % 2n === 0n)
+    throw new ImportKeyError('its public exponent is smaller than 65537 or even');
+  if (modulus % 2n === 0n) throw new ImportKeyError('its modulus is even, so it is not an RSA key');
+  if (hasRocaFingerprint(modulus))
+    throw new ImportKeyError('its modulus has the fingerprint of the ROCA weakness (CVE-2017-15361)');
+  const kid = keyID ?? rsaThumbprint({ n, e });
+  return { keyID: kid, algorithm: 'RS256', size, publicJWK: { kty: 'RSA', use: 'sig', alg: 'RS256', kid, n, e } };
+}
+
+function parsePrivateKey(text: string): KeyObject {
+  if (/^-----BEGIN ENCRYPTED|^Proc-Type: 4,ENCRYPTED/m.test(text)) {
+    throw new ImportKeyError('it is encrypted with a passphrase; remove that first (openssl pkey)');
+  }
+  let key: KeyObject;
+  try {
+    key = text.startsWith('{') ? createPrivateKey({ key: JSON.parse(text), format: 'jwk' }) : createPrivateKey(text);
+  } catch {
+    throw new ImportKeyError('it is neither a PEM private key (PKCS#1 or PKCS#8) nor a private JWK');
+  }
+  if (key.asymmetricKeyType !== 'rsa')
+    throw new ImportKeyError(`it is a key of type ${key.asymmetricKeyType}; RS256 needs RSA`);
+  return key;
+}
+
+/** RFC 8017 §3.2: the conditions between the numbers of an RSA private key with two primes. */
+function isConsistent(jwk: JsonWebKey): boolean {
+  const [n, e, d, p, q, dp, dq, qi] = (['n', 'e', 'd', 'p', 'q', 'dp', 'dq', 'qi'] as const).map((member) =>
+    integer(jwk[member] ?? ''),
+  ) as [bigint, bigint, bigint, bigint, bigint, bigint, bigint, bigint];
+  if (p < 3n || q < 3n || p * q !== n) return false;
+  const exponents = (e * d) % (p - 1n) === 1n && (e * d) % (q - 1n) === 1n;
+  return exponents && dp === d % (p - 1n) && dq === d % (q - 1n) && (qi * q) % p === 1n;
+}
+
+/** The members in base64url without padding or leading zeros, as everybody else writes them. */
+function canonical({ n, e }: JsonWebKey): { n: string; e: string } {
+  if (typeof n !== 'string' || typeof e !== 'string') throw new ImportKeyError('it is not an RSA public key');
+  const rewrite = (text: string): string => {
+    const hex = integer(text).toString(16);
+    return Buffer.from(hex.length % 2 === 0 ? hex : `0${hex}`, 'hex').toString('base64url');
+  };
+  return { n: rewrite(n), e: rewrite(e) };
+}
+
+function integer(base64url: string): bigint {
+  return BigInt(`0x${Buffer.from(base64url, 'base64url').toString('hex') || '0'}`);
+}
+
+/**
+ * Keys of the flawed Infineon library are, modulo each of these primes, a power of 65537 (Nemec et al., "The Return of
+ * Coppersmith's Attack", CCS 2017). For others the chance is below 2^-27.
+ */
+const rocaPrimes = [11, 13, 17, 19, 37, 53, 61, 71, 73, 79, 97, 103, 107, 109, 127, 151, 157];
+
+function hasRocaFingerprint(modulus: bigint): boolean {
+  return rocaPrimes.every((prime) => {
+    const residue = Number(modulus % BigInt(prime));
+    const powers = new Set<number>();
+    for (let power = 1; !powers.has(power); power = (power * (65537 % prime)) % prime) powers.add(power);
+    return powers.has(residue);
+  });
+}

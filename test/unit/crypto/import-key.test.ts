@@ -1,0 +1,150 @@
+import { createPrivateKey, generateKeyPairSync, type JsonWebKey } from 'node:crypto';
+import { expect } from 'chai';
+import { calculateJwkThumbprint } from 'jose';
+import { ImportKeyError, importPrivateKey, importPublicKey } from '../../../src/crypto/import-key.ts';
+
+const rsa = (modulusLength: number, publicExponent = 65537) =>
+  generateKeyPairSync('rsa', { modulusLength, publicExponent }).privateKey;
+const base64url = (value: bigint): string =>
+  Buffer.from(value.toString(16).replace(/^(.(..)*)$/, '0$1'), 'hex').toString('base64url');
+
+/** A modulus that is a power of 65537 modulo every prime below 168: what the ROCA library made. */
+function rocaModulus(): bigint {
+  const primes = [
+    2n,
+    3n,
+    5n,
+    7n,
+    11n,
+    13n,
+    17n,
+    19n,
+    23n,
+    29n,
+    31n,
+    37n,
+    41n,
+    43n,
+    47n,
+    53n,
+    59n,
+    61n,
+    67n,
+    71n,
+    73n,
+    79n,
+    83n,
+    89n,
+    97n,
+    101n,
+    103n,
+    107n,
+    109n,
+    113n,
+    127n,
+    131n,
+    137n,
+    139n,
+    149n,
+    151n,
+    157n,
+    163n,
+    167n,
+  ];
+  const primorial = primes.reduce((product, prime) => product * prime, 1n);
+  return (primorial << (2047n - BigInt(primorial.toString(2).length - 1))) + 65537n;
+}
+
+describe('taking over a key of a former system', () => {
+  const key = rsa(2048);
+  const jwk = key.export({ format: 'jwk' });
+
+  for (const [form, text] of [
+    ['PKCS#8 PEM', key.export({ format: 'pem', type: 'pkcs8' }).toString()],
+    ['PKCS#1 PEM', key.export({ format: 'pem', type: 'pkcs1' }).toString()],
+    ['a JWK', JSON.stringify(jwk)],
+    ['PEM with white space around it', `\n  ${key.export({ format: 'pem', type: 'pkcs8' }).toString()}\n`],
+  ] as const) {
+    it(`reads ${form} and names it by its thumbprint`, async () => {
+      const imported = importPrivateKey(text);
+      expect(imported.keyID).to.equal(await calculateJwkThumbprint({ kty: 'RSA', n: jwk.n!, e: jwk.e! }));
+      expect(imported.publicJWK).to.deep.equal({
+        kty: 'RSA',
+        use: 'sig',
+        alg: 'RS256',
+        kid: imported.keyID,
+        n: jwk.n,
+        e: jwk.e,
+      });
+      expect(imported.size).to.equal(2048);
+      expect(imported.privateKey.equals(key)).to.equal(true);
+    });
+  }
+
+  it('keeps the key ID that platforms know', () => {
+    expect(importPrivateKey(JSON.stringify(jwk), 'old-2019').publicJWK.kid).to.equal('old-2019');
+  });
+
+  it('writes numbers without leading zeros, as thumbprints need them', () => {
+    const padded = Buffer.concat([Buffer.alloc(2), Buffer.from(jwk.n!, 'base64url')]).toString('base64url');
+    expect(importPublicKey({ kty: 'RSA', n: padded, e: 'AAEAAQ' }).publicJWK).to.include({ n: jwk.n, e: 'AQAB' });
+  });
+
+  const other = rsa(2048).export({ format: 'jwk' });
+  const mixed: JsonWebKey = { ...jwk, d: other.d! };
+  const ec = generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey;
+  const encrypted = key
+    .export({ format: 'pem', type: 'pkcs8', cipher: 'aes-256-cbc', passphrase: 'secret' })
+    .toString();
+  for (const [what, text, message] of [
+    [
+      '1024 bits',
+      rsa(1024).export({ format: 'pem', type: 'pkcs8' }).toString(),
+      'it has 1024 bits; RS256 needs at least 2048',
+    ],
+    [
+      'a public exponent of 3',
+      rsa(2048, 3).export({ format: 'pem', type: 'pkcs8' }).toString(),
+      'public exponent is smaller than 65537',
+    ],
+    [
+      'another key type',
+      ec.export({ format: 'pem', type: 'pkcs8' }).toString(),
+      'it is a key of type ec; RS256 needs RSA',
+    ],
+    ['a passphrase', encrypted, 'it is encrypted with a passphrase'],
+    ['no key at all', 'hello', 'neither a PEM private key (PKCS#1 or PKCS#8) nor a private JWK'],
+    ['a public key only', JSON.stringify({ kty: 'RSA', n: jwk.n, e: jwk.e }), 'neither a PEM private key'],
+    [
+      'a truncated PEM',
+      key.export({ format: 'pem', type: 'pkcs8' }).toString().slice(0, 600),
+      'neither a PEM private key',
+    ],
+    ['halves of two keys', JSON.stringify(mixed), 'do not belong together'],
+  ] as const) {
+    it(`refuses ${what}, says so and quotes nothing of it`, () => {
+      let refusal: unknown;
+      try {
+        importPrivateKey(text);
+      } catch (error) {
+        refusal = error;
+      }
+      expect(refusal).to.be.instanceOf(ImportKeyError);
+      expect(String(refusal)).to.include(message);
+      expect(String(refusal)).not.to.include(String(jwk.d).slice(0, 20));
+    });
+  }
+
+  it('refuses a modulus with the ROCA fingerprint', () => {
+    const modulus = rocaModulus();
+    expect(modulus.toString(2)).to.have.length(2048);
+    expect(() => importPublicKey({ kty: 'RSA', n: base64url(modulus), e: 'AQAB' })).to.throw(ImportKeyError, 'ROCA');
+    expect(() => importPublicKey({ kty: 'RSA', n: base64url(modulus + 2n), e: 'AQAB' })).not.to.throw();
+  });
+
+  it('gives a key that signs', () => {
+    const { privateKey } = importPrivateKey(JSON.stringify(jwk));
+    expect(privateKey.type).to.equal('private');
+    expect(createPrivateKey({ key: privateKey.export({ format: 'jwk' }), format: 'jwk' }).equals(key)).to.equal(true);
+  });
+});
