@@ -4,6 +4,8 @@ import { endpointSlices, jwksServiceName, ltiKeys, ltiRegistrations, operatorNam
 import type { LtiKey, LtiRegistration } from '../api/objects.ts';
 import type { ControllerConfig } from '../config.ts';
 import { FileKekProvider } from '../crypto/file-kek-provider.ts';
+import type { KekProvider } from '../crypto/keyring.ts';
+import { KmsKekProvider } from '../crypto/kms/kms-kek-provider.ts';
 import { KubeClient } from '../kube/client.ts';
 import type { Collection } from '../kube/collection.ts';
 import { KubeEventRecorder } from '../kube/events.ts';
@@ -53,8 +55,8 @@ export async function runController(config: ControllerConfig, context: ProcessCo
   const replicas = replicaTargets(config, shared);
   const documents = new ServedDocuments(clock);
   const events = new KubeEventRecorder({ ...shared, instance: hostname(), metrics: eventMetrics(registry) });
-  const files = new FileKekProvider({ directory: config.kekDir, clock });
-  const keks = new CanariedKekProvider({ keks: files, client, namespace: client.namespace });
+  const { source, close: closeKeks } = await kekSource(config, clock);
+  const keks = new CanariedKekProvider({ keks: source, client, namespace: client.namespace });
   const kekWatch = new KekWatch({ keks, clock, log, changed: () => reconciling.enqueueAll() });
   const counters = operatorMetrics(registry, {
     kekError: () => kekWatch.error(),
@@ -100,8 +102,22 @@ export async function runController(config: ControllerConfig, context: ProcessCo
     await Promise.all(work);
   } finally {
     await events.flush();
+    closeKeks();
     await Promise.all([probes.close(), documents.close(), client.close()]);
   }
+}
+
+/** gRPC is only loaded for a KMS: it takes memory. */
+async function kekSource(
+  { kekDir, kmsSocket }: ControllerConfig,
+  clock: Clock,
+): Promise<{ source: KekProvider; close: () => void }> {
+  if (kmsSocket === undefined) {
+    return { source: new FileKekProvider({ directory: kekDir!, clock }), close: () => undefined };
+  }
+  const { GrpcKms } = await import('../crypto/kms/grpc-kms.ts');
+  const kms = new GrpcKms({ socket: kmsSocket });
+  return { source: new KmsKekProvider({ kms, clock }), close: () => kms.close() };
 }
 
 interface Replicas {

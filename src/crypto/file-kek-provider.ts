@@ -3,6 +3,7 @@ import type { Clock } from '../lib/clock.ts';
 import { fingerprint, missingKek, readKekDirectory, type KekDirectory } from './kek-directory.ts';
 import { KekError } from './kek-error.ts';
 import type { Kek, KekProvider, KekStatus } from './keyring.ts';
+import type { WrappedKey } from './wrapped-key.ts';
 
 interface Snapshot extends KekDirectory {
   readonly fingerprint: string;
@@ -40,7 +41,11 @@ export class FileKekProvider implements KekProvider {
     );
   }
 
-  async openingKey(kekID: string): Promise<Kek> {
+  async openingKey(kekID: string, wrapped?: WrappedKey): Promise<Kek> {
+    if (wrapped) {
+      const message = `KEK ${kekID} is a key of a KMS, and no file can stand in for it: give the socket of its plugin with --kms-socket instead of --kek-dir.`;
+      throw new KekError('KEKMissing', message);
+    }
     return this.#get((snapshot) => this.#find(snapshot, kekID));
   }
 

@@ -7,11 +7,24 @@
  * - `KEKUnreadable`: its file is there but cannot be read
  * - `KEKMalformed`: its file does not hold a 256-bit key in base64, or has a name that cannot be an ID
  * - `KEKChanged`: its file holds other bytes than those that opened sealed keys earlier in this process
+ * - `KMSUnavailable`: the KMS plugin's socket is absent, nobody listens, or no answer comes in time
+ * - `KMSUnhealthy`: the plugin says that it is not healthy
+ * - `KMSRefused`: the plugin answers with an error, such as a key it may not use or cannot decrypt with
+ * - `KMSMalformed`: the plugin's answers break the KMS v2 API
  */
 export type KekReason =
-  'KEKDirectoryMissing' | 'KEKPrimaryMissing' | 'KEKMissing' | 'KEKUnreadable' | 'KEKMalformed' | 'KEKChanged';
+  | 'KEKDirectoryMissing'
+  | 'KEKPrimaryMissing'
+  | 'KEKMissing'
+  | 'KEKUnreadable'
+  | 'KEKMalformed'
+  | 'KEKChanged'
+  | 'KMSUnavailable'
+  | 'KMSUnhealthy'
+  | 'KMSRefused'
+  | 'KMSMalformed';
 
-/** The message is one sentence or two that name the file and the remedy, and never its contents. */
+/** The message is one sentence or two that name the file or socket and the remedy, and never contents or answers. */
 export class KekError extends Error {
   override readonly name = 'KekError';
   readonly reason: KekReason;

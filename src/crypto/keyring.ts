@@ -1,11 +1,14 @@
 import type { webcrypto } from 'node:crypto';
 import type { KekError } from './kek-error.ts';
+import type { WrappedKey } from './wrapped-key.ts';
 
 /** A key-encryption key (KEK) for AES Key Wrap with 256 bits (RFC 3394). It cannot be exported. */
 export interface Kek {
   /** What a sealed key calls it. */
   readonly id: string;
   readonly key: webcrypto.CryptoKey;
+  /** Where the KEK itself stays in a KMS and `key` is one that it encrypted: what is kept beside everything sealed. */
+  readonly wrapped?: WrappedKey;
   /** Records that this key has opened something: from now on other bytes under the same ID are a mistake. */
   confirm(): void;
 }
@@ -17,12 +20,12 @@ export interface KekStatus {
   readonly problems: readonly KekError[];
 }
 
-/** Where KEKs come from. Implemented by the `file` provider; see docs/design/0002-sealing.md for how a KMS fits. */
+/** Where KEKs come from. Implemented by the `file` and `kmsv2` providers; see docs/design/0002-sealing.md. */
 export interface KekProvider {
   /** Never throws for a bad KEK: that is what it reports. */
   status(): Promise<KekStatus>;
   /** The KEK that seals now. Throws `KekError`. */
   sealingKey(): Promise<Kek>;
-  /** The KEK something was sealed under; never another one to try. Throws `KekError`. */
-  openingKey(kekID: string): Promise<Kek>;
+  /** The KEK something was sealed under, with what was kept beside it; never another one to try. Throws `KekError`. */
+  openingKey(kekID: string, wrapped?: WrappedKey): Promise<Kek>;
 }

@@ -25,7 +25,7 @@ export async function seal(
   const kek = await keks.sealingKey();
   const plaintext = Buffer.from(JSON.stringify(privateKey.export({ format: 'jwk' })));
   try {
-    const encrypt = new FlattenedEncrypt(plaintext).setProtectedHeader({ ...sealedHeader(context, kek.id) });
+    const encrypt = new FlattenedEncrypt(plaintext).setProtectedHeader({ ...sealedHeader(context, kek) });
     const jwe = JSON.stringify(await encrypt.encrypt(kek.key));
     await decrypt(parseInPlace(jwe, context), context, kek);
     return { jwe, kekID: kek.id };
@@ -40,8 +40,8 @@ export async function seal(
  */
 export async function open(jwe: string, context: KeyContext, keks: KekProvider): Promise<KeyObject> {
   const parsed = parseInPlace(jwe, context);
-  const { kekID } = parsed.header;
-  const kek = await keks.openingKey(kekID).catch((cause: unknown): never => {
+  const { kekID, kms } = parsed.header;
+  const kek = await keks.openingKey(kekID, kms).catch((cause: unknown): never => {
     if (!(cause instanceof KekError)) throw cause;
     const message = `${subject(context)} is sealed under KEK ${kekID}, which cannot be used. ${cause.message}`;
     throw new SealError('SealKEKMissing', message, { kekID, cause });

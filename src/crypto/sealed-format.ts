@@ -1,4 +1,6 @@
+import type { Kek } from './keyring.ts';
 import { SealError, type SealReason } from './seal-error.ts';
+import { kekIDOf, parseWrappedKey, type WrappedKey } from './wrapped-key.ts';
 
 /** What a sealed key is bound to: it opens nowhere else. */
 export interface SealContext {
@@ -14,8 +16,11 @@ export interface SealedHeader extends SealContext {
   readonly typ: 'lti-sealed-key';
   /** The plaintext is a private JWK (RFC 7517 §7). */
   readonly cty: 'jwk+json';
-  readonly version: 1;
+  /** 2 exactly where there is `kms`. */
+  readonly version: 1 | 2;
   readonly kekID: string;
+  /** The wrapping key it is sealed under, as a KMS encrypted it. `kekID` then stands for the KMS's `key_id`. */
+  readonly kms?: WrappedKey;
 }
 
 export interface ParsedSeal {
@@ -24,15 +29,17 @@ export interface ParsedSeal {
   readonly parts: Readonly<Record<'protected' | 'encrypted_key' | 'iv' | 'ciphertext' | 'tag', string>>;
 }
 
-const fixed = { alg: 'A256KW', enc: 'A256GCM', typ: 'lti-sealed-key', cty: 'jwk+json', version: 1 } as const;
+const fixed = { alg: 'A256KW', enc: 'A256GCM', typ: 'lti-sealed-key', cty: 'jwk+json' } as const;
+const versions: readonly unknown[] = [1, 2];
 /** Kubernetes names, key IDs (they name entries of a Secret) and KEK IDs all fit, so messages can quote them. */
 const name = /^[A-Za-z0-9._-]{1,253}$/;
 /** The members of `ParsedSeal.parts`. */
 const members = ['protected', 'encrypted_key', 'iv', 'ciphertext', 'tag'];
 
-export function sealedHeader(context: SealContext, kekID: string): SealedHeader {
+export function sealedHeader(context: SealContext, kek: Pick<Kek, 'id' | 'wrapped'>): SealedHeader {
   const { namespace, registration, keyID } = context;
-  return { ...fixed, namespace, registration, keyID, kekID };
+  const facts = { ...fixed, namespace, registration, keyID, kekID: kek.id };
+  return kek.wrapped ? { ...facts, version: 2, kms: kek.wrapped } : { ...facts, version: 1 };
 }
 
 /**
@@ -68,8 +75,8 @@ export function parseSealed(jwe: string, subject: string): ParsedSeal {
 function parseHeader(encoded: string, refuse: (what: string, reason?: SealReason) => never): SealedHeader {
   const json = parseObject(Buffer.from(encoded, 'base64url').toString()) ?? refuse('has a header that is not JSON');
   if (json['typ'] !== fixed.typ) refuse(`has a header whose "typ" is not ${fixed.typ}`);
-  if (json['version'] !== fixed.version) {
-    refuse(`is not of format version ${fixed.version}, the one this release reads`, 'SealVersionUnknown');
+  if (!versions.includes(json['version'])) {
+    refuse(`is not of format version ${versions.join(' or ')}, which this release reads`, 'SealVersionUnknown');
   }
   for (const [member, value] of Object.entries(fixed)) {
     if (json[member] !== value) refuse(`has a header whose "${member}" is not ${value}`);
@@ -84,7 +91,11 @@ function parseHeader(encoded: string, refuse: (what: string, reason?: SealReason
     registration: identifier('registration'),
     keyID: identifier('keyID'),
   };
-  const header = sealedHeader(context, identifier('kekID'));
+  const kek = { id: identifier('kekID') };
+  const wrapped =
+    json['version'] === 2 && parseWrappedKey(json['kms'], (what) => refuse(`has a header whose KMS ${what}`));
+  if (wrapped && kekIDOf(wrapped.keyID) !== kek.id) refuse('has a header whose "kekID" is not that of its KMS key_id');
+  const header = sealedHeader(context, wrapped ? { ...kek, wrapped } : kek);
   if (!sameMembers(Object.keys(json), Object.keys(header))) refuse('has a header with unknown members');
   return header;
 }

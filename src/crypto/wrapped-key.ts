@@ -1,0 +1,65 @@
+import { createHash } from 'node:crypto';
+
+/**
+ * A wrapping key as a KMS encrypted it: what `Decrypt` of the KMS v2 API needs to give it back. It lies in the open beside
+ * what was sealed under that key.
+ */
+export interface WrappedKey {
+  /** `key_id`: which key of the KMS encrypted it. */
+  readonly keyID: string;
+  /** In base64url. */
+  readonly ciphertext: string;
+  /** What the KMS wants back besides; values in base64url. */
+  readonly annotations: Readonly<Record<string, string>>;
+}
+
+/** Bounds of k8s.io/kms/apis/v2/api.proto in bytes, as kube-apiserver holds plugins to them. */
+const longestKeyID = 1024;
+const longestCiphertext = 1024;
+const mostAnnotations = 32 * 1024;
+/** A fully qualified domain name of RFC 1123 with at least two labels. */
+const domainName = /^(?=.{1,253}$)[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(\.[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)+$/;
+
+/** Short, stable and fit to be a name, whatever a KMS calls its keys; the same `key_id` always gives the same. */
+export function kekIDOf(keyID: string): string {
+  return `kms-${createHash('sha256').update(keyID).digest('hex').slice(0, 16)}`;
+}
+
+/** What is wrong with a `key_id`, as the end of a sentence that begins with it; undefined when nothing is. */
+export function keyIDProblem(keyID: unknown): string | undefined {
+  if (typeof keyID !== 'string' || keyID === '') return 'key_id is empty';
+  return Buffer.byteLength(keyID) > longestKeyID ? `key_id has more than ${longestKeyID} bytes` : undefined;
+}
+
+/** Narrows what a KMS answered or a header says. What is wrong goes to `refuse`, as in "key_id is empty". */
+export function parseWrappedKey(value: unknown, refuse: (what: string) => never): WrappedKey {
+  const { keyID, ciphertext, annotations, ...unknown } = isObject(value) ? value : {};
+  if (Object.keys(unknown).length > 0) refuse('wrapping key has unknown members');
+  const problem = keyIDProblem(keyID);
+  if (problem !== undefined) refuse(problem);
+  const bytes = lengthOf(ciphertext);
+  if (bytes === undefined) refuse('ciphertext is not canonical base64url');
+  if (bytes === 0) refuse('ciphertext is empty');
+  if (bytes > longestCiphertext) refuse(`ciphertext has more than ${longestCiphertext} bytes`);
+  if (!isObject(annotations)) return refuse('annotations are missing');
+  let size = 0;
+  for (const [name, text] of Object.entries(annotations)) {
+    const length = lengthOf(text);
+    if (length === undefined) refuse('annotation is not canonical base64url');
+    size += Buffer.byteLength(name) + length;
+    if (!domainName.test(name.replace(/\.$/, ''))) refuse('annotation is not named by a fully qualified domain name');
+  }
+  if (size > mostAnnotations) refuse(`annotations have more than ${mostAnnotations} bytes`);
+  return { keyID, ciphertext, annotations } as WrappedKey;
+}
+
+/** Decoders ignore the spare bits of the last character, which would let a changed text pass as unchanged. */
+function lengthOf(text: unknown): number | undefined {
+  if (typeof text !== 'string') return undefined;
+  const bytes = Buffer.from(text, 'base64url');
+  return bytes.toString('base64url') === text ? bytes.length : undefined;
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}

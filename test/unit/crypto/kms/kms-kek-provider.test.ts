@@ -1,0 +1,236 @@
+import { expect } from 'chai';
+import { KekError } from '../../../../src/crypto/kek-error.ts';
+import { generateKeyPair, type KeyPair } from '../../../../src/crypto/key-pair.ts';
+import { KmsKekProvider } from '../../../../src/crypto/kms/kms-kek-provider.ts';
+import { open, seal } from '../../../../src/crypto/seal.ts';
+import { kekIDOf, type WrappedKey } from '../../../../src/crypto/wrapped-key.ts';
+import { minute, second } from '../../../../src/domain/duration.ts';
+import { FakeClock, settle } from '../../../fakes/fake-clock.ts';
+import { headerOf, sealFailure } from '../sealing.ts';
+import { FakeKms, unavailable } from './fake-kms.ts';
+
+async function failure(promise: Promise<unknown>): Promise<KekError> {
+  const outcome = await promise.then(
+    () => 'no error',
+    (error: unknown) => error,
+  );
+  if (outcome instanceof KekError) return outcome;
+  throw new Error(`expected a KekError, got ${String(outcome)}`);
+}
+
+describe('KMS KEK provider', () => {
+  let kms: FakeKms;
+  let clock: FakeClock;
+  let keks: KmsKekProvider;
+  let pair: KeyPair;
+  const place = () => ({ namespace: 'gradebook', registration: 'canvas', keyID: pair.keyID });
+  const restarted = (): KmsKekProvider => new KmsKekProvider({ kms, clock });
+  const count = (call: string): number => kms.calls.filter((each) => each === call).length;
+  /** Looks every five seconds, as the controller does. */
+  const watch = async (duration: number): Promise<void> => {
+    for (let passed = 0; passed < duration; passed += 5 * second) {
+      await clock.advance(5 * second);
+      await keks.status();
+      await settle();
+    }
+  };
+
+  before(async () => {
+    pair = await generateKeyPair(2048);
+  });
+  beforeEach(() => {
+    kms = new FakeKms();
+    clock = new FakeClock();
+    keks = restarted();
+  });
+
+  it('seals under a wrapping key that only the KMS can give back, and says which in the header', async () => {
+    const { jwe, kekID } = await seal(pair.privateKey, place(), keks);
+    expect(kekID)
+      .to.equal(kekIDOf('key-1'))
+      .and.to.match(/^kms-[0-9a-f]{16}$/);
+    const { version, kms: wrapped } = headerOf(jwe);
+    expect(version).to.equal(2);
+    expect(wrapped).to.deep.include({ keyID: 'key-1', annotations: { 'version.fake.example': 'MQ' } });
+    expect((await open(jwe, place(), restarted())).equals(pair.privateKey)).to.equal(true);
+  });
+
+  it('uses one wrapping key for everything, decrypted once more by each process that opens', async () => {
+    const sealed = await Promise.all([1, 2, 3].map(() => seal(pair.privateKey, place(), keks)));
+    expect(new Set(sealed.map(({ jwe }) => (headerOf(jwe)['kms'] as WrappedKey).ciphertext)).size).to.equal(1);
+    expect(kms.calls).to.deep.equal(['status', 'encrypt', 'decrypt']);
+    const another = restarted();
+    await Promise.all(sealed.map(({ jwe }) => open(jwe, place(), another)));
+    expect(count('decrypt')).to.equal(2);
+  });
+
+  it('hands out keys that cannot be exported, and zeroes the bytes they came from', async () => {
+    const { wrapped } = await keks.sealingKey();
+    const kek = await restarted().openingKey('', wrapped);
+    expect(kek.key.extractable).to.equal(false);
+    expect(kms.plaintexts).to.have.length(3);
+    expect(kms.plaintexts.every((bytes) => bytes.every((byte) => byte === 0))).to.equal(true);
+  });
+
+  it('asks a healthy KMS how it is once a minute and a bad one every ten seconds', async () => {
+    await keks.status();
+    await watch(5 * minute);
+    expect(count('status')).to.equal(1 + 5);
+    kms.failure = unavailable;
+    await watch(minute);
+    const before = count('status');
+    await watch(minute);
+    expect(count('status') - before).to.equal(6);
+  });
+
+  it('goes on sealing for three minutes after the last good answer, says what is wrong, and goes on opening', async () => {
+    const { jwe } = await seal(pair.privateKey, place(), keks);
+    kms.failure = unavailable;
+    await watch(minute);
+    expect(await keks.status()).to.deep.equal({ sealingKeyID: kekIDOf('key-1'), problems: [unavailable] });
+    await watch(2 * minute);
+    expect(await keks.status()).to.deep.equal({ sealingKeyID: undefined, problems: [unavailable] });
+    expect(await failure(seal(pair.privateKey, place(), keks))).to.equal(unavailable);
+    expect((await open(jwe, place(), keks)).equals(pair.privateKey)).to.equal(true);
+    kms.failure = undefined;
+    await watch(10 * second);
+    expect(await keks.status()).to.deep.equal({ sealingKeyID: kekIDOf('key-1'), problems: [] });
+    expect(count('encrypt'), 'the same wrapping key').to.equal(1);
+  });
+
+  it('asks before it seals when nobody has asked for three minutes', async () => {
+    await keks.status();
+    await clock.advance(10 * minute);
+    expect((await keks.sealingKey()).id).to.equal(kekIDOf('key-1'));
+    await clock.advance(10 * minute);
+    kms.failure = unavailable;
+    expect(await failure(keks.sealingKey())).to.equal(unavailable);
+  });
+
+  it('does not seal on an answer that took longer than three minutes', async () => {
+    let answer = (): void => undefined;
+    kms.slow = new Promise((resolve) => (answer = resolve));
+    const status = keks.status();
+    await clock.advance(4 * minute);
+    answer();
+    const { sealingKeyID, problems } = await status;
+    expect(sealingKeyID).to.equal(undefined);
+    expect(problems[0]?.message).to.equal('The fake KMS has not been found healthy for 3 minutes: it is asked again.');
+  });
+
+  it('holds nobody up while a slow KMS is asked again', async () => {
+    await keks.status();
+    kms.slow = new Promise(() => undefined);
+    await clock.advance(minute);
+    expect(await keks.status()).to.deep.equal({ sealingKeyID: kekIDOf('key-1'), problems: [] });
+    expect((await keks.sealingKey()).id).to.equal(kekIDOf('key-1'));
+    expect(count('status'), 'asked once, not once for each').to.equal(2);
+  });
+
+  it('makes a wrapping key when the KMS names another key, and opens what was sealed under the former', async () => {
+    const { jwe } = await seal(pair.privateKey, place(), keks);
+    kms.keyID = 'key-2';
+    await watch(minute);
+    expect((await keks.status()).sealingKeyID).to.equal(kekIDOf('key-2'));
+    const again = await seal(pair.privateKey, place(), keks);
+    expect([again.kekID, (headerOf(again.jwe)['kms'] as WrappedKey).keyID]).to.deep.equal([kekIDOf('key-2'), 'key-2']);
+    const another = restarted();
+    for (const sealed of [jwe, again.jwe]) {
+      expect((await open(sealed, place(), another)).equals(pair.privateKey)).to.equal(true);
+    }
+  });
+
+  it('keeps the former wrapping key for its time when the KMS names a key that it cannot use', async () => {
+    await keks.status();
+    kms.keyID = 'key-2';
+    kms.encrypts = () => {
+      throw new KekError('KMSRefused', 'The fake KMS may not use key-2.');
+    };
+    await watch(minute);
+    const { sealingKeyID, problems } = await keks.status();
+    expect(sealingKeyID).to.equal(kekIDOf('key-1'));
+    expect(problems.map(({ reason }) => reason)).to.deep.equal(['KMSRefused']);
+    await watch(2 * minute);
+    expect((await keks.status()).sealingKeyID).to.equal(undefined);
+  });
+
+  describe('does not seal under a key that might be lost', () => {
+    it('when the KMS encrypts with another key than it names', async () => {
+      kms.encrypts = (wrapped) => ({ ...wrapped, keyID: 'key-7' });
+      const error = await failure(keks.sealingKey());
+      expect(error.reason).to.equal('KMSMalformed');
+      expect(error.message).to.match(
+        /^The fake KMS encrypts with another key_id than its Status names: .* nothing new/,
+      );
+    });
+
+    it('when the KMS does not give back what it encrypted', async () => {
+      kms.encrypts = (wrapped) => ({ ...wrapped, ciphertext: Buffer.alloc(32, 7).toString('base64url') });
+      const error = await failure(keks.sealingKey());
+      expect(error.reason).to.equal('KMSMalformed');
+      expect(error.message).to.match(/^The fake KMS does not give back what it encrypted: /);
+    });
+  });
+
+  describe('when a key does not open', () => {
+    let jwe: string;
+    beforeEach(async () => {
+      ({ jwe } = await seal(pair.privateKey, place(), keks));
+      keks = restarted();
+    });
+
+    it('asks a KMS that does not decrypt again after ten seconds, not for every sealed key', async () => {
+      kms.failure = unavailable;
+      const before = count('decrypt');
+      for (let attempt = 0; attempt < 5; attempt += 1) {
+        const error = await sealFailure(open(jwe, place(), keks));
+        expect(error).to.include({ reason: 'SealKEKMissing', kekID: kekIDOf('key-1'), cause: unavailable });
+        expect(error.message).to.match(/which cannot be used\. The fake KMS is away\.$/);
+      }
+      expect(count('decrypt') - before).to.equal(1);
+      kms.failure = undefined;
+      await clock.advance(10 * second);
+      expect((await open(jwe, place(), keks)).equals(pair.privateKey)).to.equal(true);
+    });
+
+    it('does not believe a wrong key for longer than ten seconds', async () => {
+      kms.decrypts = () => Buffer.alloc(32, 9);
+      expect((await sealFailure(open(jwe, place(), keks))).reason).to.equal('SealTampered');
+      kms.decrypts = undefined;
+      await clock.advance(10 * second);
+      expect((await open(jwe, place(), keks)).equals(pair.privateKey)).to.equal(true);
+    });
+
+    it('believes a key that opened something for as long as the process lives', async () => {
+      await open(jwe, place(), keks);
+      kms.failure = unavailable;
+      await clock.advance(1000 * minute);
+      expect((await open(jwe, place(), keks)).equals(pair.privateKey)).to.equal(true);
+    });
+  });
+
+  it('forgets the wrapping keys not used for longest when there are more than a thousand', async () => {
+    const wrapped = (index: number): WrappedKey => ({
+      keyID: 'key-1',
+      ciphertext: Buffer.alloc(32, `${index} `).toString('base64url'),
+      annotations: {},
+    });
+    const get = async (index: number): Promise<void> => (await keks.openingKey('', wrapped(index))).confirm();
+    for (let index = 0; index < 1000; index += 1) await get(index);
+    await get(0);
+    expect(count('decrypt')).to.equal(1000);
+    await get(1000);
+    await get(0);
+    expect(count('decrypt')).to.equal(1001);
+    await get(1);
+    expect(count('decrypt')).to.equal(1002);
+  });
+
+  it('says what to start the operator with for a KEK that came from a file', async () => {
+    const error = await failure(keks.openingKey('kek-1'));
+    expect(error.reason).to.equal('KEKMissing');
+    expect(error.message).to.equal(
+      'KEK kek-1 comes from a file, and no KMS can stand in for it: give its directory with --kek-dir instead of --kms-socket.',
+    );
+  });
+});
