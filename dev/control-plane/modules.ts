@@ -4,9 +4,10 @@ import { join } from 'node:path';
 
 /** The programs of a control plane, in the order they are built. */
 export const programs = ['etcd', 'kube-apiserver', 'kube-controller-manager', 'kubectl'] as const;
+export type ControlPlaneProgram = (typeof programs)[number];
 /** What runs Pods besides; built for the end-to-end run alone. */
 export const nodePrograms = ['kube-scheduler', 'kubelet', 'kube-proxy'] as const;
-export type Program = (typeof programs)[number] | (typeof nodePrograms)[number];
+export type Program = ControlPlaneProgram | (typeof nodePrograms)[number];
 
 /** What `go build` is told for one program; everything that pins a version comes from the two Go modules beside this file. */
 export interface BuildPlan {

@@ -30,6 +30,8 @@ export interface ApiServerOptions {
   readonly folder: string;
   readonly port: number;
   readonly etcdUrl: string;
+  /** Where it listens, and where the `kubernetes` Service leads; undefined is loopback, and no Service. */
+  readonly address: string | undefined;
   readonly auditLogFile: string | undefined;
   readonly extraFlags: readonly string[];
 }
@@ -39,8 +41,8 @@ export function apiServer(options: ApiServerOptions): Restartable & {
   readonly caFile: string;
   readonly adminToken: string;
 } {
-  const { program, folder, port, etcdUrl, auditLogFile, extraFlags } = options;
-  const url = `https://127.0.0.1:${port}`;
+  const { program, folder, port, etcdUrl, address, auditLogFile, extraFlags } = options;
+  const url = `https://${address ?? '127.0.0.1'}:${port}`;
   const certificates = join(folder, 'certificates');
   // The certificate the server makes for itself, followed by the CA it made for that; both are made once.
   const caFile = join(certificates, 'apiserver.crt');
@@ -55,8 +57,8 @@ export function apiServer(options: ApiServerOptions): Restartable & {
 
   const args = [
     `--etcd-servers=${etcdUrl}`,
-    '--bind-address=127.0.0.1',
-    '--advertise-address=127.0.0.1',
+    `--bind-address=${address ?? '127.0.0.1'}`,
+    `--advertise-address=${address ?? '127.0.0.1'}`,
     `--secure-port=${port}`,
     `--cert-dir=${certificates}`,
     '--authorization-mode=RBAC',
@@ -65,8 +67,8 @@ export function apiServer(options: ApiServerOptions): Restartable & {
     `--service-account-signing-key-file=${signingKey}`,
     `--service-account-key-file=${verificationKey}`,
     '--service-cluster-ip-range=10.96.0.0/16',
-    // Nothing reaches the `kubernetes` Service here, and a loopback address may not be an endpoint of it.
-    '--endpoint-reconciler-type=none',
+    // A loopback address may not be an endpoint of the `kubernetes` Service.
+    `--endpoint-reconciler-type=${address === undefined ? 'none' : 'lease'}`,
     // An admission plugin that waits for the ServiceAccount controller concerns Pods alone, so none is disabled.
     ...(auditLogFile === undefined ? [] : auditFlags(folder, auditLogFile)),
     ...extraFlags,
@@ -99,11 +101,31 @@ function auditFlags(folder: string, auditLogFile: string): string[] {
   return [`--audit-log-path=${auditLogFile}`, `--audit-policy-file=${policyFile}`];
 }
 
-export function controllerManager(program: string, folder: string, port: number, kubeconfig: string): Restartable {
-  const controllers = ['garbage-collector', 'namespace', 'serviceaccount', 'clusterrole-aggregation'];
+/** What a namespace needs to come, to live and to go where there are no Pods. */
+export const controllersWithoutNodes: readonly string[] = [
+  'garbage-collector',
+  'namespace',
+  'serviceaccount',
+  'clusterrole-aggregation',
+].map((name) => `${name}-controller`);
+
+export interface ControllerManagerOptions {
+  readonly program: string;
+  readonly folder: string;
+  readonly port: number;
+  readonly kubeconfig: string;
+  /** As kube-controller-manager names them. */
+  readonly controllers: readonly string[];
+  /** Published in every namespace, for Pods, where that controller runs. */
+  readonly caFile: string;
+}
+
+export function controllerManager(options: ControllerManagerOptions): Restartable {
+  const { program, folder, port, kubeconfig, controllers } = options;
   const args = [
     `--kubeconfig=${kubeconfig}`,
-    `--controllers=${controllers.map((name) => `${name}-controller`).join(',')}`,
+    `--controllers=${controllers.join(',')}`,
+    `--root-ca-file=${options.caFile}`,
     '--leader-elect=false',
     // Many test namespaces come and go at once; the defaults (20/s) would make their deletion wait.
     '--kube-api-qps=300',

@@ -4,13 +4,18 @@ import type { ControlPlane } from './control-plane.ts';
 import { kubeconfigVariable, useExisting } from './existing.ts';
 import { writeKubeconfig } from './kubeconfig.ts';
 import { kubectlOf } from './kubectl.ts';
+import type { ControlPlaneProgram } from './modules.ts';
 import { freePorts } from './ports.ts';
-import { apiServer, controllerManager, etcdServer } from './servers.ts';
+import { apiServer, controllerManager, controllersWithoutNodes, etcdServer } from './servers.ts';
 import { temporaryFolder, type TemporaryFolder } from './temporary-folder.ts';
 
 export interface ControlPlaneOptions {
   /** Also run kube-controller-manager: garbage collection, namespace deletion, default ServiceAccounts. */
   readonly controllerManager?: boolean;
+  /** Which controllers that runs; without it, those that a namespace without Pods needs. */
+  readonly controllers?: readonly string[];
+  /** An address of this machine that Pods can reach, for the API server to listen on instead of loopback. */
+  readonly address?: string;
   readonly auditLog?: boolean;
   readonly extraApiServerFlags?: readonly string[];
 }
@@ -45,7 +50,7 @@ export async function startControlPlane(options: ControlPlaneOptions = {}): Prom
 
 async function startIn(
   folder: TemporaryFolder,
-  programs: Awaited<ReturnType<typeof findPrograms>>,
+  programs: Readonly<Record<ControlPlaneProgram, string>>,
   options: ControlPlaneOptions,
 ): Promise<ControlPlane> {
   const [etcdPort = 0, apiPort = 0, managerPort = 0] = await freePorts(3);
@@ -57,6 +62,7 @@ async function startIn(
     folder: folder.path,
     port: apiPort,
     etcdUrl: etcd.url,
+    address: options.address,
     auditLogFile,
     extraFlags: options.extraApiServerFlags ?? [],
   });
@@ -65,7 +71,14 @@ async function startIn(
   const kubeconfig = writeKubeconfig(kubeconfigFile, { url, caFile, user: 'admin', token: api.adminToken });
   const manager =
     options.controllerManager === true
-      ? controllerManager(programs['kube-controller-manager'], folder.path, managerPort, kubeconfig)
+      ? controllerManager({
+          program: programs['kube-controller-manager'],
+          folder: folder.path,
+          port: managerPort,
+          kubeconfig,
+          controllers: options.controllers ?? controllersWithoutNodes,
+          caFile,
+        })
       : undefined;
 
   const servers = [manager, api, etcd].filter((server) => server !== undefined);
