@@ -93,6 +93,8 @@ export class Reconciling {
       }),
     ];
     this.enqueueAll();
+    // An earlier leader may have left some behind: in the middle of a removal, edited, or in no ledger.
+    for (const key of keys.list()) keyQueue.add(objectKey(key));
     await Promise.all(controllers.map((controller) => controller.run(signal)));
     this.#registrationQueue = undefined;
     this.#keyQueue = undefined;

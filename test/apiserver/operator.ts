@@ -40,6 +40,8 @@ export interface OperatorOptions {
   readonly clockSkew?: () => number;
   /** Called before every write; throwing stands for a write that did not happen, or for a crash before it. */
   readonly beforeWrite?: BeforeWrite;
+  /** Watches and publishes like a replica that is not the leader, until `lead` is called. */
+  readonly standby?: boolean;
   /** Of the base URL of the own sidecar: whom the operator asks what is served. */
   readonly targets?: (own: string) => readonly string[];
 }
@@ -56,6 +58,7 @@ export interface Operator {
   /** Base URL of the sidecar. */
   readonly url: string;
   readonly lines: readonly RecordedLine[];
+  lead(): void;
   /** Moves time forward once the controllers rest, and waits until they rest again. */
   travel(duration: Duration): Promise<void>;
   /** Waits until no object is being reconciled or waits for it. */
@@ -135,12 +138,14 @@ export async function startOperator(options: OperatorOptions): Promise<Operator>
       worked: ignore,
     },
   });
+  const { promise: leading, resolve: lead } = Promise.withResolvers<void>();
+  if (!options.standby) lead();
   const work = Promise.all([
     registrations.run(signal),
     keys.run(signal),
     publisher.run(signal),
     kekWatch.run(signal),
-    reconciling.run(signal),
+    leading.then(() => reconciling.run(signal)),
     sidecar,
   ]);
 
@@ -158,6 +163,7 @@ export async function startOperator(options: OperatorOptions): Promise<Operator>
   let stopped: Promise<void> | undefined;
   async function stop(): Promise<void> {
     stopping.abort();
+    lead();
     await work;
     await events.flush();
     await Promise.all([documents.close(), client.close()]);
@@ -171,6 +177,7 @@ export async function startOperator(options: OperatorOptions): Promise<Operator>
     url,
     lines,
     rest,
+    lead,
     async travel(duration) {
       await rest();
       clock.jump(duration);

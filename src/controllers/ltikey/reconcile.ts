@@ -49,7 +49,12 @@ export function keyReconciler(options: KeyReconcilerOptions): (key: ObjectKey) =
     const row = record.ledger.keys.find(({ revision }) => name === ltiKeyName(registration, revision));
     if (row) {
       const custody = isFinal(row.state) ? undefined : (await openKey(record, row, keks)).custody;
-      await writer.show(keyObject(record.ledger, row, custody, existing?.status, clock.now().getTime()));
+      const desired = keyObject(record.ledger, row, custody, existing?.status, clock.now().getTime());
+      const orphaned = existing?.status?.conditions?.filter(({ type }) => type === 'Orphaned') ?? [];
+      const conditions = [...(desired.status?.conditions ?? []), ...orphaned];
+      await writer.show({ ...desired, status: { ...desired.status, conditions } });
+      // Whether it is an orphan is the registration's to say.
+      if (!existing || orphaned.length > 0) enqueueRegistration(`${namespace}/${registration}`);
     } else if (existing) {
       await disown(existing, record);
     }
