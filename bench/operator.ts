@@ -6,7 +6,7 @@ import { setTimeout as wait } from 'node:timers/promises';
 import type { ControlPlane } from '../dev/control-plane/control-plane.ts';
 import { freePorts } from '../dev/control-plane/ports.ts';
 import { spawnTied, type TiedProcess } from '../dev/control-plane/tied-process.ts';
-import { bundle } from './bundle.ts';
+import { command, environment } from './bundle.ts';
 
 /** The operator as the Deployment runs it: both containers' processes, the manifests of deploy/, its own ServiceAccount. */
 export interface RunningOperator {
@@ -35,11 +35,12 @@ export async function startOperator(plane: ControlPlane): Promise<RunningOperato
   const [jwksPort = 0, adminPort = 0, metricsPort = 0] = await freePorts(3);
   const publishDir = join(folder, 'publish');
   mkdirSync(publishDir);
-  const start = (command: string, args: readonly string[]): TiedProcess =>
+  const start = (name: 'controller' | 'jwks', args: readonly string[]): TiedProcess =>
     spawnTied({
       program: process.execPath,
-      args: [...process.execArgv, bundle, command, '--publish-dir', publishDir, ...args],
-      logFile: join(folder, `${command}.log`),
+      args: [...command, name, '--publish-dir', publishDir, ...args],
+      env: { ...process.env, ...environment },
+      logFile: join(folder, `${name}.log`),
       cwd: folder,
     });
   const controller = start('controller', [
