@@ -1,5 +1,7 @@
+import { isUtf8 } from 'node:buffer';
+import { narrowPublicJwk } from './jwks-document-key.ts';
+import { publicMembers, serializeKeySet } from './jwks-document.ts';
 import type { DocumentFile } from './jwks-document.ts';
-import type { PublicJwk } from './jwk.ts';
 
 /** Larger files are refused unread: 30,000 keys of 2048 bits fit. */
 export const largestDocumentBytes = 16 * 1024 * 1024;
@@ -32,6 +34,79 @@ export function parseDocumentFile(bytes: unknown): DocumentFile {
   }
 }
 
+/** A document as it is served. */
+export interface KeySet {
+  /** The JWK Set (RFC 7517 §5), as `serializeKeySet` writes it. */
+  readonly body: Buffer;
+  readonly empty: boolean;
+  /** RFC 3339. */
+  readonly revokedUntil?: string;
+}
+
+/**
+ * What to serve of a document file, or a DocumentError as `parseDocumentFile` throws it. It pauses after each key, so
+ * that whoever reads 30,000 of them can answer requests meanwhile, and keeps none of them: the bytes of a file that the
+ * publisher wrote are the body. Those of any other file are read at once. The bytes are taken over.
+ */
+export function* readKeySet(bytes: Buffer): Generator<undefined, KeySet> {
+  const asWritten = yield* readAsWritten(bytes);
+  if (asWritten !== undefined) return asWritten;
+  const { keys, revokedUntil } = parseDocumentFile(bytes);
+  const body = Buffer.from(serializeKeySet({ keys }));
+  return { body, empty: keys.length === 0, ...(revokedUntil !== undefined && { revokedUntil }) };
+}
+
+const beginning = '{"keys":[';
+
+/** `undefined` for a file that differs in any byte from what the publisher writes for its keys. */
+function* readAsWritten(bytes: Buffer): Generator<undefined, KeySet | undefined> {
+  const fits = bytes.byteLength <= largestDocumentBytes && isUtf8(bytes);
+  if (!fits || bytes.toString('latin1', 0, beginning.length) !== beginning) return undefined;
+  const keyIDs = new Set<string>();
+  let at = beginning.length;
+  while (bytes[at] === openingBrace) {
+    const key = keyAsWritten(bytes, at);
+    if (key === undefined || keyIDs.has(key.keyID)) return undefined;
+    keyIDs.add(key.keyID);
+    at = key.end;
+    if (bytes[at] === comma && bytes[at + 1] === openingBrace) at += 1;
+    yield;
+  }
+  if (bytes[at] !== closingBracket || bytes.length - at > longestEnding) return undefined;
+  const { revokedUntil } = parseDocumentFile(Buffer.from(beginning + bytes.toString('utf8', at)));
+  bytes[at + 1] = closingBrace;
+  const body = bytes.subarray(0, at + 2);
+  return { body, empty: keyIDs.size === 0, ...(revokedUntil !== undefined && { revokedUntil }) };
+}
+
+const [openingBrace, closingBrace, closingBracket, comma] = [0x7b, 0x7d, 0x5d, 0x2c];
+/** Bytes after the last key; far above what `revokedUntil` takes. */
+const longestEnding = 256;
+/** Bytes of a key of 8192 bits with the longest key ID, escaped. */
+const longestKey = 4096;
+
+/** A key has no object in it, so it ends at the first brace that is not part of a string. */
+function keyAsWritten(bytes: Buffer, start: number): { keyID: string; end: number } | undefined {
+  let brace = bytes.indexOf(closingBrace, start);
+  while (brace !== -1 && brace - start < longestKey) {
+    const text = bytes.toString('utf8', start, brace + 1);
+    const jwk = narrowPublicJwk(jsonOrNothing(text));
+    if (typeof jwk !== 'string') {
+      return JSON.stringify(publicMembers(jwk)) === text ? { keyID: jwk.kid, end: brace + 1 } : undefined;
+    }
+    brace = bytes.indexOf(closingBrace, brace + 1);
+  }
+  return undefined;
+}
+
+function jsonOrNothing(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
 function parseJson(bytes: unknown): unknown {
   if (!(bytes instanceof Uint8Array)) throw new DocumentError('NotJSON', 'there are no bytes');
   if (bytes.byteLength > largestDocumentBytes) {
@@ -61,41 +136,6 @@ function narrowDocument(value: unknown): DocumentFile {
     throw new DocumentError('BadKey', 'two keys have the same kid');
   }
   return { keys: narrowed, ...(revokedUntil !== undefined && { revokedUntil }) };
-}
-
-/** The key, or what makes `value` something we do not serve, said so that it can follow the key's name. */
-export function narrowPublicJwk(value: unknown): PublicJwk | string {
-  if (!isRecord(value)) return 'is not a JSON object';
-  const { kty, use, alg, kid, n, e, ...unknown } = value;
-  if (Object.keys(unknown).length > 0) return 'has members beyond kty, use, alg, kid, n and e';
-  if (kty !== 'RSA' || use !== 'sig' || alg !== 'RS256') return 'is not an RSA key for RS256 signatures';
-  if (typeof kid !== 'string' || kid === '' || kid.length > longestKeyID) return 'has no usable kid';
-  const bits = modulusBits(n);
-  if (typeof n !== 'string' || bits === undefined)
-    return 'has an n that is not an unpadded base64url integer without leading zeros';
-  if (bits < 2048 || bits > 8192) return 'has a modulus outside 2048 to 8192 bits';
-  if (!isExponent(e)) return 'has an e that is not an odd base64url integer of 2 to 64 bits';
-  return { kty, use, alg, kid, n, e };
-}
-
-/** An imported key may keep a foreign key ID; this is far above any seen. */
-const longestKeyID = 256;
-
-/** RFC 7518 §2 Base64urlUInt: the fewest octets, no padding. */
-function decodeInteger(value: unknown): Buffer | undefined {
-  if (typeof value !== 'string') return undefined;
-  const octets = Buffer.from(value, 'base64url');
-  return octets.length > 0 && octets[0] !== 0 && octets.toString('base64url') === value ? octets : undefined;
-}
-
-function modulusBits(n: unknown): number | undefined {
-  const octets = decodeInteger(n);
-  return octets && octets.length * 8 - (Math.clz32(octets[0] ?? 0) - 24);
-}
-
-function isExponent(e: unknown): e is string {
-  const octets = decodeInteger(e);
-  return octets !== undefined && octets.length <= 8 && (octets.at(-1) ?? 0) % 2 === 1 && !octets.equals(Buffer.of(1));
 }
 
 /** RFC 7518 §6.3.2 and §6.4: the members of RSA, EC, OKP and symmetric private keys. */

@@ -1,5 +1,6 @@
 import express from 'express';
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
+import { acceptsGzip } from './accept-encoding.ts';
 import { commonHeaders } from './prepared-document.ts';
 import type { PreparedDocument, RawHeaders } from './prepared-document.ts';
 import type { DocumentSource } from './source.ts';
@@ -75,16 +76,17 @@ function answerDocument(
   metrics: RequestMetrics,
 ): void {
   if (document.body === undefined) return answerUnavailable(response, metrics);
-  const condition = request.headers['if-none-match'];
-  if (condition !== undefined && matches(condition, document.etag)) {
+  const { 'if-none-match': condition, 'accept-encoding': codings } = request.headers;
+  const form = document.gzip !== undefined && acceptsGzip(codings) ? document.gzip : document;
+  if (condition !== undefined && matches(condition, form.etag)) {
     metrics.request(304);
-    response.writeHead(304, document.notModified).end();
+    response.writeHead(304, form.notModified).end();
     return;
   }
   metrics.request(200);
-  response.writeHead(200, document.ok);
+  response.writeHead(200, form.ok);
   // Node leaves the body out of an answer to HEAD.
-  response.end(document.body, 'latin1');
+  response.end(form.body, 'latin1');
 }
 
 /** RFC 9110 §13.1.2: a list of entity tags, compared weakly, or `*`. */

@@ -1,22 +1,23 @@
-import { watch } from 'node:fs';
-import type { FSWatcher } from 'node:fs';
-import { readFile, readdir, stat } from 'node:fs/promises';
+import { statSync, watch } from 'node:fs';
+import type { FSWatcher, Stats } from 'node:fs';
+import { readFile, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { allKeysPath, namespacePath, registrationPath } from '../api/names.ts';
-import { DocumentError, largestDocumentBytes, parseDocumentFile } from '../domain/jwks-document-file.ts';
+import { DocumentError } from '../domain/jwks-document-file.ts';
 import type { DocumentFault } from '../domain/jwks-document-file.ts';
-import { allFile } from '../domain/jwks-document.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../observability/log.ts';
+import { DocumentReader } from './document-reader.ts';
 import type { Health } from './health.ts';
-import { prepareDocument } from './prepared-document.ts';
 import type { PreparedDocument } from './prepared-document.ts';
+import { servedPath } from './served-path.ts';
 import type { DocumentSource } from './source.ts';
+import { Turns } from './turns.ts';
 
-/** How often everything is compared, in case the kernel's notifications were lost. */
-export const scanMs = 5000;
+/** How often everything is compared, in case some of the kernel's notifications were lost … */
+export const scanMs = 15_000;
+/** … or cannot be had: three times in the life of a heartbeat. */
+const unwatchedScanMs = 5000;
 const heartbeatFile = 'sync.json';
-
 /** Why a file was not taken over. */
 export type RefusalReason = DocumentFault | 'Unreadable';
 
@@ -30,17 +31,6 @@ export interface DirectorySourceOptions {
   readonly refused: (reason: RefusalReason) => void;
 }
 
-const documentName = /^(?:namespace_([a-z0-9.-]+)|registration_([a-z0-9.-]+)_([a-z0-9.-]+))\.json$/;
-
-/** Where a file of the publish directory is served; `undefined` for files that are not documents. */
-function servedPath(file: string): string | undefined {
-  if (file === allFile) return allKeysPath;
-  const [, namespace, registrationNamespace, registration] = documentName.exec(file) ?? [];
-  if (namespace !== undefined) return namespacePath(namespace);
-  if (registrationNamespace === undefined || registration === undefined) return undefined;
-  return registrationPath(registrationNamespace, registration);
-}
-
 /**
  * The documents of the publish directory. A file that cannot be taken over leaves the last good one in place; one that
  * was never good is served as 503. A file that disappears takes its document with it only while the publisher is alive,
@@ -52,12 +42,15 @@ export class DirectorySource implements DocumentSource {
   /** File → inode, change time and size of the version that was read last, good or not. */
   readonly #versions = new Map<string, string>();
   readonly #changed = new Set<string>();
+  readonly #turns = new Turns();
+  readonly #reader: DocumentReader;
   #watcher: FSWatcher | undefined;
   #readable = true;
   #wake = (): void => undefined;
 
   constructor(options: DirectorySourceOptions) {
     this.#options = options;
+    this.#reader = new DocumentReader({ ...options, turns: this.#turns });
   }
 
   get documents(): ReadonlyMap<string, PreparedDocument> {
@@ -101,16 +94,17 @@ export class DirectorySource implements DocumentSource {
 
   /** Reads the files that are said to have changed, until it is time for the next scan or a heartbeat asks for one. */
   async #follow(signal: AbortSignal): Promise<void> {
-    const until = this.#options.clock.monotonic() + scanMs;
+    const until = this.#options.clock.monotonic() + (this.#watcher === undefined ? unwatchedScanMs : scanMs);
     for (;;) {
       const left = until - this.#options.clock.monotonic();
       if (signal.aborted || left <= 0) return;
       if (this.#changed.size === 0) await this.#pause(left);
       const files = [...this.#changed];
       this.#changed.clear();
-      for (const file of files) if (file !== heartbeatFile) await this.#read(file);
+      for (const file of files) await this.#read(file);
       if (!files.includes(heartbeatFile)) continue;
-      if (!this.synced()) return;
+      // A publisher that was away may have changed anything.
+      if (!this.#options.health.publisherAlive()) return;
       this.#options.health.heartbeat(await this.#readHeartbeat());
     }
   }
@@ -159,34 +153,38 @@ export class DirectorySource implements DocumentSource {
     }
   }
 
+  /** Takes the file over, if it is a document and another one than it was. */
   async #read(file: string): Promise<void> {
+    await this.#turns.next();
     const path = servedPath(file);
     if (path === undefined) return;
-    const { directory, clock, maxAge } = this.#options;
     try {
-      const { ino, ctimeNs, size } = await stat(join(directory, file), { bigint: true });
-      const version = `${ino} ${ctimeNs} ${size}`;
-      const known = this.#documents.get(path);
-      const current = known !== undefined && known.staleAt > clock.now().getTime();
-      if (current && this.#versions.get(file) === version) return;
-      this.#versions.set(file, version);
-      if (size > largestDocumentBytes) throw new DocumentError('TooLarge', 'the file is too large');
-      const document = parseDocumentFile(await readFile(join(directory, file)));
-      this.#documents.set(path, prepareDocument(document, maxAge, clock.now()));
+      const stats = statSync(join(this.#options.directory, file), { throwIfNoEntry: false });
+      if (stats === undefined) this.#vanished(file);
+      else if (this.#isNew(file, path, stats)) this.#documents.set(path, await this.#reader.read(file, stats.size));
     } catch (error) {
       if (error instanceof Error && 'code' in error && error.code === 'ENOENT') this.#vanished(file);
-      else this.#refuse(file, path, error);
+      else await this.#refuse(file, path, error);
     }
   }
 
-  #refuse(file: string, path: string, error: unknown): void {
-    const { log, refused, maxAge, clock } = this.#options;
+  #isNew(file: string, path: string, { ino, ctimeMs, size }: Stats): boolean {
+    const version = `${ino} ${ctimeMs} ${size}`;
+    const known = this.#documents.get(path);
+    const current = known !== undefined && known.staleAt > this.#options.clock.now().getTime();
+    if (current && this.#versions.get(file) === version) return false;
+    this.#versions.set(file, version);
+    return true;
+  }
+
+  async #refuse(file: string, path: string, error: unknown): Promise<void> {
+    const { log, refused } = this.#options;
     const reason = error instanceof DocumentError ? error.reason : 'Unreadable';
     // Its content may be good: the next scan tries again.
     if (reason === 'Unreadable') this.#versions.delete(file);
     refused(reason);
     log.error({ error, file, reason }, 'refused a document, keeping the last good one');
-    if (!this.#documents.has(path)) this.#documents.set(path, prepareDocument({ keys: [] }, maxAge, clock.now()));
+    if (!this.#documents.has(path)) this.#documents.set(path, await this.#reader.empty());
   }
 
   #vanished(file: string): void {

@@ -1,4 +1,4 @@
-import { narrowPublicJwk } from '../domain/jwks-document-file.ts';
+import { narrowPublicJwk } from '../domain/jwks-document-key.ts';
 import type { PublishedKey } from '../domain/jwks-document.ts';
 import { publishedStates } from '../domain/jwk.ts';
 import type { KeyState } from '../domain/jwk.ts';
@@ -26,6 +26,7 @@ export interface Departed {
   readonly id: string;
   readonly namespace: string;
   readonly name: string;
+  readonly keyID: string;
   readonly registration: string;
 }
 
@@ -68,6 +69,8 @@ function isPublished(state: string | undefined): boolean {
  */
 export class PublishedKeys {
   readonly #held = new Map<string, Held>();
+  /** What each publicJWK that was looked at is; most of them are the same objects at the next look. */
+  readonly #narrowed = new WeakMap<object, ReturnType<typeof narrowPublicJwk>>();
   readonly #refused: (object: LtiKeyFacts, fault: string) => void;
 
   /** `refused` hears of every LtiKey whose publicJWK is not one we serve. */
@@ -90,7 +93,7 @@ export class PublishedKeys {
 
   #take(object: LtiKeyFacts, present: Set<string>, now: number): void {
     const { metadata, spec, status } = object;
-    const publicJWK = narrowPublicJwk(spec.publicJWK);
+    const publicJWK = this.#narrow(spec.publicJWK);
     if (typeof publicJWK === 'string') return this.#refused(object, publicJWK);
     const namespace = metadata.namespace ?? '';
     const id = `${namespace}/${metadata.name}/${publicJWK.kid}`;
@@ -118,6 +121,13 @@ export class PublishedKeys {
     else delete held.absentSince;
   }
 
+  #narrow(value: unknown): ReturnType<typeof narrowPublicJwk> {
+    if (typeof value !== 'object' || value === null) return narrowPublicJwk(value);
+    const known = this.#narrowed.get(value) ?? narrowPublicJwk(value);
+    this.#narrowed.set(value, known);
+    return known;
+  }
+
   /** When the next grace period ends, in monotonic milliseconds. */
   nextExpiry(): number {
     let next = Number.POSITIVE_INFINITY;
@@ -134,6 +144,7 @@ export class PublishedKeys {
       .map(([id, { name, key, cleared = false }]) => ({
         id,
         name,
+        keyID: key.publicJWK.kid,
         namespace: key.namespace,
         registration: key.registration,
         cleared,

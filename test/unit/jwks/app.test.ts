@@ -3,16 +3,21 @@ import * as fc from 'fast-check';
 import { METHODS, createServer } from 'node:http';
 import type { Server } from 'node:http';
 import { connect } from 'node:net';
+import { gzipSync } from 'node:zlib';
 import request from 'supertest';
 import type { PublicJwk } from '../../../src/domain/jwk.ts';
 import { createApp } from '../../../src/jwks/app.ts';
-import { prepareDocument } from '../../../src/jwks/prepared-document.ts';
+import { prepared } from './prepared.ts';
 
 const now = new Date('2026-01-01T00:00:00Z');
 const key: PublicJwk = { kty: 'RSA', use: 'sig', alg: 'RS256', kid: 'k', n: 'AQAB', e: 'AQAB' };
 const path = '/registrations/gradebook/canvas/jwks.json';
 const emptyPath = '/registrations/gradebook/empty/jwks.json';
-const document = prepareDocument({ keys: [key] }, 300, now);
+const largePath = '/namespaces/gradebook/jwks.json';
+const document = prepared({ keys: [key] }, 300, now);
+
+const gzipped = gzipSync('{"keys":"compressed"}');
+const large = prepared({ keys: [key, { ...key, kid: 'l' }] }, 300, now, gzipped);
 
 /** Sends bytes as they are and gives the status line's code; '' where the server only hangs up. */
 function raw(server: Server, bytes: string): Promise<string> {
@@ -43,7 +48,8 @@ describe('the public port', () => {
     codes = [];
     const documents = new Map([
       [path, document],
-      [emptyPath, prepareDocument({ keys: [] }, 300, now)],
+      [largePath, large],
+      [emptyPath, prepared({ keys: [] }, 300, now)],
     ]);
     const source = { documents, synced: () => synced };
     const metrics = { request: (code: number): void => void codes.push(code) };
@@ -107,6 +113,43 @@ describe('the public port', () => {
       expect(codes).to.deep.equal([status]);
     });
   }
+
+  const codings: readonly (readonly [accepted: string | undefined, gzip: boolean])[] = [
+    ['gzip', true],
+    ['deflate, GZIP;q=0.5, identity;q=0.3', true],
+    ['x-gzip', true],
+    ['br, *', true],
+    ['gzip;q=0, *', false],
+    ['gzip; q=0.000', false],
+    ['*;q=0', false],
+    ['gzipped', false],
+    ['identity', false],
+    ['', false],
+    [undefined, false],
+  ];
+  for (const [accepted, zipped] of codings) {
+    it(`sends a large aggregate ${zipped ? 'gzipped' : 'as it is'} to a client that accepts ${accepted ?? 'what it says nothing of'}`, async () => {
+      const header = accepted === undefined ? '' : `Accept-Encoding: ${accepted}\r\n`;
+      const form = zipped ? large.gzip : large;
+      const ask = (more: string): string =>
+        `GET ${largePath} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n${header}${more}\r\n`;
+      const answer = await raw(server, ask(''));
+      expect(answer.endsWith(`\r\n\r\n${form?.body?.toString('latin1')}`)).to.equal(true);
+      expect(answer.includes('\r\nContent-Encoding: gzip\r\n')).to.equal(zipped);
+      expect(answer).to.include(`\r\nETag: ${form?.etag}\r\n`).and.include('\r\nVary: Accept-Encoding\r\n');
+      expect(await raw(server, ask(`If-None-Match: ${form?.etag}\r\n`))).to.match(
+        /^HTTP\/1.1 304 [^]*\r\nVary: Accept-E/,
+      );
+      const other = zipped ? large : large.gzip;
+      expect(await raw(server, ask(`If-None-Match: ${other?.etag}\r\n`))).to.match(/^HTTP\/1.1 200 /);
+    });
+  }
+
+  it('sends a document that has no gzip form as it is, whatever the client accepts', async () => {
+    const { headers } = await request(server).get(path).set('Accept-Encoding', 'gzip');
+    expect(headers).not.to.have.any.keys('content-encoding', 'vary');
+    expect(headers['etag']).to.equal(document.etag);
+  });
 
   it('answers 503 before the first sync, for every path', async () => {
     synced = false;

@@ -3,6 +3,7 @@ import { mkdtemp, rename, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
+import { gunzipSync } from 'node:zlib';
 import { largestDocumentBytes } from '../../../src/domain/jwks-document-file.ts';
 import { DirectorySource, scanMs } from '../../../src/jwks/directory-source.ts';
 import { Health } from '../../../src/jwks/health.ts';
@@ -177,6 +178,21 @@ describe('DirectorySource', () => {
       await until(() => kids() === 'c', 'the next good file is served');
     });
   }
+
+  it('reads a large document without keeping requests waiting, and compresses it once', async () => {
+    const names = Array.from({ length: 3000 }, (_, number) => `k${number}`);
+    await put('namespace_gradebook.json', content(...names));
+    await put(file, content(...names.slice(0, 40)));
+    running = source.run(stop.signal);
+    let turns = 0;
+    for (; !source.documents.has('/namespaces/gradebook/jwks.json'); turns += 1) await setImmediate();
+    expect(turns).to.be.greaterThan(2);
+    expect(kids('/namespaces/gradebook/jwks.json')).to.equal(names.join(' '));
+    const { gzip, body } = source.documents.get('/namespaces/gradebook/jwks.json') ?? {};
+    expect(gunzipSync(gzip?.body ?? '').equals(Buffer.from(body ?? ''))).to.equal(true);
+    await until(() => source.documents.has(path), 'the registration is served');
+    expect(source.documents.get(path)).not.to.have.property('gzip');
+  });
 
   it('does not read a file over the limit', async () => {
     await put(file, content('a'));

@@ -1,12 +1,12 @@
 import { expect } from 'chai';
 import type { PublicJwk } from '../../../src/domain/jwk.ts';
-import { prepareDocument } from '../../../src/jwks/prepared-document.ts';
+import { prepared } from './prepared.ts';
 
 const key: PublicJwk = { kty: 'RSA', use: 'sig', alg: 'RS256', kid: 'k', n: 'AQAB', e: 'AQAB' };
 const now = new Date('2026-01-01T00:00:00Z');
 
 function cacheControl(maxAge: number, revokedUntil?: string): string | undefined {
-  const { ok } = prepareDocument({ keys: [key], ...(revokedUntil && { revokedUntil }) }, maxAge, now);
+  const { ok } = prepared({ keys: [key], ...(revokedUntil && { revokedUntil }) }, maxAge, now);
   return ok[ok.indexOf('Cache-Control') + 1];
 }
 
@@ -21,24 +21,43 @@ describe('prepareDocument', () => {
 
   it('is to be prepared again when that time has come', () => {
     const revokedUntil = '2026-01-01T00:00:01Z';
-    expect(prepareDocument({ keys: [key], revokedUntil }, 300, now).staleAt).to.equal(Date.parse(revokedUntil));
-    expect(prepareDocument({ keys: [key] }, 300, now).staleAt).to.equal(Number.POSITIVE_INFINITY);
+    expect(prepared({ keys: [key], revokedUntil }, 300, now).staleAt).to.equal(Date.parse(revokedUntil));
+    expect(prepared({ keys: [key] }, 300, now).staleAt).to.equal(Number.POSITIVE_INFINITY);
   });
 
   it('gives the bytes an ETag of their own, whatever the caching headers are', () => {
-    const { etag } = prepareDocument({ keys: [key] }, 300, now);
+    const { etag } = prepared({ keys: [key] }, 300, now);
     expect(etag).to.match(/^"[\w-]{43}"$/);
-    expect(prepareDocument({ keys: [key], revokedUntil: '2027-01-01T00:00:00Z' }, 60, now).etag).to.equal(etag);
-    expect(prepareDocument({ keys: [{ ...key, kid: 'l' }] }, 300, now).etag).not.to.equal(etag);
+    expect(prepared({ keys: [key], revokedUntil: '2027-01-01T00:00:00Z' }, 60, now).etag).to.equal(etag);
+    expect(prepared({ keys: [{ ...key, kid: 'l' }] }, 300, now).etag).not.to.equal(etag);
   });
 
   it('counts bytes and not characters', () => {
-    const { body, ok } = prepareDocument({ keys: [{ ...key, kid: 'ключ' }] }, 300, now);
+    const { body, ok } = prepared({ keys: [{ ...key, kid: 'ключ' }] }, 300, now);
     expect(body).to.be.instanceOf(Buffer);
     expect(ok[ok.indexOf('Content-Length') + 1]).to.equal(String(body?.length));
   });
 
+  it('gives the gzip form an ETag and a length of its own, and lets caches keep both apart', () => {
+    const document = prepared({ keys: [key] }, 300, now, Buffer.from('compressed'));
+    const { body, ok, etag, gzip } = document;
+    const header = (headers: readonly string[], name: string): string | undefined => headers[headers.indexOf(name) + 1];
+    expect(gzip?.body?.toString()).to.equal('compressed');
+    expect(gzip?.ok).to.include.members(['Content-Encoding', 'gzip', 'application/json']);
+    expect(header(gzip?.ok ?? [], 'Content-Length')).to.equal('10');
+    expect(gzip?.etag)
+      .to.match(/^"[\w-]{43}"$/)
+      .and.not.equal(etag);
+    expect(etag).to.equal(prepared({ keys: [key] }, 300, now).etag);
+    expect(body).to.equal(prepared({ keys: [key] }, 300, now).body);
+    expect(ok).not.to.include('Content-Encoding');
+    for (const headers of [ok, document.notModified, gzip?.ok ?? [], gzip?.notModified ?? []]) {
+      expect(header(headers, 'Vary')).to.equal('Accept-Encoding');
+    }
+    expect(prepared({ keys: [key] }, 300, now).ok).not.to.include('Vary');
+  });
+
   it('has no body without keys', () => {
-    expect(prepareDocument({ keys: [] }, 300, now)).not.to.have.property('body');
+    expect(prepared({ keys: [] }, 300, now)).not.to.have.property('body');
   });
 });
