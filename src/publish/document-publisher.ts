@@ -9,7 +9,7 @@ import type { LtiKeyFacts } from './published-keys.ts';
 /** A change is written once nothing else changed for this long … */
 const quietMs = 20;
 /** … and no later than this, however busy it is. */
-const patienceMs = 100;
+const patienceMs = 250;
 /** How often the heartbeat is written. */
 export const heartbeatMs = 5000;
 const heartbeatFile = 'sync.json';
@@ -23,8 +23,11 @@ export interface KeySource {
   list(): readonly LtiKeyFacts[];
   /** The cache was filled once and its watches are connected now. */
   isSynced(): boolean;
-  /** A live answer of the API server that this very LtiKey does not exist. A missing resource type is not that. */
-  confirmGone(namespace: string, name: string): Promise<boolean>;
+  /**
+   * A live answer of the API server that no LtiKey of this name shows this key: there is none, or it shows another key. A
+   * missing resource type is not that.
+   */
+  confirmGone(namespace: string, name: string, keyID: string): Promise<boolean>;
 }
 
 export interface PublisherOptions {
@@ -192,8 +195,8 @@ export class DocumentPublisher {
   async #settle(): Promise<void> {
     this.#settling = true;
     for (const departed of this.#keys.expired(this.#clock.monotonic())) {
-      const { namespace, name, registration, cleared } = departed;
-      const gone = cleared || (await this.#source.confirmGone(namespace, name).catch(() => false));
+      const { namespace, name, keyID, registration, cleared } = departed;
+      const gone = cleared || (await this.#source.confirmGone(namespace, name, keyID).catch(() => false));
       if (gone) {
         this.#keys.forget(departed);
         this.#log.info({ namespace, name }, 'LtiKey is gone, its key leaves the documents');

@@ -78,87 +78,106 @@ export class PublishedKeys {
     this.#refused = refused;
   }
 
-  /** Takes in all LtiKeys of the cache. `now` is monotonic milliseconds. */
-  update(objects: readonly LtiKeyFacts[], now: number): readonly PublishedKey[] {
+  /** Takes in all LtiKeys that the registration has now, and gives its keys. `now` is monotonic milliseconds. */
+  update(
+    namespace: string,
+    registration: string,
+    objects: readonly LtiKeyFacts[],
+    now: number,
+  ): readonly PublishedKey[] {
+    const place = placeOf({ namespace, registration });
+    const held = this.#held.get(place) ?? new Map<string, Held>();
     const present = new Set<string>();
-    for (const object of objects) this.#take(object, present, now);
-    for (const [id, held] of this.#held) {
-      if (present.has(id)) continue;
-      if (publishedStates.has(held.key.state)) held.absentSince ??= now;
-      else this.#held.delete(id);
-      held.cleared = false;
+    for (const object of objects) this.#take(held, object, present, now);
+    for (const known of held.values()) {
+      if (present.has(known.id)) continue;
+      if (publishedStates.has(known.key.state)) this.#miss(known, now, false);
+      else this.#drop(held, known);
     }
-    return [...this.#held.values()].map(({ key }) => key);
+    if (held.size > 0) this.#held.set(place, held);
+    else this.#held.delete(place);
+    return [...held.values()].map(({ key }) => key);
   }
 
-  #take(object: LtiKeyFacts, present: Set<string>, now: number): void {
+  #take(held: Map<string, Held>, object: LtiKeyFacts, present: Set<string>, now: number): void {
     const { metadata, spec, status } = object;
-    const publicJWK = this.#narrow(spec.publicJWK);
+    const publicJWK = narrowPublicJwk(spec.publicJWK);
     if (typeof publicJWK === 'string') return this.#refused(object, publicJWK);
-    const namespace = metadata.namespace ?? '';
-    const id = `${namespace}/${metadata.name}/${publicJWK.kid}`;
+    const id = `${metadata.name}/${publicJWK.kid}`;
     present.add(id);
+    const known = held.get(id);
     if (isState(status?.state)) {
+      if (known) this.#absent.delete(known);
       const key = {
-        namespace,
+        namespace: metadata.namespace ?? '',
         registration: spec.registrationRef.name,
         revision: spec.revision,
         state: status.state,
         publicJWK,
         ...(status.revokedAt !== undefined && { revokedAt: status.revokedAt }),
       };
-      this.#held.set(id, { name: metadata.name, key });
+      held.set(id, { id, name: metadata.name, key });
       return;
     }
-    const held = this.#held.get(id);
-    if (held === undefined) return;
+    if (known === undefined) return;
     if (status?.conditions?.some((condition) => condition.type === 'Foreign' && condition.status === 'True')) {
-      this.#held.delete(id);
-      return;
+      return this.#drop(held, known);
     }
-    held.cleared = status !== undefined;
-    if (held.cleared) held.absentSince ??= now;
-    else delete held.absentSince;
+    if (status !== undefined) return this.#miss(known, now, true);
+    delete known.absentSince;
+    known.cleared = false;
+    this.#absent.delete(known);
   }
 
-  #narrow(value: unknown): ReturnType<typeof narrowPublicJwk> {
-    if (typeof value !== 'object' || value === null) return narrowPublicJwk(value);
-    const known = this.#narrowed.get(value) ?? narrowPublicJwk(value);
-    this.#narrowed.set(value, known);
-    return known;
+  #miss(known: Held, now: number, cleared: boolean): void {
+    known.absentSince ??= now;
+    known.cleared = cleared;
+    this.#absent.add(known);
+  }
+
+  #drop(held: Map<string, Held>, known: Held): void {
+    held.delete(known.id);
+    this.#absent.delete(known);
   }
 
   /** When the next grace period ends, in monotonic milliseconds. */
   nextExpiry(): number {
     let next = Number.POSITIVE_INFINITY;
-    for (const { absentSince } of this.#held.values()) {
-      if (absentSince !== undefined) next = Math.min(next, absentSince + absenceGraceMs);
-    }
+    for (const { absentSince = next } of this.#absent) next = Math.min(next, absentSince + absenceGraceMs);
     return next;
   }
 
   /** The keys whose grace period is over; those with a cleared state need no confirmation. */
   expired(now: number): readonly (Departed & { readonly cleared: boolean })[] {
-    return [...this.#held]
-      .filter(([, { absentSince }]) => absentSince !== undefined && absentSince + absenceGraceMs <= now)
-      .map(([id, { name, key, cleared = false }]) => ({
+    return [...this.#absent]
+      .filter(({ absentSince = now }) => absentSince + absenceGraceMs <= now)
+      .map(({ id, name, key: { namespace, registration }, cleared = false }) => ({
         id,
         name,
-        keyID: key.publicJWK.kid,
-        namespace: key.namespace,
-        registration: key.registration,
+        namespace,
+        registration,
         cleared,
       }));
   }
 
   /** Gives a key up, unless its LtiKey came back meanwhile. */
-  forget({ id }: Departed): void {
-    if (this.#held.get(id)?.absentSince !== undefined) this.#held.delete(id);
+  forget(departed: Departed): void {
+    const held = this.#absentOne(departed);
+    if (held) this.#drop(this.#held.get(placeOf(departed)) ?? new Map<string, Held>(), held);
   }
 
   /** Starts the grace period again. */
-  keep({ id }: Departed, now: number): void {
-    const held = this.#held.get(id);
-    if (held?.absentSince !== undefined) held.absentSince = now;
+  keep(departed: Departed, now: number): void {
+    const held = this.#absentOne(departed);
+    if (held) held.absentSince = now;
   }
+
+  #absentOne(departed: Departed): Held | undefined {
+    const held = this.#held.get(placeOf(departed))?.get(departed.id);
+    return held?.absentSince === undefined ? undefined : held;
+  }
+}
+
+function placeOf({ namespace, registration }: { namespace: string; registration: string }): string {
+  return `${namespace}/${registration}`;
 }

@@ -26,10 +26,10 @@ export function publishing({ directory, all, client, keys, clock, log }: Publish
     source: {
       list: () => keys.list(),
       isSynced: () => keys.hasSynced() && keys.connected(),
-      async confirmGone(namespace, name) {
+      async confirmGone(namespace, name, keyID) {
         try {
-          await client.get<LtiKey>(ltiKeys, namespace, name);
-          return false;
+          const { spec } = await client.get<LtiKey>(ltiKeys, namespace, name);
+          return spec.keyID !== keyID;
         } catch (error) {
           if (isObjectNotFound(error)) return true;
           throw error;

@@ -1,0 +1,318 @@
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { expect } from 'chai';
+import { allKeysPath, ltiKeys, ltiRegistrations, namespacePath } from '../../src/api/names.ts';
+import type { LtiKey } from '../../src/api/objects.ts';
+import { day, hour, minute, second } from '../../src/domain/duration.ts';
+import { sleep, systemClock } from '../../src/lib/clock.ts';
+import { controlPlane } from './bed.ts';
+import { makeKekDirectory, startOperator, until, type BeforeWrite, type Operator } from './operator.ts';
+import { eventually, Tenant } from './tenant.ts';
+
+describe('Deleting', () => {
+  let tenant: Tenant;
+  let operator: Operator;
+  let kekDir: string;
+
+  before(async () => (kekDir = await makeKekDirectory()));
+  after(() => rm(kekDir, { recursive: true }));
+
+  beforeEach(async () => {
+    tenant = await Tenant.inNewNamespace('deletion');
+    operator = await startOperator({ namespaces: [tenant.namespace], kekDir });
+  });
+
+  afterEach(async () => {
+    await operator.stop();
+    await tenant.leave();
+  });
+
+  const restart = async (beforeWrite?: BeforeWrite): Promise<void> => {
+    await operator.stop();
+    const { clock } = operator;
+    operator = await startOperator({
+      namespaces: [tenant.namespace],
+      kekDir,
+      clock,
+      ...(beforeWrite && { beforeWrite }),
+    });
+  };
+  /** A replica that is not the leader, once it has long seen everything. */
+  const standby = async (): Promise<Operator> => {
+    const { clock } = operator;
+    const replica = await startOperator({ namespaces: [tenant.namespace], kekDir, clock, standby: true });
+    await sleep(systemClock, 500);
+    return replica;
+  };
+  const inStep = (): Promise<void> => tenant.untilInStep(operator.url, 'canvas');
+  const conditions = (key: LtiKey): readonly string[] =>
+    (key.status?.conditions ?? []).map(({ type, status, reason }) => `${type} ${status} ${reason}`);
+  const orphaned = (): Promise<void> =>
+    eventually(async () => {
+      for (const key of await tenant.keys('canvas')) {
+        if (key.status?.state !== 'Retired') expect(conditions(key)).to.include('Orphaned True RegistrationDeleted');
+      }
+    });
+
+  describe('a registration under deletionPolicy Retain', () => {
+    const spec = { rotationTrigger: 'a', overlap: '30d' };
+
+    async function deletedInMidRotation(): Promise<readonly LtiKey[]> {
+      await tenant.apply('canvas', spec);
+      await inStep();
+      await tenant.edit('canvas', { rotationTrigger: 'b' });
+      await inStep();
+      await operator.travel(25 * hour);
+      await tenant.untilStates('canvas', 'canvas-1 Retiring, canvas-2 Active');
+      await tenant.edit('canvas', { rotationTrigger: 'c' });
+      await tenant.untilStates('canvas', 'canvas-1 Retiring, canvas-2 Active, canvas-3 Next');
+      await inStep();
+      await operator.rest();
+      const keys = await tenant.keys('canvas');
+      await tenant.remove(ltiRegistrations, 'canvas');
+      await orphaned();
+      return keys;
+    }
+
+    it('leaves keys, ledger, delivery and documents as they are, and the keys say so', async () => {
+      const keys = await deletedInMidRotation();
+      const document = await tenant.servedOf(operator.url, 'canvas');
+      const ledger = await tenant.ledgerSecret('canvas');
+      const delivery = await tenant.secret('canvas-signing-key');
+      await restart();
+      await operator.travel(200 * day);
+      await operator.travel(minute);
+      const message = (await tenant.key('canvas-2')).status?.conditions?.find(
+        ({ type }) => type === 'Orphaned',
+      )?.message;
+      expect(message).to.include('registration canvas was deleted under deletionPolicy Retain');
+      expect((await tenant.keys('canvas')).map(({ spec: facts, metadata }) => [metadata.uid, facts])).to.deep.equal(
+        keys.map(({ spec: facts, metadata }) => [metadata.uid, facts]),
+      );
+      await orphaned();
+      expect(await tenant.ledgerSecret('canvas')).to.deep.equal(ledger);
+      expect(await tenant.secret('canvas-signing-key')).to.deep.equal(delivery);
+      const served = await tenant.servedOf(operator.url, 'canvas');
+      expect(served.text).to.equal(document.text);
+      expect(served.keyIDs).to.have.length(3);
+    });
+
+    it('goes on with the same keys when it is applied again, without a rotation', async () => {
+      const keys = await deletedInMidRotation();
+      await tenant.apply('canvas', { ...spec, rotationTrigger: 'c' });
+      await inStep();
+      await eventually(async () => {
+        for (const key of await tenant.keys('canvas'))
+          expect(conditions(key)).to.deep.equal(['KeyMaterialAvailable True KeysOpen']);
+      });
+      expect((await tenant.keys('canvas')).map(({ spec: facts }) => facts)).to.deep.equal(
+        keys.map(({ spec: facts }) => facts),
+      );
+      expect(await tenant.states('canvas')).to.equal('canvas-1 Retiring, canvas-2 Active, canvas-3 Next');
+      await operator.travel(25 * hour);
+      await tenant.untilStates('canvas', 'canvas-1 Retiring, canvas-2 Retiring, canvas-3 Active');
+      await inStep();
+    });
+
+    it('puts back an LtiKey of it that is deleted or edited, which goes on to be called Orphaned', async () => {
+      await deletedInMidRotation();
+      await tenant.changeStatus<LtiKey>(ltiKeys, 'canvas-2', (key) => ({
+        ...key,
+        status: { ...key.status, state: 'Retiring' },
+      }));
+      await tenant.untilStates('canvas', 'canvas-1 Retiring, canvas-2 Active, canvas-3 Next');
+      await orphaned();
+      const { metadata } = await tenant.key('canvas-2');
+      await tenant.remove(ltiKeys, 'canvas-2');
+      await eventually(async () => expect((await tenant.key('canvas-2')).metadata.uid).to.not.equal(metadata.uid));
+      await tenant.untilStates('canvas', 'canvas-1 Retiring, canvas-2 Active, canvas-3 Next');
+      await orphaned();
+    });
+  });
+
+  describe('a registration under deletionPolicy Delete', () => {
+    const gone = (): Promise<void> =>
+      eventually(async () => {
+        expect(await tenant.keys('canvas')).to.deep.equal([]);
+        expect(await tenant.secret('canvas-lti-keys')).to.equal(undefined);
+        expect(await tenant.secret('canvas-signing-key')).to.equal(undefined);
+      });
+
+    it('removes LtiKeys, delivery Secret and ledger, and then the documents', async () => {
+      await tenant.apply('canvas', { deletionPolicy: 'Delete' });
+      await tenant.apply('moodle');
+      await inStep();
+      await tenant.untilInStep(operator.url, 'moodle');
+      const { kid } = await tenant.delivered('canvas');
+      await tenant.remove(ltiRegistrations, 'canvas');
+      await gone();
+      await operator.travel(31 * second);
+      await eventually(async () => expect((await tenant.servedOf(operator.url, 'canvas')).status).to.equal(404));
+      for (const path of [allKeysPath, namespacePath(tenant.namespace)]) {
+        expect((await tenant.served(operator.url, path)).keyIDs, path).to.not.include(kid);
+      }
+      await tenant.untilInStep(operator.url, 'moodle');
+    });
+
+    it('obeys the policy it was last seen with', async () => {
+      await tenant.apply('canvas', { deletionPolicy: 'Delete' });
+      await inStep();
+      await tenant.edit('canvas', { deletionPolicy: 'Retain' });
+      await inStep();
+      await operator.rest();
+      await tenant.remove(ltiRegistrations, 'canvas');
+      await orphaned();
+      await inStepWithoutRegistration();
+    });
+
+    it('and applying it again begins anew', async () => {
+      await tenant.apply('canvas', { deletionPolicy: 'Delete' });
+      await inStep();
+      const { kid } = await tenant.delivered('canvas');
+      await tenant.remove(ltiRegistrations, 'canvas');
+      await gone();
+      await tenant.apply('canvas', { deletionPolicy: 'Delete' });
+      await operator.travel(minute);
+      await tenant.untilStates('canvas', 'canvas-1 Active');
+      await operator.travel(31 * second);
+      await inStep();
+      expect((await tenant.delivered('canvas')).kid).to.not.equal(kid);
+    });
+
+    /** Ends the process before one of the writes of a removal: a mark per key, delivery Secret, ledger, an LtiKey each. */
+    async function removedUntilWrite(crashAt: number): Promise<void> {
+      await tenant.apply('canvas', { deletionPolicy: 'Delete', rotationTrigger: 'a' });
+      await inStep();
+      await tenant.edit('canvas', { rotationTrigger: 'b' });
+      await tenant.untilStates('canvas', 'canvas-1 Active, canvas-2 Next');
+      await inStep();
+      let writes: number | undefined;
+      await restart((_verb, type) => {
+        if (type.plural === 'events' || writes === undefined) return;
+        writes += 1;
+        if (writes >= crashAt) throw new Error('this process is gone');
+      });
+      await operator.rest();
+      writes = 0;
+      await tenant.remove(ltiRegistrations, 'canvas');
+      await until(() => (writes ?? 0) >= crashAt, 'the crash');
+    }
+
+    for (const crashAt of [1, 2, 3, 4, 5, 6]) {
+      it(`is finished by the next process if this one ends before write ${crashAt} of the removal`, async () => {
+        await removedUntilWrite(crashAt);
+        await restart();
+        await gone();
+      });
+    }
+
+    it('is finished by another replica that takes over after the ledger went', async () => {
+      await removedUntilWrite(5);
+      expect(await tenant.secret('canvas-lti-keys')).to.equal(undefined);
+      const successor = await standby();
+      await operator.stop();
+      operator = successor;
+      successor.lead();
+      await gone();
+    });
+
+    it('and applied again while it was being removed begins anew under another replica', async () => {
+      await removedUntilWrite(5);
+      const { keyID } = (await tenant.key('canvas-2')).spec;
+      await tenant.apply('canvas', { deletionPolicy: 'Delete' });
+      const successor = await standby();
+      await operator.stop();
+      operator = successor;
+      successor.lead();
+      await tenant.untilStates('canvas', 'canvas-1 Active');
+      await operator.travel(31 * second);
+      await inStep();
+      expect((await tenant.servedOf(operator.url, 'canvas')).keyIDs).to.not.include(keyID);
+    });
+  });
+
+  async function inStepWithoutRegistration(): Promise<void> {
+    const { kid } = await tenant.delivered('canvas');
+    await operator.travel(2 * minute);
+    expect((await tenant.servedOf(operator.url, 'canvas')).keyIDs).to.include(kid);
+    expect(await tenant.secret('canvas-lti-keys')).to.not.equal(undefined);
+  }
+
+  describe('a namespace', () => {
+    it('makes no storm of errors, mints nothing and does not keep it from ending', async () => {
+      await tenant.apply('canvas', { rotationTrigger: 'a' });
+      await tenant.apply('moodle', { deletionPolicy: 'Delete' });
+      await inStep();
+      await tenant.edit('canvas', { rotationTrigger: 'b' });
+      await tenant.untilStates('canvas', 'canvas-1 Active, canvas-2 Next');
+      await inStep();
+      const before = operator.lines.length;
+      const { code, stderr } = await controlPlane().kubectlRun([
+        'delete',
+        'namespace',
+        tenant.namespace,
+        '--timeout=40s',
+      ]);
+      expect(code, stderr).to.equal(0);
+      await operator.travel(minute);
+      await operator.travel(minute);
+      const quietFrom = operator.lines.length;
+      await operator.travel(hour);
+      await sleep(systemClock, 1000);
+      const said = operator.lines.slice(before);
+      const complaints = said.filter(({ level }) => level === 'warn' || level === 'error');
+      expect(complaints.length, JSON.stringify(complaints.slice(-3))).to.be.below(40);
+      expect(operator.lines.slice(quietFrom).map(({ message }) => message)).to.deep.equal([]);
+      expect(said.filter(({ message }) => message === 'key generated')).to.deep.equal([]);
+    });
+  });
+
+  describe('the CRDs and installing them again', () => {
+    const crds = join(import.meta.dirname, '../../crds');
+    const kubectl = async (...args: readonly string[]): Promise<void> => {
+      const { code, stderr } = await controlPlane().kubectlRun(args);
+      expect(code, stderr).to.equal(0);
+    };
+    const install = async (): Promise<void> => {
+      await kubectl('apply', '--filename', crds);
+      await kubectl('wait', '--for=condition=Established', '--timeout=30s', '--filename', crds);
+    };
+    // Other test files share the control plane; they run after this one, and need the CRDs.
+    afterEach(install);
+
+    it('brings back the same keys, and the documents never change', async function () {
+      this.timeout(120_000);
+      await tenant.apply('canvas', { rotationTrigger: 'a' });
+      await inStep();
+      await tenant.edit('canvas', { rotationTrigger: 'b' });
+      await tenant.untilStates('canvas', 'canvas-1 Active, canvas-2 Next');
+      await inStep();
+      await operator.rest();
+      const keys = await tenant.keys('canvas');
+      const document = (await tenant.servedOf(operator.url, 'canvas')).text;
+      const seen = new Set<string>();
+      const done = new AbortController();
+      const watching = (async () => {
+        while (!done.signal.aborted) {
+          seen.add((await tenant.servedOf(operator.url, 'canvas')).text);
+          await sleep(systemClock, 20);
+        }
+      })();
+
+      await kubectl('delete', '--filename', crds, '--timeout=40s');
+      await operator.travel(40 * second);
+      await operator.travel(40 * second);
+      await install();
+      await tenant.apply('canvas', { rotationTrigger: 'b' });
+      await eventually(async () => {
+        await operator.travel(20 * second);
+        expect(await tenant.states('canvas')).to.equal('canvas-1 Active, canvas-2 Next');
+      });
+      await inStep();
+      done.abort();
+      await watching;
+      expect([...seen]).to.deep.equal([document]);
+      expect((await tenant.keys('canvas')).map(({ spec }) => spec)).to.deep.equal(keys.map(({ spec }) => spec));
+    });
+  });
+});
