@@ -26,6 +26,7 @@ import { objectMetrics } from '../observability/object-metrics.ts';
 import { startProbes } from '../observability/probes.ts';
 import { publishing } from '../publish/run.ts';
 import { CanariedKekProvider } from './kek-canary.ts';
+import { KekUsage } from './kek-usage.ts';
 import { KekWatch } from './kek-watch.ts';
 import { ServedDocuments } from './publication/documents.ts';
 import { publicationObserver } from './publication/observer.ts';
@@ -57,8 +58,10 @@ export async function runController(config: ControllerConfig, context: ProcessCo
   const events = new KubeEventRecorder({ ...shared, instance: hostname(), metrics: eventMetrics(registry) });
   const { source, close: closeKeks } = await kekSource(config, clock);
   const keks = new CanariedKekProvider({ keks: source, client, namespace: client.namespace });
+  const usage = new KekUsage({ keys, log });
   const kekWatch = new KekWatch({ keks, clock, log, changed: () => reconciling.enqueueAll() });
   const counters = operatorMetrics(registry, {
+    sealedKeys: () => usage.counts(),
     kekError: () => kekWatch.error(),
     clockSkewMs: () => client.clockSkewMs(),
   });
@@ -95,6 +98,7 @@ export async function runController(config: ControllerConfig, context: ProcessCo
     replicas.run(signal),
     publisher.run(signal),
     kekWatch.run(signal),
+    usage.run(clock, signal),
     leading,
   ];
   log.info({ address: config.metricsAddress }, 'controller started');

@@ -178,6 +178,12 @@ export const controllerTable = {
     help: '1 with the reason why private keys cannot be sealed; absent when they can.',
     labels: ['reason'],
   },
+  sealedKeys: {
+    name: 'lti_sealed_keys',
+    type: 'gauge',
+    help: 'Private keys sealed under each key-encryption key; one at 0 may be removed.',
+    labels: ['kek_id'],
+  },
   clockSkew: {
     name: 'lti_clock_skew_seconds',
     type: 'gauge',

@@ -108,6 +108,8 @@ export function eventMetrics(registry: Registry): EventMetrics {
 export interface OperatorSources {
   /** Why nothing can be sealed, one of a fixed set of reasons; `undefined` when it can. */
   readonly kekError: () => string | undefined;
+  /** Keys sealed under each key-encryption key. */
+  readonly sealedKeys: () => ReadonlyMap<string, number>;
   /** Local clock minus the API server's. */
   readonly clockSkewMs: () => number | undefined;
 }
@@ -125,6 +127,9 @@ export function operatorMetrics(registry: Registry, sources: OperatorSources): O
     const reason = sources.kekError();
     return reason === undefined ? [] : [[{ reason }, 1]];
   });
+  computedGauge(registry, controllerTable.sealedKeys, () =>
+    [...sources.sealedKeys()].map(([kekID, count]) => [{ kek_id: kekID }, count] as const),
+  );
   computedGauge(registry, controllerTable.clockSkew, () => {
     const skew = sources.clockSkewMs();
     return [[{}, skew === undefined ? undefined : skew / 1000]];

@@ -155,18 +155,24 @@ describe('metrics of the controller', () => {
     const registry = createRegistry('1');
     let kekError: string | undefined = 'KEKMissing';
     let clockSkewMs: number | undefined;
-    const sources = { kekError: () => kekError, clockSkewMs: () => clockSkewMs };
+    const sources = {
+      kekError: () => kekError,
+      sealedKeys: () => new Map([['k1', 2]]),
+      clockSkewMs: () => clockSkewMs,
+    };
     operatorMetrics(registry, sources).rotation('activated');
     const rotations = ['lti_rotations_total{result="started"} 0', 'lti_rotations_total{result="activated"} 1'];
     expect((await series(registry, 'lti_')).slice(1)).to.have.members([
       'lti_kek_available 0',
       'lti_kek_error_info{reason="KEKMissing"} 1',
+      'lti_sealed_keys{kek_id="k1"} 2',
       ...rotations,
     ]);
     kekError = undefined;
     clockSkewMs = -1500;
     expect((await series(registry, 'lti_')).slice(1)).to.have.members([
       'lti_kek_available 1',
+      'lti_sealed_keys{kek_id="k1"} 2',
       'lti_clock_skew_seconds -1.5',
       ...rotations,
     ]);
@@ -212,7 +218,11 @@ describe('the table of metrics', () => {
     controllerMetrics(registry);
     leaderMetrics(registry);
     eventMetrics(registry);
-    operatorMetrics(registry, { kekError: () => undefined, clockSkewMs: () => undefined });
+    operatorMetrics(registry, {
+      kekError: () => undefined,
+      sealedKeys: () => new Map([['k1', 2]]),
+      clockSkewMs: () => undefined,
+    });
     publisherMetrics(registry, { documents: () => 0, lastSync: () => undefined });
     sidecarMetrics(registry, { documents: () => 0, ageSeconds: () => undefined });
     objectMetrics(registry, () => []);
