@@ -5,10 +5,10 @@ import { promisify } from 'node:util';
 import { gzip } from 'node:zlib';
 import { DocumentError, largestDocumentBytes, readKeySet } from '../domain/jwks-document-file.ts';
 import type { KeySet } from '../domain/jwks-document-file.ts';
+import { isAggregate } from '../domain/jwks-document.ts';
 import type { Clock } from '../lib/clock.ts';
 import { prepareDocument } from './prepared-document.ts';
 import type { PreparedDocument } from './prepared-document.ts';
-import { isAggregate } from './served-path.ts';
 import type { Turns } from './turns.ts';
 
 /** Bytes up to which a file is read at once: it is memory, and handing the work to another thread takes longer. */

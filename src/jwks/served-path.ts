@@ -11,8 +11,3 @@ export function servedPath(file: string): string | undefined {
   if (registrationNamespace === undefined || registration === undefined) return undefined;
   return registrationPath(registrationNamespace, registration);
 }
-
-/** Whether a file holds the keys of more than one registration. */
-export function isAggregate(file: string): boolean {
-  return !file.startsWith('registration_');
-}

@@ -17,7 +17,8 @@ export async function runPublisher(
 ): Promise<void> {
   const client = KubeClient.load({ kubeconfig: config.kubeconfig, clock, metrics: clientMetrics(registry) });
   const { namespaces } = config;
-  const keys = watching<LtiKey>({ client, type: ltiKeys, namespaces, clock, log });
+  const registration = ({ metadata, spec }: LtiKey): string => `${metadata.namespace}/${spec.registrationRef.name}`;
+  const keys = watching<LtiKey>({ client, type: ltiKeys, namespaces, indexers: { registration }, clock, log });
   const all = config.clusterDocument || namespaces.length > 0;
   const publisher = publishing({ directory: config.publishDir, all, client, keys, clock, log });
   publisherMetrics(registry, { documents: () => publisher.documents(), lastSync: () => publisher.lastSync() });

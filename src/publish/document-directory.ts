@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { mkdir, open, readFile, readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
 
 const temporaryPrefix = '.tmp-';
 /** Files this directory may remove: a publish directory that is set to the wrong place loses nothing else. */
@@ -28,9 +29,9 @@ export class DocumentDirectory {
     await mkdir(this.#path, { recursive: true });
   }
 
-  /** Writes the file unless these are its bytes already. A failure leaves the last good file. */
-  async write(file: string, content: string): Promise<void> {
-    const digest = sha256(content);
+  /** Writes the file unless these are its bytes already, which come in pieces. A failure leaves the last good file. */
+  async write(file: string, content: readonly string[]): Promise<void> {
+    const digest = await digestOf(content);
     const known = this.#digests.get(file) ?? (await this.#digestOf(file));
     if (known !== digest) await this.replace(file, content);
     this.#digests.set(file, digest);
@@ -49,7 +50,7 @@ export class DocumentDirectory {
   }
 
   /** Writes the file whatever it holds. */
-  async replace(file: string, content: string): Promise<void> {
+  async replace(file: string, content: readonly string[]): Promise<void> {
     this.#temporaries += 1;
     const temporary = join(this.#path, `${temporaryPrefix}${this.#temporaries}`);
     try {
@@ -66,13 +67,21 @@ export class DocumentDirectory {
 
   async #digestOf(file: string): Promise<string | undefined> {
     try {
-      return sha256(await readFile(join(this.#path, file)));
+      return createHash('sha256')
+        .update(await readFile(join(this.#path, file)))
+        .digest('base64');
     } catch {
       return undefined;
     }
   }
 }
 
-function sha256(content: string | Buffer): string {
-  return createHash('sha256').update(content).digest('base64');
+/** Other work gets its turn between the pieces. */
+async function digestOf(content: readonly string[]): Promise<string> {
+  const hash = createHash('sha256');
+  for (const [index, piece] of content.entries()) {
+    if (index > 0) await setImmediate();
+    hash.update(piece);
+  }
+  return hash.digest('base64');
 }

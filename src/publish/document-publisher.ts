@@ -1,8 +1,10 @@
-import { allFile, buildDocuments, namespaceFile, registrationFile } from '../domain/jwks-document.ts';
-import type { Collision } from '../domain/jwks-document.ts';
+import { DocumentSet } from '../domain/jwks-document-set.ts';
+import { isAggregate } from '../domain/jwks-document.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../observability/log.ts';
+import { Complaints } from './complaints.ts';
 import { DocumentDirectory } from './document-directory.ts';
+import type { KeySource } from './key-source.ts';
 import { PublishedKeys } from './published-keys.ts';
 import type { LtiKeyFacts } from './published-keys.ts';
 
@@ -12,23 +14,12 @@ const quietMs = 20;
 const patienceMs = 250;
 /** How often the heartbeat is written. */
 export const heartbeatMs = 5000;
+/** Aggregates rest this many times as long as writing them took: with 30,000 keys, a second or two. */
+const aggregateRest = 20;
 const heartbeatFile = 'sync.json';
 const syncPollMs = 50;
 const firstRetryMs = 250;
 const longestRetryMs = 10_000;
-
-/** Where the publisher learns what to publish: watches of LtiKeys, with their cache. */
-export interface KeySource {
-  /** Every LtiKey of the trust domain. */
-  list(): readonly LtiKeyFacts[];
-  /** The cache was filled once and its watches are connected now. */
-  isSynced(): boolean;
-  /**
-   * A live answer of the API server that no LtiKey of this name shows this key: there is none, or it shows another key. A
-   * missing resource type is not that.
-   */
-  confirmGone(namespace: string, name: string, keyID: string): Promise<boolean>;
-}
 
 export interface PublisherOptions {
   readonly directory: string;
@@ -47,11 +38,15 @@ export class DocumentPublisher {
   readonly #source: KeySource;
   readonly #clock: Clock;
   readonly #log: Logger;
-  readonly #all: boolean;
   readonly #directory: DocumentDirectory;
   readonly #keys: PublishedKeys;
-  readonly #said = new Set<string>();
-  #dirty = new Set<string>();
+  readonly #documents: DocumentSet;
+  readonly #complaints: Complaints;
+  /** Registrations that changed, by `namespace/name`. */
+  #changed = new Map<string, readonly [namespace: string, registration: string]>();
+  /** Files that may not hold what they should. */
+  #stale = new Set<string>();
+  #aggregatesAt = Number.NEGATIVE_INFINITY;
   #complete = false;
   #failures = 0;
   #firstChange = 0;
@@ -65,19 +60,15 @@ export class DocumentPublisher {
     this.#source = source;
     this.#clock = clock;
     this.#log = log;
-    this.#all = all;
+    this.#documents = new DocumentSet({ all });
     this.#directory = new DocumentDirectory(directory);
-    this.#keys = new PublishedKeys(({ metadata }, fault) =>
-      this.#warnOnce(`${metadata.namespace}/${metadata.name}: ${fault}`, () =>
-        log.warn({ namespace: metadata.namespace, name: metadata.name, reason: fault }, 'LtiKey is not published'),
-      ),
-    );
+    this.#complaints = new Complaints(log);
+    this.#keys = new PublishedKeys((object, fault) => this.#complaints.refusedKey(object, fault));
   }
 
   /** Something about the LtiKeys of this registration changed. */
   changed(namespace: string, registration: string): void {
-    this.#dirty.add(registrationFile(namespace, registration)).add(namespaceFile(namespace));
-    if (this.#all) this.#dirty.add(allFile);
+    this.#changed.set(`${namespace}/${registration}`, [namespace, registration]);
     if (!this.#complete || this.#failures > 0) return;
     const now = this.#clock.monotonic();
     if (this.#flushAt === Number.POSITIVE_INFINITY) {
@@ -104,16 +95,22 @@ export class DocumentPublisher {
     while (!this.#source.isSynced() && !signal.aborted) await this.#pause(syncPollMs, signal);
     this.#flushAt = this.#clock.monotonic();
     while (!signal.aborted) {
-      if (this.#flushAt <= this.#clock.monotonic()) await this.#flush();
+      if (this.#dueAt() <= this.#clock.monotonic()) await this.#flush();
       if (this.#heartbeatAt <= this.#clock.monotonic()) await this.#beat();
       const expiry = this.#settling ? Number.POSITIVE_INFINITY : this.#keys.nextExpiry();
       if (expiry <= this.#clock.monotonic()) void this.#settle();
       else {
-        const next = Math.min(this.#flushAt, this.#heartbeatAt, expiry);
+        const next = Math.min(this.#dueAt(), this.#heartbeatAt, expiry);
         await this.#pause(next - this.#clock.monotonic(), signal);
       }
     }
     signal.removeEventListener('abort', stop);
+  }
+
+  /** Monotonic milliseconds at which something is to be written, the heartbeat aside. */
+  #dueAt(): number {
+    const resting = this.#complete && this.#failures === 0 && this.#stale.size > 0;
+    return resting ? Math.min(this.#flushAt, this.#aggregatesAt) : this.#flushAt;
   }
 
   #pause(milliseconds: number, signal: AbortSignal): Promise<void> {
@@ -128,44 +125,72 @@ export class DocumentPublisher {
   }
 
   async #flush(): Promise<void> {
-    const dirty = this.#dirty;
-    const everything = !this.#complete;
-    this.#dirty = new Set();
     this.#flushAt = Number.POSITIVE_INFINITY;
-    const keys = this.#keys.update(this.#source.list(), this.#clock.monotonic());
-    const only = everything ? undefined : (file: string): boolean => dirty.has(file);
-    const { documents, collisions } = buildDocuments(keys, { all: this.#all, ...(only && { only }) });
-    for (const collision of collisions) this.#reportCollision(collision);
-
+    const everything = !this.#complete;
     let failure: unknown;
     const attempt = async (file: string, work: () => Promise<void>): Promise<void> => {
       try {
         await work();
+        this.#stale.delete(file);
       } catch (error) {
         // No retry makes a name shorter, and one registration must not keep the others from their heartbeat.
-        if (error instanceof Error && 'code' in error && error.code === 'ENAMETOOLONG') {
-          return this.#warnOnce(file, () => this.#log.error({ file, error }, 'cannot publish'));
+        if (!(error instanceof Error && 'code' in error && error.code === 'ENAMETOOLONG')) failure = error;
+        else {
+          this.#stale.delete(file);
+          this.#complaints.unwritableFile(file, error);
         }
-        failure = error;
-        this.#dirty.add(file);
       }
     };
+    this.#takeChanges(everything);
     if (everything) await attempt(heartbeatFile, () => this.#directory.create());
-    for (const file of everything ? documents.keys() : dirty) {
-      const document = documents.get(file);
-      await attempt(file, () =>
-        document ? this.#directory.write(file, JSON.stringify(document)) : this.#directory.remove(file),
-      );
+    for (const file of [...this.#stale].filter((name) => !isAggregate(name))) {
+      await attempt(file, () => this.#write(file));
+    }
+    const began = this.#clock.monotonic();
+    if (everything || this.#aggregatesAt <= began) {
+      for (const file of this.#stale) if (isAggregate(file)) await attempt(file, () => this.#write(file));
+      const now = this.#clock.monotonic();
+      this.#aggregatesAt = now + aggregateRest * (now - began);
     }
     if (everything && failure === undefined) {
-      await attempt(heartbeatFile, () => this.#directory.removeOthers(new Set(documents.keys())));
+      await attempt(heartbeatFile, () => this.#directory.removeOthers(new Set(this.#documents.files())));
     }
     if (failure !== undefined) return this.#retry(failure);
     this.#failures = 0;
     if (everything) this.#heartbeatAt = this.#clock.monotonic();
     this.#complete = true;
     // What changed while the files were written was not scheduled if this is the first success.
-    if (this.#dirty.size > 0 && this.#flushAt === Number.POSITIVE_INFINITY) this.#flushAt = this.#clock.monotonic();
+    if (this.#changed.size > 0) this.#flushAt = Math.min(this.#flushAt, this.#clock.monotonic());
+  }
+
+  /** From LtiKeys to documents: of the registrations that changed, or of all there are. */
+  #takeChanges(everything: boolean): void {
+    const changed = this.#changed;
+    this.#changed = new Map();
+    const now = this.#clock.monotonic();
+    const take = (namespace: string, registration: string, objects: readonly LtiKeyFacts[]): void => {
+      const keys = this.#keys.update(namespace, registration, objects, now);
+      for (const file of this.#documents.set(namespace, registration, keys)) this.#stale.add(file);
+    };
+    if (everything) {
+      const byRegistration = Map.groupBy(this.#source.list(), placeOf);
+      for (const [place, objects] of byRegistration) {
+        changed.delete(place);
+        const [namespace = '', registration = ''] = place.split('/');
+        take(namespace, registration, objects);
+      }
+    }
+    for (const [namespace, registration] of changed.values()) {
+      take(namespace, registration, this.#source.listOf(namespace, registration));
+    }
+    if (everything) this.#stale = new Set(this.#documents.files());
+  }
+
+  async #write(file: string): Promise<void> {
+    const text = this.#documents.text(file);
+    if (text === undefined) return this.#directory.remove(file);
+    for (const collision of text.collisions) this.#complaints.collision(collision);
+    await this.#directory.write(file, text.pieces);
   }
 
   #retry(error: unknown): void {
@@ -184,7 +209,7 @@ export class DocumentPublisher {
     if (!this.#source.isSynced() || this.#failures > 0) return;
     try {
       const now = this.#clock.now();
-      await this.#directory.replace(heartbeatFile, JSON.stringify({ syncedAt: now.toISOString() }));
+      await this.#directory.replace(heartbeatFile, [JSON.stringify({ syncedAt: now.toISOString() })]);
       this.#lastSync = now;
     } catch (error) {
       this.#log.error({ error, file: heartbeatFile }, 'cannot write the heartbeat');
@@ -206,28 +231,8 @@ export class DocumentPublisher {
     this.#settling = false;
     this.#wake();
   }
+}
 
-  #reportCollision({ file, keyID, listed, omitted, sameKey }: Collision): void {
-    this.#warnOnce(`${file} ${keyID} ${omitted.namespace}/${omitted.registration}/${omitted.revision}`, () =>
-      this.#log.warn(
-        {
-          file,
-          kid: keyID,
-          namespace: omitted.namespace,
-          registration: omitted.registration,
-          revision: omitted.revision,
-          reason: sameKey
-            ? `is the same key as in ${listed.namespace}/${listed.registration}`
-            : `another key of ${listed.namespace}/${listed.registration} has this key ID`,
-        },
-        'key is left out of a document',
-      ),
-    );
-  }
-
-  #warnOnce(what: string, warn: () => void): void {
-    if (this.#said.has(what)) return;
-    this.#said.add(what);
-    warn();
-  }
+function placeOf({ metadata, spec }: LtiKeyFacts): string {
+  return `${metadata.namespace}/${spec.registrationRef.name}`;
 }

@@ -31,6 +31,7 @@ export interface Departed {
 }
 
 interface Held {
+  readonly id: string;
   readonly name: string;
   readonly key: PublishedKey;
   /** Monotonic milliseconds since which the LtiKey is missing, or present with its state cleared. */
@@ -68,9 +69,9 @@ function isPublished(state: string | undefined): boolean {
  * The spec is immutable, so a key's material never changes under its key ID.
  */
 export class PublishedKeys {
-  readonly #held = new Map<string, Held>();
-  /** What each publicJWK that was looked at is; most of them are the same objects at the next look. */
-  readonly #narrowed = new WeakMap<object, ReturnType<typeof narrowPublicJwk>>();
+  /** `namespace/registration` → id → key. */
+  readonly #held = new Map<string, Map<string, Held>>();
+  readonly #absent = new Set<Held>();
   readonly #refused: (object: LtiKeyFacts, fault: string) => void;
 
   /** `refused` hears of every LtiKey whose publicJWK is not one we serve. */
@@ -151,9 +152,10 @@ export class PublishedKeys {
   expired(now: number): readonly (Departed & { readonly cleared: boolean })[] {
     return [...this.#absent]
       .filter(({ absentSince = now }) => absentSince + absenceGraceMs <= now)
-      .map(({ id, name, key: { namespace, registration }, cleared = false }) => ({
+      .map(({ id, name, key: { namespace, registration, publicJWK }, cleared = false }) => ({
         id,
         name,
+        keyID: publicJWK.kid,
         namespace,
         registration,
         cleared,

@@ -13,6 +13,7 @@ export interface PublishingOptions {
   /** Whether the trust domain has a document of its own. */
   readonly all: boolean;
   readonly client: KubeClient;
+  /** Indexed by `registration`: `namespace/name`. */
   readonly keys: Collection<LtiKey>;
   readonly clock: Clock;
   readonly log: Logger;
@@ -25,6 +26,7 @@ export function publishing({ directory, all, client, keys, clock, log }: Publish
     all,
     source: {
       list: () => keys.list(),
+      listOf: (namespace, registration) => keys.byIndex('registration', `${namespace}/${registration}`),
       isSynced: () => keys.hasSynced() && keys.connected(),
       async confirmGone(namespace, name, keyID) {
         try {

@@ -7,8 +7,9 @@ import {
   readKeySet,
 } from '../../../src/domain/jwks-document-file.ts';
 import type { KeySet } from '../../../src/domain/jwks-document-file.ts';
-import { buildDocuments, serializeKeySet } from '../../../src/domain/jwks-document.ts';
-import type { PublishedKey } from '../../../src/domain/jwks-document.ts';
+import { DocumentSet } from '../../../src/domain/jwks-document-set.ts';
+import { serializeKeySet } from '../../../src/domain/jwks-document.ts';
+import type { Collision, DocumentFile, PublishedKey } from '../../../src/domain/jwks-document.ts';
 import type { KeyState, PublicJwk } from '../../../src/domain/jwk.ts';
 
 /** An odd modulus of `bits`, different for each `seed`; nobody verifies a signature with it here. */
@@ -32,10 +33,27 @@ function key(
   return { namespace, registration, revision, state: 'Active', publicJWK, ...more };
 }
 
+/** The documents of `keys`, registration by registration as they come, parsed, and the collisions in them. */
+function buildDocuments(
+  keys: readonly PublishedKey[],
+  options: { all: boolean },
+): { documents: Map<string, DocumentFile>; collisions: readonly Collision[] } {
+  const set = new DocumentSet(options);
+  for (const [place, own] of Map.groupBy(keys, ({ namespace, registration }) => `${namespace}/${registration}`)) {
+    const [namespace = '', registration = ''] = place.split('/');
+    set.set(namespace, registration, own);
+  }
+  const texts = set.files().map((file) => [file, set.text(file)] as const);
+  return {
+    documents: new Map(texts.map(([file, text]) => [file, JSON.parse(text?.pieces.join('') ?? '')])),
+    collisions: texts.flatMap(([, text]) => text?.collisions ?? []),
+  };
+}
+
 const kids = (document: { keys: readonly PublicJwk[] } | undefined): readonly string[] | undefined =>
   document?.keys.map(({ kid }) => kid);
 
-describe('buildDocuments', () => {
+describe('DocumentSet', () => {
   it('lists each key in the documents of its registration, its namespace and the trust domain', () => {
     const { documents, collisions } = buildDocuments([key('b', 'x', 1), key('a', 'y', 1), key('a', 'x', 1)], {
       all: true,
@@ -117,12 +135,41 @@ describe('buildDocuments', () => {
     expect(collisions.map(({ file, sameKey }) => [file, sameKey])).to.deep.equal([['namespace_a.json', true]]);
   });
 
-  it('builds only the files it is asked for', () => {
-    const { documents } = buildDocuments([key('a', 'x', 1), key('b', 'y', 1)], {
-      all: true,
-      only: (file) => file === 'namespace_b.json',
-    });
-    expect([...documents.keys()]).to.deep.equal(['namespace_b.json']);
+  it('tells which files a change makes others, and none for a change that nobody sees', () => {
+    const set = new DocumentSet({ all: true });
+    const files = ['registration_a_x.json', 'namespace_a.json', 'all.json'];
+    expect(set.set('a', 'x', [key('a', 'x', 1, { state: 'Next' })])).to.deep.equal(files);
+    expect(set.set('a', 'x', [key('a', 'x', 1, { state: 'Active' })])).to.deep.equal([]);
+    expect(set.set('a', 'x', [key('a', 'x', 1), key('a', 'x', 2)])).to.deep.equal(files);
+    expect(set.set('a', 'x', [key('a', 'x', 1), key('a', 'x', 2, { state: 'Retired' })])).to.deep.equal(files);
+    const revokedAt = '2026-01-01T00:00:00Z';
+    expect(set.set('a', 'x', [key('a', 'x', 1), key('a', 'x', 2, { state: 'Revoked', revokedAt })])).to.deep.equal(
+      files,
+    );
+  });
+
+  it('forgets a registration without keys, and a namespace without registrations', () => {
+    const set = new DocumentSet({ all: true });
+    for (const name of ['x', 'y']) set.set('a', name, [key('a', name, 1)]);
+    set.set('a', 'x', []);
+    expect(set.files()).to.have.members(['registration_a_y.json', 'namespace_a.json', 'all.json']);
+    expect(set.text('registration_a_x.json')).to.equal(undefined);
+    set.set('a', 'y', []);
+    expect(set.files()).to.deep.equal(['all.json']);
+    expect(set.text('namespace_a.json')).to.equal(undefined);
+    expect(set.text('all.json')?.pieces.join('')).to.equal('{"keys":[]}');
+  });
+
+  it('gives a large document in pieces, and a small one in the same bytes as JSON.stringify', () => {
+    const set = new DocumentSet({ all: true });
+    const keys = Array.from({ length: 1000 }, (_, number) => key('a', `r${1000 + number}`, 1));
+    for (const each of keys) set.set('a', each.registration, [each]);
+    const { pieces = [] } = set.text('all.json') ?? {};
+    expect(pieces.join('')).to.equal(JSON.stringify({ keys: keys.map(({ publicJWK }) => publicJWK) }));
+    expect(pieces.length).to.be.greaterThan(5);
+    expect(set.text('registration_a_r1000.json')?.pieces.join('')).to.equal(
+      JSON.stringify({ keys: [keys[0]?.publicJWK] }),
+    );
   });
 });
 
@@ -151,7 +198,7 @@ function faultOf(input: unknown): string {
 }
 
 describe('parseDocumentFile', () => {
-  it('reads what buildDocuments makes', () => {
+  it('reads what a DocumentSet holds', () => {
     const revoked = key('a', 'x', 1, { state: 'Revoked', revokedAt: '2026-01-01T00:00:00Z' });
     for (const document of buildDocuments([revoked, key('a', 'x', 2)], { all: true }).documents.values()) {
       expect(parseDocumentFile(bytes(document))).to.deep.equal(document);

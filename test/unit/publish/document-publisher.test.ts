@@ -12,9 +12,8 @@ import { ltiKey } from './lti-key.ts';
 
 /** Lets the files be written: work on files takes turns of the event loop, and no time of the clock. */
 async function until(holds: () => boolean | Promise<boolean>, what: string): Promise<void> {
-  for (let turn = 0; turn < 5000; turn += 1) {
+  for (const deadline = performance.now() + 10_000; performance.now() < deadline; await setImmediate()) {
     if (await holds()) return;
-    await setImmediate();
   }
   expect.fail(`never came true: ${what}`);
 }
@@ -34,6 +33,8 @@ describe('DocumentPublisher', () => {
   let asked: string[];
   let log: string;
   let publisher: DocumentPublisher;
+  let listOf: (registration: string) => readonly LtiKeyFacts[];
+  let slowly: boolean;
 
   beforeEach(async () => {
     directory = await mkdtemp(join(tmpdir(), 'publish-'));
@@ -45,6 +46,8 @@ describe('DocumentPublisher', () => {
     gone = () => Promise.resolve(true);
     asked = [];
     log = '';
+    slowly = false;
+    listOf = (registration) => objects.filter(({ spec }) => spec.registrationRef.name === registration);
     create(directory);
   });
 
@@ -62,6 +65,7 @@ describe('DocumentPublisher', () => {
       log: createLogger({ level: 'info', format: 'json', destination: { write: (line) => void (log += line) } }),
       source: {
         list: () => objects,
+        listOf: (_namespace, registration) => listOf(registration),
         isSynced: () => synced,
         confirmGone(namespace, name) {
           asked.push(`${namespace}/${name}`);
@@ -180,7 +184,57 @@ describe('DocumentPublisher', () => {
       return (await readdir(directory)).includes('registration_gradebook_moodle.json');
     }, 'the document is written');
     expect(await kids('registration_gradebook_moodle.json')).to.equal('moodle-1');
-    expect((await readdir(directory)).filter((file) => file.startsWith('.tmp-'))).to.deep.equal([]);
+    await until(
+      async () => !(await readdir(directory)).some((file) => file.startsWith('.tmp-')),
+      'no file is left over',
+    );
+  });
+
+  it('writes a few changes without looking at the other registrations', async () => {
+    objects = Array.from({ length: 300 }, (_, number) => ltiKey(`r${number}`, 1, 'Active'));
+    await start();
+    let looked = 0;
+    for (const object of objects) Object.defineProperty(object, 'spec', { get: counted(object.spec) });
+    function counted<T>(spec: T): () => T {
+      return () => {
+        looked += 1;
+        return spec;
+      };
+    }
+    const index = Map.groupBy(objects, ({ spec }) => spec.registrationRef.name);
+    listOf = (registration) => index.get(registration) ?? [];
+    looked = 0;
+    for (let number = 0; number < 10; number += 1) publisher.changed('gradebook', `r${number}`);
+    const before = await inode(directory, 'all.json');
+    index.get('r7')?.push(ltiKey('r7', 2, 'Next'));
+    await clock.advance(20);
+    await until(async () => (await inode(directory, 'all.json')) !== before, 'all.json is written');
+    expect(await kids('registration_gradebook_r7.json')).to.equal('r7-1 r7-2');
+    expect((await kids('all.json')).split(' ')).to.have.length(301);
+    expect(looked).to.be.lessThan(150);
+  });
+
+  it('lets large aggregates rest in proportion to what writing them takes, but not the registration’s own', async () => {
+    await start();
+    // The clock stands still while files are written, but for this.
+    const slow = clock.monotonic.bind(clock);
+    let extra = 0;
+    clock.monotonic = () => slow() + (extra += slowly ? 10 : 0);
+    slowly = true;
+    objects.push(ltiKey('canvas', 2, 'Next'));
+    publisher.changed('gradebook', 'canvas');
+    await clock.advance(20);
+    await until(async () => (await kids('all.json')) === 'canvas-1 canvas-2', 'the aggregate is written');
+    await until(() => clock.pendingTimers > 0, 'the flush has ended');
+    slowly = false;
+    objects.push(ltiKey('canvas', 3, 'Next'));
+    publisher.changed('gradebook', 'canvas');
+    await clock.advance(50);
+    await until(async () => (await kids('registration_gradebook_canvas.json')).endsWith('canvas-3'), 'its own');
+    await until(() => clock.pendingTimers > 0, 'the second flush has ended');
+    expect(await kids('all.json')).to.equal('canvas-1 canvas-2');
+    await clock.advance(2000);
+    await until(async () => (await kids('all.json')).endsWith('canvas-3'), 'the aggregate follows');
   });
 
   it('does not let a name that no file can have keep the others from being published', async () => {

@@ -6,7 +6,9 @@ import { ltiKey } from './lti-key.ts';
 function held(): { keys: PublishedKeys; listed: (objects: readonly LtiKeyFacts[], now: number) => readonly string[] } {
   const keys = new PublishedKeys((_object, fault) => expect.fail(fault));
   const listed = (objects: readonly LtiKeyFacts[], now: number): readonly string[] =>
-    keys.update(objects, now).map(({ registration, revision, state }) => `${registration}-${revision} ${state}`);
+    keys
+      .update('gradebook', 'canvas', objects, now)
+      .map(({ registration, revision, state }) => `${registration}-${revision} ${state}`);
   return { keys, listed };
 }
 
@@ -92,14 +94,26 @@ describe('PublishedKeys', () => {
 
   it('does not list an LtiKey that never had a state', () => {
     const { listed } = held();
-    expect(listed([ltiKey('canvas', 1, undefined), { ...ltiKey('moodle', 1, 'x'), status: {} }], 0)).to.deep.equal([]);
+    expect(listed([ltiKey('canvas', 1, undefined), { ...ltiKey('canvas', 2, 'x'), status: {} }], 0)).to.deep.equal([]);
   });
 
   it('refuses an LtiKey whose public half has a private member, and says so', () => {
     const faults: string[] = [];
     const keys = new PublishedKeys(({ metadata }, fault) => void faults.push(`${metadata.name} ${fault}`));
     const publicJWK = { ...Object(active.spec.publicJWK), d: 'c2VjcmV0' };
-    expect(keys.update([{ ...active, spec: { ...active.spec, publicJWK } }], 0)).to.deep.equal([]);
+    expect(keys.update('gradebook', 'canvas', [{ ...active, spec: { ...active.spec, publicJWK } }], 0)).to.deep.equal(
+      [],
+    );
     expect(faults).to.deep.equal(['canvas-1 has members beyond kty, use, alg, kid, n and e']);
+  });
+
+  it('keeps the registrations apart', () => {
+    const { keys, listed } = held();
+    listed([active], 0);
+    expect(keys.update('gradebook', 'moodle', [ltiKey('moodle', 1, 'Active')], 5)).to.have.length(1);
+    expect(keys.nextExpiry()).to.equal(Number.POSITIVE_INFINITY);
+    expect(keys.update('gradebook', 'moodle', [], 6)).to.have.length(1);
+    expect(keys.expired(6 + absenceGraceMs).map(({ name }) => name)).to.deep.equal(['moodle-1']);
+    expect(listed([active], 7)).to.deep.equal(['canvas-1 Active']);
   });
 });

@@ -1,0 +1,38 @@
+import type { Collision } from '../domain/jwks-document.ts';
+import type { Logger } from '../observability/log.ts';
+import type { LtiKeyFacts } from './published-keys.ts';
+
+/** Tells what is not published, and why, once each. */
+export class Complaints {
+  readonly #log: Logger;
+  readonly #said = new Set<string>();
+
+  constructor(log: Logger) {
+    this.#log = log;
+  }
+
+  refusedKey({ metadata: { namespace, name } }: LtiKeyFacts, reason: string): void {
+    this.#once(`${namespace}/${name}: ${reason}`, () =>
+      this.#log.warn({ namespace, name, reason }, 'LtiKey is not published'),
+    );
+  }
+
+  unwritableFile(file: string, error: Error): void {
+    this.#once(file, () => this.#log.error({ file, error }, 'cannot publish'));
+  }
+
+  collision({ file, keyID, listed, omitted, sameKey }: Collision): void {
+    const { namespace, registration, revision } = omitted;
+    const other = `${listed.namespace}/${listed.registration}`;
+    const reason = sameKey ? `is the same key as in ${other}` : `another key of ${other} has this key ID`;
+    this.#once(`${file} ${keyID} ${namespace}/${registration}/${revision}`, () =>
+      this.#log.warn({ file, kid: keyID, namespace, registration, revision, reason }, 'key is left out of a document'),
+    );
+  }
+
+  #once(what: string, say: () => void): void {
+    if (this.#said.has(what)) return;
+    this.#said.add(what);
+    say();
+  }
+}
