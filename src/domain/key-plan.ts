@@ -130,8 +130,10 @@ function nextCheckAt(situation: Situation): Instant | undefined {
     else if (!awaitsAcknowledgement(situation, next)) due.push(activationTime(next, active, registration, now));
   }
   for (const key of liveKeys(ledger)) {
-    const awaited = key.publishedAt === undefined || key.state === 'Next';
-    if (awaited && !observation.servedKeyIDs.has(key.keyID)) due.push(now + publicationPoll(now - key.createdAt));
+    if (observation.servedKeyIDs.has(key.keyID)) continue;
+    if (key.publishedAt === undefined || key.state === 'Next') due.push(now + publicationPoll(now - key.createdAt));
+    // A replica that has just started serves it in a moment.
+    else if (key.state === 'Active') due.push(now + blockedPoll);
   }
   if (isClockSkewed(situation)) due.push(now + minute);
   // Secrets and KEKs are not watched: a repair is found by looking.
