@@ -11,6 +11,7 @@ import { publicationObserver } from '../../src/controllers/publication/observer.
 import { Reconciling } from '../../src/controllers/reconciling.ts';
 import { registrationOf } from '../../src/controllers/watch.ts';
 import { FileKekProvider } from '../../src/crypto/file-kek-provider.ts';
+import type { KekProvider } from '../../src/crypto/keyring.ts';
 import type { Duration } from '../../src/domain/duration.ts';
 import { hour, minute } from '../../src/domain/duration.ts';
 import { runJwks } from '../../src/jwks/run.ts';
@@ -37,6 +38,8 @@ export interface OperatorOptions {
   readonly clock?: TravelClock;
   /** A directory with the KEK k1 is made, and removed in the end, unless one is given. */
   readonly kekDir?: string;
+  /** Where KEKs come from instead. */
+  readonly keks?: (clock: TravelClock, client: KubeClient) => KekProvider;
   readonly clockSkew?: () => number;
   /** Called before every write; throwing stands for a write that did not happen, or for a crash before it. */
   readonly beforeWrite?: BeforeWrite;
@@ -112,7 +115,7 @@ export async function startOperator(options: OperatorOptions): Promise<Operator>
   );
   const url = `http://${await until(() => addressIn(lines), 'the sidecar names its address')}`;
 
-  const keks = new FileKekProvider({ directory: kekDir, clock });
+  const keks = options.keks?.(clock, client) ?? new FileKekProvider({ directory: kekDir, clock });
   const kekWatch = new KekWatch({ keks, clock, log, changed: () => reconciling.enqueueAll() });
   const documents = new ServedDocuments(clock);
   const events = new KubeEventRecorder({ ...system, instance: 'test' });

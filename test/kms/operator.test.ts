@@ -1,0 +1,122 @@
+import { expect } from 'chai';
+import { ledgerSecretName } from '../../src/api/names.ts';
+import { CanariedKekProvider, canarySecretName } from '../../src/controllers/kek-canary.ts';
+import { GrpcKms } from '../../src/crypto/kms/grpc-kms.ts';
+import { KmsKekProvider } from '../../src/crypto/kms/kms-kek-provider.ts';
+import { kekIDOf } from '../../src/crypto/wrapped-key.ts';
+import { minute, second } from '../../src/domain/duration.ts';
+import { startOperator, type Operator } from '../apiserver/operator.ts';
+import { eventually, Tenant } from '../apiserver/tenant.ts';
+import { Plugin } from './plugin.ts';
+
+describe('An operator whose key-encryption key stays in a KMS', () => {
+  let plugin: Plugin;
+  let tenant: Tenant;
+  let operator: Operator;
+  let kms: GrpcKms;
+
+  beforeEach(async () => {
+    plugin = new Plugin();
+    [tenant] = await Promise.all([Tenant.inNewNamespace('kms'), plugin.start()]);
+    await start();
+    await tenant.apply('canvas', { rotationTrigger: 'a' });
+    await inStep();
+  });
+  afterEach(async () => {
+    await stop();
+    await tenant.leave();
+    await plugin.dispose();
+  });
+
+  async function start(): Promise<void> {
+    kms = new GrpcKms({ socket: plugin.socket, deadline: second });
+    const { namespace } = tenant;
+    operator = await startOperator({
+      namespaces: [namespace],
+      keks: (clock, client) => new CanariedKekProvider({ keks: new KmsKekProvider({ kms, clock }), client, namespace }),
+    });
+  }
+  async function stop(): Promise<void> {
+    await operator.stop();
+    kms.close();
+  }
+  const inStep = (): Promise<void> => tenant.untilInStep(operator.url, 'canvas');
+  const kekIDs = async () => (await tenant.keys('canvas')).map(({ status }) => status?.kekID);
+  const served = async () => (await tenant.servedOf(operator.url, 'canvas')).text;
+  /** Lets time pass, a little at a time, until it holds. */
+  const inTime = (assertion: () => Promise<unknown>): Promise<void> =>
+    eventually(async () => {
+      await operator.travel(15 * second);
+      await assertion();
+    });
+
+  it('seals under it, shows its short name, and opens its keys after a restart', async () => {
+    expect(await kekIDs()).to.deep.equal([kekIDOf('kek-1')]);
+    const before = await tenant.ledgerSecret('canvas');
+    await stop();
+    await start();
+    await inTime(() => tenant.expectInStep(operator.url, 'canvas'));
+    expect(await tenant.says('canvas', 'KeyMaterialAvailable')).to.equal('True KeysOpen');
+    expect((await tenant.ledgerSecret('canvas')).data).to.deep.equal(before.data);
+  });
+
+  it('seals its keys anew when the KMS rotates its key, and nothing else changes', async () => {
+    const { kid } = await tenant.delivered('canvas');
+    const document = await served();
+    plugin.behave('ok', 'kek-2');
+    await inTime(async () => expect(await kekIDs()).to.deep.equal([kekIDOf('kek-2')]));
+    await inStep();
+    expect((await tenant.delivered('canvas')).kid).to.equal(kid);
+    expect(await served()).to.equal(document);
+  });
+
+  for (const [what, fail, reason] of [
+    ['is down', () => plugin.stop(), 'KMSUnavailable'],
+    ['answers nothing', () => plugin.behave('slow'), 'KMSUnavailable'],
+    ['is not healthy', () => plugin.behave('unhealthy'), 'KMSUnhealthy'],
+    ['answers garbage', () => plugin.behave('status-garbage'), 'KMSMalformed'],
+  ] as const) {
+    it(`makes no key while the KMS ${what}, says why, goes on serving, and makes it afterwards`, async () => {
+      const document = await served();
+      const before = await tenant.ledgerSecret('canvas');
+      await fail();
+      await operator.travel(4 * minute);
+      await tenant.edit('canvas', { rotationTrigger: 'b' });
+      const message = await tenant.untilSays('canvas', 'Stalled', `True ${reason}`);
+      expect(message).to.include(plugin.socket);
+      expect(await tenant.says('canvas', 'Ready')).to.equal('True KeySigns');
+      await operator.travel(10 * minute);
+      expect(await tenant.states('canvas')).to.equal('canvas-1 Active');
+      expect((await tenant.ledgerSecret('canvas')).data).to.deep.equal(before.data);
+      expect(await served()).to.equal(document);
+      const logged = operator.lines.filter(({ message: said }) => said === 'key-encryption key is not usable');
+      expect(logged.map(({ fields }) => fields.reason)).to.include(reason);
+
+      plugin.behave('ok');
+      if (reason === 'KMSUnavailable') await plugin.stop().then(() => plugin.start());
+      await inTime(async () => expect(await tenant.states('canvas')).to.equal('canvas-1 Active, canvas-2 Next'));
+      await inStep();
+    });
+  }
+
+  it('seals and overwrites nothing when the KMS has another key under the same key_id', async () => {
+    const before = await tenant.ledgerSecret('canvas');
+    const document = await served();
+    expect(Object.keys((await tenant.secret(canarySecretName))?.data ?? {})).to.deep.equal([kekIDOf('kek-1')]);
+    await stop();
+    plugin.behave('ok', 'kek-1', 'other bytes');
+    await start();
+    await tenant.untilSays('canvas', 'KeyMaterialAvailable', 'False SealKEKMissing');
+    await tenant.apply('moodle');
+    const message = await tenant.untilSays('moodle', 'Stalled', 'True KMSRefused');
+    expect(message).to.include('the key of the KMS may be gone or another one');
+    await operator.travel(minute);
+    expect(await tenant.secret(ledgerSecretName('moodle'))).to.equal(undefined);
+    expect((await tenant.ledgerSecret('canvas')).data).to.deep.equal(before.data);
+    expect(await served()).to.equal(document);
+
+    plugin.behave('ok');
+    await inTime(async () => expect(await tenant.says('moodle', 'Ready')).to.equal('True KeySigns'));
+    await inStep();
+  });
+});
