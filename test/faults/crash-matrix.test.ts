@@ -1,8 +1,10 @@
 import { mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import { expect } from 'chai';
 import { controlPlane, createNamespace } from '../apiserver/bed.ts';
+import { eventually, pause } from '../process/command.ts';
 import { buildIfStale, installOperator } from '../process/installed.ts';
 import { type EndState, kubeconfigVia, Life, removeFolder } from './life.ts';
 import { type Fault, type FaultProxy, startProxy, type Write } from './proxy.ts';
@@ -77,15 +79,20 @@ describe('A fault at a write of the operator', function () {
     const all = casesFor(reference.writes);
     const chosen = wholeMatrix ? all : draw(all, sampleSize);
     const problems: string[] = [];
+    const missed: string[] = [];
     const queue = [...chosen];
     const work = async (): Promise<void> => {
       for (let next = queue.shift(); next; next = queue.shift()) {
-        problems.push(...(await problemsOf(next, reference.state)));
+        const { struck, problem } = await tryCase(next, reference.state);
+        if (problem !== undefined) problems.push(problem);
+        if (!struck) missed.push(`${next.name} ${next.at.what} #${next.at.occurrence}`);
       }
     };
     await Promise.all(Array.from({ length: atATime }, work));
     console.log(`        ${chosen.length} of ${all.length} cases at ${reference.writes.length} writes`);
     expect(problems).to.deep.equal([]);
+    // How many status writes a life takes depends on which of two came first; most cases have to come about.
+    expect(missed.length, missed.join(', ')).to.be.at.most(chosen.length / 5);
   });
 
   async function withoutFault(): Promise<{ state: EndState; writes: readonly Write[] }> {
@@ -100,8 +107,7 @@ describe('A fault at a write of the operator', function () {
     }
   }
 
-  async function problemsOf(each: Case, reference: EndState): Promise<string[]> {
-    const title = `${each.name} ${each.at.what} #${each.at.occurrence}`;
+  async function tryCase(each: Case, reference: EndState): Promise<{ struck: boolean; problem?: string }> {
     const namespace = await createNamespace('fault');
     const life = await Life.begin(controlPlane(), kubeconfig, namespace);
     let struck = 0;
@@ -113,17 +119,28 @@ describe('A fault at a write of the operator', function () {
     });
     try {
       const { violations } = await life.live();
-      if (struck === 0) return [`${title}: the write never came`];
       expect(violations).to.deep.equal([]);
-      expect(await life.endState()).to.deep.equal(reference);
-      return [];
+      await endsAs(life, reference);
+      return { struck: struck > 0 };
     } catch (error) {
-      const lines = life.output.split('\n').filter((line) => !line.includes('"debug"'));
-      return [`${title}: ${error instanceof Error ? error.message : String(error)}\n${lines.slice(-20).join('\n')}`];
+      const lines = life.output.split('\n').slice(-20).join('\n');
+      const what = `${each.name} ${each.at.what} #${each.at.occurrence}`;
+      return { struck: true, problem: `${what}: ${error instanceof Error ? error.message : String(error)}\n${lines}` };
     } finally {
       faults.delete(namespace);
       await life.end();
     }
+  }
+
+  /** A lost write is made again after a backoff; what was reached has to stay. */
+  async function endsAs(life: Life, reference: EndState): Promise<void> {
+    await eventually('the end is that of a life without a fault', async () => {
+      const state = await life.endState();
+      if (!isDeepStrictEqual(state, reference)) throw new Error(JSON.stringify(state));
+      return true;
+    });
+    await pause(300);
+    expect(await life.endState()).to.deep.equal(reference);
   }
 });
 
