@@ -66,7 +66,10 @@ export class Tenant {
   static async inNewNamespace(prefix: string): Promise<Tenant> {
     await installCrds();
     const namespace = await createNamespace(prefix);
-    return new Tenant(namespace, KubeClient.load({ kubeconfig: controlPlane().kubeconfig, clock: systemClock }));
+    const client = KubeClient.load({ kubeconfig: controlPlane().kubeconfig, clock: systemClock });
+    // A CRD that is called established may still answer 429 for a moment.
+    for (const type of [ltiRegistrations, ltiKeys]) await until(() => client.list(type, { namespace }), type.plural);
+    return new Tenant(namespace, client);
   }
 
   leave(): Promise<void> {
