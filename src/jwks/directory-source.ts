@@ -169,7 +169,7 @@ export class DirectorySource implements DocumentSource {
   }
 
   #isNew(file: string, path: string, { ino, ctimeMs, size }: Stats): boolean {
-    const version = `${ino} ${ctimeMs} ${size}`;
+    const version = [ino, ctimeMs, size].join(' ');
     const known = this.#documents.get(path);
     const current = known !== undefined && known.staleAt > this.#options.clock.now().getTime();
     if (current && this.#versions.get(file) === version) return false;
