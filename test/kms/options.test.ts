@@ -1,3 +1,6 @@
+import { execFile } from 'node:child_process';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { expect } from 'chai';
 import { ConfigError, parseConfig } from '../../src/config.ts';
 
@@ -18,5 +21,18 @@ describe('The source of key-encryption keys', () => {
 
   it('is nothing that a publisher needs', () => {
     expect(parseConfig('publisher', ['--publish-dir=/publish'])).to.not.have.any.keys('kekDir', 'kmsSocket');
+  });
+
+  it('takes the memory of gRPC only where it is a KMS', async () => {
+    const src = join(import.meta.dirname, '../../src');
+    const loaded = async (file: string): Promise<boolean> => {
+      const script = `await import(${JSON.stringify(join(src, file))});
+        const { cache } = (await import('node:module')).createRequire('/');
+        console.log(Object.keys(cache).some((path) => path.includes('@grpc')));`;
+      const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '--eval', script]);
+      return stdout.trim() === 'true';
+    };
+    expect(await loaded('controllers/run.ts')).to.equal(false);
+    expect(await loaded('crypto/kms/grpc-kms.ts'), 'this would be seen').to.equal(true);
   });
 });

@@ -32,8 +32,9 @@ describe('The KMS v2 API', () => {
 
   it('is defined as in the module that the plugin for tests is made with', async () => {
     const cwd = join(root, 'dev/kms-plugin');
-    const { stdout } = await promisify(execFile)('go', ['list', '-m', '-f', '{{.Dir}}', 'k8s.io/kms'], { cwd });
-    const official = readFileSync(join(stdout.trim(), 'apis/v2/api.proto'), 'utf8');
+    const { stdout } = await promisify(execFile)('go', ['mod', 'download', '-json', 'k8s.io/kms'], { cwd });
+    const { Dir: module } = JSON.parse(stdout) as { Dir: string };
+    const official = readFileSync(join(module, 'apis/v2/api.proto'), 'utf8');
     expect(readFileSync(join(folder, 'api.proto'), 'utf8')).to.equal(official);
   });
 });
