@@ -1,6 +1,6 @@
 /**
  * Condition types and reasons are API: people and programs match on them, events and metrics reuse the reasons.
- * docs/conditions.md is held against these tables by test/unit/api/conditions-docs.test.ts.
+ * docs/conditions.md is held against these tables by test/docs.test.ts.
  */
 
 interface ConditionMeaning {
