@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises';
+import type { RequestListener, Server } from 'node:http';
 import type { Registry } from 'prom-client';
 import { sleep } from '../lib/clock.ts';
 import type { Clock } from '../lib/clock.ts';
@@ -6,10 +6,11 @@ import type { Logger } from '../observability/log.ts';
 import { sidecarMetrics } from '../observability/metrics.ts';
 import { startProbes } from '../observability/probes.ts';
 import { createApp } from './app.ts';
+import { followCertificate, readCertificate } from './certificate.ts';
 import { DirectorySource } from './directory-source.ts';
 import { Health } from './health.ts';
 import { close, listen } from './listen.ts';
-import { createPublicServer } from './server.ts';
+import { createPublicServer, createSecureServer } from './server.ts';
 
 export interface JwksConfig {
   readonly publishDir: string;
@@ -57,7 +58,7 @@ export async function runJwks(config: JwksConfig, options: JwksOptions): Promise
     refused: (reason) => metrics.refusedFile(reason),
   });
   const app = createApp({ source, metrics, draining: () => signal.aborted });
-  const server = createPublicServer(app, await readCertificate(config));
+  const { server, follow } = await createServer(app, config, { clock, log: logger });
   const probes = await startProbes({
     address: config.adminAddress,
     ready: { 'synced since the start': () => health.synced(), 'not shutting down': () => !signal.aborted },
@@ -66,6 +67,7 @@ export async function runJwks(config: JwksConfig, options: JwksOptions): Promise
   });
   const following = new AbortController();
   try {
+    void follow?.(following.signal);
     const address = await listen(server, config.address);
     logger.info({ address }, 'serving JWKS');
     logger.info({ address: `:${probes.port}` }, 'serving probes and metrics');
@@ -78,10 +80,17 @@ export async function runJwks(config: JwksConfig, options: JwksOptions): Promise
   }
 }
 
-async function readCertificate({ tlsCert, tlsKey }: JwksConfig): Promise<{ cert: Buffer; key: Buffer } | undefined> {
-  if (tlsCert === undefined || tlsKey === undefined) return undefined;
-  const [cert, key] = await Promise.all([readFile(tlsCert), readFile(tlsKey)]);
-  return { cert, key };
+/** The server, and with TLS what keeps its certificate current. */
+async function createServer(
+  app: RequestListener,
+  { tlsCert, tlsKey }: JwksConfig,
+  context: { clock: Clock; log: Logger },
+): Promise<{ server: Server; follow?: (signal: AbortSignal) => Promise<void> }> {
+  if (tlsCert === undefined || tlsKey === undefined) return { server: createPublicServer(app) };
+  const files = { tlsCert, tlsKey };
+  const certificate = await readCertificate(files);
+  const server = createSecureServer(app, certificate);
+  return { server, follow: (signal) => followCertificate(server, files, certificate, { ...context, signal }) };
 }
 
 function aborted(signal: AbortSignal): Promise<void> {

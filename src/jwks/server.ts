@@ -1,6 +1,8 @@
 import { createServer as createHttpServer } from 'node:http';
 import type { RequestListener, Server, ServerOptions } from 'node:http';
 import { createServer as createHttpsServer } from 'node:https';
+import type { Server as HttpsServer } from 'node:https';
+import type { Certificate } from './certificate.ts';
 
 /**
  * Limits against clients that hold connections without asking for anything. Without the short checking interval Node
@@ -16,16 +18,18 @@ const limits: ServerOptions = {
   requireHostHeader: true,
 };
 
-export interface Certificate {
-  readonly cert: Buffer;
-  readonly key: Buffer;
+/** The public server; it does not listen yet. */
+export function createPublicServer(listener: RequestListener): Server {
+  return limited(createHttpServer(limits, listener));
 }
 
-/** The public server, with TLS where a certificate is given; it does not listen yet. */
-export function createPublicServer(listener: RequestListener, certificate?: Certificate): Server {
-  const server = certificate
-    ? createHttpsServer({ ...limits, ...certificate, minVersion: 'TLSv1.2', handshakeTimeout: 5000 }, listener)
-    : createHttpServer(limits, listener);
+/** The same with TLS. A client that says nothing is cut off as early as one that sends no headers. */
+export function createSecureServer(listener: RequestListener, certificate: Certificate): HttpsServer {
+  const secured = { ...limits, ...certificate, minVersion: 'TLSv1.2', handshakeTimeout: 5000 } as const;
+  return limited(createHttpsServer(secured, listener));
+}
+
+function limited<S extends Server | HttpsServer>(server: S): S {
   server.maxRequestsPerSocket = 1000;
   server.maxHeadersCount = 50;
   server.maxConnections = 2000;
