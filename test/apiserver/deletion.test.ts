@@ -61,6 +61,7 @@ describe('Deleting', () => {
       await tenant.apply('canvas', spec);
       await inStep();
       await tenant.edit('canvas', { rotationTrigger: 'b' });
+      await tenant.untilStates('canvas', 'canvas-1 Active, canvas-2 Next');
       await inStep();
       await operator.travel(25 * hour);
       await tenant.untilStates('canvas', 'canvas-1 Retiring, canvas-2 Active');

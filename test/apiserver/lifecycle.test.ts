@@ -312,6 +312,7 @@ describe('The lifecycle of the keys of a registration', () => {
     await tenant.apply('canvas', { rotationTrigger: 'a' });
     await inStep();
     await tenant.edit('canvas', { rotationTrigger: 'b' });
+    await tenant.untilStates('canvas', 'canvas-1 Active, canvas-2 Next');
     await inStep();
     skew = -6 * minute;
     await operator.travel(30 * hour);
@@ -334,6 +335,7 @@ describe('The lifecycle of the keys of a registration', () => {
       await tenant.apply('canvas', { overlap: '30d', rotationTrigger: 'a' });
       await inStep();
       await tenant.edit('canvas', { rotationTrigger: 'b' });
+      await tenant.untilStates('canvas', 'canvas-1 Active, canvas-2 Next');
       await inStep();
       await operator.travel(25 * hour);
       await tenant.untilStates('canvas', 'canvas-1 Retiring, canvas-2 Active');

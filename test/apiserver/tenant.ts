@@ -241,6 +241,10 @@ export class Tenant {
     const ledger = parseLedger(secret);
     const live = ledger.keys.filter(({ state }) => state === 'Next' || state === 'Active' || state === 'Retiring');
     const keyIDs = live.map(({ keyID }) => keyID).toSorted();
+    expect(
+      live.filter(({ publishedAt }) => publishedAt === undefined),
+      'not observed as published',
+    ).to.deep.equal([]);
     const active = ledger.keys.filter(({ state }) => state === 'Active');
     expect(active.map(({ keyID }) => keyID)).to.deep.equal([ledger.activeKeyID]);
     expect(Object.keys(secret.data ?? {}).toSorted(), 'entries of the ledger').to.deep.equal(
