@@ -1,0 +1,70 @@
+import { spawn } from 'node:child_process';
+import { globSync } from 'node:fs';
+import { join } from 'node:path';
+
+/**
+ * Runs all tests in a few lanes side by side, each a mocha process, for most of them wait more than they compute. A lane
+ * that needs an API server has a control plane of its own, so lanes cannot disturb each other; files of one lane run one
+ * after another. What a lane prints is shown when it ends. The last line sums up: `N passed, N failed`.
+ */
+
+interface Lane {
+  readonly name: string;
+  readonly config: string;
+  readonly files: readonly string[];
+}
+
+const root = join(import.meta.dirname, '..');
+const all = globSync('test/**/*.test.ts', { cwd: root }).toSorted();
+const unit = (file: string): boolean => file.startsWith('test/unit/');
+/** The longest files, so that they end up in different lanes; whatever is not named is in the last lane. */
+const chosen: Readonly<Record<string, readonly string[]>> = {
+  'operator 1': ['apiserver/deletion', 'apiserver/ownership', 'apiserver/ledger-damage', 'apiserver/kek'],
+  'operator 2': ['apiserver/lifecycle', 'apiserver/races', 'kms/'],
+  processes: ['process/', 'faults/', 'secrets'],
+};
+
+function lanes(): Lane[] {
+  const named = Object.entries(chosen).map(([name, beginnings]) => ({
+    name,
+    config: '.mocharc.json',
+    files: all.filter((file) => beginnings.some((beginning) => file.startsWith(`test/${beginning}`))),
+  }));
+  const taken = new Set(named.flatMap(({ files }) => files));
+  return [
+    ...named,
+    { name: 'unit', config: 'test/unit/.mocharc.json', files: all.filter(unit) },
+    { name: 'API', config: '.mocharc.json', files: all.filter((file) => !taken.has(file) && !unit(file)) },
+  ];
+}
+
+interface Outcome {
+  readonly passed: number;
+  readonly failed: number;
+}
+
+function run({ name, config, files }: Lane): Promise<Outcome> {
+  const began = performance.now();
+  console.log(`${name}: ${files.length} files`);
+  const mocha = spawn(process.execPath, [join(root, 'node_modules/mocha/bin/mocha.js'), '--config', config, ...files], {
+    cwd: root,
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  const output: Buffer[] = [];
+  for (const stream of [mocha.stdout, mocha.stderr]) stream.on('data', (chunk: Buffer) => output.push(chunk));
+  return new Promise((resolve) => {
+    mocha.on('close', (code) => {
+      const text = Buffer.concat(output).toString();
+      const [, passed = '0', failed = '0'] = /^(\d+) passed, (\d+) failed$/m.exec(text) ?? [];
+      const seconds = ((performance.now() - began) / 1000).toFixed(0);
+      console.log(`\n======== ${name}, ${seconds} s ========\n${text.replace(/^\d+ passed, \d+ failed\n/m, '')}`);
+      // A lane that ended without its closing line, or with an error that no test counts, has failed as well.
+      resolve({ passed: Number(passed), failed: Math.max(Number(failed), code === 0 ? 0 : 1) });
+    });
+  });
+}
+
+const outcomes = await Promise.all(lanes().map(run));
+const sum = (of: keyof Outcome): number => outcomes.reduce((total, outcome) => total + outcome[of], 0);
+console.log(`${sum('passed')} passed, ${sum('failed')} failed`);
+process.exitCode = sum('failed') === 0 ? 0 : 1;
