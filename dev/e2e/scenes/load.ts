@@ -1,0 +1,56 @@
+import { setTimeout as wait } from 'node:timers/promises';
+import { Pool } from 'undici';
+
+/** Bounds what is asked of the node, whatever it could do. */
+const perSecond = 3_000;
+const connections = 16;
+
+export interface LoadResult {
+  readonly requests: number;
+  /** Why a request failed, and how often. */
+  readonly failures: ReadonlyMap<string, number>;
+  readonly seconds: number;
+  readonly p99Ms: number;
+}
+
+/**
+ * Asks for the document over 16 connections that are kept open, at most 3,000 times a second, until `enough` says so.
+ * An answer that is not 200 with `expected` is a failure, and so is a connection that breaks; nothing is tried again.
+ */
+export async function load(url: string, expected: string, enough: (requests: number) => boolean): Promise<LoadResult> {
+  const { origin, pathname } = new URL(url);
+  const pool = new Pool(origin, { connections, pipelining: 1, headersTimeout: 10_000, bodyTimeout: 10_000 });
+  const failures = new Map<string, number>();
+  const durations: number[] = [];
+  const started = performance.now();
+  let requests = 0;
+
+  async function ask(): Promise<void> {
+    const sent = performance.now();
+    let failure: string | undefined;
+    try {
+      const { statusCode, body } = await pool.request({ path: pathname, method: 'GET' });
+      const text = await body.text();
+      if (statusCode !== 200) failure = `answered ${statusCode}`;
+      else if (text !== expected) failure = 'answered another document';
+    } catch (error) {
+      failure = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
+    }
+    durations.push(performance.now() - sent);
+    if (failure !== undefined) failures.set(failure, (failures.get(failure) ?? 0) + 1);
+  }
+
+  async function work(): Promise<void> {
+    while (!enough(requests)) {
+      const ahead = (requests / perSecond) * 1_000 - (performance.now() - started);
+      if (ahead > 5) await wait(ahead);
+      requests++;
+      await ask();
+    }
+  }
+
+  await Promise.all(Array.from({ length: connections }, work));
+  await pool.close();
+  const p99Ms = durations.toSorted((a, b) => a - b)[Math.floor(durations.length * 0.99)] ?? 0;
+  return { requests, failures, seconds: (performance.now() - started) / 1_000, p99Ms };
+}
