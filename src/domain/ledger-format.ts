@@ -70,7 +70,9 @@ export function parseLedger(text: string | undefined, namespace: string, registr
   }
   const owner = `${at.string('namespace')}/${at.string('registration')}`;
   if (owner !== `${namespace}/${registration}`) {
-    throw new LedgerError('LedgerMismatch', `ledger.json belongs to registration ${owner}`);
+    const whose =
+      /^[a-z0-9.-]+\/[a-z0-9.-]+$/.test(owner) && owner.length <= 127 ? `registration ${owner}` : 'something else';
+    throw new LedgerError('LedgerMismatch', `ledger.json belongs to ${whose}`);
   }
   const ledger: Ledger = {
     namespace,
@@ -127,6 +129,10 @@ function checkAgreement(ledger: Ledger): void {
   const active = ledger.keys.filter((key) => key.state === 'Active');
   if (active.length > 1) throw corrupt('ledger.json has more than one Active key');
   if (active[0]?.keyID !== ledger.activeKeyID) throw corrupt('activeKeyID of ledger.json names no Active key');
+  if (ledger.keys.filter((key) => key.state === 'Next').length > 1)
+    throw corrupt('ledger.json has more than one Next key');
+  if (new Set(ledger.keys.map((key) => key.keyID)).size < ledger.keys.length)
+    throw corrupt('ledger.json has two keys with one key ID');
   const revisions = ledger.keys.map((key) => key.revision);
   const ordered = revisions.every((revision, index) => index === 0 || revision > revisions[index - 1]!);
   if (!ordered || (revisions.at(-1) ?? 0) > ledger.highestRevision)
@@ -181,7 +187,7 @@ class Reader {
 
   known(name: string, values: readonly string[]): string {
     const value = this.string(name);
-    if (!values.includes(value)) throw unknownFormat(`${this.place}: ${name} is "${value.slice(0, 40)}"`);
+    if (!values.includes(value)) throw unknownFormat(`${this.place}: ${name} is none of ${values.join(', ')}`);
     return value;
   }
 
