@@ -1,4 +1,6 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, realpathSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
 import { parse, parseAllDocuments } from 'yaml';
@@ -25,6 +27,15 @@ async function apply(manifest: object): Promise<void> {
   expect(code, stderr).to.equal(0);
 }
 
+/** A kustomization as an installer writes it: the operator, and the components of deploy/publisher. */
+function withPublisher(): string {
+  const folder = mkdtempSync(join(tmpdir(), 'kustomize-'));
+  const from = (path: string): string => relative(realpathSync(folder), file(path));
+  const components = [from('deploy/publisher'), from('deploy/publisher/autoscaling')];
+  writeFileSync(join(folder, 'kustomization.yaml'), JSON.stringify({ resources: [from('deploy')], components }));
+  return folder;
+}
+
 before(async function () {
   this.timeout(60_000);
   await installCrds();
@@ -35,6 +46,22 @@ describe('kubectl apply --dry-run=server', () => {
   it('accepts deploy/ without a warning, once its namespace is there', async () => {
     const output = await kubectl('apply', '--dry-run=server', '--kustomize', file('deploy'));
     expect(output).to.match(/^deployment.apps\/lti-key-operator created/m);
+  });
+
+  it('accepts the publisher and its autoscaling on top of deploy/, and turns the Service to it', async () => {
+    const output = await kubectl('apply', '--dry-run=server', '--output=json', '--kustomize', withPublisher());
+    const { items }: { items: { kind: string; metadata: { name: string }; spec: { selector?: unknown } }[] } =
+      JSON.parse(output);
+    const found = (kind: string, name: string) => items.find((i) => i.kind === kind && i.metadata.name === name);
+    expect(found('Deployment', 'lti-key-publisher')).to.be.an('object');
+    expect(found('HorizontalPodAutoscaler', 'lti-key-publisher')).to.be.an('object');
+    expect(found('Service', 'lti-key-operator-jwks')?.spec.selector).to.deep.equal({
+      'app.kubernetes.io/name': 'lti-key-publisher',
+    });
+  });
+
+  it('accepts the Ingress', async () => {
+    await kubectl('apply', '--dry-run=server', '--filename', file('deploy/ingress/ingress.yaml'));
   });
 
   it('accepts the samples, one registration per platform', async () => {
@@ -104,11 +131,56 @@ describe('The rights of the operator', () => {
   }
 });
 
+describe('The rights of the publisher', () => {
+  const publisher = 'system:serviceaccount:lti-key-operator:lti-key-publisher';
+
+  before(() => kubectl('apply', '--filename', file('deploy/publisher/rbac.yaml')));
+
+  for (const [verb, resource, allowed] of [
+    ['watch', 'ltikeys.ltikeys.dev', true],
+    ['get', 'ltikeys.ltikeys.dev', true],
+    ['create', 'ltikeys.ltikeys.dev', false],
+    ['delete', 'ltikeys.ltikeys.dev', false],
+    ['get', 'ltiregistrations.ltikeys.dev', false],
+    ['get', 'secrets', false],
+    ['get', 'configmaps', false],
+  ] as const) {
+    it(`${allowed ? 'let it' : 'do not let it'} ${verb} ${resource}`, async () => {
+      const args = ['auth', 'can-i', verb, resource, '--namespace=lti-key-operator', `--as=${publisher}`];
+      const { stdout } = await controlPlane().kubectlRun(args);
+      expect(stdout.trim()).to.equal(allowed ? 'yes' : 'no');
+    });
+  }
+});
+
+describe('The Deployment of the publisher', () => {
+  interface Pod {
+    readonly spec: {
+      readonly containers: readonly { readonly name: string; readonly args: readonly string[] }[];
+    };
+  }
+
+  const templateOf = (path: string): Pod => parse(read(path)).spec.template;
+  const container = (path: string, name: string) => templateOf(path).spec.containers.find((each) => each.name === name);
+
+  it('runs the same jwks container as the operator’s', () => {
+    const jwks = container('deploy/publisher/deployment.yaml', 'jwks');
+    expect(jwks).to.deep.equal(container('deploy/deployment.yaml', 'jwks'));
+  });
+
+  it('starts the publisher with options it has, without a key-encryption key', () => {
+    const [command, ...args] = container('deploy/publisher/deployment.yaml', 'publisher')?.args ?? [];
+    expect(command).to.equal('publisher');
+    expect(() => parseConfig('publisher', args)).to.not.throw();
+    expect(read('deploy/publisher/deployment.yaml')).not.to.match(/kek|secret:/i);
+  });
+});
+
 describe('The Deployment', () => {
   interface Container {
     readonly name: string;
     readonly args: readonly string[];
-    readonly env?: readonly object[];
+    readonly env?: readonly { readonly name: string }[];
     readonly volumeMounts: readonly { readonly name: string; readonly readOnly?: boolean }[];
     securityContext: object;
   }
@@ -151,7 +223,8 @@ describe('The Deployment', () => {
     expect(pod.automountServiceAccountToken).to.equal(false);
     expect(mounts('controller')).to.deep.equal({ 'api-token': 'ro', kek: 'ro', publish: 'rw' });
     expect(mounts('jwks')).to.deep.equal({ publish: 'ro' });
-    expect(pod.containers.find(({ name }) => name === 'jwks')?.env).to.equal(undefined);
+    const env = pod.containers.find(({ name }) => name === 'jwks')?.env;
+    expect(env?.map(({ name }) => name)).to.deep.equal(['MALLOC_ARENA_MAX', 'MALLOC_MMAP_THRESHOLD_']);
   });
 
   it('publishes without a key-encryption key, and from memory', () => {
