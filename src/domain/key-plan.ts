@@ -118,7 +118,7 @@ function publicationPoll(age: Duration): Duration {
 const blockedPoll: Duration = 30 * second;
 
 function nextCheckAt(situation: Situation): Instant | undefined {
-  const { registration, ledger, observation, now } = situation;
+  const { registration, ledger, observation, delivery, now } = situation;
   const active = activeKey(ledger);
   const next = nextKey(ledger);
   const due: (Instant | undefined)[] = [];
@@ -137,7 +137,8 @@ function nextCheckAt(situation: Situation): Instant | undefined {
   }
   if (isClockSkewed(situation)) due.push(now + minute);
   // Secrets and KEKs are not watched: a repair is found by looking.
-  if (generationFault(situation, neededRevision(situation))) due.push(now + blockedPoll);
+  const undelivered = registration.deliverySecretName !== undefined && delivery.keyID !== ledger.activeKeyID;
+  if (undelivered || generationFault(situation, neededRevision(situation))) due.push(now + blockedPoll);
   const times = due.flatMap((time) => (time === undefined ? [] : time > now ? time : now + blockedPoll));
   return times.length > 0 ? Math.min(...times) : undefined;
 }

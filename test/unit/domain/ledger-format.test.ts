@@ -108,7 +108,11 @@ describe('ledger.json', () => {
       (at) => (at['activeKeyID'] = 'kid-3'),
       'activeKeyID of ledger.json names no Active key',
     ],
-    ['rows out of order', (at) => at.keys.reverse(), 'ledger.json revisions are out of order'],
+    [
+      'rows out of order',
+      (at) => (at.keys = at.keys.toReversed() as Rows['keys']),
+      'ledger.json revisions are out of order',
+    ],
     ['a revision twice', (at) => (at.keys[1]['revision'] = 1), 'ledger.json revisions are out of order'],
     ['a revision above the highest', (at) => (at['highestRevision'] = 4), 'ledger.json revisions are out of order'],
     [
