@@ -29,6 +29,10 @@ function registration(spec: object, name: string): object {
 
 const keyID = 'NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs';
 const publicJWK = { kty: 'RSA', use: 'sig', alg: 'RS256', kid: keyID, n: 'u'.repeat(342), e: 'AQAB' };
+const verifyOnly = (change: object): object => ({
+  publicJWK: { kty: 'RSA', n: 'u'.repeat(342), e: 'AQAB', ...change },
+  until: '2027-01-01T00:00:00Z',
+});
 const keySpec = { registrationRef: { name: 'canvas' }, revision: 1, keyID, algorithm: 'RS256', size: 2048, publicJWK };
 
 function key(spec: object, name: string): object {
@@ -189,6 +193,70 @@ describe('An LtiRegistration is refused, in words that name the field and the re
       spec: { issuer, keyHistoryLimit: 21 },
       says: ['spec.keyHistoryLimit', 'less than or equal to 20'],
     },
+    ...Object.fromEntries(
+      [
+        ['a schedule of four fields', { schedule: '0 2 * *' }, ['schedule', 'five fields with one space between them']],
+        ['a window of seconds', { duration: '59s' }, ['duration', 'must be between 1m and 366d']],
+        ['a window without duration', { duration: undefined }, ['duration: Required value']],
+      ].map(([what, change, says]) => [
+        what,
+        {
+          spec: { issuer, rotationWindows: [{ schedule: '0 2 * * 6', duration: '4h', ...Object(change) }] },
+          says: ['spec.rotationWindows[0].', ...[says].flat().map(String)],
+        },
+      ]),
+    ),
+    'too many windows': {
+      spec: { issuer, rotationWindows: Array.from({ length: 9 }, () => ({ schedule: '0 2 * * 6', duration: '4h' })) },
+      says: ['spec.rotationWindows: Too many: 9: must have at most 8 items'],
+    },
+    'a window deadline of eleven years': {
+      spec: { issuer, rotationWindowDeadline: '4015d' },
+      says: ['spec.rotationWindowDeadline', 'must be at most 3650d'],
+    },
+    'an empty import': {
+      spec: { issuer, import: {} },
+      says: ['spec.import', 'needs a secretName, verifyOnly keys, or both'],
+    },
+    'an imported key ID without a key': {
+      spec: { issuer, import: { keyID: 'old', verifyOnly: [verifyOnly({})] } },
+      says: ['spec.import', 'add import.secretName or remove it'],
+    },
+    'an imported key ID with a slash': {
+      spec: { issuer, import: { secretName: 'old', keyID: 'a/b' } },
+      says: ['spec.import.keyID', 'because it names an entry of a Secret'],
+    },
+    'a foreign key ID with a space': {
+      spec: { issuer, import: { verifyOnly: [verifyOnly({ kid: 'a b' })] } },
+      says: ['spec.import.verifyOnly[0].publicJWK.kid', 'must be of letters, digits'],
+    },
+    'a foreign modulus that is no base64url': {
+      spec: { issuer, import: { verifyOnly: [verifyOnly({ n: '+'.repeat(342) })] } },
+      says: ['spec.import.verifyOnly[0].publicJWK.n', 'must be base64url without padding'],
+    },
+    'a foreign exponent that is no base64url': {
+      spec: { issuer, import: { verifyOnly: [verifyOnly({ e: '=AQAB' })] } },
+      says: ['spec.import.verifyOnly[0].publicJWK.e', 'must be base64url without padding'],
+    },
+    'a recipient without alg': {
+      spec: { issuer, delivery: { secretName: 'x', recipient: { kty: 'RSA', n: 'u', e: 'AQAB' } } },
+      says: ['spec.delivery.recipient.alg: Required value'],
+    },
+    'an RSA recipient without modulus': {
+      spec: { issuer, delivery: { secretName: 'x', recipient: { kty: 'RSA', alg: 'RSA-OAEP-256', e: 'AQAB' } } },
+      says: ['spec.delivery.recipient', 'needs alg RSA-OAEP-256 and the members n and e'],
+    },
+    'an elliptic-curve recipient with an RSA alg': {
+      spec: {
+        issuer,
+        delivery: { secretName: 'x', recipient: { kty: 'OKP', alg: 'RSA-OAEP-256', crv: 'X25519', x: 'u' } },
+      },
+      says: ['spec.delivery.recipient', 'needs alg ECDH-ES or ECDH-ES+A256KW and the members crv and x'],
+    },
+    'an elliptic-curve recipient without y': {
+      spec: { issuer, delivery: { secretName: 'x', recipient: { kty: 'EC', alg: 'ECDH-ES', crv: 'P-256', x: 'u' } } },
+      says: ['spec.delivery.recipient', 'needs the member y'],
+    },
     'delivery to nowhere': { spec: { issuer, delivery: {} }, says: ['spec.delivery.secretName: Required value'] },
     'delivery into a ledger': {
       spec: { issuer, delivery: { secretName: 'canvas-lti-keys' } },
@@ -302,11 +370,11 @@ describe('An LtiKey is refused with', () => {
     },
     'a key ID other than the kid': { spec: { keyID: 'other' }, says: ['spec.keyID', 'must be the kid of publicJWK'] },
     'revision 0': { spec: { revision: 0 }, says: ['spec.revision', 'greater than or equal to 1'] },
-    'an unsupported size': { spec: { size: 1024 }, says: ['spec.size: Unsupported value: 1024'] },
+    'an unsupported size': { spec: { size: 1024 }, says: ['spec.size', 'greater than or equal to 2048'] },
     'a short modulus': { spec: { publicJWK: { ...publicJWK, n: 'uu' } }, says: ['spec.publicJWK.n', 'at least 342'] },
     'a modulus that is too long': {
-      spec: { publicJWK: { ...publicJWK, n: 'u'.repeat(684) } },
-      says: ['spec.publicJWK.n: Too long: may not be more than 683 bytes'],
+      spec: { publicJWK: { ...publicJWK, n: 'u'.repeat(1367) } },
+      says: ['spec.publicJWK.n: Too long: may not be more than 1366 bytes'],
     },
     'an elliptic-curve key': { spec: { publicJWK: { ...publicJWK, kty: 'EC' } }, says: ['spec.publicJWK.kty'] },
     'no registration': { spec: { registrationRef: {} }, says: ['spec.registrationRef.name: Required value'] },
