@@ -4,9 +4,11 @@ import type { Collision, PublishedKey } from './jwks-document.ts';
 
 /** What the documents need to know of one registration. */
 interface Entry {
-  /** Those that are listed in its own document, by revision. */
-  readonly listed: readonly PublishedKey[];
+  /** Those that aggregates list too, by revision. */
+  readonly shared: readonly PublishedKey[];
   /** Their JSON, with commas between them. */
+  readonly sharedText: string;
+  /** The same for all that its own document lists. */
   readonly text: string;
   /** Milliseconds since the epoch of the newest revocation. */
   readonly revoked: number;
@@ -100,9 +102,12 @@ function entryOf(file: string, keys: readonly PublishedKey[]): Entry {
   const published = keys.filter(({ state }) => publishedStates.has(state)).toSorted((a, b) => a.revision - b.revision);
   const listed = withoutCollisions(file, published, new Map(), collisions);
   const revocations = keys.map(({ revokedAt }) => (revokedAt === undefined ? NaN : Date.parse(revokedAt)));
+  const shared = listed.filter(({ foreignKeyID = false }) => !foreignKeyID);
+  const text = textOf(listed);
   return {
-    listed,
-    text: textOf(listed),
+    shared,
+    sharedText: shared.length === listed.length ? text : textOf(shared),
+    text,
     revoked: Math.max(-Infinity, ...revocations.filter(Number.isFinite)),
     collisions,
   };
@@ -141,9 +146,9 @@ function aggregateText(file: string, entries: readonly Entry[]): DocumentText {
   let revoked = Number.NEGATIVE_INFINITY;
   for (const entry of entries) {
     revoked = Math.max(revoked, entry.revoked);
-    const listed = withoutCollisions(file, entry.listed, seen, collisions);
+    const listed = withoutCollisions(file, entry.shared, seen, collisions);
     if (listed.length === 0) continue;
-    const text = listed.length === entry.listed.length ? entry.text : textOf(listed);
+    const text = listed.length === entry.shared.length ? entry.sharedText : textOf(listed);
     piece.push(text);
     length += text.length;
     if (length < pieceLength) continue;

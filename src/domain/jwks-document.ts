@@ -9,6 +9,8 @@ export interface PublishedKey {
   readonly publicJWK: PublicJwk;
   /** RFC 3339; set once the key is Revoked. */
   readonly revokedAt?: string;
+  /** Its key ID is not its thumbprint: anybody could choose the same, so only its own registration's document has it. */
+  readonly foreignKeyID?: boolean;
 }
 
 /**

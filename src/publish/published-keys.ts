@@ -1,5 +1,6 @@
 import { narrowPublicJwk } from '../domain/jwks-document-key.ts';
 import type { PublishedKey } from '../domain/jwks-document.ts';
+import { rsaThumbprint } from '../lib/thumbprint.ts';
 import { publishedStates } from '../domain/jwk.ts';
 import type { KeyState } from '../domain/jwk.ts';
 
@@ -115,6 +116,7 @@ export class PublishedKeys {
         revision: spec.revision,
         state: status.state,
         publicJWK,
+        ...(publicJWK.kid !== rsaThumbprint(publicJWK) && { foreignKeyID: true }),
         ...(status.revokedAt !== undefined && { revokedAt: status.revokedAt }),
       };
       held.set(id, { id, name: metadata.name, key });

@@ -135,6 +135,16 @@ describe('DocumentSet', () => {
     expect(collisions.map(({ file, sameKey }) => [file, sameKey])).to.deep.equal([['namespace_a.json', true]]);
   });
 
+  it('lists a key with a foreign key ID in the document of its registration only', () => {
+    const publicJWK = jwk('tool-2019');
+    const { documents } = buildDocuments([key('a', 'x', 1, { publicJWK, foreignKeyID: true }), key('a', 'x', 2)], {
+      all: true,
+    });
+    expect(kids(documents.get('registration_a_x.json'))).to.deep.equal(['tool-2019', 'a-x-2']);
+    expect(kids(documents.get('namespace_a.json'))).to.deep.equal(['a-x-2']);
+    expect(kids(documents.get('all.json'))).to.deep.equal(['a-x-2']);
+  });
+
   it('tells which files a change makes others, and none for a change that nobody sees', () => {
     const set = new DocumentSet({ all: true });
     const files = ['registration_a_x.json', 'namespace_a.json', 'all.json'];

@@ -8,7 +8,7 @@ import { DocumentPublisher, heartbeatMs } from '../../../src/publish/document-pu
 import { absenceGraceMs } from '../../../src/publish/published-keys.ts';
 import type { LtiKeyFacts } from '../../../src/publish/published-keys.ts';
 import { FakeClock } from '../../fakes/fake-clock.ts';
-import { ltiKey } from './lti-key.ts';
+import { ltiKey, nameOfKey } from './lti-key.ts';
 
 /** Lets the files be written: work on files takes turns of the event loop, and no time of the clock. */
 async function until(holds: () => boolean | Promise<boolean>, what: string): Promise<void> {
@@ -82,7 +82,7 @@ describe('DocumentPublisher', () => {
 
   async function kids(file: string): Promise<string> {
     const { keys }: { keys: { kid: string }[] } = JSON.parse(await readFile(join(directory, file), 'utf8'));
-    return keys.map(({ kid }) => kid).join(' ');
+    return keys.map(({ kid }) => nameOfKey(kid) ?? kid).join(' ');
   }
 
   it('writes every document and then the heartbeat', async () => {
@@ -99,6 +99,16 @@ describe('DocumentPublisher', () => {
     expect(await readFile(join(directory, 'registration_gradebook_moodle.json'), 'utf8')).to.equal('{"keys":[]}');
     expect(await readFile(join(directory, 'sync.json'), 'utf8')).to.equal('{"syncedAt":"2026-01-01T00:00:00.000Z"}');
     expect(publisher.documents()).to.equal(4);
+  });
+
+  it('keeps a key with a foreign key ID out of the documents of others', async () => {
+    const { metadata, spec, status } = ltiKey('moodle', 1, 'Active');
+    const publicJWK = { ...Object(spec.publicJWK), kid: 'tool-2019' };
+    objects.push({ metadata, spec: { ...spec, publicJWK }, ...(status && { status }) });
+    await start();
+    expect(await kids('registration_gradebook_moodle.json')).to.equal('tool-2019');
+    expect(await kids('namespace_gradebook.json')).to.equal('canvas-1');
+    expect(await kids('all.json')).to.equal('canvas-1');
   });
 
   it('lets every user read the documents, whatever the umask', async () => {
