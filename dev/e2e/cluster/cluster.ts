@@ -29,7 +29,8 @@ export async function startCluster(folder: string, cgroup: string): Promise<Clus
   delete process.env[kubeconfigVariable];
   const controlPlane = await startControlPlane({
     controllerManager: true,
-    controllers: ['*'],
+    // All but one that makes a folder on this machine; there are no such volumes here.
+    controllers: ['*', '-persistentvolume-attach-detach-controller'],
     address: nodeAddress,
     extraApiServerFlags: ['--kubelet-preferred-address-types=InternalIP'],
   });

@@ -85,7 +85,6 @@ export function kubelet({
     failCgroupV1: false,
     cgroupDriver: 'cgroupfs',
     cgroupRoot: cgroup,
-    cgroupsPerQOS: false,
     enforceNodeAllocatable: [],
     failSwapOn: false,
     // How full the disk is, is none of our business.
