@@ -1,137 +1,188 @@
-import { spawn, spawnSync } from 'node:child_process';
-import type { ChildProcess } from 'node:child_process';
-import { generateKeyPairSync } from 'node:crypto';
-import { once } from 'node:events';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { randomBytes } from 'node:crypto';
+import { mkdir, mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { setTimeout as wait } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { jwksContainer } from '../dev/jwks-container.ts';
 import { registrationPath } from '../src/api/names.ts';
-import type { PublicJwk } from '../src/domain/jwk.ts';
-import { registrationFile } from '../src/domain/jwks-document.ts';
-import type { DocumentFile } from '../src/domain/jwks-document.ts';
+import { namespaceFile, registrationFile } from '../src/domain/jwks-document.ts';
+import { Child } from './jwks-child.ts';
 
 /** Many short rounds: on a machine that others use too, neighbours in time are alike. */
 const rounds = 40;
 const roundMs = 200;
-const warmUpMs = 2000;
-const path = registrationPath('gradebook', 'canvas');
+const warmUpMs = 4000;
+const manyRegistrations = 10_000;
+const namespaces = 100;
+
+/** Requests per second and milliseconds, medians over the rounds. */
+export interface Rate {
+  readonly perSecond: number;
+  readonly p99: number;
+}
 
 export interface JwksFigures {
-  /** Median over pairs of neighbouring rounds of the sidecar's rate over the bare server's; 1 is as fast as node:http. */
-  readonly ratio: number;
-  /** Requests per second, median over the rounds. */
-  readonly ours: number;
-  readonly bare: number;
+  /** Our rate over the other's: the median over pairs of neighbouring rounds; 1 is as fast. */
+  readonly ok: { readonly ours: Rate; readonly bare: Rate; readonly ratio: number };
+  readonly notModified: { readonly ours: Rate; readonly bare: Rate; readonly ratio: number };
+  /** A sidecar with 10,000 registrations, asked for all of them, against one with one. */
+  readonly many: { readonly ours: Rate; readonly one: Rate; readonly ratio: number };
+  /** Of the sidecar with 10,000 registrations, after that load. */
+  readonly manyMiB: number;
 }
 
 /**
- * The sidecar against a bare node:http server that sends the same headers and body, each on the same core while the
- * load comes from another. `command` starts a sidecar that serves the directory it is given as last argument.
+ * The sidecar, started as in production, against a bare node:http server that sends the same headers and body, each on
+ * the same core while the load comes from another.
  */
-export async function measureJwks(command: readonly string[] = [sibling('jwks-server.ts')]): Promise<JwksFigures> {
-  const directory = await mkdtemp(join(tmpdir(), 'jwks-bench-'));
+export async function measureJwks(): Promise<JwksFigures> {
+  const folder = await mkdtemp(join(tmpdir(), 'jwks-bench-'));
   const children: Child[] = [];
-  const start = (core: number, args: readonly string[]): Child => {
-    const child = new Child(core, args);
+  const start: Start = (core, args, env) => {
+    const child = new Child(core, args, env);
     children.push(child);
     return child;
   };
   try {
-    await writeFile(join(directory, registrationFile('gradebook', 'canvas')), JSON.stringify(document()));
-    const sidecar = start(0, [...command, directory]);
-    const sidecarPort = portOf(await sidecar.line('serving JWKS'));
-    const answer = await firstAnswer(directory, sidecarPort);
-    const bare = start(0, [sibling('bare-server.ts'), JSON.stringify(answer)]);
-    const barePort = portOf(await bare.line('address'));
-    const load = start(1, [sibling('load.ts')]);
-    const round = async (port: number, milliseconds: number): Promise<number> => {
-      load.write({ port, path, milliseconds });
-      const { requests, seconds } = JSON.parse(await load.line('requests'));
-      return requests / seconds;
+    const load = start(1, [sibling('jwks-load.ts')]);
+    const many = await startSidecar(start, join(folder, 'many'), manyRegistrations);
+    const one = await startSidecar(start, join(folder, 'one'), 1);
+    const paths = [pathOf(0)];
+    const all = Array.from({ length: manyRegistrations }, (_, number) => pathOf(number));
+    // First of all, while neither has been asked anything: code that was run longer is faster. The one document is asked
+    // for with as many requests, for these take memory from the load that it would otherwise have at hand.
+    const same = all.map(() => pathOf(0));
+    const compared = await compare(load, { port: many.port, paths: all }, { port: one.port, paths: same });
+    const manyMiB = many.child.residentMiB();
+    const { status, headers, body } = await answerOf(one.port, pathOf(0));
+    const ifNoneMatch = headers['etag'] ?? '';
+    const unchanged = await answerOf(one.port, pathOf(0), ifNoneMatch);
+    const bare = await startBare(start, { status, headers, body });
+    const bareUnchanged = await startBare(start, unchanged);
+    const ok = await compare(load, { port: one.port, paths }, { port: bare, paths });
+    const conditional = { paths, ifNoneMatch };
+    const notModified = await compare(
+      load,
+      { port: one.port, ...conditional },
+      { port: bareUnchanged, ...conditional },
+    );
+    return {
+      ok: { ours: ok.first, bare: ok.second, ratio: ok.ratio },
+      notModified: { ours: notModified.first, bare: notModified.second, ratio: notModified.ratio },
+      many: { ours: compared.first, one: compared.second, ratio: compared.ratio },
+      manyMiB,
     };
-    for (const port of [sidecarPort, barePort]) await round(port, warmUpMs);
-    const [ours, bares]: [number[], number[]] = [[], []];
-    for (let index = 0; index < rounds; index += 1) {
-      // Whoever goes first changes, so that a drift of the machine favours nobody.
-      const order = index % 2 === 0 ? [ours, bares] : [bares, ours];
-      for (const figures of order) figures.push(await round(figures === ours ? sidecarPort : barePort, roundMs));
-    }
-    const ratios = ours.map((rate, index) => rate / (bares[index] ?? Number.NaN));
-    return { ratio: median(ratios), ours: median(ours), bare: median(bares) };
   } finally {
     await Promise.all(children.map((child) => child.stop()));
-    await rm(directory, { recursive: true });
+    await rm(folder, { recursive: true });
   }
 }
 
-function document(): DocumentFile {
-  return { keys: [key('a'.repeat(43)), key('b'.repeat(43))] };
+type Start = (core: number, args: readonly string[], env?: Readonly<Record<string, string>>) => Child;
+
+interface Target {
+  readonly port: number;
+  readonly paths: readonly string[];
+  readonly ifNoneMatch?: string;
 }
 
-function key(kid: string): PublicJwk {
-  const { n = '', e = '' } = generateKeyPairSync('rsa', { modulusLength: 2048 }).publicKey.export({ format: 'jwk' });
-  return { kty: 'RSA', use: 'sig', alg: 'RS256', kid, n, e };
+async function compare(
+  load: Child,
+  first: Target,
+  second: Target,
+): Promise<{ first: Rate; second: Rate; ratio: number }> {
+  const round = async (target: Target, milliseconds: number): Promise<Rate> => {
+    load.write({ ...target, milliseconds });
+    const { requests, seconds, p99Milliseconds } = JSON.parse(await load.line('requests'));
+    return { perSecond: requests / seconds, p99: p99Milliseconds };
+  };
+  for (const target of [first, second]) await round(target, warmUpMs);
+  const [firsts, seconds]: [Rate[], Rate[]] = [[], []];
+  for (let index = 0; index < rounds; index += 1) {
+    // Whoever goes first changes, so that a drift of the machine favours nobody.
+    const order = index % 2 === 0 ? [firsts, seconds] : [seconds, firsts];
+    for (const rates of order) rates.push(await round(rates === firsts ? first : second, roundMs));
+  }
+  const ratios = firsts.map(({ perSecond }, index) => perSecond / (seconds[index]?.perSecond ?? Number.NaN));
+  return { first: medianRate(firsts), second: medianRate(seconds), ratio: median(ratios) };
 }
 
-/** Plays the publisher until the sidecar serves, and gives what it sends. */
-async function firstAnswer(
+/** One published key to a registration, as between rotations. */
+async function startSidecar(
+  start: Start,
   directory: string,
-  port: number,
-): Promise<{ headers: Record<string, string>; body: string }> {
-  for (;;) {
-    await writeFile(join(directory, 'sync.json'), JSON.stringify({ syncedAt: new Date().toISOString() }));
-    await wait(50);
-    const response = await fetch(`http://127.0.0.1:${port}${path}`);
-    const body = await response.text();
-    if (response.status !== 200) continue;
-    // What node:http adds by itself, it adds to both.
-    const own = [...response.headers].filter(([name]) => !['date', 'connection', 'keep-alive'].includes(name));
-    return { headers: Object.fromEntries(own), body };
+  registrations: number,
+): Promise<{ child: Child; port: number }> {
+  await mkdir(directory);
+  const byNamespace = new Map<string, object[]>();
+  for (let number = 0; number < registrations; number += 1) {
+    const keys = [key()];
+    const namespace = namespaceOf(number);
+    await writeFile(join(directory, registrationFile(namespace, nameOf(number))), JSON.stringify({ keys }));
+    byNamespace.set(namespace, [...(byNamespace.get(namespace) ?? []), ...keys]);
   }
+  for (const [namespace, keys] of byNamespace) {
+    await writeFile(join(directory, namespaceFile(namespace)), JSON.stringify({ keys }));
+  }
+  const { nodeArguments, env } = jwksContainer(directory);
+  const anyPort = ['--address', '127.0.0.1:0', '--admin-address', '127.0.0.1:0'];
+  const child = start(0, [...nodeArguments, 'jwks', ...anyPort, '--publish-dir', directory], env);
+  const port = await child.port('serving JWKS');
+  // Plays the publisher until the sidecar has taken over everything.
+  for (let status = 0; status !== 200;) {
+    await writeFile(join(directory, '.tmp-1'), JSON.stringify({ syncedAt: new Date().toISOString() }));
+    await rename(join(directory, '.tmp-1'), join(directory, 'sync.json'));
+    await wait(100);
+    ({ status } = await answerOf(port, pathOf(registrations - 1)));
+  }
+  return { child, port };
 }
 
-/** A Node process on one core, where taskset can see to that. */
-class Child {
-  readonly #process: ChildProcess;
-  readonly #lines: AsyncIterator<string>;
+async function startBare(start: Start, answer: object): Promise<number> {
+  return start(0, [sibling('jwks-bare-server.ts'), JSON.stringify(answer)]).port('address');
+}
 
-  constructor(core: number, args: readonly string[]) {
-    const pinned = spawnSync('taskset', ['-c', String(core), 'true']).status === 0;
-    const [file = '', ...rest] = [...(pinned ? ['taskset', '-c', String(core)] : []), process.execPath, ...args];
-    this.#process = spawn(file, rest, { stdio: ['pipe', 'pipe', 'inherit'] });
-    if (this.#process.stdout === null) throw new Error('the child has no output');
-    this.#lines = createInterface(this.#process.stdout)[Symbol.asyncIterator]();
-  }
+/** Five digits each, so that all answers and requests are of one length. */
+function nameOf(number: number): string {
+  return `canvas-${String(number).padStart(5, '0')}`;
+}
 
-  async line(containing: string): Promise<string> {
-    for (;;) {
-      const { value, done } = await this.#lines.next();
-      if (done) throw new Error('a process of the measurement ended early');
-      if (value.includes(containing)) return value;
-    }
-  }
+function namespaceOf(number: number): string {
+  return `school-${String(number % namespaces).padStart(2, '0')}`;
+}
 
-  write(job: object): void {
-    this.#process.stdin?.write(`${JSON.stringify(job)}\n`);
-  }
+function pathOf(number: number): string {
+  return registrationPath(namespaceOf(number), nameOf(number));
+}
 
-  async stop(): Promise<void> {
-    if (this.#process.exitCode !== null || this.#process.signalCode !== null) return;
-    this.#process.kill('SIGKILL');
-    await once(this.#process, 'exit');
-  }
+/** Nobody verifies a signature with it. */
+function key(): object {
+  const n = randomBytes(256);
+  n[0] = 0x80;
+  const kid = randomBytes(32).toString('base64url');
+  return { kty: 'RSA', use: 'sig', alg: 'RS256', kid, n: n.toString('base64url'), e: 'AQAB' };
+}
+
+async function answerOf(
+  port: number,
+  path: string,
+  ifNoneMatch?: string,
+): Promise<{ status: number; headers: Record<string, string>; body: string }> {
+  const condition = ifNoneMatch === undefined ? {} : { 'If-None-Match': ifNoneMatch };
+  const response = await fetch(`http://127.0.0.1:${port}${path}`, { headers: condition });
+  const body = await response.text();
+  // What node:http adds by itself, it adds to both.
+  const own = [...response.headers].filter(([name]) => !['date', 'connection', 'keep-alive'].includes(name));
+  return { status: response.status, headers: Object.fromEntries(own), body };
 }
 
 function sibling(file: string): string {
   return fileURLToPath(new URL(file, import.meta.url));
 }
 
-function portOf(line: string): number {
-  const { address }: { address: string } = JSON.parse(line);
-  return Number(address.split(':').at(-1));
+function medianRate(rates: readonly Rate[]): Rate {
+  return { perSecond: median(rates.map(({ perSecond }) => perSecond)), p99: median(rates.map(({ p99 }) => p99)) };
 }
 
 function median(figures: readonly number[]): number {

@@ -3,8 +3,9 @@ import type { Socket } from 'node:net';
 
 /**
  * The load: keep-alive connections with one request in flight each, over loopback. Reads jobs as JSON lines
- * `{"port", "path", "milliseconds"}` and prints `{"requests", "seconds"}` for each. Bodies are not looked into beyond
- * their length, so that this process can outrun the server it measures.
+ * `{"port", "paths", "ifNoneMatch"?, "milliseconds"}` and prints `{"requests", "seconds", "p99Milliseconds"}` for each; the
+ * paths are asked for in turn, and all their answers must be alike in length. Bodies are not looked into beyond it, so
+ * that this process can outrun the server it measures.
  */
 const connections = 32;
 /** Before the sidecar's limit of 1000 ends the connection. */
@@ -12,44 +13,58 @@ const requestsPerConnection = 900;
 
 interface Job {
   readonly port: number;
-  readonly path: string;
+  readonly paths: readonly string[];
+  readonly ifNoneMatch?: string;
   readonly milliseconds: number;
 }
 
-async function run({ port, path, milliseconds }: Job): Promise<{ requests: number; seconds: number }> {
-  const request = Buffer.from(`GET ${path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n`);
-  const length = await answerLength(port, request);
+interface Figures {
+  readonly requests: number;
+  readonly seconds: number;
+  readonly p99Milliseconds: number;
+}
+
+async function run({ port, paths, ifNoneMatch, milliseconds }: Job): Promise<Figures> {
+  const condition = ifNoneMatch === undefined ? '' : `If-None-Match: ${ifNoneMatch}\r\n`;
+  const requests = paths.map((path) => Buffer.from(`GET ${path} HTTP/1.1\r\nHost: 127.0.0.1\r\n${condition}\r\n`));
+  const length = await answerLength(port, requests[0]!);
   const start = performance.now();
   const end = start + milliseconds;
-  let requests = 0;
+  const took: number[] = [];
+  const nextRequest = (): Buffer => requests[took.length % requests.length]!;
   const client = (): Promise<void> =>
     new Promise((resolve, reject) => {
       const open = (): void => {
         const socket = connect({ port, host: '127.0.0.1', noDelay: true });
         let received = 0;
         let sent = 1;
+        let asked = performance.now();
         socket.on('error', reject);
         socket.on('data', (chunk) => {
           received += chunk.length;
           if (received < length) return;
           if (received > length) return reject(new Error('an answer had another length than the first one'));
           received = 0;
-          requests += 1;
-          if (performance.now() < end && sent < requestsPerConnection) {
+          const now = performance.now();
+          took.push(now - asked);
+          if (now < end && sent < requestsPerConnection) {
             sent += 1;
-            socket.write(request);
+            asked = now;
+            socket.write(nextRequest());
             return;
           }
           socket.destroy();
-          if (performance.now() < end) open();
+          if (now < end) open();
           else resolve();
         });
-        socket.write(request);
+        socket.write(nextRequest());
       };
       open();
     });
   await Promise.all(Array.from({ length: connections }, client));
-  return { requests, seconds: (performance.now() - start) / 1000 };
+  const seconds = (performance.now() - start) / 1000;
+  const p99Milliseconds = took.toSorted((a, b) => a - b)[Math.floor(took.length * 0.99)] ?? Number.NaN;
+  return { requests: took.length, seconds, p99Milliseconds };
 }
 
 /** How many bytes one answer has. Its headers are the same every time: a Date has a fixed length. */
@@ -61,11 +76,12 @@ function answerLength(port: number, request: Buffer): Promise<number> {
     socket.on('data', (chunk) => {
       answer += chunk.toString('latin1');
       const head = answer.indexOf('\r\n\r\n');
-      const body = Number(/^content-length: (\d+)/im.exec(answer)?.[1]);
+      const unchanged = answer.startsWith('HTTP/1.1 304 ');
+      const body = unchanged ? 0 : Number(/^content-length: (\d+)/im.exec(answer)?.[1]);
       if (head === -1 || answer.length < head + 4 + body) return;
       socket.destroy();
-      if (!answer.startsWith('HTTP/1.1 200 ')) reject(new Error(`the server answered ${answer.slice(9, 12)}`));
-      else resolve(answer.length);
+      if (unchanged || answer.startsWith('HTTP/1.1 200 ')) resolve(answer.length);
+      else reject(new Error(`the server answered ${answer.slice(9, 12)}`));
     });
   });
 }

@@ -2,12 +2,18 @@ import { createServer } from 'node:http';
 
 /**
  * The yardstick: node:http and nothing else, in its fastest use, answering every request with what its first argument
- * says, `{"headers": {name: value}, "body": text}`. Prints the address it listens on.
+ * says, `{"status": code, "headers": {name: value}, "body": text}`. Prints the address it listens on.
  */
-const { headers, body }: { headers: Record<string, string>; body: string } = JSON.parse(process.argv[2] ?? '');
+interface Answer {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: string;
+}
+
+const { status, headers, body }: Answer = JSON.parse(process.argv[2] ?? '');
 const raw = Object.entries(headers).flat();
 const server = createServer((_request, response) => {
-  response.writeHead(200, raw);
+  response.writeHead(status, raw);
   response.end(body);
 });
 server.keepAliveTimeout = 65_000;
