@@ -1,8 +1,7 @@
 import { apiVersion, ltiRegistrations } from '../src/api/names.ts';
 import type { LtiRegistration } from '../src/api/objects.ts';
 import type { KubeClient } from '../src/kube/client.ts';
-import type { WatchEvent } from '../src/kube/list-watcher.ts';
-import type { KubeObject } from '../src/kube/objects.ts';
+import type { KubeObject, WatchEvent } from '../src/kube/objects.ts';
 
 /** More at once do not arrive sooner. */
 const creators = 16;

@@ -1,8 +1,7 @@
 import { operatorName } from '../api/names.ts';
 import type { Clock } from '../lib/clock.ts';
 import { Credentials, loadKubeConfig } from './credentials.ts';
-import type { WatchEvent } from './list-watcher.ts';
-import type { KubeList, KubeObject, ResourceType } from './objects.ts';
+import type { KubeList, KubeObject, ResourceType, WatchEvent } from './objects.ts';
 import { describe, malformed, parseObject, toKubeList, toKubeObject } from './responses.ts';
 import type { Operation } from './responses.ts';
 import { Transport } from './transport.ts';

@@ -1,10 +1,5 @@
 import type { KubeClient } from './client.ts';
-import type { KubeList, KubeObject, ResourceType } from './objects.ts';
-
-/** What the API calls an `ERROR` event is thrown instead. */
-export type WatchEvent<T extends KubeObject> =
-  | { readonly type: 'ADDED' | 'MODIFIED' | 'DELETED'; readonly object: T }
-  | { readonly type: 'BOOKMARK'; readonly object: { readonly metadata: { readonly resourceVersion: string } } };
+import type { KubeList, KubeObject, ResourceType, WatchEvent } from './objects.ts';
 
 /** What a reflector needs of the API: one collection, to list and to watch. */
 export interface ListWatcher<T extends KubeObject> {

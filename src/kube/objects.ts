@@ -23,6 +23,11 @@ export interface KubeList<T extends KubeObject> {
   readonly items: readonly T[];
 }
 
+/** What the API calls an `ERROR` event is thrown instead. */
+export type WatchEvent<T extends KubeObject> =
+  | { readonly type: 'ADDED' | 'MODIFIED' | 'DELETED'; readonly object: T }
+  | { readonly type: 'BOOKMARK'; readonly object: { readonly metadata: { readonly resourceVersion: string } } };
+
 /** A kind's place in the API: `/api/v1/…` for the core group (`group: ''`), `/apis/<group>/<version>/…` otherwise. */
 export interface ResourceType {
   readonly group: string;

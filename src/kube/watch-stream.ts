@@ -1,5 +1,4 @@
-import type { WatchEvent } from './list-watcher.ts';
-import type { KubeObject } from './objects.ts';
+import type { KubeObject, WatchEvent } from './objects.ts';
 import { isRecord, malformed, parseObject, refusal, toKubeObject } from './responses.ts';
 import type { Operation } from './responses.ts';
 

@@ -1,5 +1,5 @@
-import type { ListWatcher, WatchEvent } from '../../src/kube/list-watcher.ts';
-import type { KubeList, KubeObject } from '../../src/kube/objects.ts';
+import type { ListWatcher } from '../../src/kube/list-watcher.ts';
+import type { KubeList, KubeObject, WatchEvent } from '../../src/kube/objects.ts';
 import type { FakeClock } from './fake-clock.ts';
 
 /** A collection that answers as the test says, and remembers what it was asked and when. */

@@ -8,8 +8,7 @@ import { KubeClient } from '../../../src/kube/client.ts';
 import { Credentials } from '../../../src/kube/credentials.ts';
 import { ApiError, TransportError } from '../../../src/kube/errors.ts';
 import type { TransportFailure } from '../../../src/kube/errors.ts';
-import type { WatchEvent } from '../../../src/kube/list-watcher.ts';
-import type { KubeObject, Secret } from '../../../src/kube/objects.ts';
+import type { KubeObject, Secret, WatchEvent } from '../../../src/kube/objects.ts';
 import { answerJson, FakeApiServer } from '../../fakes/fake-api-server.ts';
 import { FakeClock } from '../../fakes/fake-clock.ts';
 
