@@ -109,9 +109,9 @@ function generationFault(situation: Situation, cause: Cause | undefined): Fault 
   return sealingFault;
 }
 
-/** Published keys are looked for soon after their creation, then ever less often. */
+/** Published keys are looked for soon after their creation, then ever less often; a clock that went back makes no haste. */
 function publicationPoll(age: Duration): Duration {
-  return Math.min(5 * second, Math.max(second / 10, age / 4));
+  return Math.min(5 * second, Math.max(second / 10, Math.abs(age) / 4));
 }
 
 /** How soon a step that is due but held back, by a damaged ledger for one, is looked at again. */

@@ -103,7 +103,7 @@ const rules: Readonly<Record<string, readonly Case[]>> = {
       when: 'is not replaced by an unacknowledged next key, and its grace begins',
       situation: aSituation({
         ledger: rotating,
-        registration: { ...manual(), ...{ revokedKeyIDs: new Set(['kid-1']) } },
+        registration: { ...manual(), revokedKeyIDs: new Set(['kid-1']) },
       }),
       told: ['KeyRevoked: signing key kid-1 is revoked and leaves as soon as a replacement is published'],
       states: ['Active', 'Next'],

@@ -1,0 +1,360 @@
+import { expect } from 'chai';
+import { day, formatInstant, hour, second } from '../../../src/domain/duration.ts';
+import { plan } from '../../../src/domain/key-plan.ts';
+import { emptyLedger } from '../../../src/domain/ledger.ts';
+import {
+  conditions,
+  faultedStatus,
+  keyObject,
+  type Outcome,
+  registrationStatus,
+} from '../../../src/domain/projection.ts';
+import type { Situation } from '../../../src/domain/situation.ts';
+import { nextRotationTime } from '../../../src/domain/timing.ts';
+import { aKey, aLedger, aPublicJwk, epoch } from '../../builders/ledger.ts';
+import { aRegistration } from '../../builders/registration.ts';
+import { aSituation, damaged, noKek, opens } from '../../builders/situation.ts';
+
+type Conditions = ReturnType<typeof registrationStatus>['conditions'];
+
+const active = aKey(1, 'Active');
+const delivered = aRegistration({ deliverySecretName: 'signing' });
+const recorded = aLedger([active], { deliverySecretNames: ['signing'] });
+const requested = aKey(2, 'Next', { cause: 'Trigger', publishedAt: epoch });
+const taken = { reason: 'DeliverySecretTaken', message: 'Secret gradebook/signing is not ours' };
+
+function statusOf(situation: Situation, more: Partial<Outcome> = {}): ReturnType<typeof registrationStatus> {
+  return registrationStatus({ situation, plan: plan(situation), ...more }, undefined);
+}
+
+function shown(list: Conditions, type: string): string | undefined {
+  const found = list?.find((condition) => condition.type === type);
+  return found && `${found.status} ${found.reason}: ${found.message}`;
+}
+
+describe('the conditions of a registration', () => {
+  const wrongClock = aSituation({ clockSkew: -hour });
+  const manual = aSituation({
+    registration: aRegistration({ keyDistribution: 'Manual' }),
+    ledger: aLedger([active, requested]),
+  });
+  const lacking = aSituation({ served: [], detail: 'jwks-1 lacks kid-1' });
+  const unserved = aSituation({ ledger: aLedger([active, aKey(2, 'Next')]), served: ['kid-1'] });
+  const nothing = aSituation({ ledger: emptyLedger('gradebook', 'canvas') });
+  const broken = aSituation({ custody: new Map([['kid-1', damaged]]) });
+  const obstacle = 'waiting for the obstacle named by Stalled to go';
+  const skewed =
+    "the operator's clock and the API server's differ by 1h, more than 5m: nothing is activated or retired until they agree; check time synchronization on the node";
+  const short =
+    'spec.overlap is 1s; tokens signed before a rotation may still be on their way: raise it to at least 1h';
+  const paste =
+    "paste the public key of LtiKey canvas-2 at the platform (kubectl get ltikey canvas-2 -n gradebook -o jsonpath='{.spec.publicJWK}'), then set spec.acknowledgedKeyID: kid-2";
+
+  const cases: readonly (readonly [
+    string,
+    Situation,
+    Partial<Outcome>,
+    Readonly<Record<string, string | undefined>>,
+  ])[] = [
+    [
+      'where a key signs and is served',
+      aSituation(),
+      {},
+      {
+        Ready: 'True KeySigns: key kid-1 signs and every ready replica serves it',
+        Published: 'True Served: every ready replica serves the signing key',
+        KeyMaterialAvailable: 'True KeysOpen: every sealed key opens and matches its public key',
+        ActionRequired: 'False NothingToDo: nobody has to do anything',
+        Reconciling: 'False Settled: nothing is under way',
+        Stalled: 'False NoObstacle: nothing stands in the way of rotation',
+        RevocationEffective: undefined,
+      },
+    ],
+    [
+      'before the first key',
+      nothing,
+      {},
+      {
+        Ready: 'False NoSigningKey: no key signs yet',
+        Published: 'False NoSigningKey: no key signs yet',
+        Reconciling: 'True NoSigningKey: no key signs yet',
+      },
+    ],
+    [
+      'where a replica lacks the signing key, and which',
+      lacking,
+      {},
+      {
+        Ready: 'False NotServed: key kid-1 is not served by every ready replica: jwks-1 lacks kid-1',
+        Published: 'False NotServed: key kid-1 is not served by every ready replica: jwks-1 lacks kid-1',
+        Reconciling: 'True NotServed: key kid-1 is not served by every ready replica: jwks-1 lacks kid-1',
+      },
+    ],
+    [
+      'where a new key waits to be served',
+      unserved,
+      {},
+      {
+        Ready: 'True KeySigns: key kid-1 signs and every ready replica serves it',
+        Reconciling: 'True WaitingForPublication: key kid-2 is not served by every ready replica',
+      },
+    ],
+    [
+      'where the delivery Secret does not hold the key yet',
+      aSituation({ ledger: recorded, registration: delivered }),
+      {},
+      {
+        Ready: 'False NotDelivered: Secret signing does not hold key kid-1 yet',
+        Reconciling: 'True NotDelivered: Secret signing does not hold key kid-1 yet',
+        Published: 'True Served: every ready replica serves the signing key',
+      },
+    ],
+    [
+      'where the delivery Secret holds it',
+      aSituation({ ledger: recorded, registration: delivered, delivery: { keyID: 'kid-1', leftovers: [] } }),
+      {},
+      { Ready: 'True KeySigns: key kid-1 signs and every ready replica serves it' },
+    ],
+    [
+      "where the delivery Secret is somebody else's",
+      aSituation({ ledger: recorded, registration: delivered }),
+      { deliveryFault: taken },
+      {
+        Ready: 'False DeliverySecretTaken: Secret gradebook/signing is not ours',
+        Stalled: 'True DeliverySecretTaken: Secret gradebook/signing is not ours',
+        Reconciling: `False DeliverySecretTaken: ${obstacle}`,
+      },
+    ],
+    [
+      'where a sealed key does not open',
+      broken,
+      {},
+      {
+        Ready: 'True KeySigns: key kid-1 signs and every ready replica serves it',
+        KeyMaterialAvailable: 'False SealedKeyDamaged: the sealed key does not open',
+        Stalled: 'True SealedKeyDamaged: the sealed key does not open',
+      },
+    ],
+    [
+      'where nothing can be sealed',
+      aSituation({ sealingFault: noKek }),
+      {},
+      {
+        KeyMaterialAvailable: 'False KEKMissing: there is no key-encryption key',
+        Stalled: 'False NoObstacle: nothing stands in the way of rotation',
+      },
+    ],
+    [
+      'where nothing can be sealed and a key is needed',
+      aSituation({ sealingFault: noKek, registration: aRegistration({ rotateRequest: 'now' }) }),
+      {},
+      { Stalled: 'True KEKMissing: there is no key-encryption key' },
+    ],
+    [
+      'where a key has to be pasted, with the way to its public half',
+      manual,
+      {},
+      { ActionRequired: `True AcknowledgementRequired: ${paste}` },
+    ],
+    [
+      'where it was pasted',
+      aSituation({
+        registration: aRegistration({ keyDistribution: 'Manual', acknowledgedKeyID: 'kid-2' }),
+        ledger: aLedger([active, requested]),
+      }),
+      {},
+      { ActionRequired: 'False NothingToDo: nobody has to do anything' },
+    ],
+    [
+      'while it is suspended',
+      aSituation({ registration: aRegistration({ suspend: true }) }),
+      {},
+      { Reconciling: 'False Suspended: spec.suspend is true: no rotation starts and nothing retires' },
+    ],
+    [
+      'where the clock is wrong, before all other obstacles',
+      { ...wrongClock, registration: aRegistration({ overlap: second }) },
+      { deliveryFault: taken },
+      { Stalled: `True ClockSkewed: ${skewed}`, Reconciling: `False ClockSkewed: ${obstacle}` },
+    ],
+    [
+      'where a safety inequality is broken',
+      aSituation({ registration: aRegistration({ overlap: second }) }),
+      {},
+      { Stalled: `True OverlapTooShort: ${short}` },
+    ],
+    [
+      'after a revocation',
+      aSituation({
+        ledger: aLedger([aKey(1, 'Revoked'), aKey(2, 'Active')]),
+        registration: aRegistration({ platform: 'Canvas' }),
+      }),
+      {},
+      {
+        RevocationEffective:
+          'True RevocationEffective: Canvas no longer accepts revoked key kid-1: it fetches the key set for every token request; access tokens granted before live up to 1h longer',
+      },
+    ],
+  ];
+  for (const [when, situation, more, expected] of cases) {
+    it(`tell ${when}`, () => {
+      const { conditions: list } = statusOf(situation, more);
+      for (const [type, text] of Object.entries(expected)) expect(shown(list, type), type).to.equal(text);
+    });
+  }
+
+  it('name the generation that they were made from', () => {
+    const list = statusOf(aSituation({ registration: aRegistration({ generation: 7 }) })).conditions;
+    expect(new Set(list?.map(({ observedGeneration }) => observedGeneration))).to.deep.equal(new Set([7]));
+  });
+});
+
+describe('the times of conditions', () => {
+  const verdict = (status: 'True' | 'False', reason: string, message = '') => ({ Ready: { status, reason, message } });
+  const first = conditions(verdict('True', 'A'), undefined, 1, epoch);
+
+  it('stay while only reason, message or generation change', () => {
+    const [later] = conditions(verdict('True', 'B', 'other'), first, 2, epoch + hour);
+    expect(later).to.deep.include({
+      reason: 'B',
+      message: 'other',
+      observedGeneration: 2,
+      lastTransitionTime: formatInstant(epoch),
+    });
+  });
+
+  it('move with the status', () => {
+    const [later] = conditions(verdict('False', 'A'), first, 1, epoch + hour);
+    expect(later?.lastTransitionTime).to.equal('2026-03-01T01:00:00Z');
+  });
+
+  it('begin anew where a condition was not shown before', () => {
+    const [later] = conditions({ Stalled: { status: 'True', reason: 'A', message: '' } }, first, 1, epoch + hour);
+    expect(later?.lastTransitionTime).to.equal('2026-03-01T01:00:00Z');
+  });
+
+  it('go with messages that the API server accepts: 2048 characters', () => {
+    expect(conditions(verdict('True', 'A', 'm'.repeat(3000)), undefined, 1, epoch)[0]?.message).to.have.length(2048);
+  });
+
+  it('stay over any number of statuses in which nothing happens', () => {
+    const status = statusOf(aSituation());
+    const later = aSituation({ now: epoch + day });
+    expect(registrationStatus({ situation: later, plan: plan(later) }, status)).to.deep.equal(status);
+  });
+});
+
+describe('the status of a registration', () => {
+  it('names the signing key, the next one and when it may sign', () => {
+    const ledger = aLedger([
+      aKey(1, 'Retired'),
+      aKey(2, 'Active', { createdAt: epoch - hour }),
+      aKey(3, 'Next', { cause: 'Trigger', publishedAt: epoch }),
+    ]);
+    const status = statusOf(aSituation({ ledger }), { jwksURL: 'https://keys.example.org/k' });
+    expect(status).to.deep.include({
+      observedGeneration: 1,
+      activeKey: {
+        name: 'canvas-2',
+        keyID: 'kid-2',
+        createdAt: '2026-02-28T23:00:00Z',
+        activatedAt: '2026-03-01T00:00:00Z',
+      },
+      nextKey: { name: 'canvas-3', keyID: 'kid-3', activateAfter: '2026-03-02T00:00:00Z' },
+      jwksURL: 'https://keys.example.org/k',
+      lastRotationTime: '2026-03-01T00:00:00Z',
+      nextRotationTime: '2026-03-02T00:00:00Z',
+      ledgerSerial: 7,
+    });
+  });
+
+  it('promises no time for a key that is not published', () => {
+    const status = statusOf(aSituation({ ledger: aLedger([active, aKey(2, 'Next')]), served: ['kid-1'] }));
+    expect(status.nextKey).to.deep.equal({ name: 'canvas-2', keyID: 'kid-2' });
+  });
+
+  it('has the scheduled rotation where nothing waits, and none while suspended', () => {
+    const rotation = formatInstant(nextRotationTime(active, aRegistration()));
+    expect(statusOf(aSituation())).to.include({ nextRotationTime: rotation });
+    expect(statusOf(aSituation())).not.to.have.property('lastRotationTime');
+    expect(statusOf(aSituation({ registration: aRegistration({ suspend: true }) }))).not.to.have.property(
+      'nextRotationTime',
+    );
+  });
+
+  it('names no key where none signs, and what was answered', () => {
+    const ledger = { ...aLedger([aKey(1, 'Revoked')]), observedRotationTrigger: 'a', observedRotateRequest: 'b' };
+    const status = statusOf(aSituation({ ledger }));
+    expect(status).not.to.have.any.keys('activeKey', 'nextKey', 'nextRotationTime', 'jwksURL');
+    expect(status).to.include({ observedRotationTrigger: 'a', observedRotateRequest: 'b' });
+  });
+});
+
+describe('the status of a registration whose ledger cannot be used', () => {
+  const fault = { reason: 'LedgerMissing', message: 'the ledger is gone' };
+  const bad = 'LedgerMissing: the ledger is gone';
+
+  it('keeps what was known of a key that signs', () => {
+    const before = statusOf(aSituation());
+    const status = faultedStatus(9, fault, before, epoch + hour);
+    expect(status).to.deep.include({ activeKey: before.activeKey, observedGeneration: 9, ledgerSerial: 7 });
+    for (const type of ['Ready', 'Published', 'ActionRequired'])
+      expect(shown(status.conditions, type), type).to.equal(shown(before.conditions, type));
+    expect(shown(status.conditions, 'KeyMaterialAvailable')).to.equal(`False ${bad}`);
+    expect(shown(status.conditions, 'Stalled')).to.equal(`True ${bad}`);
+    expect(shown(status.conditions, 'Reconciling')).to.equal(`False ${bad}`);
+  });
+
+  it('claims nothing where nothing was known', () => {
+    const status = faultedStatus(1, fault, undefined, epoch);
+    expect(shown(status.conditions, 'Ready')).to.equal(`False ${bad}`);
+    expect(shown(status.conditions, 'Published')).to.equal(`Unknown ${bad}`);
+    expect(shown(status.conditions, 'ActionRequired')).to.equal('False NothingToDo: ');
+  });
+});
+
+describe('the LtiKey of a row', () => {
+  const row = aKey(2, 'Retiring', { retireAt: epoch + day });
+
+  it('shows its facts, state and times, and that it opens', () => {
+    const object = keyObject(aLedger([row]), row, opens, undefined, epoch);
+    expect(object.metadata).to.deep.equal({
+      name: 'canvas-2',
+      namespace: 'gradebook',
+      labels: { 'ltikeys.dev/registration': 'canvas' },
+    });
+    expect(object.spec).to.deep.equal({
+      registrationRef: { name: 'canvas' },
+      revision: 2,
+      keyID: 'kid-2',
+      algorithm: 'RS256',
+      size: 2048,
+      publicJWK: aPublicJwk('kid-2'),
+    });
+    expect(object.status).to.deep.include({
+      state: 'Retiring',
+      createdAt: '2026-03-01T00:00:00Z',
+      publishedAt: '2026-03-01T00:00:00Z',
+      activatedAt: '2026-03-01T00:00:00Z',
+      retireAt: '2026-03-02T00:00:00Z',
+      kekID: 'kek-1',
+      ledgerSerial: 7,
+    });
+    expect(shown(object.status?.conditions, 'KeyMaterialAvailable')).to.equal(
+      'True KeysOpen: the sealed key opens and matches the public key',
+    );
+  });
+
+  it('says that it does not open, and names no key-encryption key then', () => {
+    const { status } = keyObject(aLedger([row]), row, damaged, undefined, epoch);
+    expect(shown(status?.conditions, 'KeyMaterialAvailable')).to.equal(
+      'False SealedKeyDamaged: the sealed key does not open',
+    );
+    expect(status).not.to.have.property('kekID');
+  });
+
+  it('says nothing of the material of a key whose private half is destroyed', () => {
+    const final = aKey(2, 'Retired');
+    expect(keyObject(aLedger([final]), final, opens, undefined, epoch).status?.conditions).to.deep.equal([]);
+  });
+});
