@@ -6,6 +6,7 @@ import { setTimeout as wait } from 'node:timers/promises';
 import type { ControlPlane } from '../dev/control-plane/control-plane.ts';
 import { freePorts } from '../dev/control-plane/ports.ts';
 import { spawnTied, type TiedProcess } from '../dev/control-plane/tied-process.ts';
+import { jwksContainer } from '../dev/jwks-container.ts';
 import { command, environment } from './bundle.ts';
 
 /** The operator as the Deployment runs it: both containers' processes, the manifests of deploy/, its own ServiceAccount. */
@@ -35,22 +36,31 @@ export async function startOperator(plane: ControlPlane): Promise<RunningOperato
   const [jwksPort = 0, adminPort = 0, metricsPort = 0] = await freePorts(3);
   const publishDir = join(folder, 'publish');
   mkdirSync(publishDir);
-  const start = (name: 'controller' | 'jwks', args: readonly string[]): TiedProcess =>
+  const start = (
+    name: 'controller' | 'jwks',
+    node: { readonly arguments: readonly string[]; readonly env: Readonly<Record<string, string>> },
+    args: readonly string[],
+  ): TiedProcess =>
     spawnTied({
       program: process.execPath,
-      args: [...command, name, '--publish-dir', publishDir, ...args],
-      env: { ...process.env, ...environment },
+      args: [...node.arguments, name, '--publish-dir', publishDir, ...args],
+      env: { ...process.env, ...node.env },
       logFile: join(folder, `${name}.log`),
       cwd: folder,
     });
-  const controller = start('controller', [
+  const image = { arguments: command, env: environment };
+  const { nodeArguments, env } = jwksContainer(publishDir);
+  const controller = start('controller', image, [
     '--leader-elect',
     `--kubeconfig=${kubeconfig}`,
     `--kek-dir=${keyEncryptionKeys(folder)}`,
     `--metrics-address=127.0.0.1:${metricsPort}`,
     `--jwks-probe-url=http://127.0.0.1:${jwksPort}`,
   ]);
-  const sidecar = start('jwks', [`--address=127.0.0.1:${jwksPort}`, `--admin-address=127.0.0.1:${adminPort}`]);
+  const sidecar = start('jwks', { arguments: nodeArguments, env: { ...environment, ...env } }, [
+    `--address=127.0.0.1:${jwksPort}`,
+    `--admin-address=127.0.0.1:${adminPort}`,
+  ]);
   const operator: RunningOperator = {
     controller,
     sidecar,
