@@ -41,6 +41,7 @@ export interface ReconcilingOptions {
 const registrationWorkers = 16;
 const keyWorkers = 4;
 const syncPoll: Duration = 50;
+const untilServed: Duration = 40;
 
 /** The two controllers, for one term of leadership. */
 export class Reconciling {
@@ -64,6 +65,11 @@ export class Reconciling {
     const { registrations, keys } = this.#options;
     const all = new Set([...registrations.list().map(objectKey), ...keys.list().map(registrationOf)]);
     for (const key of all) this.#registrationQueue?.add(key);
+  }
+
+  /** The documents of a registration were written here; the sidecar beside it serves them in a moment. */
+  published(key: ObjectKey): void {
+    this.#registrationQueue?.addAfter(key, untilServed);
   }
 
   /** Reconciles until `signal` aborts and what was under way has ended. */

@@ -52,7 +52,13 @@ export async function runController(config: ControllerConfig, context: ProcessCo
   const registrations = watching<LtiRegistration>({ ...shared, type: ltiRegistrations, namespaces });
   const keys = watching<LtiKey>({ ...shared, type: ltiKeys, namespaces, indexers: { registration: registrationOf } });
   const all = config.clusterDocument || namespaces.length > 0;
-  const publisher = publishing({ ...shared, directory: config.publishDir, all, keys });
+  const publisher = publishing({
+    ...shared,
+    directory: config.publishDir,
+    all,
+    keys,
+    published: (namespace, registration) => reconciling.published(`${namespace}/${registration}`),
+  });
   const replicas = replicaTargets(config, shared);
   const documents = new ServedDocuments(clock);
   const events = new KubeEventRecorder({ ...shared, instance: hostname(), metrics: eventMetrics(registry) });

@@ -111,7 +111,7 @@ function generationFault(situation: Situation, cause: Cause | undefined): Fault 
 
 /** Published keys are looked for soon after their creation, then ever less often; a clock that went back makes no haste. */
 function publicationPoll(age: Duration): Duration {
-  return Math.min(5 * second, Math.max(second / 10, Math.abs(age) / 4));
+  return Math.min(5 * second, Math.max(second / 4, Math.abs(age) / 4));
 }
 
 /** How soon a step that is due but held back, by a damaged ledger for one, is looked at again. */

@@ -28,6 +28,8 @@ export interface PublisherOptions {
   readonly source: KeySource;
   readonly clock: Clock;
   readonly log: Logger;
+  /** Told when a changed document of a registration, and every document it is part of, has been written. */
+  readonly published?: (namespace: string, registration: string) => void;
 }
 
 /**
@@ -46,6 +48,9 @@ export class DocumentPublisher {
   #changed = new Map<string, readonly [namespace: string, registration: string]>();
   /** Files that may not hold what they should. */
   #stale = new Set<string>();
+  /** Registrations whose documents changed and are not all written yet. */
+  #unannounced = new Map<string, readonly [namespace: string, registration: string]>();
+  readonly #published: PublisherOptions['published'];
   #aggregatesAt = Number.NEGATIVE_INFINITY;
   #complete = false;
   #failures = 0;
@@ -56,7 +61,8 @@ export class DocumentPublisher {
   #lastSync: Date | undefined;
   #wake = (): void => undefined;
 
-  constructor({ directory, all, source, clock, log }: PublisherOptions) {
+  constructor({ directory, all, source, clock, log, published }: PublisherOptions) {
+    this.#published = published;
     this.#source = source;
     this.#clock = clock;
     this.#log = log;
@@ -159,6 +165,7 @@ export class DocumentPublisher {
     this.#failures = 0;
     if (everything) this.#heartbeatAt = this.#clock.monotonic();
     this.#complete = true;
+    this.#announce();
     // What changed while the files were written was not scheduled if this is the first success.
     if (this.#changed.size > 0) this.#flushAt = Math.min(this.#flushAt, this.#clock.monotonic());
   }
@@ -170,7 +177,9 @@ export class DocumentPublisher {
     const now = this.#clock.monotonic();
     const take = (namespace: string, registration: string, objects: readonly LtiKeyFacts[]): void => {
       const keys = this.#keys.update(namespace, registration, objects, now);
-      for (const file of this.#documents.set(namespace, registration, keys)) this.#stale.add(file);
+      const files = this.#documents.set(namespace, registration, keys);
+      for (const file of files) this.#stale.add(file);
+      if (files.length > 0) this.#unannounced.set(`${namespace}/${registration}`, [namespace, registration]);
     };
     if (everything) {
       const byRegistration = Map.groupBy(this.#source.list(), placeOf);
@@ -184,6 +193,13 @@ export class DocumentPublisher {
       take(namespace, registration, this.#source.listOf(namespace, registration));
     }
     if (everything) this.#stale = new Set(this.#documents.files());
+  }
+
+  #announce(): void {
+    if (this.#stale.size > 0) return;
+    const written = this.#unannounced;
+    this.#unannounced = new Map();
+    for (const [namespace, registration] of written.values()) this.#published?.(namespace, registration);
   }
 
   async #write(file: string): Promise<void> {

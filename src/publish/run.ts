@@ -17,10 +17,19 @@ export interface PublishingOptions {
   readonly keys: Collection<LtiKey>;
   readonly clock: Clock;
   readonly log: Logger;
+  readonly published?: (namespace: string, registration: string) => void;
 }
 
 /** A publisher that follows the watched LtiKeys, in every replica, leader or not. */
-export function publishing({ directory, all, client, keys, clock, log }: PublishingOptions): DocumentPublisher {
+export function publishing({
+  directory,
+  all,
+  client,
+  keys,
+  clock,
+  log,
+  published,
+}: PublishingOptions): DocumentPublisher {
   const publisher = new DocumentPublisher({
     directory,
     all,
@@ -40,6 +49,7 @@ export function publishing({ directory, all, client, keys, clock, log }: Publish
     },
     clock,
     log,
+    ...(published ? { published } : {}),
   });
   keys.onChange(({ type, object, previous }) => {
     if (type === 'modified' && previous && staysPublished(previous, object)) return;

@@ -214,7 +214,7 @@ describe('the next look', () => {
       aSituation({ ledger: aLedger([active, requested]), registration: aRegistration({ keyDistribution: 'Manual' }) }),
       undefined,
     ],
-    ['100 ms after a new key is to be served', aSituation({ ledger: waiting, served: ['kid-1'] }), epoch + 100],
+    ['250 ms after a new key is to be served', aSituation({ ledger: waiting, served: ['kid-1'] }), epoch + 250],
     [
       'ever later while it is not',
       aSituation({ ledger: waiting, served: ['kid-1'], now: epoch + 8 * second }),

@@ -35,6 +35,7 @@ describe('DocumentPublisher', () => {
   let publisher: DocumentPublisher;
   let listOf: (registration: string) => readonly LtiKeyFacts[];
   let slowly: boolean;
+  let told: string[];
 
   beforeEach(async () => {
     directory = await mkdtemp(join(tmpdir(), 'publish-'));
@@ -47,6 +48,7 @@ describe('DocumentPublisher', () => {
     asked = [];
     log = '';
     slowly = false;
+    told = [];
     listOf = (registration) => objects.filter(({ spec }) => spec.registrationRef.name === registration);
     create(directory);
   });
@@ -63,6 +65,7 @@ describe('DocumentPublisher', () => {
       all: true,
       clock,
       log: createLogger({ level: 'info', format: 'json', destination: { write: (line) => void (log += line) } }),
+      published: (namespace, registration) => void told.push(`${namespace}/${registration}`),
       source: {
         list: () => objects,
         listOf: (_namespace, registration) => listOf(registration),
@@ -243,8 +246,10 @@ describe('DocumentPublisher', () => {
     await until(async () => (await kids('registration_gradebook_canvas.json')).endsWith('canvas-3'), 'its own');
     await until(() => clock.pendingTimers > 0, 'the second flush has ended');
     expect(await kids('all.json')).to.equal('canvas-1 canvas-2');
+    expect(told, 'told before the aggregate was written').to.deep.equal(['gradebook/canvas', 'gradebook/canvas']);
     await clock.advance(2000);
     await until(async () => (await kids('all.json')).endsWith('canvas-3'), 'the aggregate follows');
+    await until(() => told.length === 3, 'told that all documents have the key');
   });
 
   it('does not let a name that no file can have keep the others from being published', async () => {
