@@ -66,6 +66,6 @@ try {
 } catch (error) {
   const leftOut = error instanceof LeftOutError;
   const message = error instanceof Error ? error.message : String(error);
-  console.error(leftOut ? `The end-to-end run was left out: ${message}.` : message);
+  console.error(leftOut ? `The end-to-end run was left out: ${message.replace(/\.$/, '')}.` : message);
   process.exitCode = leftOut ? leftOutCode : 1;
 }

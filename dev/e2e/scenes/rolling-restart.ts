@@ -23,10 +23,10 @@ export async function rollUnderLoad(cluster: Cluster, operator: Operator): Promi
     load(await operator.url(), await operator.document(), (requests) => rolledOut && requests >= leastRequests),
     rollOut(),
   ]);
-  const after = (await operator.pods()).map(({ metadata }) => metadata.name);
-  assert.ok(!after.some((name) => before.includes(name)), 'every Pod was replaced');
   const failed = [...result.failures.values()].reduce((sum, count) => sum + count, 0);
   const rate = Math.round(result.requests / result.seconds);
   say(`${failed} failed of ${result.requests} requests (${rate} a second, p99 ${result.p99Ms.toFixed(1)} ms).`);
   assert.deepEqual([...result.failures], [], 'no request fails');
+  const after = (await operator.pods()).map(({ metadata }) => metadata.name);
+  assert.ok(!after.some((name) => before.includes(name)), 'every Pod was replaced');
 }

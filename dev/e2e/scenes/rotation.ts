@@ -19,16 +19,12 @@ export async function rotateWithoutLeader(cluster: Cluster, operator: Operator, 
   const leader = await operator.leader();
   const pod = (await operator.pods()).find(({ metadata }) => leader.includes(metadata.name));
   assert.ok(pod, `the Lease is held by a Pod of the operator (${leader})`);
-  say(`Once more, and the leader (${pod.metadata.name}) is deleted by force at once.`);
+  say(`Once more, and the leader (${pod.metadata.name}) is deleted by force and killed at once.`);
   await trigger(cluster, 'second');
-  await cluster.kubectl([
-    'delete',
-    'pod',
-    pod.metadata.name,
-    '--namespace=lti-key-operator',
-    '--force',
-    '--grace-period=0',
-  ]);
+  const remove = ['delete', 'pod', pod.metadata.name, '--namespace=lti-key-operator', '--force', '--grace-period=0'];
+  // The kubelet would still stop a deleted Pod in order, and the leader would give up its Lease.
+  const kills = (pod.status.containerStatuses ?? []).map(({ containerID }) => cluster.killContainer(containerID));
+  await Promise.all([...kills, cluster.kubectl(remove)]);
   await until('another replica leads', async () => {
     const now = await operator.leader();
     return now !== '' && !now.includes(pod.metadata.name);
