@@ -42,14 +42,13 @@ function liveText(key: LedgerKey, now: Instant, { servedSince, signedUntil, real
   const ago = (time: Instant | undefined, from: Instant, horizon: Duration): string =>
     time === undefined ? '-' : `${Math.max(time - from, -horizon) / tick}`;
   const parts = [size, ago(key.revocationSeenAt, now, tick)];
+  parts.push(ago(key.stoppedSigningAt, now, longerOverlap), ago(key.retireAt, now, tick));
   if (state === 'Next') {
     parts.push(cause, ago(key.publishedAt, now, activationDelay), ago(servedSince.get(keyID), real, activationDelay));
-  } else if (state === 'Active') {
-    parts.push(`${key.publishedAt === undefined}`, ago(key.activatedAt, now, rotateAfter));
   } else {
-    parts.push(ago(key.stoppedSigningAt, now, longerOverlap), ago(key.retireAt, now, tick));
+    if (state === 'Active') parts.push(`${key.publishedAt === undefined}`, ago(key.activatedAt, now, rotateAfter));
+    parts.push(ago(signedUntil.get(keyID), real, longerOverlap));
   }
-  if (state !== 'Next') parts.push(ago(signedUntil.get(keyID), real, longerOverlap));
   return parts.join();
 }
 
