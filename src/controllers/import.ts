@@ -19,17 +19,23 @@ type Secrets = Pick<KubeClient, 'get' | 'create' | 'replace'>;
 export async function readImports(client: Secrets, object: LtiRegistration): Promise<Imports | undefined> {
   const wanted = object.spec.import;
   if (!wanted) return undefined;
+  const signing = wanted.secretName === undefined ? undefined : await readSigningKey(client, object, wanted.secretName);
+  if (signing && 'reason' in signing) return { state: { signing, verifyOnly: [] } };
+  const moduli = new Map(signing ? [[signing.keyID, signing.publicJWK.n]] : []);
   const verifyOnly: (KeyFacts & { until: number })[] = [];
   for (const [index, { publicJWK, until }] of (wanted.verifyOnly ?? []).entries()) {
     try {
-      verifyOnly.push({ ...importPublicKey({ ...publicJWK }, publicJWK.kid), until: Date.parse(until) });
+      const facts = importPublicKey({ ...publicJWK }, publicJWK.kid);
+      const { n, kid } = facts.publicJWK;
+      // Only one of the two could be served, and the tokens of the other would be rejected.
+      if ((moduli.get(kid) ?? n) !== n) throw new ImportKeyError(`its key ID ${kid} is also that of another key`);
+      moduli.set(kid, n);
+      verifyOnly.push({ ...facts, until: Date.parse(until) });
     } catch (error) {
       return { state: { signing: refused(`spec.import.verifyOnly[${index}].publicJWK`, error), verifyOnly: [] } };
     }
   }
-  if (wanted.secretName === undefined) return { state: { verifyOnly } };
-  const signing = await readSigningKey(client, object, wanted.secretName);
-  if ('reason' in signing) return { state: { signing, verifyOnly } };
+  if (!signing) return { state: { verifyOnly } };
   const { privateKey, ...facts } = signing;
   return { state: { signing: facts, verifyOnly }, privateKey };
 }

@@ -18,6 +18,8 @@ const smallestModulus = 2048;
 const largestModulus = 8192;
 /** FIPS 186-5 §A.1.1: public exponents are odd and larger than 2^16. */
 const smallestExponent = 65537n;
+/** What LtiKeys and documents have room for; those in use have 17 bits. */
+const largestExponent = 2n ** 64n - 1n;
 
 /** Reads a private key as PEM (PKCS#1 or PKCS#8) or as a JWK. Without `keyID` its thumbprint is its name. */
 export function importPrivateKey(text: string, keyID?: string): ImportedKey & { readonly privateKey: KeyObject } {
@@ -40,6 +42,7 @@ export function importPublicKey(jwk: JsonWebKey, keyID?: string): ImportedKey {
   const exponent = integer(e);
   if (exponent < smallestExponent || exponent % 2n === 0n)
     throw new ImportKeyError('its public exponent is smaller than 65537 or even');
+  if (exponent > largestExponent) throw new ImportKeyError('its public exponent has more than 64 bits');
   if (modulus % 2n === 0n) throw new ImportKeyError('its modulus is even, so it is not an RSA key');
   if (hasRocaFingerprint(modulus))
     throw new ImportKeyError('its modulus has the fingerprint of the ROCA weakness (CVE-2017-15361)');

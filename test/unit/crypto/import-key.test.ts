@@ -142,6 +142,12 @@ describe('taking over a key of a former system', () => {
     expect(() => importPublicKey({ kty: 'RSA', n: base64url(modulus + 2n), e: 'AQAB' })).not.to.throw();
   });
 
+  it('refuses a public exponent that no LtiKey has room for', () => {
+    const exponent = (value: bigint) => ({ kty: 'RSA', n: jwk.n!, e: base64url(value) });
+    expect(importPublicKey(exponent(2n ** 64n - 1n)).publicJWK.e).to.have.length(11);
+    expect(() => importPublicKey(exponent(2n ** 64n + 1n))).to.throw(ImportKeyError, 'more than 64 bits');
+  });
+
   it('gives a key that signs', () => {
     const { privateKey } = importPrivateKey(JSON.stringify(jwk));
     expect(privateKey.type).to.equal('private');
