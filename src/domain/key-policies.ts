@@ -195,11 +195,15 @@ const retire: Policy = (situation) => {
   };
 };
 
-/** A delivery Secret is recorded before it is written and forgotten after it is gone, so that none is left behind. */
+/**
+ * A delivery Secret is recorded before it is written and forgotten after it is gone, so that none is left behind. The last
+ * one before the wanted one stays on record: a controller that fell behind may still be about to create it.
+ */
 const recordDelivery: Policy = ({ registration, ledger, delivery }) => {
   const wanted = registration.deliverySecretName;
+  const others = ledger.deliverySecretNames.filter((name) => name !== wanted);
   const names = [
-    ...ledger.deliverySecretNames.filter((name) => name !== wanted && delivery.leftovers.includes(name)),
+    ...others.filter((name) => name === others.at(-1) || delivery.leftovers.includes(name)),
     ...(wanted === undefined ? [] : [wanted]),
   ];
   if (names.join() === ledger.deliverySecretNames.join()) return undefined;

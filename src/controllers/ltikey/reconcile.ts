@@ -8,6 +8,7 @@ import type { Result } from '../../kube/controller.ts';
 import { type ObjectKey, splitKey } from '../../kube/objects.ts';
 import type { Clock } from '../../lib/clock.ts';
 import { openKey } from '../custody.ts';
+import { registrationOf } from '../watch.ts';
 import { type LedgerRecord, readLedger } from '../ledger-secret.ts';
 import type { KeyWriter } from './apply.ts';
 
@@ -26,9 +27,12 @@ export function keyReconciler(options: KeyReconcilerOptions): (key: ObjectKey) =
 
   async function disown(existing: LtiKey, record: LedgerRecord): Promise<void> {
     const { spec, status } = existing;
-    // The history of the ledger is limited; a final record that it dropped takes its LtiKey along.
-    const pruned = spec.revision <= record.ledger.highestRevision && status?.state && isFinal(status.state);
-    if (pruned) return writer.remove(existing);
+    const { serial, highestRevision } = record.ledger;
+    // An older ledger was restored over the one that knows this key: the registration says so, and nothing is taken away.
+    if ((status?.ledgerSerial ?? 0) > serial) return enqueueRegistration(registrationOf(existing));
+    // The history of the ledger is limited; a record that it dropped, perhaps as it retired, takes its LtiKey along.
+    const ended = status?.state === 'Retiring' || (status?.state && isFinal(status.state));
+    if (spec.revision <= highestRevision && ended) return writer.remove(existing);
     const message = `the ledger of registration ${spec.registrationRef.name} does not know this key; nobody publishes it; docs/recovery.md tells how to delete it`;
     await writer.mark(existing, { Foreign: { status: 'True', reason: 'NotInLedger', message } }, true);
   }
@@ -48,7 +52,7 @@ export function keyReconciler(options: KeyReconcilerOptions): (key: ObjectKey) =
     const { record } = reading;
     const row = record.ledger.keys.find(({ revision }) => name === ltiKeyName(registration, revision));
     if (row) {
-      const custody = isFinal(row.state) ? undefined : (await openKey(record, row, keks)).custody;
+      const custody = isFinal(row.state) || row.verifyOnly ? undefined : (await openKey(record, row, keks)).custody;
       const desired = keyObject(record.ledger, row, custody, existing?.status, clock.now().getTime());
       const orphaned = existing?.status?.conditions?.filter(({ type }) => type === 'Orphaned') ?? [];
       const conditions = [...(desired.status?.conditions ?? []), ...orphaned];

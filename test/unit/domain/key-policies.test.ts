@@ -453,9 +453,9 @@ const rules: Readonly<Record<string, readonly Case[]>> = {
       told: ['SettingsRecorded: the ledger records the delivery Secret'],
     },
     {
-      when: 'is forgotten when it is gone',
+      when: 'stays on record when it is gone, until another one was recorded after it',
       situation: aSituation({ ledger: aLedger([active], names) }),
-      told: ['SettingsRecorded: the ledger records the delivery Secret'],
+      told: [],
     },
     {
       when: 'that is recorded is not recorded again',

@@ -15,10 +15,10 @@ describe('the lifecycle in every world that can come about', function () {
   let worlds = 0;
 
   const searches: readonly (readonly [string, number, () => Found])[] = [
-    ['with one disturbance of any kind', 45_000, () => search(newWorld(1))],
+    ['with one disturbance of any kind', 40_000, () => search(newWorld(1))],
     ['with two of lost replicas and wrong clocks', 15_000, () => search(newWorld(2), ['clock', 'replica'])],
     ['with two of lost replicas and faults', 20_000, () => search(newWorld(2), ['fault', 'replica'])],
-    ['with two changes of the delivery Secret', 20_000, () => search(newWorld(2), ['delivery'])],
+    ['with two changes of the delivery Secret', 18_000, () => search(newWorld(2), ['delivery'])],
   ];
   for (const [what, least, run] of searches) {
     it(`keeps every invariant ${what}`, function () {
