@@ -38,7 +38,10 @@ export async function readRecipient({ spec }: LtiRegistration): Promise<Recipien
   try {
     const key = await importJWK({ ...jwk }, jwk.alg);
     if (key instanceof Uint8Array) throw new TypeError('not a public key');
-    return { jwk: { ...jwk }, key, thumbprint: await calculateJwkThumbprint({ ...jwk }) };
+    const recipient = { jwk: { ...jwk }, key, thumbprint: await calculateJwkThumbprint({ ...jwk }) };
+    // A short RSA modulus and a point of small order are found out in use only.
+    await encryptFor(recipient, '');
+    return recipient;
   } catch {
     const message = `spec.delivery.recipient is not a usable ${jwk.kty} public key for ${jwk.alg}; the delivery Secret is left as it is: correct the JWK`;
     return { reason: 'DeliveryRecipientInvalid', message };

@@ -226,6 +226,10 @@ describe('An LtiRegistration is refused, in words that name the field and the re
       spec: { issuer, import: { secretName: 'old', keyID: 'a/b' } },
       says: ['spec.import.keyID', 'because it names an entry of a Secret'],
     },
+    'an import keyID that begins with a dot': {
+      spec: { issuer, import: { secretName: 'old', keyID: '..a' } },
+      says: ['spec.import.keyID', 'not begin with a ., because it names an entry of a Secret'],
+    },
     'a foreign key ID with a space': {
       spec: { issuer, import: { verifyOnly: [verifyOnly({ kid: 'a b' })] } },
       says: ['spec.import.verifyOnly[0].publicJWK.kid', 'must be of letters, digits'],
