@@ -45,7 +45,7 @@ export function keyObject(
       revision: key.revision,
       keyID: key.keyID,
       algorithm: key.algorithm,
-      size: key.size as LtiKey['spec']['size'],
+      size: key.size,
       publicJWK: key.publicJWK,
     },
     status: {
