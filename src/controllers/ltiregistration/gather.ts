@@ -15,8 +15,8 @@ import { splitKey } from '../../kube/objects.ts';
 import type { Clock } from '../../lib/clock.ts';
 import { openKey, sealingState } from '../custody.ts';
 import { readImports } from '../import.ts';
-import { type DeliveryReading, readDelivery } from '../delivery-secret.ts';
-import { type LedgerRecord, readLedger } from '../ledger-secret.ts';
+import { type DeliveryReading, isOurs, readDelivery } from '../delivery-secret.ts';
+import { getSecret, type LedgerRecord, readLedger } from '../ledger-secret.ts';
 import type { PublicationObserver } from '../publication/observer.ts';
 import type { Written } from '../written.ts';
 
@@ -64,7 +64,8 @@ export async function gather(sources: Sources, key: ObjectKey): Promise<Gathered
   const faulty = (fault: Fault): Gathered => ({ kind: 'faulty', object, fault });
   if (reading.kind === 'faulty') return faulty(reading.fault);
   if (reading.kind === 'absent') {
-    const lost = object.status?.activeKey !== undefined || faces.length > 0 || (await hasKeys(client, namespace, name));
+    const shown = object.status?.activeKey !== undefined || faces.length > 0;
+    const lost = shown || (await hasKeys(client, namespace, name)) || (await wasDelivered(client, object));
     if (lost) return faulty(missingLedger(namespace, name));
     return readable(sources, object, undefined, emptyLedger(namespace, name), faces);
   }
@@ -147,6 +148,13 @@ async function hasKeys(client: KubeClient, namespace: string, registration: stri
   const fieldSelector = `spec.registrationRef.name=${registration}`;
   const { items } = await client.list<LtiKey>(ltiKeys, { namespace, fieldSelector, limit: 1 });
   return items.length > 0;
+}
+
+/** A backup may bring the delivery Secret back before the ledger: keys were made, although nothing else tells of them. */
+async function wasDelivered(client: KubeClient, { metadata, spec }: LtiRegistration): Promise<boolean> {
+  const secretName = spec.delivery?.secretName;
+  const secret = secretName === undefined ? undefined : await getSecret(client, metadata.namespace!, secretName);
+  return secret !== undefined && isOurs(secret, metadata.name);
 }
 
 function missingLedger(namespace: string, name: string): Fault {
