@@ -1,0 +1,175 @@
+import { expect } from 'chai';
+import { ltiKeys } from '../../src/api/names.ts';
+import { hour, minute } from '../../src/domain/duration.ts';
+import { rsaThumbprint } from '../../src/lib/thumbprint.ts';
+import { publicUrl, startOperator, type Operator } from './operator.ts';
+import { eventually, Tenant, text } from './tenant.ts';
+
+/** What no other test needs to look at. docs/spec/fields.md names for every field the test that proves it. */
+describe('The fields', () => {
+  let tenant: Tenant;
+  let operator: Operator;
+
+  beforeEach(async () => {
+    tenant = await Tenant.inNewNamespace('fields');
+    operator = await startOperator({ namespaces: [tenant.namespace] });
+  });
+
+  afterEach(async () => {
+    await operator.stop();
+    await tenant.leave();
+  });
+
+  const inStep = (): Promise<void> => tenant.untilInStep(operator.url, 'canvas');
+  const at = (time: string | undefined): number => Date.parse(time ?? '');
+  const untilPublished = (name: string): Promise<void> =>
+    eventually(async () => expect((await tenant.key(name)).status?.publishedAt).to.be.a('string'));
+  const entry = async (): Promise<object> => {
+    const secret = await tenant.secret('canvas-signing-key');
+    const parsed: object = JSON.parse(text(secret!, 'registration.json'));
+    return parsed;
+  };
+
+  it('that say what the platform is reach the tool under the standard’s names, and so does a change', async () => {
+    await tenant.apply('canvas', {
+      issuer: 'https://canvas.example.org',
+      clientID: '10000000000042',
+      authorizationEndpoint: 'https://sso.example.org/authorize',
+      tokenEndpoint: 'https://sso.example.org/token',
+      jwksURI: 'https://sso.example.org/jwks',
+      deploymentIDs: ['1:abc', '2'],
+    });
+    await inStep();
+    const said = {
+      issuer: 'https://canvas.example.org',
+      client_id: '10000000000042',
+      authorization_endpoint: 'https://sso.example.org/authorize',
+      token_endpoint: 'https://sso.example.org/token',
+      token_audience: 'https://sso.example.org/token',
+      jwks_uri: 'https://sso.example.org/jwks',
+      deployment_ids: ['1:abc', '2'],
+      tool_jwks_uri: `${publicUrl}/registrations/${tenant.namespace}/canvas/jwks.json`,
+    };
+    expect(await entry()).to.deep.equal(said);
+    await tenant.edit('canvas', { tokenAudience: 'urn:example:audience', clientID: '43', deploymentIDs: ['2'] });
+    const changed = { ...said, token_audience: 'urn:example:audience', client_id: '43', deployment_ids: ['2'] };
+    await eventually(async () => expect(await entry()).to.deep.equal(changed));
+  });
+
+  it('of a delivery Secret besides the private key show its public half and the whole key set', async () => {
+    await tenant.apply('canvas', { rotationTrigger: 'a' });
+    await inStep();
+    await tenant.edit('canvas', { rotationTrigger: 'b' });
+    await inStep();
+    const secret = (await tenant.secret('canvas-signing-key'))!;
+    expect(text(secret, 'public.pem')).to.match(/^-----BEGIN PUBLIC KEY-----\n/);
+    const keys = (await tenant.keys('canvas')).map(({ spec }) => spec.publicJWK);
+    await eventually(async () => {
+      const now = (await tenant.secret('canvas-signing-key'))!;
+      expect(JSON.parse(text(now, 'jwks.json'))).to.deep.equal({ keys });
+    });
+  });
+
+  const advice = [
+    ['Canvas', 'True RevocationEffective', 'it fetches the key set for every token request'],
+    ['Moodle', 'Unknown RevokedKeyMayBeAccepted', 'let the tool request one access token with the new key'],
+    ['Blackboard', 'False RevokedKeyMayBeAccepted', 'it may keep a fetched key for 10 hours'],
+  ] as const;
+  for (const [platform, verdict, says] of advice) {
+    it(`platform ${platform} decides how long a revoked key counts as accepted`, async () => {
+      await tenant.apply('canvas', { platform });
+      await inStep();
+      await tenant.edit('canvas', { revokedKeyIDs: [(await tenant.key('canvas-1')).spec.keyID] });
+      await tenant.untilStates('canvas', 'canvas-1 Revoked, canvas-2 Active');
+      const message = await tenant.untilSays('canvas', 'RevocationEffective', verdict);
+      expect(message).to.include(platform).and.to.include(says);
+    });
+  }
+
+  it('keyHistoryLimit keeps that many Retired keys on record, the newest', async () => {
+    await tenant.apply('canvas', { keyHistoryLimit: 2 });
+    await inStep();
+    // A next key of a size that is no longer asked for is given up at once.
+    for (const [size, name] of [
+      [3072, 'canvas-2'],
+      [2048, 'canvas-3'],
+      [3072, 'canvas-4'],
+      [2048, 'canvas-5'],
+    ] as const) {
+      await tenant.edit('canvas', { key: { algorithm: 'RS256', size } });
+      await eventually(async () => expect((await tenant.key(name)).status?.state).to.equal('Next'));
+    }
+    await tenant.untilStates('canvas', 'canvas-1 Active, canvas-3 Retired, canvas-4 Retired, canvas-5 Next');
+    await tenant.edit('canvas', { keyHistoryLimit: 0 });
+    await tenant.untilStates('canvas', 'canvas-1 Active, canvas-5 Next');
+    await inStep();
+  });
+
+  it('of an LtiKey are the facts that the ledger and the documents have', async () => {
+    await tenant.apply('canvas');
+    await inStep();
+    const { spec, status } = await tenant.key('canvas-1');
+    const { keyID, publicJWK } = spec;
+    expect(spec).to.deep.equal({
+      registrationRef: { name: 'canvas' },
+      revision: 1,
+      keyID: rsaThumbprint(publicJWK),
+      algorithm: 'RS256',
+      size: 2048,
+      publicJWK: { kty: 'RSA', use: 'sig', alg: 'RS256', kid: keyID, n: publicJWK.n, e: 'AQAB' },
+    });
+    const { text: document } = await tenant.servedOf(operator.url, 'canvas');
+    expect(JSON.parse(document)).to.deep.equal({ keys: [publicJWK] });
+    expect(status?.kekID).to.equal('k1');
+    expect(status?.conditions?.map(({ type, status: is, reason }) => `${type} ${is} ${reason}`)).to.deep.equal([
+      'KeyMaterialAvailable True KeysOpen',
+    ]);
+    const { serial } = await tenant.ledger('canvas');
+    expect(status?.ledgerSerial).to.be.within(1, serial);
+    expect((await tenant.registration('canvas')).status?.ledgerSerial).to.be.within(status!.ledgerSerial!, serial);
+  });
+
+  it('that are times follow each other in the order of a key’s life', async () => {
+    await tenant.apply('canvas', { rotationTrigger: 'a' });
+    await inStep();
+    await tenant.edit('canvas', { rotationTrigger: 'b' });
+    await untilPublished('canvas-2');
+    const began = operator.clock.now().getTime();
+    await operator.travel(24 * hour + minute);
+    await tenant.untilStates('canvas', 'canvas-1 Retiring, canvas-2 Active');
+    await eventually(async () => expect((await tenant.key('canvas-1')).status?.retireAt).to.be.a('string'));
+    const retiring = (await tenant.key('canvas-1')).status;
+    expect(retiring).not.to.have.property('retiredAt');
+    await operator.travel(48 * hour);
+    await tenant.untilStates('canvas', 'canvas-1 Retired, canvas-2 Active');
+    const { status: retired } = await tenant.key('canvas-1');
+    const order = (['createdAt', 'publishedAt', 'activatedAt', 'retireAt', 'retiredAt'] as const).map((time) =>
+      at(retired?.[time]),
+    );
+    expect(order).to.deep.equal(order.toSorted((a, b) => a - b));
+    expect(retired?.retireAt).to.equal(retiring?.retireAt);
+    expect(at(retired?.retireAt) - began).to.be.within(72 * hour, 72 * hour + 2 * minute);
+    expect(retired).not.to.have.property('kekID');
+
+    const { status: signing } = await tenant.key('canvas-2');
+    const { status } = await tenant.registration('canvas');
+    const { createdAt, activatedAt } = signing ?? {};
+    const { keyID } = (await tenant.key('canvas-2')).spec;
+    expect(status?.activeKey).to.deep.equal({ name: 'canvas-2', keyID, createdAt, activatedAt });
+    await tenant.edit('canvas', { revokedKeyIDs: [keyID] });
+    await tenant.untilStates('canvas', 'canvas-1 Retired, canvas-2 Revoked, canvas-3 Active');
+    const { status: revoked } = await tenant.key('canvas-2');
+    expect(at(revoked?.revokedAt)).to.be.greaterThan(at(revoked?.activatedAt));
+    expect(revoked).not.to.have.property('kekID');
+  });
+
+  it('of an LtiKey can be selected by its registration', async () => {
+    await tenant.apply('canvas');
+    await tenant.apply('moodle');
+    await tenant.untilStates('canvas', 'canvas-1 Active');
+    await tenant.untilStates('moodle', 'moodle-1 Active');
+    const fieldSelector = 'spec.registrationRef.name=moodle';
+    const { items } = await tenant.client.list(ltiKeys, { namespace: tenant.namespace, fieldSelector });
+    expect(items.map(({ metadata }) => metadata.name)).to.deep.equal(['moodle-1']);
+  });
+});
