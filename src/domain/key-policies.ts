@@ -135,10 +135,13 @@ const answerWithNextKey: Policy = (situation) => {
   };
 };
 
-/** A next key of another size than the registration asks for by now gives way; it never signed. */
+/**
+ * A next key of another size than the registration asks for by now gives way; it never signed. One that was imported
+ * stays, for its tool signs with it.
+ */
 const discardNextKey: Policy = ({ registration, ledger, now }) => {
   const next = nextKey(ledger);
-  if (!next || next.size === registration.keySize || registration.suspend) return undefined;
+  if (!next || next.size === registration.keySize || registration.suspend || next.cause === 'Import') return undefined;
   return {
     ledger: { ...changeKey(ledger, next.keyID, { state: 'Retired', retiredAt: now }), rotationOwed: true },
     transition: {
@@ -257,7 +260,7 @@ export function neededRevision(situation: Situation): Cause | undefined {
   if (registration.revokedKeyIDs.has(active.keyID)) return replacementFor(situation) ? undefined : 'Revocation';
   if (isRotationHeld(situation)) return undefined;
   if (ledger.rotationOwed) return 'Revocation';
-  if (active.size !== registration.keySize) return 'KeySize';
+  if (isWrongSize(active, registration.keySize)) return 'KeySize';
   return requestedCause(situation) ?? (now >= preparationTime(active, registration) ? 'Schedule' : undefined);
 }
 
@@ -299,6 +302,11 @@ function replacementFor(situation: Situation): LedgerKey | undefined {
     ...keysIn(ledger, 'Retiring').toReversed(),
   ];
   return candidates.find((key) => !registration.revokedKeyIDs.has(key.keyID) && maySign(situation, key));
+}
+
+/** A key that a tool brought along may be larger than asked for: a rotation in the middle of its move would break that. */
+function isWrongSize({ cause, size }: LedgerKey, wanted: number): boolean {
+  return cause === 'Import' ? size < wanted : size !== wanted;
 }
 
 function requestedCause({ registration, ledger }: Situation): Cause | undefined {

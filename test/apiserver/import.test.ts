@@ -84,6 +84,23 @@ describe('A registration that imports the keys of a former system', () => {
     });
   }
 
+  it('keeps a key of another size than spec.key.size until a rotation is due or asked for', async () => {
+    const large = new FormerKey(3072);
+    await keepKey(tenant, 'old', { 'private.pem': large.pem() });
+    await tenant.apply('canvas', { import: importing({ secretName: 'old' }) });
+    await tenant.untilStates('canvas', 'canvas-1 Active');
+    await inStep();
+    await expectDelivered(tenant, large.thumbprint, large);
+    expect((await tenant.key('canvas-1')).spec.size).to.equal(3072);
+    await operator.travel(30 * day);
+    expect(await tenant.states('canvas')).to.equal('canvas-1 Active');
+
+    await rotate('moved', 2);
+    await inStep();
+    expect((await tenant.delivered('canvas')).bits).to.equal(2048);
+    expect(await accepted(await large.sign(large.thumbprint))).to.equal(true);
+  });
+
   it('serves a key of 8192 bits in the registration’s own document', async () => {
     const verifyOnly = [{ ...longKey, until: new Date(now() + day).toISOString() }];
     await tenant.apply('canvas', { import: importing({ verifyOnly }) });

@@ -50,6 +50,19 @@ describe('a new revision is made', () => {
     ],
     ['for another size', aSituation({ registration: aRegistration({ keySize: 3072 }) }), 'KeySize'],
     [
+      'for an imported key that is smaller than asked for',
+      aSituation({
+        ledger: aLedger([aKey(1, 'Active', { cause: 'Import' })]),
+        registration: aRegistration({ keySize: 3072 }),
+      }),
+      'KeySize',
+    ],
+    [
+      'not for an imported key that is larger than asked for',
+      aSituation({ ledger: aLedger([aKey(1, 'Active', { cause: 'Import', size: 3072 })]) }),
+      undefined,
+    ],
+    [
       'not for another size while suspended',
       aSituation({ registration: aRegistration({ keySize: 3072, suspend: true }) }),
       undefined,

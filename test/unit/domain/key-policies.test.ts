@@ -282,6 +282,11 @@ const rules: Readonly<Record<string, readonly Case[]>> = {
       situation: aSituation({ ledger: rotating, registration: aRegistration({ keySize: 4096, suspend: true }) }),
       told: [],
     },
+    {
+      when: 'stays if it was imported, although no replica serves it yet',
+      situation: aSituation({ ledger: aLedger([aKey(1, 'Next', { cause: 'Import', size: 3072 })]), served: [] }),
+      told: [],
+    },
   ],
   'a rotation': [
     {
