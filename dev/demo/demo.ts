@@ -41,7 +41,7 @@ export async function perform(story: Story, stage: Stage): Promise<Evidence> {
   const ended = new AbortController();
   const stop = AbortSignal.any([signal, ended.signal]);
   const background = [ltiKeysSeen.run(stop), registrations.run(stop)];
-  const wait = (what: string, condition: () => boolean): Promise<void> =>
+  const wait = (what: string, condition: () => boolean | Promise<boolean>): Promise<void> =>
     until(what, condition, () => registrations.explanation(registration));
   try {
     const samples = readSamples(story.durations);

@@ -18,11 +18,12 @@ export class UsageError extends Error {
 
 const isStoryName = (name: string): name is StoryName => Object.hasOwn(stories, name);
 const storyNames = Object.keys(stories).filter(isStoryName);
+const anyOf = new Intl.ListFormat('en-GB', { type: 'disjunction' });
 
 export const usage = `Usage: npm run demo -- [options]
 
   --story <name>  What happens. Default: rotation.
-${storyNames.map((name) => `                    ${name.padEnd(10)}${stories[name].title}\n`).join('')}  --json <file>   Writes {signed, verified, rejected, keys: [{name, keyID, state}]} to the file.
+${storyNames.map((name) => `                    ${name.padEnd(14)}${stories[name].title}\n`).join('')}  --json <file>   Writes {signed, verified, rejected, keys: [{name, keyID, state}]} to the file.
   --keep          Leaves everything running after the summary, until Ctrl-C.
 `;
 
@@ -56,7 +57,7 @@ export function parseOptions(args: readonly string[], environment: NodeJS.Proces
 }
 
 function storyNamed(name: string): StoryName {
-  if (!isStoryName(name)) throw new UsageError(`There is no story "${name}": choose ${storyNames.join(' or ')}.`);
+  if (!isStoryName(name)) throw new UsageError(`There is no story "${name}": choose ${anyOf.format(storyNames)}.`);
   return name;
 }
 

@@ -5,9 +5,13 @@ const pollMs = 100;
 const patienceMs = 90_000;
 
 /** Waits for a condition. @throws Error that says what did not happen and, from `explanation`, why */
-export async function until(what: string, condition: () => boolean, explanation: () => string): Promise<void> {
+export async function until(
+  what: string,
+  condition: () => boolean | Promise<boolean>,
+  explanation: () => string,
+): Promise<void> {
   const deadline = performance.now() + patienceMs;
-  while (!condition()) {
+  while (!(await condition())) {
     if (performance.now() > deadline) {
       throw new Error(`Waited ${patienceMs / 1000} s in vain until ${what}. The operator says: ${explanation()}`);
     }

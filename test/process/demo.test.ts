@@ -72,7 +72,10 @@ describe('demo', () => {
 
   const refused: readonly { args: readonly string[]; env?: NodeJS.ProcessEnv; message: string }[] = [
     { args: ['rotation'], message: 'rotation is not an option of the demo: it knows --story, --json and --keep.' },
-    { args: ['--story', 'wedding'], message: 'There is no story "wedding": choose rotation or revoke.' },
+    {
+      args: ['--story', 'wedding'],
+      message: 'There is no story "wedding": choose rotation, revoke, kek-rotation or restore.',
+    },
     { args: ['--keep=1'], message: '--keep takes no value.' },
     { args: ['--json'], message: '--json needs a value.' },
     {

@@ -37,5 +37,5 @@ export interface Scene extends Stage {
   /** Changes the spec of the registration, as an edit in Git would. */
   readonly edit: (spec: Readonly<Record<string, unknown>>) => Promise<void>;
   /** Waits for the condition. @throws Error that says what did not happen, and the words of the registration's status */
-  readonly until: (what: string, condition: () => boolean) => Promise<void>;
+  readonly until: (what: string, condition: () => boolean | Promise<boolean>) => Promise<void>;
 }
