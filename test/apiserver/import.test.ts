@@ -310,6 +310,23 @@ describe('A registration that imports the keys of a former system', () => {
     await unchanged();
   });
 
+  it('imports nothing in place of a ledger that is lost, although the Secret is still there', async () => {
+    await keepKey(tenant, 'old', { 'private.pem': old.pem() });
+    await tenant.apply('canvas', { import: importing({ secretName: 'old' }) });
+    await tenant.untilStates('canvas', 'canvas-1 Active');
+    await inStep();
+    const ledger = await tenant.ledgerSecret('canvas');
+    await tenant.remove(secrets, 'canvas-lti-keys');
+    await operator.travel(hour);
+    await tenant.untilSays('canvas', 'Stalled', 'True LedgerMissing');
+    expect(await tenant.secret('canvas-lti-keys')).to.equal(undefined);
+    expect(await ownKeyIDs()).to.deep.equal([old.thumbprint]);
+    await tenant.restore(ledger);
+    await operator.travel(hour);
+    await inStep();
+    expect(await tenant.states('canvas')).to.equal('canvas-1 Active');
+  });
+
   it('lets no token be rejected from the move on until after a rotation', async () => {
     await keepKey(tenant, 'old', { 'private.pem': old.pem() });
     const tokens = [await old.sign('tool-2019'), await older.sign('tool-2018')];
