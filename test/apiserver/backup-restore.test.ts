@@ -318,8 +318,10 @@ describe('A backup', function () {
       await eventually('it says so', async () => says(await other.get(), 'KeyMaterialAvailable', 'False KEKChanged'));
       const { code } = await there.kubectlRun(['get', 'secret', 'sakai-lti-keys', '--namespace', namespace]);
       expect(code, 'no ledger').to.equal(1);
-      const { document } = await look(there, target, 'canvas');
-      expect(document).to.equal(looks[0]!.document);
+      await eventually('the JWKS is complete', async () => {
+        const response = await fetch(target.registrationUrl('canvas'));
+        return (await response.text()) === looks[0]!.document;
+      });
     } finally {
       await other.client.close();
     }
