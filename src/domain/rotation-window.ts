@@ -11,37 +11,46 @@ export interface RotationWindow {
   readonly timeZone: string;
 }
 
-/** The earliest time from `from` on at which one of the windows is open; `undefined` if none ever opens again. */
+/**
+ * The earliest time from `from` on at which one of the windows is open; `undefined` if none ever opens again. A window that
+ * cannot be read never opens, and keeps no other one shut.
+ */
 export function nextOpening(windows: readonly RotationWindow[], from: Instant): Instant | undefined {
   const openings = windows.flatMap((window) => {
+    const schedule = parse(window);
     // The window that `from` lies in, if any, opened less than its duration ago.
-    const opened = parse(window)
-      .nextRun(new Date(from - window.duration))
-      ?.getTime();
+    const opened = schedule?.nextRun(new Date(from - window.duration))?.getTime();
     return opened === undefined ? [] : [Math.max(opened, from)];
   });
   return openings.length === 0 ? undefined : Math.min(...openings);
 }
 
-/** Why the windows cannot be followed, as a sentence that names the field and the remedy. */
+/** Which window can never be followed and why, as a sentence that names the field and the remedy. */
 export function windowFault(
   windows: readonly RotationWindow[],
   now: Instant,
 ): { reason: 'RotationWindowInvalid' | 'RotationWindowNeverOpens'; message: string } | undefined {
   for (const [index, window] of windows.entries()) {
+    if (nextOpening([window], now) !== undefined) continue;
     const field = `spec.rotationWindows[${index}]`;
-    try {
-      if (nextOpening([window], now) !== undefined) continue;
-      const message = `${field}: the schedule "${window.schedule}" never opens; rotations wait for the deadline only: correct or remove it`;
+    const rest = windows.length > 1 ? 'only the other windows count' : 'rotations wait for the deadline only';
+    if (parse(window)) {
+      const message = `${field}: the schedule "${window.schedule}" never opens; ${rest}: correct or remove it`;
       return { reason: 'RotationWindowNeverOpens', message };
-    } catch {
-      const message = `${field}: "${window.schedule}" in time zone "${window.timeZone}" cannot be read: write five cron fields, such as 0 2 * * 6, and an IANA time zone, such as Europe/Berlin`;
-      return { reason: 'RotationWindowInvalid', message };
     }
+    const message = `${field}: "${window.schedule}" in time zone "${window.timeZone}" cannot be read; ${rest}: write five cron fields, such as 0 2 * * 6, and an IANA time zone, such as Europe/Berlin`;
+    return { reason: 'RotationWindowInvalid', message };
   }
   return undefined;
 }
 
-function parse({ schedule, timeZone }: RotationWindow): Cron {
-  return new Cron(schedule, { mode: '5-part', timezone: timeZone, paused: true });
+function parse({ schedule, timeZone }: RotationWindow): Cron | undefined {
+  try {
+    const cron = new Cron(schedule, { mode: '5-part', timezone: timeZone, paused: true });
+    // The time zone is looked at no earlier than this.
+    cron.nextRun(new Date(0));
+    return cron;
+  } catch {
+    return undefined;
+  }
 }

@@ -1,7 +1,7 @@
 import { day, type Duration, formatDuration, hour, type Instant, minute, second } from './duration.ts';
 import type { LedgerKey } from './ledger.ts';
 import type { Registration } from './registration.ts';
-import { nextOpening, windowFault } from './rotation-window.ts';
+import { nextOpening } from './rotation-window.ts';
 
 /** The numbers that keep verifiers and tools safe. Code, status and docs name these functions. */
 
@@ -80,14 +80,13 @@ export function activationTime(
 
 /**
  * When a rotation that is due at `due` may happen: in its windows, and at the deadline even outside of them. Windows that
- * cannot be read or never open leave the deadline. From `now` on, for an earlier window was missed.
+ * cannot be read or never open leave the others, and the deadline. From `now` on, for an earlier window was missed.
  */
 export function permittedTime(registration: Registration, due: Instant, now: Instant): Instant {
   const { rotationWindows = [], rotationWindowDeadline = 0 } = registration;
   if (rotationWindows.length === 0) return due;
   const deadline = due + rotationWindowDeadline;
-  const readable = windowFault(rotationWindows, now) === undefined;
-  const opening = readable ? nextOpening(rotationWindows, Math.max(due, now)) : undefined;
+  const opening = nextOpening(rotationWindows, Math.max(due, now));
   return Math.min(opening ?? deadline, deadline);
 }
 

@@ -52,12 +52,13 @@ describe('rotation windows', () => {
     [{ ...saturdays, schedule: '0 0 2 * * 6' }, 'RotationWindowInvalid', 'five cron fields'],
     [{ ...saturdays, timeZone: 'Mars/Olympus' }, 'RotationWindowInvalid', 'IANA time zone'],
   ] as const) {
-    it(`says of "${window.schedule}" in ${window.timeZone}: ${reason}, and leaves the deadline`, () => {
+    it(`says of "${window.schedule}" in ${window.timeZone}: ${reason}, and leaves the other windows and the deadline`, () => {
       const now = at('2026-11-23T12:00:00Z');
       const fault = windowFault([saturdays, window], now);
       expect(fault?.reason).to.equal(reason);
       expect(fault?.message).to.include('spec.rotationWindows[1]').and.include(hint);
       expect(permittedTime(registration([window], day), now, now)).to.equal(now + day);
+      expect(permittedTime(registration([window, saturdays], 7 * day), now, now)).to.equal(at('2026-11-28T01:00:00Z'));
     });
   }
 
