@@ -5,7 +5,7 @@ import type { Logger } from '../observability/log.ts';
 import { Complaints } from './complaints.ts';
 import { DocumentDirectory } from './document-directory.ts';
 import type { KeySource } from './key-source.ts';
-import { PublishedKeys } from './published-keys.ts';
+import { absenceGraceMs, PublishedKeys } from './published-keys.ts';
 import type { LtiKeyFacts } from './published-keys.ts';
 
 /** A change is written once nothing else changed for this long … */
@@ -34,7 +34,8 @@ export interface PublisherOptions {
 
 /**
  * Keeps the publish directory equal to the LtiKeys: the documents that changed, and a heartbeat while that is known to be
- * so. Until the first sync, and while anything fails, what an earlier life wrote stays.
+ * so. Until the first sync, and while anything fails, what an earlier life wrote stays; what is left of it without an
+ * LtiKey is removed a grace period later.
  */
 export class DocumentPublisher {
   readonly #source: KeySource;
@@ -57,6 +58,8 @@ export class DocumentPublisher {
   #firstChange = 0;
   #flushAt = Number.POSITIVE_INFINITY;
   #heartbeatAt = Number.POSITIVE_INFINITY;
+  /** When what an earlier life left and nothing explains by then is removed: lost LtiKeys come back within the grace period. */
+  #removalAt = Number.POSITIVE_INFINITY;
   #settling = false;
   #lastSync: Date | undefined;
   #wake = (): void => undefined;
@@ -103,10 +106,11 @@ export class DocumentPublisher {
     while (!signal.aborted) {
       if (this.#dueAt() <= this.#clock.monotonic()) await this.#flush();
       if (this.#heartbeatAt <= this.#clock.monotonic()) await this.#beat();
+      if (this.#removalAt <= this.#clock.monotonic()) await this.#removeOthers();
       const expiry = this.#settling ? Number.POSITIVE_INFINITY : this.#keys.nextExpiry();
       if (expiry <= this.#clock.monotonic()) void this.#settle();
       else {
-        const next = Math.min(this.#dueAt(), this.#heartbeatAt, expiry);
+        const next = Math.min(this.#dueAt(), this.#heartbeatAt, this.#removalAt, expiry);
         await this.#pause(next - this.#clock.monotonic(), signal);
       }
     }
@@ -158,12 +162,12 @@ export class DocumentPublisher {
       const now = this.#clock.monotonic();
       this.#aggregatesAt = now + aggregateRest * (now - began);
     }
-    if (everything && failure === undefined) {
-      await attempt(heartbeatFile, () => this.#directory.removeOthers(new Set(this.#documents.files())));
-    }
     if (failure !== undefined) return this.#retry(failure);
     this.#failures = 0;
-    if (everything) this.#heartbeatAt = this.#clock.monotonic();
+    if (everything) {
+      this.#heartbeatAt = this.#clock.monotonic();
+      this.#removalAt = this.#clock.monotonic() + absenceGraceMs;
+    }
     this.#complete = true;
     this.#announce();
     // What changed while the files were written was not scheduled if this is the first success.
@@ -177,6 +181,7 @@ export class DocumentPublisher {
     const now = this.#clock.monotonic();
     const take = (namespace: string, registration: string, objects: readonly LtiKeyFacts[]): void => {
       const keys = this.#keys.update(namespace, registration, objects, now);
+      if (keys === undefined) return;
       const files = this.#documents.set(namespace, registration, keys);
       for (const file of files) this.#stale.add(file);
       if (files.length > 0) this.#unannounced.set(`${namespace}/${registration}`, [namespace, registration]);
@@ -219,6 +224,16 @@ export class DocumentPublisher {
     );
   }
 
+  async #removeOthers(): Promise<void> {
+    this.#removalAt = Number.POSITIVE_INFINITY;
+    try {
+      await this.#directory.removeOthers(new Set(this.#documents.files()));
+    } catch (error) {
+      this.#removalAt = this.#clock.monotonic() + longestRetryMs;
+      this.#log.error({ error, waitMs: longestRetryMs }, 'cannot remove documents of an earlier life');
+    }
+  }
+
   /** The heartbeat says that the directory is what the API server has; without a connection or a write it stays away. */
   async #beat(): Promise<void> {
     this.#heartbeatAt = this.#clock.monotonic() + heartbeatMs;
@@ -235,6 +250,9 @@ export class DocumentPublisher {
   /** Gives up the keys whose grace period is over and whose LtiKey is really gone; the others get another one. */
   async #settle(): Promise<void> {
     this.#settling = true;
+    for (const { namespace, registration } of this.#keys.overdue(this.#clock.monotonic())) {
+      this.changed(namespace, registration);
+    }
     for (const departed of this.#keys.expired(this.#clock.monotonic())) {
       const { namespace, name, keyID, registration, cleared } = departed;
       const gone = cleared || (await this.#source.confirmGone(namespace, name, keyID).catch(() => false));

@@ -40,6 +40,16 @@ interface Held {
   cleared?: boolean;
 }
 
+interface Place {
+  readonly namespace: string;
+  readonly registration: string;
+}
+
+interface Arriving extends Place {
+  /** Monotonic milliseconds until which all of it is held back; absent when that is over. */
+  until?: number;
+}
+
 const states: ReadonlySet<string> = new Set<KeyState>(['Next', 'Active', 'Retiring', 'Retired', 'Revoked']);
 
 function isState(state: string | undefined): state is KeyState {
@@ -66,6 +76,9 @@ function isPublished(state: string | undefined): boolean {
  *   which harms nobody.
  * - the LtiKey is back without a status: kept until the operator fills it in.
  * - the state was cleared: kept for the grace period; whoever cleared it by accident is corrected within it.
+ * - a registration of which nothing is published yet has LtiKeys without a status beside others: the operator is in the
+ *   middle of showing a ledger, after a restore for one. All of it is held back until every LtiKey has its status, for the
+ *   grace period at the most: a document never starts with a part of its keys.
  * A key that no ledger knows is disowned by the operator, its state cleared, and leaves at once.
  * The spec is immutable, so a key's material never changes under its key ID.
  */
@@ -73,6 +86,8 @@ export class PublishedKeys {
   /** `namespace/registration` → id → key. */
   readonly #held = new Map<string, Map<string, Held>>();
   readonly #absent = new Set<Held>();
+  /** `namespace/registration` → what lacks a status before anything of it was published. */
+  readonly #arriving = new Map<string, Arriving>();
   readonly #refused: (object: LtiKeyFacts, fault: string) => void;
 
   /** `refused` hears of every LtiKey whose publicJWK is not one we serve. */
@@ -80,14 +95,22 @@ export class PublishedKeys {
     this.#refused = refused;
   }
 
-  /** Takes in all LtiKeys that the registration has now, and gives its keys. `now` is monotonic milliseconds. */
+  /**
+   * Takes in all LtiKeys that the registration has now, and gives its keys, or `undefined` while they are held back. `now` is
+   * monotonic milliseconds.
+   */
   update(
     namespace: string,
     registration: string,
     objects: readonly LtiKeyFacts[],
     now: number,
-  ): readonly PublishedKey[] {
+  ): readonly PublishedKey[] | undefined {
     const place = placeOf({ namespace, registration });
+    if (!this.#held.has(place) && objects.some(({ status }) => status === undefined)) {
+      const arriving = this.#arriving.get(place) ?? { namespace, registration, until: now + absenceGraceMs };
+      this.#arriving.set(place, arriving);
+      if (arriving.until !== undefined) return undefined;
+    } else this.#arriving.delete(place);
     const held = this.#held.get(place) ?? new Map<string, Held>();
     const present = new Set<string>();
     for (const object of objects) this.#take(held, object, present, now);
@@ -147,7 +170,15 @@ export class PublishedKeys {
   nextExpiry(): number {
     let next = Number.POSITIVE_INFINITY;
     for (const { absentSince = next } of this.#absent) next = Math.min(next, absentSince + absenceGraceMs);
+    for (const { until = next } of this.#arriving.values()) next = Math.min(next, until);
     return next;
+  }
+
+  /** The registrations that were held back for the whole grace period, and no longer are. */
+  overdue(now: number): readonly Place[] {
+    const overdue = [...this.#arriving.values()].filter(({ until }) => until !== undefined && until <= now);
+    for (const arriving of overdue) delete arriving.until;
+    return overdue;
   }
 
   /** The keys whose grace period is over; those with a cleared state need no confirmation. */
@@ -182,6 +213,6 @@ export class PublishedKeys {
   }
 }
 
-function placeOf({ namespace, registration }: { namespace: string; registration: string }): string {
+function placeOf({ namespace, registration }: Place): string {
   return `${namespace}/${registration}`;
 }

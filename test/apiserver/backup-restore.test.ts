@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { expect } from 'chai';
 import { compactVerify, CompactSign, createLocalJWKSet, importPKCS8, type JSONWebKeySet } from 'jose';
 import type { ControlPlane } from '../../dev/control-plane/control-plane.ts';
@@ -163,6 +164,27 @@ describe('A backup', function () {
     }
   }
 
+  /** Asks for the document over and over until it is stopped; tells what it was whenever it was there. */
+  function watchDocument(name: string): { stop(): Promise<readonly string[]> } {
+    const over = new AbortController();
+    const bodies = new Set<string>();
+    const watching = (async () => {
+      while (!over.signal.aborted) {
+        const response = await fetch(target.registrationUrl(name)).catch(() => undefined);
+        const body = await response?.text();
+        if (response?.ok) bodies.add(body!);
+        await setTimeout(2);
+      }
+    })();
+    return {
+      async stop() {
+        over.abort();
+        await watching;
+        return [...bodies];
+      },
+    };
+  }
+
   /** Until an object with an owner that does not exist is collected, the garbage collector may not have looked. */
   async function garbageIsCollected(): Promise<void> {
     const garbage = {
@@ -205,8 +227,10 @@ describe('A backup', function () {
   ] as const) {
     it(`brings everything back while the operator is scaled down: first ${order[0]}, then ${order[1]}`, async () => {
       for (const part of order) await create(backup[part]);
+      const seen = watchDocument('canvas');
       await startOperator();
       await expectEverythingBack();
+      expect(await seen.stop(), 'the document is whole or missing').to.deep.equal([looks[0]!.document]);
       const before = await uids();
       await garbageIsCollected();
       expect(await uids(), 'nothing was collected').to.equal(before);

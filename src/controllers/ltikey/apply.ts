@@ -36,6 +36,11 @@ export class KeyWriter {
     return this.#written.newest(key, this.#keys.get(key));
   }
 
+  /** Makes the object without its status, if there is none. */
+  async create(desired: LtiKey): Promise<void> {
+    if (!this.find(objectKey(desired))) await this.#create(desired);
+  }
+
   /** Makes the object show what `desired` says, unless it was already written from a newer ledger. */
   async show(desired: LtiKey): Promise<void> {
     const existing = this.find(objectKey(desired));

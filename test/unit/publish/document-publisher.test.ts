@@ -124,18 +124,41 @@ describe('DocumentPublisher', () => {
     expect((await stat(join(directory, 'all.json'))).mode & 0o777).to.equal(0o644);
   });
 
-  it('touches nothing before the first sync, and then removes what an earlier life left', async () => {
-    for (const file of ['registration_old_one.json', '.tmp-3', 'notes.txt'])
-      await writeFile(join(directory, file), 'x');
+  it('touches nothing before the first sync, and removes what an earlier life left when nobody claims it', async () => {
+    const left = ['registration_old_one.json', '.tmp-99', 'notes.txt'];
+    for (const file of left) await writeFile(join(directory, file), 'x');
     synced = false;
     running = publisher.run(stop.signal);
     await clock.advance(60_000);
-    expect(await readdir(directory)).to.have.members(['registration_old_one.json', '.tmp-3', 'notes.txt']);
+    expect(await readdir(directory)).to.have.members(left);
     synced = true;
     await clock.advance(50);
     await until(() => publisher.lastSync() !== undefined, 'the first heartbeat');
-    expect(await readdir(directory)).not.to.include.members(['registration_old_one.json', '.tmp-3']);
+    await clock.advance(absenceGraceMs - 1000);
+    expect(await readdir(directory)).to.include.members(left);
+    await clock.advance(1000);
+    await until(async () => !(await readdir(directory)).includes('registration_old_one.json'), 'it is removed');
+    expect(await readdir(directory)).not.to.include('.tmp-99');
     expect(await readdir(directory)).to.include('notes.txt');
+  });
+
+  it('publishes a registration whose LtiKeys are being made when all have a status, or the grace is over', async () => {
+    await start();
+    objects = [...objects, ltiKey('moodle', 1, 'Retiring'), ltiKey('moodle', 2, undefined)];
+    publisher.changed('gradebook', 'moodle');
+    await clock.advance(1000);
+    expect(await readdir(directory)).not.to.include('registration_gradebook_moodle.json');
+    objects = [...objects.slice(0, 2), ltiKey('moodle', 2, 'Active')];
+    publisher.changed('gradebook', 'moodle');
+    await clock.advance(20);
+    await until(async () => (await kids('all.json')) === 'canvas-1 moodle-1 moodle-2', 'both keys are there');
+    objects = [...objects, ltiKey('sakai', 1, 'Active'), ltiKey('sakai', 2, undefined)];
+    publisher.changed('gradebook', 'sakai');
+    await clock.advance(absenceGraceMs + 20);
+    await until(async () => {
+      await clock.advance(20);
+      return (await kids('all.json')) === 'canvas-1 moodle-1 moodle-2 sakai-1';
+    }, 'what there is of sakai');
   });
 
   it('rewrites the documents of a changed registration only, and those only if their bytes differ', async () => {

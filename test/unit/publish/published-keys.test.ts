@@ -8,7 +8,7 @@ function held(): { keys: PublishedKeys; listed: (objects: readonly LtiKeyFacts[]
   const listed = (objects: readonly LtiKeyFacts[], now: number): readonly string[] =>
     keys
       .update('gradebook', 'canvas', objects, now)
-      .map(({ registration, revision, state }) => `${registration}-${revision} ${state}`);
+      ?.map(({ registration, revision, state }) => `${registration}-${revision} ${state}`) ?? ['held back'];
   return { keys, listed };
 }
 
@@ -92,9 +92,37 @@ describe('PublishedKeys', () => {
     expect(keys.expired(5 + absenceGraceMs).map(({ cleared }) => cleared)).to.deep.equal([true]);
   });
 
+  it('holds a registration back whose LtiKeys are being made, until all have their status', () => {
+    const { keys, listed } = held();
+    const [first, second] = [ltiKey('canvas', 1, undefined), ltiKey('canvas', 2, undefined)];
+    expect(listed([first, second], 0)).to.deep.equal(['held back']);
+    expect(listed([ltiKey('canvas', 1, 'Retiring'), second], 5)).to.deep.equal(['held back']);
+    expect(keys.nextExpiry()).to.equal(absenceGraceMs);
+    const complete = [ltiKey('canvas', 1, 'Retiring'), ltiKey('canvas', 2, 'Active')];
+    expect(listed(complete, 6)).to.deep.equal(['canvas-1 Retiring', 'canvas-2 Active']);
+    expect(keys.nextExpiry()).to.equal(Number.POSITIVE_INFINITY);
+    // Once it is published, a new key delays nothing.
+    expect(listed([...complete, ltiKey('canvas', 3, undefined)], 7)).to.deep.equal([
+      'canvas-1 Retiring',
+      'canvas-2 Active',
+    ]);
+  });
+
+  it('holds a registration back for the grace period at the most', () => {
+    const { keys, listed } = held();
+    const some = [ltiKey('canvas', 1, 'Active'), ltiKey('canvas', 2, undefined)];
+    expect(listed(some, 0)).to.deep.equal(['held back']);
+    expect(keys.overdue(absenceGraceMs - 1)).to.deep.equal([]);
+    expect(keys.overdue(absenceGraceMs)).to.have.length(1);
+    expect(listed(some, absenceGraceMs)).to.deep.equal(['canvas-1 Active']);
+    expect(keys.nextExpiry()).to.equal(Number.POSITIVE_INFINITY);
+  });
+
   it('does not list an LtiKey that never had a state', () => {
     const { listed } = held();
-    expect(listed([ltiKey('canvas', 1, undefined), { ...ltiKey('canvas', 2, 'x'), status: {} }], 0)).to.deep.equal([]);
+    expect(listed([{ ...ltiKey('canvas', 2, 'x'), status: {} }], 0)).to.deep.equal([]);
+    listed([active], 1);
+    expect(listed([active, ltiKey('canvas', 2, undefined)], 2)).to.deep.equal(['canvas-1 Active']);
   });
 
   it('refuses an LtiKey whose public half has a private member, and says so', () => {
