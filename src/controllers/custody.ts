@@ -2,11 +2,12 @@ import type { KeyObject } from 'node:crypto';
 import { KekError } from '../crypto/kek-error.ts';
 import type { KekProvider } from '../crypto/keyring.ts';
 import { SealError } from '../crypto/seal-error.ts';
-import { open } from '../crypto/seal.ts';
+import { open, seal } from '../crypto/seal.ts';
 import { describeSealed } from '../crypto/sealed-format.ts';
-import type { LedgerKey } from '../domain/ledger.ts';
+import { type LedgerKey, sealedKeys } from '../domain/ledger.ts';
 import type { Custody, Fault } from '../domain/situation.ts';
-import { type LedgerRecord, sealedKey } from './ledger-secret.ts';
+import type { KubeClient } from '../kube/client.ts';
+import { type LedgerRecord, replaceLedger, sealedKey } from './ledger-secret.ts';
 
 /** What opening a sealed key came to; the private key itself only where it opened and matched. */
 export interface OpenedKey {
@@ -28,6 +29,41 @@ export async function openKey(record: LedgerRecord, key: LedgerKey, keks: KekPro
   } catch (error) {
     return { custody: faultOf(error) };
   }
+}
+
+/** Opens every sealed key of a ledger: what that came to, and the private keys of those that opened and matched. */
+export async function openKeys(
+  record: LedgerRecord,
+  keks: KekProvider,
+): Promise<{ custody: ReadonlyMap<string, Custody>; privateKeys: ReadonlyMap<string, KeyObject> }> {
+  const custody = new Map<string, Custody>();
+  const privateKeys = new Map<string, KeyObject>();
+  for (const key of sealedKeys(record.ledger)) {
+    const opened = await openKey(record, key, keks);
+    custody.set(key.keyID, opened.custody);
+    if (opened.privateKey) privateKeys.set(key.keyID, opened.privateKey);
+  }
+  return { custody, privateKeys };
+}
+
+/** Seals opened keys of a ledger anew under the present key-encryption key, in one write. */
+export async function resealKeys(
+  client: KubeClient,
+  record: LedgerRecord,
+  keys: { readonly keyIDs: readonly string[]; readonly privateKeys: ReadonlyMap<string, KeyObject> },
+  keks: KekProvider,
+): Promise<LedgerRecord> {
+  const { ledger } = record;
+  const { namespace, registration } = ledger;
+  const sealed = await Promise.all(
+    ledger.keys
+      .filter(({ keyID }) => keys.keyIDs.includes(keyID))
+      .map(async ({ keyID, publicJWK }) => {
+        const context = { namespace, registration, keyID, publicJWK };
+        return { keyID, jwe: (await seal(keys.privateKeys.get(keyID)!, context, keks)).jwe };
+      }),
+  );
+  return replaceLedger(client, record, { ...ledger, serial: ledger.serial + 1 }, sealed);
 }
 
 /** The key-encryption key that seals now, or why there is none. */

@@ -139,7 +139,7 @@ export class Reconciling {
       registration: registrationReconciler({
         sources,
         applier,
-        removal: { client, keys, writer },
+        removal: { client, keys, writer, keks, enqueueKey },
         resync,
         random: Math.random,
         log,

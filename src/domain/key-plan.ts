@@ -90,7 +90,12 @@ function nextChange(situation: Situation): ReturnType<(typeof policies)[number]>
   return undefined;
 }
 
-function staleSeals({ ledger, custody, sealingKeyID }: Situation): string[] {
+/** Keys that open and are sealed under another key-encryption key than the one that seals now. */
+export function staleSeals({
+  ledger,
+  custody,
+  sealingKeyID,
+}: Pick<Situation, 'ledger' | 'custody' | 'sealingKeyID'>): string[] {
   if (sealingKeyID === undefined) return [];
   return liveKeys(ledger).flatMap(({ keyID }) => {
     const kept = custody.get(keyID);

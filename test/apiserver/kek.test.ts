@@ -2,6 +2,7 @@ import { mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
+import { ltiRegistrations } from '../../src/api/names.ts';
 import { hour, minute } from '../../src/domain/duration.ts';
 import { startOperator, writeKek, type Operator } from './operator.ts';
 import { eventually, Tenant, text } from './tenant.ts';
@@ -91,6 +92,33 @@ describe('Key-encryption keys', () => {
     await operator.travel(25 * hour);
     await tenant.untilStates('canvas', 'canvas-1 Retiring, canvas-2 Active');
     await inStep();
+    expect(await tenant.says('canvas', 'KeyMaterialAvailable')).to.equal('True KeysOpen');
+  });
+
+  it('that become primary seal the keys of deleted registrations anew, too', async () => {
+    await writeKek(kekDir, 'k1');
+    await choose('k1');
+    await tenant.apply('canvas', { deletionPolicy: 'Retain' });
+    await operator.travel(noticed);
+    await inStep();
+    const { kid } = await tenant.delivered('canvas');
+    await operator.rest();
+    await tenant.remove(ltiRegistrations, 'canvas');
+    const orphaned = async (): Promise<unknown> =>
+      expect((await tenant.key('canvas-1')).status?.conditions?.map(({ type }) => type)).to.include('Orphaned');
+    await eventually(orphaned);
+
+    await writeKek(kekDir, 'k2');
+    await choose('k2');
+    await operator.travel(noticed);
+    await eventually(async () => expect((await tenant.key('canvas-1')).status?.kekID).to.equal('k2'));
+    await orphaned();
+
+    await rm(file('k1'));
+    await operator.travel(noticed);
+    await tenant.apply('canvas', { deletionPolicy: 'Retain' });
+    await inStep();
+    expect((await tenant.delivered('canvas')).kid, 'the same key').to.equal(kid);
     expect(await tenant.says('canvas', 'KeyMaterialAvailable')).to.equal('True KeysOpen');
   });
 

@@ -15,6 +15,7 @@ import type { EventRecorder } from '../../kube/events.ts';
 import { objectKey, type ObjectKey } from '../../kube/objects.ts';
 import type { Clock } from '../../lib/clock.ts';
 import { applyDelivery } from '../delivery-secret.ts';
+import { resealKeys } from '../custody.ts';
 import { createLedger, type LedgerRecord, replaceLedger } from '../ledger-secret.ts';
 import type { KeyWriter } from '../ltikey/apply.ts';
 import type { Written } from '../written.ts';
@@ -88,22 +89,9 @@ export class RegistrationApplier {
     return { record, sealed: { keyID, kekID, privateKey } };
   }
 
-  /** Seals keys anew under the present key-encryption key. What is written was opened and compared before. */
-  async reseal(
-    { situation, record, privateKeys }: ReadableRegistration,
-    keyIDs: readonly string[],
-  ): Promise<LedgerRecord> {
-    const { client, keks } = this.#options;
-    const { namespace, name } = situation.registration;
-    const sealed = await Promise.all(
-      record!.ledger.keys
-        .filter(({ keyID }) => keyIDs.includes(keyID))
-        .map(async ({ keyID, publicJWK }) => {
-          const context = { namespace, registration: name, keyID, publicJWK };
-          return { keyID, jwe: (await seal(privateKeys.get(keyID)!, context, keks)).jwe };
-        }),
-    );
-    return replaceLedger(client, record!, { ...record!.ledger, serial: record!.ledger.serial + 1 }, sealed);
+  /** Seals keys anew under the present key-encryption key. */
+  reseal({ record, privateKeys }: ReadableRegistration, keyIDs: readonly string[]): Promise<LedgerRecord> {
+    return resealKeys(this.#options.client, record!, { keyIDs, privateKeys }, this.#options.keks);
   }
 
   /** Shows every key of the ledger as an LtiKey, and has the others looked into. */
@@ -112,10 +100,13 @@ export class RegistrationApplier {
     const { ledger, custody } = gathered.situation;
     const names = new Set(ledger.keys.map(({ revision }) => ltiKeyName(ledger.registration, revision)));
     for (const face of faces) if (!names.has(face.metadata.name)) enqueueKey(objectKey(face));
-    for (const key of ledger.keys) {
+    const shown = ledger.keys.map((key) => {
       const before = faces.find(({ spec }) => spec.keyID === key.keyID);
-      await writer.show(keyObject(ledger, key, custody.get(key.keyID), before?.status, clock.now().getTime()));
-    }
+      return keyObject(ledger, key, custody.get(key.keyID), before?.status, clock.now().getTime());
+    });
+    // All are there before the first is published: publishers wait for the others then (see publish/published-keys.ts).
+    for (const key of shown) await writer.create(key);
+    for (const key of shown) await writer.show(key);
   }
 
   /** Whether anything changed, so that the situation has to be read again. */

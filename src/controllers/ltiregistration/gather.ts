@@ -4,7 +4,7 @@ import type { LtiKey, LtiRegistration } from '../../api/objects.ts';
 import type { KekProvider } from '../../crypto/keyring.ts';
 import type { Instant } from '../../domain/duration.ts';
 import { publishedStates } from '../../domain/jwk.ts';
-import { emptyLedger, type Ledger, liveKeys, sealedKeys } from '../../domain/ledger.ts';
+import { emptyLedger, type Ledger, liveKeys } from '../../domain/ledger.ts';
 import { readRegistration } from '../../domain/registration.ts';
 import type { Custody, Fault, Observation, Situation } from '../../domain/situation.ts';
 import type { TimingLimits } from '../../domain/timing.ts';
@@ -13,7 +13,7 @@ import type { Collection } from '../../kube/collection.ts';
 import type { ObjectKey } from '../../kube/objects.ts';
 import { splitKey } from '../../kube/objects.ts';
 import type { Clock } from '../../lib/clock.ts';
-import { openKey, sealingState } from '../custody.ts';
+import { openKeys, sealingState } from '../custody.ts';
 import { readImports } from '../import.ts';
 import { type DeliveryReading, isOurs, readDelivery } from '../delivery-secret.ts';
 import { getSecret, type LedgerRecord, readLedger } from '../ledger-secret.ts';
@@ -83,13 +83,8 @@ async function readable(
 ): Promise<ReadableRegistration> {
   const { client, keks, clock, limits, clockSkew } = sources;
   const registration = readRegistration(object);
-  const custody = new Map<string, Custody>();
-  const privateKeys = new Map<string, KeyObject>();
-  for (const key of record ? sealedKeys(ledger) : []) {
-    const opened = await openKey(record!, key, keks);
-    custody.set(key.keyID, opened.custody);
-    if (opened.privateKey) privateKeys.set(key.keyID, opened.privateKey);
-  }
+  const none = { custody: new Map<string, Custody>(), privateKeys: new Map<string, KeyObject>() };
+  const { custody, privateKeys } = record ? await openKeys(record, keks) : none;
   const [imports, delivery, observation, sealing] = await Promise.all([
     record ? undefined : readImports(client, object),
     readDelivery(client, ledger, object),

@@ -1,10 +1,13 @@
 import { ledgerSecretName, ltiKeyName, ltiRegistrations, secrets } from '../../api/names.ts';
 import type { LtiKey, LtiRegistration } from '../../api/objects.ts';
+import type { KekProvider } from '../../crypto/keyring.ts';
+import { staleSeals } from '../../domain/key-plan.ts';
 import type { Fault } from '../../domain/situation.ts';
 import type { KubeClient } from '../../kube/client.ts';
 import type { Collection } from '../../kube/collection.ts';
 import { isObjectNotFound } from '../../kube/errors.ts';
 import { type ObjectKey, splitKey } from '../../kube/objects.ts';
+import { openKeys, resealKeys, sealingState } from '../custody.ts';
 import { isOurs } from '../delivery-secret.ts';
 import { getSecret, type LedgerRecord, readLedger } from '../ledger-secret.ts';
 import type { KeyWriter } from '../ltikey/apply.ts';
@@ -13,14 +16,19 @@ export interface RemovalOptions {
   readonly client: KubeClient;
   readonly keys: Pick<Collection<LtiKey>, 'byIndex'>;
   readonly writer: KeyWriter;
+  readonly keks: KekProvider;
+  /** Has an LtiKey looked at of which the ledger says something new. */
+  readonly enqueueKey: (key: ObjectKey) => void;
 }
 
 /**
- * What is left of a registration that is gone. Under `Retain`, the recorded policy, all of it stays, published included;
+ * What is left of a registration that is gone. Under `Retain`, the recorded policy, all of it stays, published included,
+ * and follows the key-encryption key, so that a former one may be removed;
  * under `Delete` the operator removes what it made, in an order that leaves no private key behind wherever it is
  * interrupted: delivery Secrets, then the ledger, then the LtiKeys, which were marked before.
  */
-export async function settleRemoved({ client, keys, writer }: RemovalOptions, key: ObjectKey): Promise<void> {
+export async function settleRemoved(options: RemovalOptions, key: ObjectKey): Promise<void> {
+  const { client, keys, writer } = options;
   const { namespace, name } = splitKey(key);
   const faces = keys.byIndex('registration', key);
   const reading = await readLedger(client, namespace, name);
@@ -37,13 +45,24 @@ export async function settleRemoved({ client, keys, writer }: RemovalOptions, ke
     const kept = record.ledger.keys.flatMap(
       ({ revision }) => writer.find(`${namespace}/${ltiKeyName(name, revision)}`) ?? [],
     );
-    return markAll(writer, kept, 'Orphaned', { status: 'True', reason: 'RegistrationDeleted', message });
+    await markAll(writer, kept, 'Orphaned', { status: 'True', reason: 'RegistrationDeleted', message });
+    return resealKept(options, record);
   }
   const message = `registration ${name} was deleted under deletionPolicy Delete`;
   await markAll(writer, faces, 'Orphaned', { status: 'True', reason: 'DeletionUnderWay', message });
   await removeSecrets(client, record);
   for (const face of keys.byIndex('registration', key))
     await writer.remove(writer.find(`${namespace}/${face.metadata.name}`) ?? face);
+}
+
+async function resealKept({ client, keks, enqueueKey }: RemovalOptions, record: LedgerRecord): Promise<void> {
+  const { ledger } = record;
+  const { custody, privateKeys } = await openKeys(record, keks);
+  const keyIDs = staleSeals({ ledger, custody, ...(await sealingState(keks)) });
+  if (keyIDs.length === 0) return;
+  await resealKeys(client, record, { keyIDs, privateKeys }, keks);
+  for (const { revision } of ledger.keys)
+    enqueueKey(`${ledger.namespace}/${ltiKeyName(ledger.registration, revision)}`);
 }
 
 export async function markAll(
