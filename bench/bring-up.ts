@@ -1,10 +1,8 @@
-import { execFile } from 'node:child_process';
-import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
-import { promisify } from 'node:util';
 import { startControlPlane } from '../dev/control-plane/start.ts';
 import { KubeClient } from '../src/kube/client.ts';
 import { systemClock } from '../src/lib/clock.ts';
+import { generateKeys, type Generation } from './key-generation.ts';
 import { startOperator, type RunningOperator } from './operator.ts';
 import { cpuSeconds, findProcess, residentMiB } from './process-figures.ts';
 import { bringUpRegistrations } from './registrations.ts';
@@ -14,11 +12,6 @@ const count = 300;
 const namespace = 'bench';
 /** Garbage of the run is collected and its pages are given back by then. */
 const settleMs = 20_000;
-
-interface Generation {
-  readonly seconds: number;
-  readonly cpuSeconds: number;
-}
 
 /** 300 registrations on a real control plane, against the generation of their keys alone, before and after. */
 export const bringUp: Measurement = {
@@ -38,11 +31,11 @@ export const bringUp: Measurement = {
         etcd: findProcess('etcd', plane.folder),
         bench: process.pid,
       };
-      const before = await generateKeys();
+      const before = await generateKeys(count);
       const cpuBefore = cpuOf(processes);
       const seconds = await bringUpRegistrations(client, namespace, count);
       const cpu = cpuOf(processes).map(([name, after], index) => [name, after - cpuBefore[index]![1]] as const);
-      const after = await generateKeys();
+      const after = await generateKeys(count);
       await wait(settleMs);
       return [
         bringUpRow(seconds, cpu, [before, after]),
@@ -56,12 +49,6 @@ export const bringUp: Measurement = {
     }
   },
 };
-
-async function generateKeys(): Promise<Generation> {
-  const script = join(import.meta.dirname, 'generate-keys.ts');
-  const { stdout } = await promisify(execFile)(process.execPath, [script, String(count)]);
-  return JSON.parse(stdout);
-}
 
 type CpuFigures = readonly (readonly [name: string, seconds: number])[];
 

@@ -1,12 +1,13 @@
 import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
+import { applyToServed } from './apply-to-served.ts';
 import { bringUp } from './bring-up.ts';
 import { jwks } from './jwks-row.ts';
 import { type Measurement, passes, type Row, table, toJson } from './row.ts';
 
 /** `npm run bench [-- [PREFIX…] [--json FILE]]`: the rows whose names begin with a prefix, or all of them. */
 
-const measurements: readonly Measurement[] = [bringUp, jwks];
+const measurements: readonly Measurement[] = [bringUp, applyToServed, jwks];
 
 async function main(): Promise<void> {
   const { values, positionals: prefixes } = parseArgs({

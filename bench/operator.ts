@@ -13,6 +13,8 @@ import { command, environment } from './bundle.ts';
 export interface RunningOperator {
   readonly controller: TiedProcess;
   readonly sidecar: TiedProcess;
+  /** Base URL of what the sidecar serves. */
+  readonly jwksUrl: string;
   /** The controller's metrics in Prometheus' text format. */
   metrics(): Promise<string>;
   stop(): Promise<void>;
@@ -64,6 +66,7 @@ export async function startOperator(plane: ControlPlane): Promise<RunningOperato
   const operator: RunningOperator = {
     controller,
     sidecar,
+    jwksUrl: `http://127.0.0.1:${jwksPort}`,
     async metrics() {
       return (await fetch(`http://127.0.0.1:${metricsPort}/metrics`)).text();
     },

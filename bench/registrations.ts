@@ -51,7 +51,7 @@ async function createAll(client: KubeClient, namespace: string, count: number): 
 }
 
 /** As a person would write it: everything else has its default, RS256 with 2048 bits among it. */
-function registration(namespace: string, name: string): KubeObject & { readonly spec: object } {
+export function registration(namespace: string, name: string): KubeObject & { readonly spec: object } {
   const host = `https://${name}.example.org`;
   return {
     apiVersion,

@@ -1,0 +1,76 @@
+import { setTimeout as wait } from 'node:timers/promises';
+import { startControlPlane } from '../dev/control-plane/start.ts';
+import { ltiRegistrations, registrationPath } from '../src/api/names.ts';
+import { KubeClient } from '../src/kube/client.ts';
+import { systemClock } from '../src/lib/clock.ts';
+import { generateKeys } from './key-generation.ts';
+import { startOperator, type RunningOperator } from './operator.ts';
+import { registration } from './registrations.ts';
+import type { Measurement, Row } from './row.ts';
+
+const count = 100;
+const namespace = 'bench';
+/** So that the operator is idle again when the next one comes. */
+const pauseMs = 100;
+
+/**
+ * From sending a registration to the API server, as `kubectl apply` does, until the sidecar serves its key: one at a time,
+ * on an idle operator. What generating a key takes varies and cannot be helped, so the same quantile of it is taken off.
+ */
+export const applyToServed: Measurement = {
+  rows: ['apply-to-served', 'apply-to-served-p99'],
+  async measure() {
+    const plane = await startControlPlane();
+    const client = KubeClient.load({ kubeconfig: plane.kubeconfig, clock: systemClock });
+    let operator: RunningOperator | undefined;
+    try {
+      operator = await startOperator(plane);
+      await plane.kubectlRun(['create', 'namespace', namespace]);
+      const generation = await generateKeys(count, 1);
+      const times: number[] = [];
+      for (let number = 0; number < count; number += 1) {
+        times.push(await untilServed(client, operator.jwksUrl, `platform-${number}`));
+        await wait(pauseMs);
+      }
+      // The first one also warms up.
+      return [
+        row('apply-to-served', 0.5, 250, times.slice(1), generation.each),
+        row('apply-to-served-p99', 0.99, 1000, times.slice(1), generation.each),
+      ];
+    } finally {
+      await client.close();
+      await operator?.stop();
+      await plane.stop();
+    }
+  },
+};
+
+async function untilServed(client: KubeClient, jwksUrl: string, name: string): Promise<number> {
+  const url = jwksUrl + registrationPath(namespace, name);
+  const began = performance.now();
+  await client.create(ltiRegistrations, registration(namespace, name));
+  for (;;) {
+    const { ok } = await fetch(url);
+    if (ok) return performance.now() - began;
+    await wait(2);
+  }
+}
+
+function row(name: string, of: number, atMost: number, times: readonly number[], generation: readonly number[]): Row {
+  const [all, alone] = [quantile(times, of), quantile(generation, of)];
+  const value = all - alone;
+  return {
+    name,
+    value,
+    unit: 'ms',
+    limit: { of: 'value', atMost },
+    ratio: value / atMost,
+    notes: [
+      `p${of * 100} of ${times.length}: ${all.toFixed(0)} ms from apply to served, ${alone.toFixed(0)} ms for generating a key alone`,
+    ],
+  };
+}
+
+function quantile(figures: readonly number[], of: number): number {
+  return figures.toSorted((a, b) => a - b)[Math.ceil(figures.length * of) - 1] ?? Number.NaN;
+}
