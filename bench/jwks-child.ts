@@ -4,14 +4,19 @@ import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { residentMiB } from './process-figures.ts';
 
-/** A Node process on one core, where taskset can see to that; it is spoken with in lines. */
+/** A process on one core, where taskset can see to that; it is spoken with in lines. `args` are Node's by default. */
 export class Child {
   readonly #process: ChildProcess;
   readonly #lines: AsyncIterator<string>;
 
-  constructor(core: number, args: readonly string[], env: Readonly<Record<string, string>> = {}) {
+  constructor(
+    core: number,
+    args: readonly string[],
+    env: Readonly<Record<string, string>> = {},
+    program = process.execPath,
+  ) {
     const pinned = spawnSync('taskset', ['-c', String(core), 'true']).status === 0;
-    const [file = '', ...rest] = [...(pinned ? ['taskset', '-c', String(core)] : []), process.execPath, ...args];
+    const [file = '', ...rest] = [...(pinned ? ['taskset', '-c', String(core)] : []), program, ...args];
     this.#process = spawn(file, rest, { stdio: ['pipe', 'pipe', 'inherit'], env: { ...process.env, ...env } });
     if (this.#process.stdout === null) throw new Error('the child has no output');
     this.#lines = createInterface(this.#process.stdout)[Symbol.asyncIterator]();

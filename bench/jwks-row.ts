@@ -1,13 +1,13 @@
 import { measureJwks } from './jwks.ts';
-import type { Rate } from './jwks.ts';
-import type { Measurement } from './row.ts';
+import type { JwksFigures, Rate } from './jwks.ts';
+import type { Measurement, Row } from './row.ts';
 
 const mostMiB = 120;
 
 export const jwks: Measurement = {
-  rows: ['jwks-200-one-core', 'jwks-304-one-core', 'jwks-10000-documents', 'jwks-10000-rss'],
+  rows: ['jwks-200-one-core', 'jwks-304-one-core', 'jwks-10000-documents', 'jwks-10000-rss', 'jwks-200-nginx'],
   async measure() {
-    const { ok, notModified, many, manyMiB } = await measureJwks();
+    const { ok, notModified, many, manyMiB, nginx } = await measureJwks();
     const limit = { of: 'ratio', atLeast: 0.95 } as const;
     const row = (name: string, ours: Rate, ratio: number, other: string, theirs: Rate) => ({
       name,
@@ -31,9 +31,15 @@ export const jwks: Measurement = {
           '10,000 registrations with one published key each, as between rotations, in 100 namespaces, after the load',
         ],
       },
+      ...(nginx === undefined ? [] : [reported(nginx)]),
     ];
   },
 };
+
+function reported({ ours, theirs, ratio }: NonNullable<JwksFigures['nginx']>): Row {
+  const notes = [`nginx with one worker on the same core, serving the same file: ${describe(theirs)}`];
+  return { name: 'jwks-200-nginx', value: ours.perSecond, unit: 'requests/s', ratio, notes };
+}
 
 function describe({ perSecond, p99 }: Rate): string {
   return `${Math.round(perSecond)} requests/s, p99 ${p99.toFixed(1)} ms`;

@@ -1,9 +1,11 @@
+import { spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { mkdir, mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { freePorts } from '../dev/control-plane/ports.ts';
 import { jwksContainer } from '../dev/jwks-container.ts';
 import { registrationPath } from '../src/api/names.ts';
 import { namespaceFile, registrationFile } from '../src/domain/jwks-document.ts';
@@ -28,6 +30,8 @@ export interface JwksFigures {
   readonly notModified: { readonly ours: Rate; readonly bare: Rate; readonly ratio: number };
   /** A sidecar with 10,000 registrations, asked for all of them, against one with one. */
   readonly many: { readonly ours: Rate; readonly one: Rate; readonly ratio: number };
+  /** nginx serving the same file; absent where there is no nginx. */
+  readonly nginx?: { readonly ours: Rate; readonly theirs: Rate; readonly ratio: number };
   /** Of the sidecar with 10,000 registrations, after that load. */
   readonly manyMiB: number;
 }
@@ -39,8 +43,8 @@ export interface JwksFigures {
 export async function measureJwks(): Promise<JwksFigures> {
   const folder = await mkdtemp(join(tmpdir(), 'jwks-bench-'));
   const children: Child[] = [];
-  const start: Start = (core, args, env) => {
-    const child = new Child(core, args, env);
+  const start: Start = (core, args, env, program) => {
+    const child = new Child(core, args, env, program);
     children.push(child);
     return child;
   };
@@ -67,7 +71,11 @@ export async function measureJwks(): Promise<JwksFigures> {
       { port: one.port, ...conditional },
       { port: bareUnchanged, ...conditional },
     );
+    const nginx = await startNginx(start, join(folder, 'nginx'), { headers, body });
+    const beside =
+      nginx === undefined ? undefined : await compare(load, { port: one.port, paths }, { port: nginx, paths });
     return {
+      ...(beside && { nginx: { ours: beside.first, theirs: beside.second, ratio: beside.ratio } }),
       ok: { ours: ok.first, bare: ok.second, ratio: ok.ratio },
       notModified: { ours: notModified.first, bare: notModified.second, ratio: notModified.ratio },
       many: { ours: compared.first, one: compared.second, ratio: compared.ratio },
@@ -79,7 +87,7 @@ export async function measureJwks(): Promise<JwksFigures> {
   }
 }
 
-type Start = (core: number, args: readonly string[], env?: Readonly<Record<string, string>>) => Child;
+type Start = (core: number, args: readonly string[], env?: Readonly<Record<string, string>>, program?: string) => Child;
 
 interface Target {
   readonly port: number;
@@ -141,6 +149,40 @@ async function startSidecar(
 
 async function startBare(start: Start, answer: object): Promise<number> {
   return start(0, [sibling('jwks-bare-server.ts'), JSON.stringify(answer)]).port('address');
+}
+
+/** nginx from the PATH or where Debian has it, serving the answer's body as a file with its headers. */
+async function startNginx(
+  start: Start,
+  folder: string,
+  { headers, body }: { headers: Readonly<Record<string, string>>; body: string },
+): Promise<number | undefined> {
+  const program = ['nginx', '/usr/sbin/nginx'].find((path) => spawnSync(path, ['-v']).status === 0);
+  if (program === undefined) return undefined;
+  const [port = 0] = await freePorts(1);
+  const file = join(folder, pathOf(0));
+  await mkdir(dirname(file), { recursive: true });
+  await writeFile(file, body);
+  const added = Object.entries(headers)
+    .filter(([name]) => !['content-type', 'content-length', 'etag'].includes(name))
+    .map(([name, value]) => `add_header ${name} "${value}";`);
+  const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map(
+    (what) => `${what}_temp_path ${folder}/${what};`,
+  );
+  const config = `
+    daemon off; user root; worker_processes 1; pid ${folder}/pid; error_log stderr;
+    events { worker_connections 1024; }
+    http {
+      access_log off; sendfile on; tcp_nopush on; open_file_cache max=1000; keepalive_requests 1000; ${temporary.join(' ')}
+      server { listen 127.0.0.1:${port}; root ${folder}; default_type application/json; ${added.join(' ')} }
+    }`;
+  await writeFile(join(folder, 'nginx.conf'), config);
+  start(0, ['-c', join(folder, 'nginx.conf'), '-e', 'stderr'], {}, program);
+  for (;;) {
+    const response = await fetch(`http://127.0.0.1:${port}${pathOf(0)}`).catch(() => undefined);
+    if (response?.ok) return port;
+    await wait(50);
+  }
 }
 
 /** Five digits each, so that all answers and requests are of one length. */

@@ -4,7 +4,8 @@ export interface Row {
   /** In `unit`. */
   readonly value: number;
   readonly unit: string;
-  readonly limit: Limit;
+  /** Absent for a figure that is only reported. */
+  readonly limit?: Limit;
   /** To the yardstick of the same run; where there is none, to the limit itself. */
   readonly ratio: number;
   /** What helps to read the figure, one line each. */
@@ -24,17 +25,18 @@ export interface Measurement {
 }
 
 export function passes({ value, ratio, limit }: Row): boolean {
+  if (limit === undefined) return true;
   const figure = limit.of === 'ratio' ? ratio : value;
   return 'atMost' in limit ? figure <= limit.atMost : figure >= limit.atLeast;
 }
 
-/** As `--json` writes it: the limit of `ratio`, or for memory of `value`. */
+/** As `--json` writes it: the limit of `ratio`, or for memory and times of `value`; null where there is none. */
 export function toJson({ name, value, unit, limit, ratio }: Row): object {
   return {
     name,
     value: round(value),
     unit,
-    limit: 'atMost' in limit ? limit.atMost : limit.atLeast,
+    limit: limit === undefined ? null : 'atMost' in limit ? limit.atMost : limit.atLeast,
     ratio: round(ratio),
   };
 }
@@ -44,9 +46,9 @@ export function table(rows: readonly Row[]): string {
     row.name,
     String(round(row.value)),
     row.unit,
-    limitText(row.limit),
+    row.limit === undefined ? '' : limitText(row.limit),
     row.ratio.toFixed(2),
-    passes(row) ? 'pass' : 'FAIL',
+    row.limit === undefined ? '' : passes(row) ? 'pass' : 'FAIL',
   ]);
   const lines = [['name', 'value', 'unit', 'limit', 'ratio', ''], ...cells];
   const widths = lines[0]!.map((_, column) => Math.max(...lines.map((line) => line[column]!.length)));

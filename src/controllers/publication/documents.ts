@@ -1,3 +1,4 @@
+import { isIP } from 'node:net';
 import { Agent, request } from 'undici';
 import { type Duration, second } from '../../domain/duration.ts';
 import { type Clock, sleep } from '../../lib/clock.ts';
@@ -16,6 +17,8 @@ const largestDocument = 16 * 2 ** 20;
 /** Documents of many registrations change often and are asked for by each of them; this long they share one answer. */
 const sharingPause: Duration = 50;
 
+const limits = { allowH2: false, connections: 4, connectTimeout: timeout } as const;
+
 interface Shared {
   current?: Promise<ServedDocument>;
   next?: Promise<ServedDocument>;
@@ -24,7 +27,9 @@ interface Shared {
 
 /** Fetches served documents. Never rejects: a replica that does not answer serves nothing. */
 export class ServedDocuments {
-  readonly #agent = new Agent({ allowH2: false, connections: 4, connectTimeout: timeout });
+  readonly #agent = new Agent(limits);
+  /** For replicas that are asked by their address, which no certificate names. Nothing is sent to them but the question. */
+  readonly #unnamed = new Agent({ ...limits, connect: { timeout, rejectUnauthorized: false } });
   readonly #clock: Clock;
   readonly #shared = new Map<string, Shared>();
 
@@ -50,15 +55,15 @@ export class ServedDocuments {
     return shared.next;
   }
 
-  close(): Promise<void> {
-    return this.#agent.close();
+  async close(): Promise<void> {
+    await Promise.all([this.#agent.close(), this.#unnamed.close()]);
   }
 
   async #fetch(url: string, shared: Shared): Promise<ServedDocument> {
     const { held } = shared;
     try {
       const response = await request(url, {
-        dispatcher: this.#agent,
+        dispatcher: isAddress(new URL(url).hostname) ? this.#unnamed : this.#agent,
         headersTimeout: timeout,
         bodyTimeout: timeout,
         headers: { accept: 'application/json', ...(held ? { 'if-none-match': held.etag } : {}) },
@@ -76,6 +81,10 @@ export class ServedDocuments {
       return nothing(`gives no key set (${code})`);
     }
   }
+}
+
+function isAddress(hostname: string): boolean {
+  return isIP(hostname.replace(/^\[|\]$/g, '')) !== 0;
 }
 
 function nothing(problem: string): ServedDocument {

@@ -16,12 +16,12 @@ interface EndpointSlice extends KubeObject {
 /** Base URLs, without a trailing slash. Zero of them is not a yes. */
 export type Targets = () => readonly string[];
 
-/** Each ready Pod behind the JWKS Service once, by its EndpointSlices. */
+/** Each ready Pod behind the JWKS Service once, by its EndpointSlices: at the port called `https`, or else `http`. */
 export function endpointTargets(slices: Pick<Store<EndpointSlice>, 'list'>): Targets {
   return () => {
     const urls = new Map<string, string>();
     for (const slice of slices.list()) {
-      const port = slice.ports?.find(({ name }) => name === 'http')?.port;
+      const port = portNamed(slice, 'https') ?? portNamed(slice, 'http');
       if (port === undefined) continue;
       for (const endpoint of slice.endpoints ?? []) {
         const address = endpoint.addresses[0];
@@ -29,11 +29,19 @@ export function endpointTargets(slices: Pick<Store<EndpointSlice>, 'list'>): Tar
         if (address === undefined || endpoint.conditions?.ready === false) continue;
         const host = slice.addressType === 'IPv6' ? `[${address}]` : address;
         const pod = endpoint.targetRef?.uid ?? host;
-        if (!urls.has(pod)) urls.set(pod, `http://${host}:${port}`);
+        if (!urls.has(pod)) urls.set(pod, `${port.name}://${host}:${port.number}`);
       }
     }
     return [...urls.values()];
   };
+}
+
+function portNamed(
+  { ports }: EndpointSlice,
+  name: 'http' | 'https',
+): { readonly name: string; readonly number: number } | undefined {
+  const number = ports?.find((port) => port.name === name)?.port;
+  return number === undefined ? undefined : { name, number };
 }
 
 export type { EndpointSlice };

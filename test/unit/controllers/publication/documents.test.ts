@@ -1,0 +1,89 @@
+import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { createServer, type RequestListener } from 'node:http';
+import { createServer as createSecureServer } from 'node:https';
+import type { AddressInfo, Server } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect } from 'chai';
+import { cacheLifetime, ServedDocuments } from '../../../../src/controllers/publication/documents.ts';
+import { systemClock } from '../../../../src/lib/clock.ts';
+
+describe('ServedDocuments', () => {
+  let documents: ServedDocuments;
+  let servers: Server[];
+  let asked: (string | undefined)[];
+
+  beforeEach(() => {
+    documents = new ServedDocuments(systemClock);
+    servers = [];
+    asked = [];
+  });
+  afterEach(async () => {
+    await documents.close();
+    for (const server of servers) server.close();
+  });
+
+  async function listening(server: Server): Promise<number> {
+    servers.push(server);
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    return (server.address() as AddressInfo).port;
+  }
+
+  const keySet: RequestListener = (request, response) => {
+    asked.push(request.headers['if-none-match']);
+    if (request.headers['if-none-match'] === '"1"') return void response.writeHead(304).end();
+    response.writeHead(200, { ETag: '"1"', 'Cache-Control': 'public, max-age=300, stale-if-error=60' });
+    response.end('{"keys":[{"kid":"a"},{"kid":"b"}]}');
+  };
+  const serve = async (listener: RequestListener): Promise<string> =>
+    `http://127.0.0.1:${await listening(createServer(listener))}`;
+
+  it('reads key IDs and how long caches may keep them', async () => {
+    const { keyIDs, cacheLifetime: lifetime, problem } = await documents.fetch(await serve(keySet));
+    expect([...keyIDs]).to.deep.equal(['a', 'b']);
+    expect([lifetime, problem]).to.deep.equal([360_000, undefined]);
+  });
+
+  it('asks for a shared document with its ETag the next time, and takes 304 for the same', async () => {
+    const url = await serve(keySet);
+    const first = await documents.fetchShared(url);
+    expect(await documents.fetchShared(url)).to.equal(first);
+    expect(asked).to.deep.equal([undefined, '"1"']);
+  });
+
+  const refusals: readonly (readonly [what: string, listener: RequestListener, problem: string])[] = [
+    ['an error', (_request, response) => response.writeHead(503).end(), 'answers 503'],
+    ['a redirect', (_request, response) => response.writeHead(302, { Location: '/' }).end(), 'answers 302'],
+    ['no JSON', (_request, response) => response.end('<html>'), 'gives no key set (no usable answer)'],
+    ['another JSON', (_request, response) => response.end('{"keys":{}}'), 'gives no key set (no usable answer)'],
+    ['a connection that breaks', (request) => request.socket.destroy(), 'gives no key set (UND_ERR_SOCKET)'],
+  ];
+  for (const [what, listener, problem] of refusals) {
+    it(`takes ${what} for no key at all, and says so`, async () => {
+      const document = await documents.fetch(await serve(listener));
+      expect([...document.keyIDs]).to.deep.equal([]);
+      expect(document.problem).to.equal(problem);
+    });
+  }
+
+  it('asks a replica by its address whatever name its certificate has, and a named one only if that is right', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'certificate-'));
+    const [certificate, key] = [join(folder, 'tls.crt'), join(folder, 'tls.key')];
+    const request = ['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-subj', '/CN=keys.example.org', '-days', '2'];
+    execFileSync('openssl', [...request, '-out', certificate, '-keyout', key], { stdio: 'ignore' });
+    const options = { cert: readFileSync(certificate), key: readFileSync(key) };
+    await rm(folder, { recursive: true });
+    const port = await listening(createSecureServer(options, keySet));
+    expect([...(await documents.fetch(`https://127.0.0.1:${port}`)).keyIDs]).to.deep.equal(['a', 'b']);
+    const named = await documents.fetch(`https://localhost:${port}`);
+    expect(named.problem).to.match(/^gives no key set \((DEPTH_ZERO_SELF_SIGNED_CERT|SELF_SIGNED_CERT_IN_CHAIN)\)$/);
+  });
+
+  it('adds up what a cache may do with an answer', () => {
+    expect(cacheLifetime('public, max-age=300, stale-while-revalidate=60, stale-if-error=3600')).to.equal(3_960_000);
+    expect(cacheLifetime('no-store')).to.equal(0);
+    expect(cacheLifetime('x-max-age=5')).to.equal(0);
+  });
+});
