@@ -20,7 +20,9 @@ export interface Certificate {
 
 /** Rejects with Node's error if a file cannot be read, and with OpenSSL's if the two are no certificate and its key. */
 export async function readCertificate({ tlsCert, tlsKey }: CertificateFiles): Promise<Certificate> {
-  const [cert, key] = await Promise.all([readFile(tlsCert), readFile(tlsKey)]);
+  // One after the other, so that it is always the first unreadable one that an error names.
+  const cert = await readFile(tlsCert);
+  const key = await readFile(tlsKey);
   createSecureContext({ cert, key });
   return { cert, key };
 }
