@@ -254,7 +254,8 @@ export class Tenant {
     expect(faces.map(({ metadata, spec, status }) => [metadata.name, spec.keyID, status?.state])).to.deep.equal(
       ledger.keys.map(({ revision, keyID, state }) => [`${registration}-${revision}`, keyID, state]),
     );
-    const { status, spec } = await this.registration(registration);
+    const { metadata, status, spec } = await this.registration(registration);
+    expect(status?.observedGeneration, 'the newest spec was seen').to.equal(metadata.generation);
     expect(status?.activeKey?.keyID).to.equal(ledger.activeKeyID);
     expect(await this.says(registration, 'Ready')).to.equal('True KeySigns');
     expect((await this.servedOf(url, registration)).keyIDs, 'the document').to.deep.equal(keyIDs);
