@@ -3,8 +3,8 @@ import { narrowPublicJwk } from './jwks-document-key.ts';
 import { publicMembers, serializeKeySet } from './jwks-document.ts';
 import type { DocumentFile } from './jwks-document.ts';
 
-/** Larger files are refused unread: 30,000 keys of 2048 bits fit. */
-export const largestDocumentBytes = 16 * 1024 * 1024;
+/** Larger files are refused unread: 30,000 keys of 4096 bits fit. */
+export const largestDocumentBytes = 32 * 1024 * 1024;
 
 /** NotJSON also covers torn and empty files; PrivateMember wins over every other reason. */
 export type DocumentFault = 'TooLarge' | 'NotJSON' | 'NotADocument' | 'PrivateMember' | 'BadKey';
@@ -64,12 +64,14 @@ function* readAsWritten(bytes: Buffer): Generator<undefined, KeySet | undefined>
   if (!fits || bytes.toString('latin1', 0, beginning.length) !== beginning) return undefined;
   const keyIDs = new Set<string>();
   let at = beginning.length;
-  while (bytes[at] === openingBrace) {
+  let more = bytes[at] === openingBrace;
+  while (more) {
     const key = keyAsWritten(bytes, at);
     if (key === undefined || keyIDs.has(key.keyID)) return undefined;
     keyIDs.add(key.keyID);
     at = key.end;
-    if (bytes[at] === comma && bytes[at + 1] === openingBrace) at += 1;
+    more = bytes[at] === comma;
+    if (more) at += 1;
     yield;
   }
   if (bytes[at] !== closingBracket || bytes.length - at > longestEnding) return undefined;

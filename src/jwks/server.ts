@@ -34,5 +34,7 @@ function limited<S extends Server | HttpsServer>(server: S): S {
   server.maxHeadersCount = 50;
   server.maxConnections = 2000;
   server.timeout = 30_000;
+  // Who keeps connections open and asks for nothing must not lock others out.
+  server.on('drop', () => server.closeIdleConnections());
   return server;
 }

@@ -35,7 +35,7 @@ export interface PublisherOptions {
 /**
  * Keeps the publish directory equal to the LtiKeys: the documents that changed, and a heartbeat while that is known to be
  * so. Until the first sync, and while anything fails, what an earlier life wrote stays; what is left of it without an
- * LtiKey is removed a grace period later.
+ * LtiKey is removed two grace periods later.
  */
 export class DocumentPublisher {
   readonly #source: KeySource;
@@ -58,7 +58,7 @@ export class DocumentPublisher {
   #firstChange = 0;
   #flushAt = Number.POSITIVE_INFINITY;
   #heartbeatAt = Number.POSITIVE_INFINITY;
-  /** When what an earlier life left and nothing explains by then is removed: lost LtiKeys come back within the grace period. */
+  /** When what an earlier life left and nothing explains by then is removed: lost LtiKeys have come back before. */
   #removalAt = Number.POSITIVE_INFINITY;
   #settling = false;
   #lastSync: Date | undefined;
@@ -166,7 +166,8 @@ export class DocumentPublisher {
     this.#failures = 0;
     if (everything) {
       this.#heartbeatAt = this.#clock.monotonic();
-      this.#removalAt = this.#clock.monotonic() + absenceGraceMs;
+      // By then whatever was held back for the grace period is written, too.
+      this.#removalAt = this.#clock.monotonic() + 2 * absenceGraceMs;
     }
     this.#complete = true;
     this.#announce();

@@ -56,6 +56,16 @@ function isState(state: string | undefined): state is KeyState {
   return state !== undefined && states.has(state);
 }
 
+/**
+ * The Active key gets its status after the others (see controllers/ltiregistration/apply.ts). One that is newer than it and
+ * has none is just being made, and was never published.
+ */
+function isPartlyShown(objects: readonly LtiKeyFacts[]): boolean {
+  const active = objects.find(({ status }) => status?.state === 'Active');
+  const newest = active?.spec.revision ?? Number.POSITIVE_INFINITY;
+  return objects.some(({ spec, status }) => status === undefined && spec.revision <= newest);
+}
+
 /** Whether a change of an LtiKey leaves the documents as they are: one published state gave way to another. */
 export function staysPublished({ status: before }: LtiKeyFacts, { status: after }: LtiKeyFacts): boolean {
   return isPublished(before?.state) && isPublished(after?.state) && before?.revokedAt === after?.revokedAt;
@@ -76,9 +86,9 @@ function isPublished(state: string | undefined): boolean {
  *   which harms nobody.
  * - the LtiKey is back without a status: kept until the operator fills it in.
  * - the state was cleared: kept for the grace period; whoever cleared it by accident is corrected within it.
- * - a registration of which nothing is published yet has LtiKeys without a status beside others: the operator is in the
- *   middle of showing a ledger, after a restore for one. All of it is held back until every LtiKey has its status, for the
- *   grace period at the most: a document never starts with a part of its keys.
+ * - a registration of which nothing is published yet has LtiKeys without a status that are not newer than its Active one: the
+ *   operator is in the middle of showing a ledger, after a restore for one. All of it is held back until those have their
+ *   status, for the grace period at the most: a document never starts with a part of its keys.
  * A key that no ledger knows is disowned by the operator, its state cleared, and leaves at once.
  * The spec is immutable, so a key's material never changes under its key ID.
  */
@@ -106,7 +116,7 @@ export class PublishedKeys {
     now: number,
   ): readonly PublishedKey[] | undefined {
     const place = placeOf({ namespace, registration });
-    if (!this.#held.has(place) && objects.some(({ status }) => status === undefined)) {
+    if (!this.#held.has(place) && isPartlyShown(objects)) {
       const arriving = this.#arriving.get(place) ?? { namespace, registration, until: now + absenceGraceMs };
       this.#arriving.set(place, arriving);
       if (arriving.until !== undefined) return undefined;

@@ -104,9 +104,12 @@ export class RegistrationApplier {
       const before = faces.find(({ spec }) => spec.keyID === key.keyID);
       return keyObject(ledger, key, custody.get(key.keyID), before?.status, clock.now().getTime());
     });
-    // All are there before the first is published: publishers wait for the others then (see publish/published-keys.ts).
+    // All are there before the first is published, and the Active one comes last: until then publishers that have published
+    // none of them wait for the others (see publish/published-keys.ts).
     for (const key of shown) await writer.create(key);
-    for (const key of shown) await writer.show(key);
+    const isActive = ({ status }: LtiKey): boolean => status?.state === 'Active';
+    for (const key of shown) if (!isActive(key)) await writer.show(key);
+    for (const key of shown) if (isActive(key)) await writer.show(key);
   }
 
   /** Whether anything changed, so that the situation has to be read again. */

@@ -1,6 +1,7 @@
 import { isIP } from 'node:net';
 import { Agent, request } from 'undici';
 import { type Duration, second } from '../../domain/duration.ts';
+import { largestDocumentBytes } from '../../domain/jwks-document-file.ts';
 import { type Clock, sleep } from '../../lib/clock.ts';
 
 /** What one replica serves at one path. */
@@ -13,7 +14,6 @@ export interface ServedDocument {
 }
 
 const timeout: Duration = 5 * second;
-const largestDocument = 16 * 2 ** 20;
 /** Documents of many registrations change often and are asked for by each of them; this long they share one answer. */
 const sharingPause: Duration = 50;
 
@@ -96,7 +96,7 @@ async function limitedText(body: AsyncIterable<Buffer>): Promise<string> {
   let length = 0;
   for await (const chunk of body) {
     length += chunk.length;
-    if (length > largestDocument) throw new RangeError('the document is too large');
+    if (length > largestDocumentBytes) throw new RangeError('the document is too large');
     chunks.push(chunk);
   }
   return Buffer.concat(chunks).toString();

@@ -223,7 +223,7 @@ describe('parseDocumentFile', () => {
     'bytes that are not UTF-8': [Buffer.from([0x22, 0xff, 0x22]), 'NotJSON: the file is not JSON'],
     'a file over the limit': [
       Buffer.alloc(largestDocumentBytes + 1, ' '),
-      'TooLarge: the file is larger than 16777216 bytes',
+      'TooLarge: the file is larger than 33554432 bytes',
     ],
     'a list': [bytes([]), 'NotADocument: the file is not a JSON object'],
     null: [bytes(null), 'NotADocument: the file is not a JSON object'],
@@ -363,6 +363,15 @@ describe('readKeySet', () => {
     expect(reading(foreign)).to.deep.equal({ outcome: { body: foreign, empty: false }, pauses: 1 });
     foreign[foreign.indexOf('к')] = 0xff;
     expect(reading(foreign).outcome).to.equal('NotJSON: the file is not JSON');
+  });
+
+  it('agrees with parseDocumentFile on a file that lacks any one byte', () => {
+    for (let at = 0; at < served.length; at += 1) {
+      const damaged = Buffer.from(served.slice(0, at) + served.slice(at + 1));
+      const { outcome } = reading(damaged);
+      if (typeof outcome === 'string') expect(faultOf(damaged)).to.equal(outcome);
+      else expect(outcome.body.toString()).to.equal(serializeKeySet(parseDocumentFile(damaged)));
+    }
   });
 
   it('agrees with parseDocumentFile on any damage, in whatever key it is', () => {

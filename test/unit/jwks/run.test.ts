@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:http';
+import { Agent, createServer, get } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
@@ -123,5 +123,29 @@ describe('createPublicServer', () => {
       maxConnections: 2000,
       timeout: 30_000,
     });
+  });
+
+  it('closes idle connections when there is no room for another one', async () => {
+    const server = createPublicServer((_request, response) => void response.end('here'));
+    server.maxConnections = 2;
+    await new Promise<void>((resolve) => void server.listen(0, '127.0.0.1', resolve));
+    const bound = server.address();
+    const port = typeof bound === 'object' ? (bound?.port ?? 0) : 0;
+    const idle = [new Agent({ keepAlive: true }), new Agent({ keepAlive: true })];
+    const ask = (agent: Agent): Promise<number | undefined> =>
+      new Promise((resolve, reject) => {
+        get({ port, host: '127.0.0.1', agent }, (response) => {
+          response.resume().on('end', () => resolve(response.statusCode));
+        }).on('error', reject);
+      });
+    const other = new Agent();
+    try {
+      for (const agent of idle) expect(await ask(agent)).to.equal(200);
+      await ask(other).catch(() => undefined);
+      expect(await ask(other)).to.equal(200);
+    } finally {
+      for (const agent of [...idle, other]) agent.destroy();
+      server.close();
+    }
   });
 });

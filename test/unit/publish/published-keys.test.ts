@@ -110,12 +110,17 @@ describe('PublishedKeys', () => {
 
   it('holds a registration back for the grace period at the most', () => {
     const { keys, listed } = held();
-    const some = [ltiKey('canvas', 1, 'Active'), ltiKey('canvas', 2, undefined)];
+    const some = [ltiKey('canvas', 1, undefined), ltiKey('canvas', 2, 'Active')];
     expect(listed(some, 0)).to.deep.equal(['held back']);
     expect(keys.overdue(absenceGraceMs - 1)).to.deep.equal([]);
     expect(keys.overdue(absenceGraceMs)).to.have.length(1);
-    expect(listed(some, absenceGraceMs)).to.deep.equal(['canvas-1 Active']);
+    expect(listed(some, absenceGraceMs)).to.deep.equal(['canvas-2 Active']);
     expect(keys.nextExpiry()).to.equal(Number.POSITIVE_INFINITY);
+  });
+
+  it('does not hold a signing key back for a newer one that is just being made', () => {
+    const { listed } = held();
+    expect(listed([active, ltiKey('canvas', 2, undefined)], 0)).to.deep.equal(['canvas-1 Active']);
   });
 
   it('does not list an LtiKey that never had a state', () => {
