@@ -27,7 +27,7 @@ export async function openKey(record: LedgerRecord, key: LedgerKey, keks: KekPro
     const privateKey = await open(jwe, { namespace, registration, keyID: key.keyID, publicJWK: key.publicJWK }, keks);
     return { custody: { opens: true, kekID: describeSealed(jwe).kekID }, privateKey };
   } catch (error) {
-    return { custody: faultOf(error) };
+    return { custody: { ...faultOf(error), ...sealedUnder(jwe) } };
   }
 }
 
@@ -76,6 +76,14 @@ export async function sealingState(keks: KekProvider): Promise<{ sealingKeyID: s
     message: problem?.message ?? 'there is no key-encryption key',
   };
   return { sealingFault };
+}
+
+function sealedUnder(jwe: string): { kekID?: string } {
+  try {
+    return { kekID: describeSealed(jwe).kekID };
+  } catch {
+    return {};
+  }
 }
 
 function faultOf(error: unknown): Fault {

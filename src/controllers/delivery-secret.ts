@@ -57,6 +57,8 @@ export interface Delivery {
   readonly ledger: Ledger;
   readonly reading: DeliveryReading;
   readonly privateKeys: ReadonlyMap<string, KeyObject>;
+  /** Key IDs that every ready replica serves: no other one is delivered anew. */
+  readonly servedKeyIDs: ReadonlySet<string>;
   /** Where the tool's keys are served, for tools that tell platforms. */
   readonly jwksURL: string | undefined;
 }
@@ -83,6 +85,8 @@ async function applyWanted(client: Secrets, name: string, delivery: Delivery): P
   const privateKey = active && privateKeys.get(active.keyID);
   // A signing key that does not open is not a reason to take the one away that the tool has.
   if (active && !privateKey) return false;
+  // A ledger that was restored may name a key that nobody serves yet.
+  if (active && reading.state.keyID !== active.keyID && !delivery.servedKeyIDs.has(active.keyID)) return false;
   if (!active && !existing) return false;
   if (existing && Number(existing.metadata.annotations?.[serialAnnotation] ?? 0) > ledger.serial) return false;
   const signing = active && privateKey ? { keyID: active.keyID, privateKey } : undefined;

@@ -15,7 +15,7 @@ import { KeyWriter } from './ltikey/apply.ts';
 import { keyReconciler } from './ltikey/reconcile.ts';
 import { RegistrationApplier } from './ltiregistration/apply.ts';
 import { registrationReconciler } from './ltiregistration/reconcile.ts';
-import { registrationOf, watchKeys, watchRegistrations } from './watch.ts';
+import { type LastPolicies, registrationOf, watchKeys, watchRegistrations } from './watch.ts';
 import type { PublicationObserver } from './publication/observer.ts';
 import { Written } from './written.ts';
 
@@ -49,11 +49,14 @@ export class Reconciling {
   #registrationQueue: WorkQueue | undefined;
   #keyQueue: WorkQueue | undefined;
   readonly #writtenRegistrations = new Written<LtiRegistration>();
+  readonly #lastPolicies: LastPolicies = new Map();
   readonly #writtenKeys = new Written<LtiKey>();
 
   constructor(options: ReconcilingOptions) {
     this.#options = options;
-    watchRegistrations(options.registrations, this.#writtenRegistrations, (key) => this.#registrationQueue?.add(key));
+    watchRegistrations(options.registrations, this.#writtenRegistrations, this.#lastPolicies, (key) =>
+      this.#registrationQueue?.add(key),
+    );
     watchKeys(options.keys, this.#writtenKeys, options.clock, {
       key: (key) => this.#keyQueue?.add(key),
       registration: (key) => this.#registrationQueue?.add(key),
@@ -139,7 +142,7 @@ export class Reconciling {
       registration: registrationReconciler({
         sources,
         applier,
-        removal: { client, keys, writer, keks, enqueueKey },
+        removal: { client, keys, writer, keks, clock, lastPolicy: (key) => this.#lastPolicies.get(key), enqueueKey },
         resync,
         random: Math.random,
         log,

@@ -3,7 +3,7 @@ import type { Duration } from '../domain/duration.ts';
 import type { Collection } from '../kube/collection.ts';
 import { objectKey, type ObjectKey } from '../kube/objects.ts';
 import type { Clock } from '../lib/clock.ts';
-import type { Written } from './written.ts';
+import { wentBack, type Written } from './written.ts';
 
 /** Which change makes which object be looked at. Keys only: a reconcile reads the world. */
 
@@ -12,13 +12,19 @@ export function registrationOf({ metadata, spec }: LtiKey): ObjectKey {
   return `${metadata.namespace}/${spec.registrationRef.name}`;
 }
 
+/** How registrations that this process saw go wanted it; few, for they are forgotten when they return. */
+export type LastPolicies = Map<ObjectKey, LtiRegistration['spec']['deletionPolicy']>;
+
 export function watchRegistrations(
   registrations: Pick<Collection<LtiRegistration>, 'onChange'>,
   written: Written<LtiRegistration>,
+  lastPolicies: LastPolicies,
   enqueue: (key: ObjectKey) => void,
 ): void {
-  registrations.onChange(({ type, object }) => {
-    if (type === 'deleted') written.forget(objectKey(object));
+  registrations.onChange(({ type, object, previous }) => {
+    if (type === 'deleted') lastPolicies.set(objectKey(object), object.spec.deletionPolicy);
+    else lastPolicies.delete(objectKey(object));
+    if (type === 'deleted' || wentBack(object, previous)) written.forget(objectKey(object));
     else if (written.isOwn(object)) return;
     enqueue(objectKey(object));
   });
@@ -34,7 +40,8 @@ export function watchKeys(
   clock: Clock,
   enqueue: { readonly key: (key: ObjectKey) => void; readonly registration: (key: ObjectKey) => void },
 ): void {
-  keys.onChange(({ type, object }) => {
+  keys.onChange(({ type, object, previous }) => {
+    if (wentBack(object, previous)) written.forget(objectKey(object));
     if (type === 'deleted') {
       written.forget(objectKey(object));
       enqueue.key(objectKey(object));

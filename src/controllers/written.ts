@@ -38,6 +38,11 @@ export class Written<T extends KubeObject> {
   }
 }
 
+/** Whether the API server went back to an earlier version of the object, after a restore: what was written since is gone. */
+export function wentBack(object: KubeObject, previous: KubeObject | undefined): boolean {
+  return previous !== undefined && previous.metadata.uid === object.metadata.uid && version(object) < version(previous);
+}
+
 /** Comparable within one resource since Kubernetes 1.35 (KEP-5504). */
 function version(object: KubeObject): bigint {
   return BigInt(object.metadata.resourceVersion ?? '0');

@@ -55,7 +55,7 @@ const revokeIdleKey: Policy = ({ registration, ledger, now }) => {
   const key = liveKeys(ledger).find((live) => live.state !== 'Active' && registration.revokedKeyIDs.has(live.keyID));
   if (!key) return undefined;
   const change = revoked(ledger, key, now, 'it did not sign');
-  return key.state === 'Next' ? { ...change, ledger: { ...change.ledger, rotationOwed: true } } : change;
+  return key.state === 'Next' ? { ...change, ledger: { ...change.ledger, ...owedWithout(key) } } : change;
 };
 
 /**
@@ -70,7 +70,7 @@ const revokeSigningKey: Policy = (situation) => {
   if (replacement) {
     const revocation = revoked(ledger, key, now, `key ${replacement.keyID} takes over`);
     const owed: Ledger =
-      replacement.state === 'Retiring' ? { ...revocation.ledger, rotationOwed: true } : revocation.ledger;
+      replacement.state === 'Retiring' ? { ...revocation.ledger, rotationOwed: 'Revocation' } : revocation.ledger;
     const why = `it replaces the revoked key ${key.keyID}`;
     return { ...activated({ ...situation, ledger: owed }, replacement, why), besides: revocation.transition };
   }
@@ -143,7 +143,7 @@ const discardNextKey: Policy = ({ registration, ledger, now }) => {
   const next = nextKey(ledger);
   if (!next || next.size === registration.keySize || registration.suspend || next.cause === 'Import') return undefined;
   return {
-    ledger: { ...changeKey(ledger, next.keyID, { state: 'Retired', retiredAt: now }), rotationOwed: true },
+    ledger: { ...changeKey(ledger, next.keyID, { state: 'Retired', retiredAt: now }), ...owedWithout(next) },
     transition: {
       reason: 'KeyDiscarded',
       keyID: next.keyID,
@@ -259,7 +259,7 @@ export function neededRevision(situation: Situation): Cause | undefined {
   if (!active) return situation.imports?.signing ? 'Import' : 'Initial';
   if (registration.revokedKeyIDs.has(active.keyID)) return replacementFor(situation) ? undefined : 'Revocation';
   if (isRotationHeld(situation)) return undefined;
-  if (ledger.rotationOwed) return 'Revocation';
+  if (ledger.rotationOwed) return ledger.rotationOwed;
   if (isWrongSize(active, registration.keySize)) return 'KeySize';
   return requestedCause(situation) ?? (now >= preparationTime(active, registration) ? 'Schedule' : undefined);
 }
@@ -314,6 +314,11 @@ function requestedCause({ registration, ledger }: Situation): Cause | undefined 
   if (rotationTrigger !== undefined && rotationTrigger !== ledger.observedRotationTrigger) return 'Trigger';
   if (rotateRequest !== undefined && rotateRequest !== ledger.observedRotateRequest) return 'Request';
   return undefined;
+}
+
+/** The rotation that is owed when a next key goes away, for the reason it was made for. */
+function owedWithout({ cause }: LedgerKey): Pick<Ledger, 'rotationOwed'> {
+  return cause === 'Trigger' || cause === 'Request' || cause === 'Revocation' ? { rotationOwed: cause } : {};
 }
 
 /** Pointer and both states in one write. */

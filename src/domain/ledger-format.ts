@@ -1,7 +1,7 @@
 import type { Instant } from './duration.ts';
 import type { KeyState, PublicJwk } from './jwk.ts';
 import { keyStates } from './key-state.ts';
-import type { Cause, Ledger, LedgerKey } from './ledger.ts';
+import type { Cause, Ledger, LedgerKey, OwedCause } from './ledger.ts';
 
 /** `ledger.json`: how a ledger is written, and how bytes from outside become one. */
 
@@ -15,6 +15,7 @@ const causes: readonly string[] = [
   'KeySize',
   'Revocation',
 ] satisfies Cause[];
+const owedCauses: readonly string[] = ['Trigger', 'Request', 'Revocation'] satisfies OwedCause[];
 const instants = [
   'createdAt',
   'publishedAt',
@@ -80,7 +81,7 @@ export function parseLedger(text: string | undefined, namespace: string, registr
     serial: at.number('serial'),
     highestRevision: at.number('highestRevision'),
     ...optional('activeKeyID', at.optionalString('activeKeyID')),
-    ...(at.flag('rotationOwed') ? { rotationOwed: true } : {}),
+    ...(at.has('rotationOwed') ? { rotationOwed: at.known('rotationOwed', owedCauses) as OwedCause } : {}),
     ...optional('observedRotationTrigger', at.optionalString('observedRotationTrigger')),
     ...optional('observedRotateRequest', at.optionalString('observedRotateRequest')),
     deletionPolicy: at.string('deletionPolicy') === 'Delete' ? 'Delete' : 'Retain',
@@ -162,6 +163,10 @@ class Reader {
     this.place = place;
   }
 
+  has(name: string): boolean {
+    return this.members[name] !== undefined;
+  }
+
   number(name: string): number {
     const value = this.members[name];
     if (!Number.isSafeInteger(value) || (value as number) < 0)
@@ -176,7 +181,7 @@ class Reader {
   }
 
   optionalString(name: string): string | undefined {
-    return this.members[name] === undefined ? undefined : this.string(name);
+    return this.has(name) ? this.string(name) : undefined;
   }
 
   flag(name: string): boolean {

@@ -5,6 +5,9 @@ import { isFinal, mayMove } from './key-state.ts';
 /** Why a revision was made; decides when it may sign (see key-policies). */
 export type Cause = 'Initial' | 'Import' | 'Schedule' | 'Trigger' | 'Request' | 'KeySize' | 'Revocation';
 
+/** Of what is not asked for again by itself, as the schedule and `spec.key.size` do, when its key goes away. */
+export type OwedCause = Extract<Cause, 'Trigger' | 'Request' | 'Revocation'>;
+
 /** One key's row. Times are set once, in the order of the lifecycle, but for `retireAt`, which follows `spec.overlap`. */
 export interface LedgerKey {
   readonly revision: number;
@@ -39,7 +42,7 @@ export interface Ledger {
   readonly highestRevision: number;
   readonly activeKeyID?: string;
   /** A revision that was made for a rotation was lost to a revocation or discarded: the rotation is still owed. */
-  readonly rotationOwed?: true;
+  readonly rotationOwed?: OwedCause;
   /** The last `spec.rotationTrigger` and rotate request that a rotation answered. */
   readonly observedRotationTrigger?: string;
   readonly observedRotateRequest?: string;

@@ -51,7 +51,7 @@ export function keyObject(
     status: {
       state: key.state,
       ...times(key, ['createdAt', 'publishedAt', 'activatedAt', 'retireAt', 'retiredAt', 'revokedAt']),
-      ...(custody?.opens ? { kekID: custody.kekID } : {}),
+      ...(custody?.kekID === undefined ? {} : { kekID: custody.kekID }),
       ledgerSerial: ledger.serial,
       conditions: conditions(verdicts, previous?.conditions, undefined, now),
     },

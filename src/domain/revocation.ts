@@ -1,5 +1,5 @@
 import { type Duration, formatDuration, formatInstant, hour, type Instant } from './duration.ts';
-import type { LedgerKey } from './ledger.ts';
+import { changeKey, type Ledger, type LedgerKey, liveKeys, withoutActiveKey } from './ledger.ts';
 
 /**
  * Removal from the JWKS is not revocation everywhere: a platform may go on with the set it fetched before. What each one
@@ -55,4 +55,16 @@ export function revocationVerdict(platform: string, key: LedgerKey, now: Instant
   }
   const message = `${platform} no longer accepts revoked key ${key.keyID}: ${because}; ${tokens}`;
   return { status: 'True', reason: 'RevocationEffective', message };
+}
+
+/**
+ * The ledger with every revocation finished that had begun, or `undefined` if none had. For a registration that was deleted
+ * meanwhile: nobody waits for a replacement any more.
+ */
+export function withRevocations(ledger: Ledger, now: Instant): Ledger | undefined {
+  const key = liveKeys(ledger).find(({ revocationSeenAt }) => revocationSeenAt !== undefined);
+  if (!key) return undefined;
+  const changed = changeKey(ledger, key.keyID, { state: 'Revoked', revokedAt: now });
+  const revoked = key.keyID === ledger.activeKeyID ? withoutActiveKey(changed) : changed;
+  return { ...revoked, serial: ledger.serial + 1 };
 }

@@ -4,7 +4,10 @@ import type { Registration } from './registration.ts';
 import type { TimingLimits } from './timing.ts';
 
 /** Whether a sealed private key opens and matches its public half; a fault carries a constant reason and a sentence. */
-export type Custody = { readonly opens: true; readonly kekID: string } | Fault;
+export type Custody =
+  | { readonly opens: true; readonly kekID: string }
+  /** `kekID`: what it says it is sealed under; that key-encryption key is needed all the more. */
+  | (Fault & { readonly kekID?: string });
 
 export interface Fault {
   readonly opens?: false;

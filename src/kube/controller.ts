@@ -1,5 +1,5 @@
 import type { Logger } from '../observability/log.ts';
-import { ApiError } from './errors.ts';
+import { ApiError, isAlreadyExists, isConflict } from './errors.ts';
 import { splitKey, type ObjectKey } from './objects.ts';
 import type { WorkQueue } from './workqueue.ts';
 
@@ -69,7 +69,7 @@ export class Controller {
       queue.forget(key);
       if (requeueAfterMs !== undefined) queue.addAfter(key, requeueAfterMs);
     } catch (error) {
-      metrics?.reconciled(name, error instanceof TerminalError ? 'terminal' : 'error', seconds());
+      metrics?.reconciled(name, outcomeOf(error), seconds());
       this.#failed(key, error);
     } finally {
       this.#active--;
@@ -85,6 +85,17 @@ export class Controller {
       return;
     }
     queue.addRateLimited(key, error instanceof ApiError ? error.retryAfterMs : undefined);
-    log.warn({ ...fields, attempt: queue.failures(key) }, 'reconcile failed; it is tried again');
+    if (lostRace(error)) log.debug(fields, 'another write was first; it is read again');
+    else log.warn({ ...fields, attempt: queue.failures(key) }, 'reconcile failed; it is tried again');
   }
+}
+
+/** Nothing is wrong: somebody else wrote first, and what they wrote may not have arrived here yet. */
+function lostRace(error: unknown): boolean {
+  return isConflict(error) || isAlreadyExists(error);
+}
+
+function outcomeOf(error: unknown): 'requeue_after' | 'error' | 'terminal' {
+  if (error instanceof TerminalError) return 'terminal';
+  return lostRace(error) ? 'requeue_after' : 'error';
 }

@@ -46,6 +46,11 @@ export class TransportError extends Error {
   }
 }
 
+/** The request itself is refused, by rights, quota, validation or admission: the same one will be again until that changes. */
+export function isRefusal(error: unknown): error is ApiError {
+  return error instanceof ApiError && [400, 403, 413, 422].includes(error.status);
+}
+
 /** The server said of this very object that it does not exist. */
 export function isObjectNotFound(error: unknown): boolean {
   return error instanceof ApiError && error.missing === 'object';

@@ -16,6 +16,8 @@ const patienceMs = 250;
 export const heartbeatMs = 5000;
 /** Aggregates rest this many times as long as writing them took: with 30,000 keys, a second or two. */
 const aggregateRest = 20;
+/** What the operator may need beyond a grace period to put an LtiKey back once it can again: it tries at least every minute. */
+const returnMs = 45_000;
 const heartbeatFile = 'sync.json';
 const syncPollMs = 50;
 const firstRetryMs = 250;
@@ -255,13 +257,14 @@ export class DocumentPublisher {
       this.changed(namespace, registration);
     }
     for (const departed of this.#keys.expired(this.#clock.monotonic())) {
-      const { namespace, name, keyID, registration, cleared } = departed;
-      const gone = cleared || (await this.#source.confirmGone(namespace, name, keyID).catch(() => false));
-      if (gone) {
+      const { namespace, name, keyID, registration, cleared, doubted } = departed;
+      const gone = cleared || (await this.#source.confirmGone(namespace, name, keyID).catch(() => undefined));
+      if (gone && doubted) this.#keys.keep(departed, this.#clock.monotonic() + returnMs, false);
+      else if (gone) {
         this.#keys.forget(departed);
         this.#log.info({ namespace, name }, 'LtiKey is gone, its key leaves the documents');
         this.changed(namespace, registration);
-      } else this.#keys.keep(departed, this.#clock.monotonic());
+      } else this.#keys.keep(departed, this.#clock.monotonic(), gone === undefined);
     }
     this.#settling = false;
     this.#wake();

@@ -38,6 +38,8 @@ interface Held {
   /** Monotonic milliseconds since which the LtiKey is missing, or present with its state cleared. */
   absentSince?: number;
   cleared?: boolean;
+  /** Whether it could not be asked for when the grace period was over, so that the operator could not have put it back. */
+  doubted?: boolean;
 }
 
 interface Place {
@@ -166,7 +168,7 @@ export class PublishedKeys {
   }
 
   #miss(known: Held, now: number, cleared: boolean): void {
-    known.absentSince ??= now;
+    if (known.absentSince === undefined) Object.assign(known, { absentSince: now, doubted: false });
     known.cleared = cleared;
     this.#absent.add(known);
   }
@@ -192,16 +194,17 @@ export class PublishedKeys {
   }
 
   /** The keys whose grace period is over; those with a cleared state need no confirmation. */
-  expired(now: number): readonly (Departed & { readonly cleared: boolean })[] {
+  expired(now: number): readonly (Departed & { readonly cleared: boolean; readonly doubted: boolean })[] {
     return [...this.#absent]
       .filter(({ absentSince = now }) => absentSince + absenceGraceMs <= now)
-      .map(({ id, name, key: { namespace, registration, publicJWK }, cleared = false }) => ({
+      .map(({ id, name, key: { namespace, registration, publicJWK }, cleared = false, doubted = false }) => ({
         id,
         name,
         keyID: publicJWK.kid,
         namespace,
         registration,
         cleared,
+        doubted,
       }));
   }
 
@@ -211,10 +214,10 @@ export class PublishedKeys {
     if (held) this.#drop(this.#held.get(placeOf(departed)) ?? new Map<string, Held>(), held);
   }
 
-  /** Starts the grace period again. */
-  keep(departed: Departed, now: number): void {
+  /** Starts the grace period again at `from`; `doubted` where there was no answer. */
+  keep(departed: Departed, from: number, doubted: boolean): void {
     const held = this.#absentOne(departed);
-    if (held) held.absentSince = now;
+    if (held) Object.assign(held, { absentSince: from, doubted });
   }
 
   #absentOne(departed: Departed): Held | undefined {

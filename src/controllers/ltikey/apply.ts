@@ -5,7 +5,7 @@ import { movesTo } from '../../domain/key-state.ts';
 import { conditions, type Verdict } from '../../domain/projection.ts';
 import type { KubeClient } from '../../kube/client.ts';
 import type { Collection } from '../../kube/collection.ts';
-import { isAlreadyExists } from '../../kube/errors.ts';
+import { isAlreadyExists, isObjectNotFound } from '../../kube/errors.ts';
 import { objectKey } from '../../kube/objects.ts';
 import type { Clock } from '../../lib/clock.ts';
 import type { Written } from '../written.ts';
@@ -36,6 +36,11 @@ export class KeyWriter {
     return this.#written.newest(key, this.#keys.get(key));
   }
 
+  /** The newest version known of an object that was read: of what a write of this process and the cache have. */
+  newest(read: LtiKey): LtiKey {
+    return this.#written.newest(objectKey(read), read) ?? read;
+  }
+
   /** Makes the object without its status, if there is none. */
   async create(desired: LtiKey): Promise<void> {
     if (!this.find(objectKey(desired))) await this.#create(desired);
@@ -61,8 +66,13 @@ export class KeyWriter {
     });
   }
 
+  /** One that is already gone is fine. */
   async remove(existing: LtiKey): Promise<void> {
-    await this.#client.delete(ltiKeys, existing);
+    try {
+      await this.#client.delete(ltiKeys, existing);
+    } catch (error) {
+      if (!isObjectNotFound(error)) throw error;
+    }
     this.#written.forget(objectKey(existing));
   }
 

@@ -11,6 +11,7 @@ import type { KeyFacts, Ledger } from '../../domain/ledger.ts';
 import { faultedStatus, keyObject, registrationStatus } from '../../domain/projection.ts';
 import type { Fault } from '../../domain/situation.ts';
 import type { KubeClient } from '../../kube/client.ts';
+import { isRefusal } from '../../kube/errors.ts';
 import type { EventRecorder } from '../../kube/events.ts';
 import { objectKey, type ObjectKey } from '../../kube/objects.ts';
 import type { Clock } from '../../lib/clock.ts';
@@ -113,9 +114,22 @@ export class RegistrationApplier {
   }
 
   /** Whether anything changed, so that the situation has to be read again. */
-  deliver({ object, delivery: reading, privateKeys }: ReadableRegistration, ledger: Ledger): Promise<boolean> {
+  deliver(
+    { object, situation, delivery: reading, privateKeys }: ReadableRegistration,
+    ledger: Ledger,
+  ): Promise<boolean> {
     const jwksURL = this.#jwksURL(ledger.namespace, ledger.registration);
-    return applyDelivery(this.#options.client, { object, ledger, reading, privateKeys, jwksURL });
+    const { servedKeyIDs } = situation.observation;
+    return applyDelivery(this.#options.client, { object, ledger, reading, privateKeys, servedKeyIDs, jwksURL });
+  }
+
+  /** What the status says of a delivery Secret that the API server refuses, for good as it seems. */
+  async showRefusedDelivery(gathered: ReadableRegistration, decision: Plan, error: unknown): Promise<void> {
+    if (!isRefusal(error)) return;
+    const { namespace, deliverySecretName } = gathered.situation.registration;
+    const message = `Secret ${namespace}/${deliverySecretName ?? ''} cannot be written: the API server refuses it (${error.status} ${error.reason}); see to quota, admission policies and whether the Secret is immutable. The tool keeps what it has, and it is tried again`;
+    const fault = { reason: 'DeliveryRefused', message };
+    await this.showStatus({ ...gathered, delivery: { ...gathered.delivery, fault } }, decision);
   }
 
   async showStatus({ object, situation, delivery }: ReadableRegistration, decision: Plan): Promise<void> {

@@ -2,12 +2,11 @@ import type { LtiKey } from '../../api/objects.ts';
 import { type Duration, type Instant, second } from '../../domain/duration.ts';
 import { plan, type Plan } from '../../domain/key-plan.ts';
 import type { Result } from '../../kube/controller.ts';
-import { isAlreadyExists, isConflict } from '../../kube/errors.ts';
 import type { ObjectKey } from '../../kube/objects.ts';
 import type { Logger } from '../../observability/log.ts';
 import type { RegistrationApplier } from './apply.ts';
 import { gather, type ReadableRegistration, type Sources, withLedger } from './gather.ts';
-import { type RemovalOptions, settleRemoved } from './removal.ts';
+import { finishRemoval, type RemovalOptions, settleRemoved } from './removal.ts';
 
 export interface RegistrationReconcilerOptions {
   readonly sources: Sources;
@@ -23,8 +22,8 @@ export interface RegistrationReconcilerOptions {
 const mostPasses = 20;
 /** How soon a registration whose ledger cannot be used is looked at again: a restored Secret is found by looking. */
 const faultPoll: Duration = 30_000;
-/** Whoever lost a race looks again as soon as the winner's write can have arrived. */
-const afterConflict: Duration = 50;
+/** How soon a registration that returned in the middle of its removal is looked at again, as a new one. */
+const afterRemoval: Duration = 50;
 
 /**
  * gather → plan → write the ledger, until nothing is left to decide; then show the ledger: LtiKeys, delivery Secret and
@@ -34,7 +33,7 @@ export function registrationReconciler(options: RegistrationReconcilerOptions): 
   const { sources, applier, removal, resync, random, log } = options;
   const now = (): Instant => sources.clock.now().getTime();
 
-  async function settle(key: ObjectKey): Promise<Result> {
+  async function reconcile(key: ObjectKey): Promise<Result> {
     let gathered = await gather(sources, key);
     for (let pass = 0; pass < mostPasses; pass++) {
       if (gathered.kind === 'absent') {
@@ -43,6 +42,8 @@ export function registrationReconciler(options: RegistrationReconcilerOptions): 
       }
       const faces = sources.keys.byIndex('registration', key);
       if (gathered.kind === 'faulty') {
+        const removed = gathered.fault.reason === 'LedgerMissing' && (await finishRemoval(removal, faces));
+        if (removed) return { requeueAfterMs: afterRemoval };
         await applier.showFault(gathered.object, faces, gathered.fault);
         return { requeueAfterMs: withJitter(Math.min(resync, faultPoll)) };
       }
@@ -72,7 +73,12 @@ export function registrationReconciler(options: RegistrationReconcilerOptions): 
   async function project(gathered: ReadableRegistration, faces: readonly LtiKey[], decision: Plan): Promise<boolean> {
     if (gathered.record) {
       await applier.showKeys(gathered, faces);
-      if (await applier.deliver(gathered, decision.ledger)) return true;
+      try {
+        if (await applier.deliver(gathered, decision.ledger)) return true;
+      } catch (error) {
+        await applier.showRefusedDelivery(gathered, decision, error);
+        throw error;
+      }
     }
     if (!isFirstMoment(gathered, decision)) await applier.showStatus(gathered, decision);
     return false;
@@ -92,13 +98,5 @@ export function registrationReconciler(options: RegistrationReconcilerOptions): 
     return Math.floor(duration * (0.9 + 0.2 * random()));
   }
 
-  return async function reconcile(key) {
-    try {
-      return await settle(key);
-    } catch (error) {
-      if (!isConflict(error) && !isAlreadyExists(error)) throw error;
-      log.debug({ key, error }, 'another write was first; reading again');
-      return { requeueAfterMs: afterConflict };
-    }
-  };
+  return reconcile;
 }

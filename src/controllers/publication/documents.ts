@@ -13,11 +13,15 @@ export interface ServedDocument {
   readonly problem?: string;
 }
 
+/** From the question to the last byte, for whoever asks waits for it. */
 const timeout: Duration = 5 * second;
+/** A replica that took all that time is not asked again for this long: others must not wait for it one after another. */
+const restAfterTimeout: Duration = 5 * second;
 /** Documents of many registrations change often and are asked for by each of them; this long they share one answer. */
 const sharingPause: Duration = 50;
 
-const limits = { allowH2: false, connections: 4, connectTimeout: timeout } as const;
+/** As many as registrations that are looked at at a time, and their shared documents, so that none waits for another. */
+const limits = { allowH2: false, connections: 20, connectTimeout: timeout } as const;
 
 interface Shared {
   current?: Promise<ServedDocument>;
@@ -32,6 +36,8 @@ export class ServedDocuments {
   readonly #unnamed = new Agent({ ...limits, connect: { timeout, rejectUnauthorized: false } });
   readonly #clock: Clock;
   readonly #shared = new Map<string, Shared>();
+  /** Origin → monotonic milliseconds until which it is not asked. */
+  readonly #resting = new Map<string, number>();
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -55,17 +61,26 @@ export class ServedDocuments {
     return shared.next;
   }
 
+  /** Forgets what was learned of all but these base URLs: replicas come and go for as long as the leader lives. */
+  keepOnly(bases: readonly string[]): void {
+    const gone = (url: string): boolean => !bases.some((base) => url.startsWith(`${base}/`));
+    for (const url of this.#shared.keys()) if (gone(url)) this.#shared.delete(url);
+    for (const origin of this.#resting.keys()) if (gone(`${origin}/`)) this.#resting.delete(origin);
+  }
+
   async close(): Promise<void> {
     await Promise.all([this.#agent.close(), this.#unnamed.close()]);
   }
 
   async #fetch(url: string, shared: Shared): Promise<ServedDocument> {
     const { held } = shared;
+    const { origin, hostname } = new URL(url);
+    const now = (): number => this.#clock.monotonic();
+    if ((this.#resting.get(origin) ?? 0) > now()) return nothing(noAnswer);
     try {
       const response = await request(url, {
-        dispatcher: isAddress(new URL(url).hostname) ? this.#unnamed : this.#agent,
-        headersTimeout: timeout,
-        bodyTimeout: timeout,
+        dispatcher: isAddress(hostname) ? this.#unnamed : this.#agent,
+        signal: AbortSignal.timeout(timeout),
         headers: { accept: 'application/json', ...(held ? { 'if-none-match': held.etag } : {}) },
       });
       const text = await limitedText(response.body);
@@ -77,11 +92,17 @@ export class ServedDocuments {
       if (typeof etag === 'string') shared.held = { etag, document };
       return document;
     } catch (error) {
+      if (error instanceof Error && error.name === 'TimeoutError') {
+        this.#resting.set(origin, now() + restAfterTimeout);
+        return nothing(noAnswer);
+      }
       const code = error instanceof Error && 'code' in error ? String(error.code) : 'no usable answer';
       return nothing(`gives no key set (${code})`);
     }
   }
 }
+
+const noAnswer = `gives no answer within ${timeout / second} s`;
 
 function isAddress(hostname: string): boolean {
   return isIP(hostname.replace(/^\[|\]$/g, '')) !== 0;

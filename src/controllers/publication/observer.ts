@@ -12,7 +12,7 @@ export interface PublicationObserver {
 }
 
 export interface ObserverOptions {
-  readonly documents: Pick<ServedDocuments, 'fetch' | 'fetchShared'>;
+  readonly documents: Pick<ServedDocuments, 'fetch' | 'fetchShared' | 'keepOnly'>;
   readonly targets: Targets;
   /** Whether the document of all namespaces is published. */
   readonly allKeys: boolean;
@@ -26,9 +26,11 @@ interface Answer {
 }
 
 export function publicationObserver({ documents, targets, allKeys }: ObserverOptions): PublicationObserver {
+  let known: readonly string[] = [];
   return {
     async observe(namespace, registration, keys) {
       const bases = targets();
+      if (bases.join() !== known.join()) documents.keepOnly((known = bases));
       if (bases.length === 0) {
         return { servedKeyIDs: new Set(), detail: 'there is no ready replica to ask', cacheLifetime: 0 };
       }

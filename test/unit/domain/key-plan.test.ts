@@ -42,10 +42,10 @@ describe('a new revision is made', () => {
       }),
       undefined,
     ],
-    ['for a rotation that is owed', aSituation({ ledger: { ...signs, rotationOwed: true } }), 'Revocation'],
+    ['for a rotation that is owed', aSituation({ ledger: { ...signs, rotationOwed: 'Trigger' } }), 'Trigger'],
     [
       'not for one that is owed while suspended',
-      aSituation({ ledger: { ...signs, rotationOwed: true }, registration: aRegistration({ suspend: true }) }),
+      aSituation({ ledger: { ...signs, rotationOwed: 'Revocation' }, registration: aRegistration({ suspend: true }) }),
       undefined,
     ],
     ['for another size', aSituation({ registration: aRegistration({ keySize: 3072 }) }), 'KeySize'],
@@ -153,7 +153,7 @@ describe('the ledger with a new key', () => {
   it('has answered trigger, request and what was owed', () => {
     const registration = aRegistration({ rotationTrigger: 'b', rotateRequest: 'now' });
     const ledger = withKey(
-      aSituation({ ledger: { ...signs, rotationOwed: true }, registration }),
+      aSituation({ ledger: { ...signs, rotationOwed: 'Revocation' }, registration }),
       keyFacts('a'),
       'Trigger',
     );

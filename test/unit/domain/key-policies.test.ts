@@ -1,3 +1,4 @@
+import type { Custody } from '../../../src/domain/situation.ts';
 import { expect } from 'chai';
 import { day, hour, minute, second } from '../../../src/domain/duration.ts';
 import { plan } from '../../../src/domain/key-plan.ts';
@@ -114,7 +115,7 @@ const rules: Readonly<Record<string, readonly Case[]>> = {
       situation: aSituation({
         ledger: rotating,
         registration: revoking(1),
-        custody: new Map([
+        custody: new Map<string, Custody>([
           ['kid-1', opens],
           ['kid-2', damaged],
         ]),
@@ -541,12 +542,32 @@ describe('the rules', () => {
   it('forget that a key stopped signing when it signs again', () => {
     const { ledger } = plan(aSituation({ ledger: retirement, registration: revoking(2) }));
     expect(activeKey(ledger)).not.to.have.any.keys('stoppedSigningAt', 'retireAt');
-    expect(ledger.rotationOwed).to.equal(true);
+    expect(ledger.rotationOwed).to.equal('Revocation');
   });
 
-  it('owe a rotation where its key was revoked or discarded', () => {
-    for (const registration of [revoking(2), aRegistration({ keySize: 4096 })])
-      expect(plan(aSituation({ ledger: rotating, registration })).ledger.rotationOwed).to.equal(true);
+  for (const [cause, owed] of [
+    ['Trigger', 'Trigger'],
+    ['Request', 'Request'],
+    ['Revocation', 'Revocation'],
+    ['Schedule', undefined],
+    ['KeySize', undefined],
+  ] as const) {
+    it(`owe ${owed ? 'the rotation, for the same reason,' : 'nothing'} where a key made for ${cause} was revoked or discarded`, () => {
+      const ledger = aLedger([active, aKey(2, 'Next', { cause, publishedAt: epoch })]);
+      for (const registration of [revoking(2), aRegistration({ keySize: 4096 })])
+        expect(plan(aSituation({ ledger, registration })).ledger.rotationOwed).to.equal(owed);
+    });
+  }
+
+  it('make a key of the new size for its sake, and for the sake of the trigger where that came first', () => {
+    const registration = aRegistration({ keySize: 4096 });
+    for (const [cause, then] of [
+      ['Schedule', 'KeySize'],
+      ['Trigger', 'Trigger'],
+    ] as const) {
+      const ledger = aLedger([active, aKey(2, 'Next', { cause, publishedAt: epoch })]);
+      expect(plan(aSituation({ ledger, registration })).generate, cause).to.deep.equal({ cause: then, size: 4096 });
+    }
   });
 
   it('record both answers where a trigger and a request were answered by one key', () => {

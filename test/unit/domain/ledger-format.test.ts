@@ -13,7 +13,7 @@ const full: Ledger = aLedger(
   ],
   {
     highestRevision: 6,
-    rotationOwed: true,
+    rotationOwed: 'Trigger',
     observedRotationTrigger: 'staff change',
     observedRotateRequest: '2026-03-01',
     deletionPolicy: 'Delete',

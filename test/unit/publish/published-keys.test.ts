@@ -47,7 +47,7 @@ describe('PublishedKeys', () => {
     const { keys, listed } = held();
     listed([active], 0);
     listed([], 0);
-    for (const departed of keys.expired(absenceGraceMs)) keys.keep(departed, absenceGraceMs);
+    for (const departed of keys.expired(absenceGraceMs)) keys.keep(departed, absenceGraceMs, false);
     expect(keys.nextExpiry()).to.equal(2 * absenceGraceMs);
     expect(listed([], absenceGraceMs)).to.deep.equal(['canvas-1 Active']);
   });

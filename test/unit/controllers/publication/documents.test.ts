@@ -1,14 +1,19 @@
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
-import { createServer, type RequestListener } from 'node:http';
+import { createServer, type RequestListener, type Server as HttpServer } from 'node:http';
 import { createServer as createSecureServer } from 'node:https';
 import type { AddressInfo, Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { expect } from 'chai';
 import { cacheLifetime, ServedDocuments } from '../../../../src/controllers/publication/documents.ts';
 import { systemClock } from '../../../../src/lib/clock.ts';
+
+async function until(holds: () => boolean): Promise<void> {
+  while (!holds()) await setTimeout(5);
+}
 
 describe('ServedDocuments', () => {
   let documents: ServedDocuments;
@@ -33,7 +38,10 @@ describe('ServedDocuments', () => {
 
   const keySet: RequestListener = (request, response) => {
     asked.push(request.headers['if-none-match']);
-    if (request.headers['if-none-match'] === '"1"') return void response.writeHead(304).end();
+    if (request.headers['if-none-match'] === '"1"') {
+      response.writeHead(304).end();
+      return;
+    }
     response.writeHead(200, { ETag: '"1"', 'Cache-Control': 'public, max-age=300, stale-if-error=60' });
     response.end('{"keys":[{"kid":"a"},{"kid":"b"}]}');
   };
@@ -67,6 +75,36 @@ describe('ServedDocuments', () => {
       expect(document.problem).to.equal(problem);
     });
   }
+
+  it('waits for no replica longer than 5 s, and asks it no more for a while', async () => {
+    let questions = 0;
+    const url = await serve((_request, response) => {
+      questions += 1;
+      response.writeHead(200).write('{"keys":');
+    });
+    const began = performance.now();
+    const { problem } = await documents.fetch(`${url}/a`);
+    expect(performance.now() - began).to.be.within(4900, 9000);
+    expect(problem).to.equal('gives no answer within 5 s');
+    const [again, shared] = await Promise.all([documents.fetch(`${url}/b`), documents.fetchShared(`${url}/c`)]);
+    expect([again.problem, shared.problem]).to.deep.equal([problem, problem]);
+    expect(questions).to.equal(1);
+    documents.keepOnly([]);
+    const asking = documents.fetch(`${url}/d`);
+    await until(() => questions === 2);
+    for (const server of servers) (server as HttpServer).closeAllConnections();
+    expect((await asking).problem).to.match(/^gives no key set/);
+  });
+
+  it('keeps what it learned of replicas that are still there, and of no others', async () => {
+    const url = await serve(keySet);
+    const first = await documents.fetchShared(`${url}/a`);
+    documents.keepOnly(['http://127.0.0.1:9', url]);
+    expect(await documents.fetchShared(`${url}/a`)).to.equal(first);
+    documents.keepOnly([]);
+    expect(await documents.fetchShared(`${url}/a`)).to.not.equal(first);
+    expect(asked).to.deep.equal([undefined, '"1"', undefined]);
+  });
 
   it('asks a replica by its address whatever name its certificate has, and a named one only if that is right', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'certificate-'));

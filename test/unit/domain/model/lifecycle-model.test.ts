@@ -18,6 +18,7 @@ describe('the lifecycle in every world that can come about', function () {
     ['with one disturbance of any kind', 40_000, () => search(newWorld(1))],
     ['with two of lost replicas and wrong clocks', 15_000, () => search(newWorld(2), ['clock', 'replica'])],
     ['with two of lost replicas and faults', 20_000, () => search(newWorld(2), ['fault', 'replica'])],
+    ['with three of lost replicas', 9000, () => search(newWorld(3), ['replica'])],
     ['with two changes of the delivery Secret', 18_000, () => search(newWorld(2), ['delivery'])],
   ];
   for (const [what, least, run] of searches) {
