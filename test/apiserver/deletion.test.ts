@@ -4,6 +4,7 @@ import { expect } from 'chai';
 import { allKeysPath, ltiKeys, ltiRegistrations, namespacePath } from '../../src/api/names.ts';
 import type { LtiKey } from '../../src/api/objects.ts';
 import { day, hour, minute, second } from '../../src/domain/duration.ts';
+import { ApiError } from '../../src/kube/errors.ts';
 import { sleep, systemClock } from '../../src/lib/clock.ts';
 import { controlPlane } from './bed.ts';
 import { makeKekDirectory, startOperator, until, type BeforeWrite, type Operator } from './operator.ts';
@@ -131,6 +132,23 @@ describe('Deleting', () => {
     });
   });
 
+  it('a registration under Retain finishes a revocation that was under way', async () => {
+    await tenant.apply('canvas', { keyDistribution: 'Manual' });
+    await inStep();
+    const { keyID } = (await tenant.key('canvas-1')).spec;
+    await tenant.edit('canvas', { revokedKeyIDs: [keyID] });
+    await tenant.untilStates('canvas', 'canvas-1 Active, canvas-2 Next');
+    await operator.rest();
+    await tenant.remove(ltiRegistrations, 'canvas');
+    await tenant.untilStates('canvas', 'canvas-1 Revoked, canvas-2 Next');
+    await eventually(async () => {
+      expect((await tenant.servedOf(operator.url, 'canvas')).keyIDs).to.not.include(keyID);
+    });
+    expect(await tenant.secret('canvas-signing-key')).to.equal(undefined);
+    expect(Object.keys((await tenant.ledgerSecret('canvas')).data ?? {})).to.not.include(`${keyID}.jwe`);
+    await operator.rest();
+  });
+
   describe('a registration under deletionPolicy Delete', () => {
     const gone = (): Promise<void> =>
       eventually(async () => {
@@ -206,6 +224,39 @@ describe('Deleting', () => {
         await gone();
       });
     }
+
+    it('is finished although the API server was too busy for the last part of it', async () => {
+      let busy = 0;
+      await restart((verb, type) => {
+        if (verb !== 'delete' || type !== ltiKeys || busy > 2) return;
+        busy += 1;
+        throw new ApiError('delete ltikeys: 429', { status: 429, reason: 'TooManyRequests' });
+      });
+      await tenant.apply('canvas', { deletionPolicy: 'Delete' });
+      await inStep();
+      await tenant.remove(ltiRegistrations, 'canvas');
+      await until(() => busy > 2, 'some refusals');
+      await gone();
+    });
+
+    it('removes nothing if it was changed to Retain just before, whoever looks into it', async () => {
+      await tenant.apply('canvas', { deletionPolicy: 'Delete' });
+      await inStep();
+      await operator.rest();
+      const successor = await standby();
+      await operator.stop();
+      operator = successor;
+      await tenant.edit('canvas', { deletionPolicy: 'Retain' });
+      await tenant.remove(ltiRegistrations, 'canvas');
+      await sleep(systemClock, 500);
+      successor.lead();
+      await orphaned();
+      await inStepWithoutRegistration();
+      // It is on record, for those who did not see it go.
+      await restart();
+      await operator.travel(31 * minute);
+      await inStepWithoutRegistration();
+    });
 
     it('is finished by another replica that takes over after the ledger went', async () => {
       await removedUntilWrite(5);

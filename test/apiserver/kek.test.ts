@@ -142,6 +142,8 @@ describe('Key-encryption keys', () => {
       expect(status?.conditions?.map(({ type, status: is, reason }) => [type, is, reason])).to.deep.equal([
         ['KeyMaterialAvailable', 'False', 'SealKEKMissing'],
       ]);
+      // Whoever removes KEKs that seal nothing must see that this one does.
+      expect(status?.kekID).to.equal('k1');
     });
     await tenant.edit('canvas', { rotationTrigger: 'b' });
     await operator.travel(40 * minute);

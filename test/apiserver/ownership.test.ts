@@ -272,6 +272,50 @@ describe('What the operator owns', () => {
       });
     }
 
+    it('that the API server refuses to have written is shown so, and is written once it accepts it', async () => {
+      const { kid } = await tenant.delivered('canvas');
+      await tenant.change<Secret>(secrets, 'canvas-signing-key', (secret) => ({ ...secret, immutable: true }));
+      await tenant.edit('canvas', { rotationTrigger: 'b' });
+      await eventually(async () => expect((await tenant.key('canvas-2')).status?.publishedAt).to.be.a('string'));
+      await operator.travel(25 * hour);
+      await tenant.untilStates('canvas', 'canvas-1 Retiring, canvas-2 Active');
+      const message = await tenant.untilSays('canvas', 'Stalled', 'True DeliveryRefused');
+      expect(message).to.include(`${tenant.namespace}/canvas-signing-key`).and.to.include('422 Invalid');
+      expect(await tenant.says('canvas', 'Ready')).to.equal('False DeliveryRefused');
+      expect((await tenant.registration('canvas')).status?.activeKey?.name).to.equal('canvas-2');
+      expect((await tenant.delivered('canvas')).kid).to.equal(kid);
+      await operator.travel(72 * hour);
+      expect(await tenant.states('canvas'), 'the tool still signs with it').to.equal(
+        'canvas-1 Retiring, canvas-2 Active',
+      );
+
+      await tenant.remove(secrets, 'canvas-signing-key');
+      await operator.travel(2 * minute);
+      await inStep();
+      await tenant.untilSays('canvas', 'Stalled', 'False NoObstacle');
+    });
+
+    it('holds no other key than before while a replica does not serve that', async () => {
+      let targets = (own: string): readonly string[] => [own];
+      const { clock } = operator;
+      await operator.stop();
+      operator = await startOperator({
+        namespaces: [tenant.namespace],
+        kekDir,
+        clock,
+        targets: (own) => targets(own),
+      });
+      await operator.rest();
+      targets = (own) => [own, 'http://127.0.0.1:9'];
+      await tenant.remove(secrets, 'canvas-signing-key');
+      await operator.travel(resync);
+      await tenant.untilSays('canvas', 'Ready', 'False NotServed');
+      expect(await tenant.secret('canvas-signing-key')).to.equal(undefined);
+      targets = (own) => [own];
+      await operator.travel(minute);
+      await inStep();
+    });
+
     it('under a new name is written before the one under the old name goes', async () => {
       await operator.stop();
       const order: string[] = [];
