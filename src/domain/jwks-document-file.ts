@@ -7,7 +7,8 @@ import type { DocumentFile } from './jwks-document.ts';
 export const largestDocumentBytes = 32 * 1024 * 1024;
 
 /** NotJSON also covers torn and empty files; PrivateMember wins over every other reason. */
-export type DocumentFault = 'TooLarge' | 'NotJSON' | 'NotADocument' | 'PrivateMember' | 'BadKey';
+export const documentFaults = ['TooLarge', 'NotJSON', 'NotADocument', 'PrivateMember', 'BadKey'] as const;
+export type DocumentFault = (typeof documentFaults)[number];
 
 /** A file that is not a document. The message never repeats its content. */
 export class DocumentError extends Error {

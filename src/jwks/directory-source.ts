@@ -2,8 +2,7 @@ import { statSync, watch } from 'node:fs';
 import type { FSWatcher, Stats } from 'node:fs';
 import { readFile, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { DocumentError } from '../domain/jwks-document-file.ts';
-import type { DocumentFault } from '../domain/jwks-document-file.ts';
+import { DocumentError, documentFaults } from '../domain/jwks-document-file.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../observability/log.ts';
 import { DocumentReader } from './document-reader.ts';
@@ -19,7 +18,8 @@ export const scanMs = 15_000;
 const unwatchedScanMs = 5000;
 const heartbeatFile = 'sync.json';
 /** Why a file was not taken over. */
-export type RefusalReason = DocumentFault | 'Unreadable';
+export const refusalReasons = [...documentFaults, 'Unreadable'] as const;
+export type RefusalReason = (typeof refusalReasons)[number];
 
 export interface DirectorySourceOptions {
   readonly directory: string;

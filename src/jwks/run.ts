@@ -7,7 +7,7 @@ import { sidecarMetrics } from '../observability/metrics.ts';
 import { startProbes } from '../observability/probes.ts';
 import { createApp } from './app.ts';
 import { followCertificate, readCertificate } from './certificate.ts';
-import { DirectorySource } from './directory-source.ts';
+import { DirectorySource, refusalReasons } from './directory-source.ts';
 import { Health } from './health.ts';
 import { close, listen } from './listen.ts';
 import { createPublicServer, createSecureServer } from './server.ts';
@@ -35,7 +35,7 @@ export interface JwksOptions {
   readonly drainMs?: number;
 }
 
-/** The readiness probe of the Deployment (every 5 s, one failure is enough), and 2 s for the Service to follow. */
+/** With the 10 s that the Deployment's preStop sleeps: three failures of its readiness probe, 5 s each, and 2 s for the Service. */
 const defaultDrainMs = 7000;
 
 /**
@@ -48,6 +48,7 @@ export async function runJwks(config: JwksConfig, options: JwksOptions): Promise
   const metrics = sidecarMetrics(registry, {
     documents: () => source.documents.size,
     ageSeconds: () => health.ageSeconds(),
+    refusalReasons,
   });
   const source = new DirectorySource({
     directory: config.publishDir,

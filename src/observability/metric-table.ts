@@ -277,7 +277,7 @@ export const sidecarTable = {
   age: {
     name: 'lti_jwks_age_seconds',
     type: 'gauge',
-    help: 'Time since what is served was last known to be current; absent before the first sync.',
+    help: 'Time since what is served was last known to be current; absent before any heartbeat of the publisher.',
     labels: [],
   },
   refusedFiles: {

@@ -151,6 +151,8 @@ export interface SidecarSources {
   readonly documents: () => number;
   /** Seconds since what is served was known to be current; `undefined` before the first sync. */
   readonly ageSeconds: () => number | undefined;
+  /** Each counts from 0, so that the first one of its kind is an increase. */
+  readonly refusalReasons: readonly string[];
 }
 
 export interface SidecarMetrics {
@@ -163,6 +165,7 @@ export function sidecarMetrics(registry: Registry, sources: SidecarSources): Sid
   // Counted in a Map and handed over at scrape: a counter with labels costs as much as answering the request.
   const requests = new Map<number, number>();
   const refused = counter(registry, sidecarTable.refusedFiles);
+  for (const reason of sources.refusalReasons) refused.inc({ reason }, 0);
   computedCounter(registry, sidecarTable.requests, () =>
     [...requests].map(([code, total]) => [{ code: String(code) }, total] as const),
   );

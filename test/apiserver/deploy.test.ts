@@ -27,11 +27,11 @@ async function apply(manifest: object): Promise<void> {
   expect(code, stderr).to.equal(0);
 }
 
-/** A kustomization as an installer writes it: the operator, and the components of deploy/publisher. */
-function withPublisher(): string {
+/** A kustomization as an installer writes it: the operator, and components of deploy/. */
+function withComponents(...names: readonly string[]): string {
   const folder = mkdtempSync(join(tmpdir(), 'kustomize-'));
   const from = (path: string): string => relative(realpathSync(folder), file(path));
-  const components = [from('deploy/publisher'), from('deploy/publisher/autoscaling')];
+  const components = names.map(from);
   writeFileSync(join(folder, 'kustomization.yaml'), JSON.stringify({ resources: [from('deploy')], components }));
   return folder;
 }
@@ -49,7 +49,8 @@ describe('kubectl apply --dry-run=server', () => {
   });
 
   it('accepts the publisher and its autoscaling on top of deploy/, and turns the Service to it', async () => {
-    const output = await kubectl('apply', '--dry-run=server', '--output=json', '--kustomize', withPublisher());
+    const withPublisher = withComponents('deploy/publisher', 'deploy/publisher/autoscaling');
+    const output = await kubectl('apply', '--dry-run=server', '--output=json', '--kustomize', withPublisher);
     const { items }: { items: { kind: string; metadata: { name: string }; spec: { selector?: unknown } }[] } =
       JSON.parse(output);
     const found = (kind: string, name: string) => items.find((i) => i.kind === kind && i.metadata.name === name);
@@ -58,6 +59,30 @@ describe('kubectl apply --dry-run=server', () => {
     expect(found('Service', 'lti-key-operator-jwks')?.spec.selector).to.deep.equal({
       'app.kubernetes.io/name': 'lti-key-publisher',
     });
+  });
+
+  it('accepts the operator for one namespace, which has no rights in another', async () => {
+    await apply({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'gradebook' } });
+    const folder = withComponents('deploy/one-namespace');
+    const output = await kubectl('apply', '--dry-run=server', '--output=json', '--kustomize', folder);
+    const { items }: { items: { kind: string }[] } = JSON.parse(output);
+    expect(items.map(({ kind }) => kind)).to.not.include('ClusterRoleBinding');
+    expect(output).to.include('"--namespace=gradebook"');
+
+    await kubectl('apply', '--filename', file('deploy/rbac.yaml'));
+    await kubectl('delete', 'clusterrolebinding', 'lti-key-operator');
+    await kubectl('apply', '--filename', file('deploy/one-namespace/rolebinding.yaml'));
+    const rights = async (namespace: string): Promise<readonly string[]> =>
+      Promise.all(
+        ['get secrets', 'create ltikeys.ltikeys.dev', 'watch ltiregistrations.ltikeys.dev'].map(async (what) => {
+          const args = ['auth', 'can-i', ...what.split(' '), '--namespace', namespace, `--as=${operator}`];
+          return (await controlPlane().kubectlRun(args)).stdout.trim();
+        }),
+      );
+    expect(await rights('gradebook')).to.deep.equal(['yes', 'yes', 'yes']);
+    expect(await rights('default')).to.deep.equal(['no', 'no', 'no']);
+    await kubectl('apply', '--filename', file('deploy/rbac.yaml'));
+    expect(await rights('default')).to.deep.equal(['yes', 'yes', 'yes']);
   });
 
   it('accepts the Ingress', async () => {

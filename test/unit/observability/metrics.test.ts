@@ -194,10 +194,17 @@ describe('metrics of publishing', () => {
   it('count the answers of the sidecar, and say how old what it serves is once that is known', async () => {
     const registry = createRegistry('1');
     let age: number | undefined;
-    const metrics = sidecarMetrics(registry, { documents: () => 2, ageSeconds: () => age });
-    expect(await series(registry, 'lti_jwks')).to.deep.equal(['lti_jwks_documents 2']);
+    const metrics = sidecarMetrics(registry, {
+      documents: () => 2,
+      ageSeconds: () => age,
+      refusalReasons: ['NotJSON'],
+    });
+    expect(await series(registry, 'lti_jwks')).to.have.members([
+      'lti_jwks_documents 2',
+      'lti_jwks_refused_files_total{reason="NotJSON"} 0',
+    ]);
     for (const code of [200, 200, 304]) metrics.request(code);
-    metrics.refusedFile('malformed');
+    metrics.refusedFile('NotJSON');
     age = 4.5;
     await registry.metrics();
     expect(await series(registry, 'lti_jwks')).to.have.members([
@@ -205,7 +212,7 @@ describe('metrics of publishing', () => {
       'lti_jwks_requests_total{code="304"} 1',
       'lti_jwks_documents 2',
       'lti_jwks_age_seconds 4.5',
-      'lti_jwks_refused_files_total{reason="malformed"} 1',
+      'lti_jwks_refused_files_total{reason="NotJSON"} 1',
     ]);
   });
 });
@@ -224,7 +231,7 @@ describe('the table of metrics', () => {
       clockSkewMs: () => undefined,
     });
     publisherMetrics(registry, { documents: () => 0, lastSync: () => undefined });
-    sidecarMetrics(registry, { documents: () => 0, ageSeconds: () => undefined });
+    sidecarMetrics(registry, { documents: () => 0, ageSeconds: () => undefined, refusalReasons: [] });
     objectMetrics(registry, () => []);
     const registered = (await registry.getMetricsAsJSON()).map(
       ({ name, type, help }) => `${name} ${String(type)} ${help}`,
