@@ -1,5 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
+import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -17,6 +18,9 @@ const roundMs = 200;
 const warmUpMs = 4000;
 const manyRegistrations = 10_000;
 const namespaces = 100;
+
+/** The publish directory is in memory, as that of the Deployment, where the machine has such a folder. */
+const memory = '/dev/shm';
 
 /** Requests per second and milliseconds, medians over the rounds. */
 export interface Rate {
@@ -41,7 +45,7 @@ export interface JwksFigures {
  * the same core while the load comes from another.
  */
 export async function measureJwks(): Promise<JwksFigures> {
-  const folder = await mkdtemp(join(tmpdir(), 'jwks-bench-'));
+  const folder = await mkdtemp(join(existsSync(memory) ? memory : tmpdir(), 'jwks-bench-'));
   const children: Child[] = [];
   const start: Start = (core, args, env, program) => {
     const child = new Child(core, args, env, program);
@@ -170,7 +174,7 @@ async function startNginx(
     (what) => `${what}_temp_path ${folder}/${what};`,
   );
   const config = `
-    daemon off; user root; worker_processes 1; pid ${folder}/pid; error_log stderr;
+    daemon off; master_process off; pid ${folder}/pid; error_log stderr;
     events { worker_connections 1024; }
     http {
       access_log off; sendfile on; tcp_nopush on; open_file_cache max=1000; keepalive_requests 1000; ${temporary.join(' ')}

@@ -1,7 +1,7 @@
 import express from 'express';
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
 import { acceptsGzip } from './accept-encoding.ts';
-import { commonHeaders } from './prepared-document.ts';
+import { commonHeaders, notModifiedHeaders, okHeaders } from './prepared-document.ts';
 import type { PreparedDocument, RawHeaders } from './prepared-document.ts';
 import type { DocumentSource } from './source.ts';
 
@@ -75,22 +75,25 @@ function answerDocument(
   response: ServerResponse,
   metrics: RequestMetrics,
 ): void {
-  if (document.body === undefined) return answerUnavailable(response, metrics);
   const { 'if-none-match': condition, 'accept-encoding': codings } = request.headers;
   const form = document.gzip !== undefined && acceptsGzip(codings) ? document.gzip : document;
+  const { body } = form;
+  if (body === undefined) return answerUnavailable(response, metrics);
   if (condition !== undefined && matches(condition, form.etag)) {
     metrics.request(304);
-    response.writeHead(304, form.notModified).end();
+    response.writeHead(304, notModifiedHeaders(form)).end();
     return;
   }
   metrics.request(200);
-  response.writeHead(200, form.ok);
+  response.writeHead(200, okHeaders(form, body));
   // Node leaves the body out of an answer to HEAD.
-  response.end(form.body, 'latin1');
+  response.end(body, 'latin1');
 }
 
 /** RFC 9110 §13.1.2: a list of entity tags, compared weakly, or `*`. */
 function matches(ifNoneMatch: string, etag: string): boolean {
+  // What caches send: the one tag they have.
+  if (ifNoneMatch === etag) return true;
   return ifNoneMatch.trim() === '*' || (ifNoneMatch.match(/"[^"]*"/g)?.includes(etag) ?? false);
 }
 

@@ -5,7 +5,10 @@ import type { KeySet } from '../domain/jwks-document-file.ts';
 /** Name, value, name, value …: what `writeHead` takes without building an object. */
 export type RawHeaders = string[];
 
-/** One form of a document as it is answered: everything but the Date is computed before the first request. */
+/**
+ * One form of a document: what is its own, and what the answers of many have alike. There may be 10,000 documents, and the
+ * less memory one is spread over, the faster it is answered when another was asked for before.
+ */
 export interface Representation {
   /**
    * Absent for a known document without keys, which is answered 503. A string, where there is one, is ASCII and is to be
@@ -14,8 +17,17 @@ export interface Representation {
   readonly body?: string | Buffer;
   /** Strong: it is a digest of the body, so every replica gives the same. */
   readonly etag: string;
-  readonly ok: RawHeaders;
-  readonly notModified: RawHeaders;
+  readonly alike: { readonly ok: RawHeaders; readonly notModified: RawHeaders };
+}
+
+/** The headers of an answer with `body`; only the Date is missing. */
+export function okHeaders({ alike, etag }: Representation, body: string | Buffer): RawHeaders {
+  return alike.ok.concat('Content-Length', String(body.length), 'ETag', etag);
+}
+
+/** The headers of an answer 304. */
+export function notModifiedHeaders({ alike, etag }: Representation): RawHeaders {
+  return alike.notModified.concat('ETag', etag);
 }
 
 export interface PreparedDocument extends Representation {
@@ -53,29 +65,40 @@ export function* prepareDocument(
 ): Generator<undefined, PreparedDocument> {
   const expiry = revokedUntil === undefined ? 0 : Date.parse(revokedUntil);
   const revoked = expiry > now.getTime();
-  const caching = ['Cache-Control', cacheControl(maxAge, revoked)];
+  const caching = cacheControl(maxAge, revoked);
   const staleAt = revoked ? expiry : Number.POSITIVE_INFINITY;
-  if (gzipped === undefined) return { ...(yield* represent(body, empty, caching)), staleAt };
-  const varying = [...caching, 'Vary', 'Accept-Encoding'];
-  const plain = yield* represent(body, empty, varying);
-  return { ...plain, gzip: yield* represent(gzipped, empty, varying, ['Content-Encoding', 'gzip']), staleAt };
+  if (gzipped === undefined) return { ...(yield* represent(body, empty, alike(caching, 'only'))), staleAt };
+  const plain = yield* represent(body, empty, alike(caching, 'plain'));
+  return { ...plain, gzip: yield* represent(gzipped, empty, alike(caching, 'gzip')), staleAt };
+}
+
+type Form = 'only' | 'plain' | 'gzip';
+const known = new Map<string, Representation['alike']>();
+
+/** One for all documents of the same form that are cached alike: there are a handful. */
+function alike(caching: string, form: Form): Representation['alike'] {
+  const found = known.get(form + caching);
+  if (found) return found;
+  const notModified = commonHeaders.concat('Cache-Control', caching);
+  if (form !== 'only') notModified.push('Vary', 'Accept-Encoding');
+  // Canvas's deep-linking code cannot read application/jwk-set+json.
+  const ok = notModified.concat('Content-Type', 'application/json');
+  if (form === 'gzip') ok.push('Content-Encoding', 'gzip');
+  known.set(form + caching, { ok, notModified });
+  return { ok, notModified };
 }
 
 function* represent(
   bytes: Buffer,
   empty: boolean,
-  caching: RawHeaders,
-  coding: RawHeaders = [],
+  headers: Representation['alike'],
 ): Generator<undefined, Representation> {
-  // JSON's quotes are an entity tag's, and the string is made in one piece, as are the arrays: there may be 10,000.
+  // JSON's quotes are an entity tag's, and the string is made in one piece.
   const etag = JSON.stringify(yield* digest(bytes));
-  const cached = commonHeaders.concat(caching, ['ETag', etag]);
   return {
     ...(!empty && { body: bytes.length <= longestString ? smallBody(bytes) : bytes }),
     etag,
-    // Canvas's deep-linking code cannot read application/jwk-set+json.
-    ok: ['Content-Type', 'application/json'].concat(coding, ['Content-Length', String(bytes.length)], cached),
-    notModified: cached,
+    alike: headers,
   };
 }
 

@@ -80,7 +80,7 @@ describe('DirectorySource', () => {
   }
 
   function caching(): string | undefined {
-    return source.documents.get(path)?.ok.find((value) => value.startsWith('public'));
+    return source.documents.get(path)?.alike.ok.find((value) => value.startsWith('public'));
   }
 
   async function start(): Promise<void> {

@@ -1,12 +1,15 @@
 import { expect } from 'chai';
 import type { PublicJwk } from '../../../src/domain/jwk.ts';
+import { notModifiedHeaders, okHeaders, type Representation } from '../../../src/jwks/prepared-document.ts';
 import { prepared } from './prepared.ts';
 
 const key: PublicJwk = { kty: 'RSA', use: 'sig', alg: 'RS256', kid: 'k', n: 'AQAB', e: 'AQAB' };
 const now = new Date('2026-01-01T00:00:00Z');
 
+const okOf = (form: Representation | undefined): readonly string[] => okHeaders(form!, form!.body!);
+
 function cacheControl(maxAge: number, revokedUntil?: string): string | undefined {
-  const { ok } = prepared({ keys: [key], ...(revokedUntil && { revokedUntil }) }, maxAge, now);
+  const ok = okOf(prepared({ keys: [key], ...(revokedUntil && { revokedUntil }) }, maxAge, now));
   return ok[ok.indexOf('Cache-Control') + 1];
 }
 
@@ -33,28 +36,30 @@ describe('prepareDocument', () => {
   });
 
   it('counts bytes and not characters', () => {
-    const { body, ok } = prepared({ keys: [{ ...key, kid: 'ключ' }] }, 300, now);
+    const document = prepared({ keys: [{ ...key, kid: 'ключ' }] }, 300, now);
+    const [{ body }, ok] = [document, okOf(document)];
     expect(body).to.be.instanceOf(Buffer);
     expect(ok[ok.indexOf('Content-Length') + 1]).to.equal(String(body?.length));
   });
 
   it('gives the gzip form an ETag and a length of its own, and lets caches keep both apart', () => {
     const document = prepared({ keys: [key] }, 300, now, Buffer.from('compressed'));
-    const { body, ok, etag, gzip } = document;
+    const { body, etag, gzip } = document;
+    const ok = okOf(document);
     const header = (headers: readonly string[], name: string): string | undefined => headers[headers.indexOf(name) + 1];
     expect(gzip?.body?.toString()).to.equal('compressed');
-    expect(gzip?.ok).to.include.members(['Content-Encoding', 'gzip', 'application/json']);
-    expect(header(gzip?.ok ?? [], 'Content-Length')).to.equal('10');
+    expect(okOf(gzip)).to.include.members(['Content-Encoding', 'gzip', 'application/json']);
+    expect(header(okOf(gzip), 'Content-Length')).to.equal('10');
     expect(gzip?.etag)
       .to.match(/^"[\w-]{43}"$/)
       .and.not.equal(etag);
     expect(etag).to.equal(prepared({ keys: [key] }, 300, now).etag);
     expect(body).to.equal(prepared({ keys: [key] }, 300, now).body);
     expect(ok).not.to.include('Content-Encoding');
-    for (const headers of [ok, document.notModified, gzip?.ok ?? [], gzip?.notModified ?? []]) {
+    for (const headers of [ok, notModifiedHeaders(document), okOf(gzip), notModifiedHeaders(gzip!)]) {
       expect(header(headers, 'Vary')).to.equal('Accept-Encoding');
     }
-    expect(prepared({ keys: [key] }, 300, now).ok).not.to.include('Vary');
+    expect(okOf(prepared({ keys: [key] }, 300, now))).not.to.include('Vary');
   });
 
   it('has no body without keys', () => {
