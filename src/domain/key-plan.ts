@@ -7,10 +7,10 @@ import {
   isRotationHeld,
   neededRevision,
   policies,
-  type Transition,
 } from './key-policies.ts';
 import type { Fault, Situation } from './situation.ts';
 import { activationTime, preparationTime, revocationGrace } from './timing.ts';
+import type { Transition } from './transition.ts';
 
 /** The decision for one situation: what to write, what to make, when to look again. */
 export interface Plan {

@@ -1,16 +1,5 @@
-import type { Instant } from './duration.ts';
 import { isFinal } from './key-state.ts';
-import {
-  activeKey,
-  type Cause,
-  changeKey,
-  keysIn,
-  type Ledger,
-  type LedgerKey,
-  liveKeys,
-  nextKey,
-  withoutActiveKey,
-} from './ledger.ts';
+import { activeKey, type Cause, changeKey, keysIn, type Ledger, type LedgerKey, liveKeys, nextKey } from './ledger.ts';
 import type { Situation } from './situation.ts';
 import {
   activationTime,
@@ -21,31 +10,7 @@ import {
   timingFault,
   toleratedClockSkew,
 } from './timing.ts';
-
-/** One step of the lifecycle: what changes in the ledger, and what people and metrics are told of it. */
-export interface Transition {
-  readonly reason: TransitionReason;
-  readonly keyID?: string;
-  readonly message: string;
-}
-
-export type TransitionReason =
-  | 'KeyPublished'
-  | 'KeyActivated'
-  | 'KeyRetiring'
-  | 'KeyRetired'
-  | 'KeyRevoked'
-  | 'KeyDiscarded'
-  | 'RotationRequested'
-  | 'SettingsRecorded'
-  | 'HistoryPruned';
-
-export interface Change {
-  readonly ledger: Ledger;
-  readonly transition: Transition;
-  /** What happened to another key in the same step. */
-  readonly besides?: Transition;
-}
+import { activated, type Change, retirementAt, revoked, settings } from './transition.ts';
 
 /** A reason to change the ledger now, or `undefined`. Each is one function; `policies` is their order. */
 export type Policy = (situation: Situation) => Change | undefined;
@@ -319,48 +284,4 @@ function requestedCause({ registration, ledger }: Situation): Cause | undefined 
 /** The rotation that is owed when a next key goes away, for the reason it was made for. */
 function owedWithout({ cause }: LedgerKey): Pick<Ledger, 'rotationOwed'> {
   return cause === 'Trigger' || cause === 'Request' || cause === 'Revocation' ? { rotationOwed: cause } : {};
-}
-
-/** Pointer and both states in one write. */
-function activated({ ledger, observation, now }: Situation, key: LedgerKey, why: string): Change {
-  const previous = activeKey(ledger);
-  const demoted = previous ? changeKey(ledger, previous.keyID, { state: 'Retiring' }) : ledger;
-  const promoted = changeKey(demoted, key.keyID, {
-    state: 'Active',
-    activatedAt: now,
-    publishedAt: key.publishedAt ?? (observation.servedKeyIDs.has(key.keyID) ? now : undefined),
-    stoppedSigningAt: undefined,
-    retireAt: undefined,
-  });
-  return {
-    ledger: { ...promoted, activeKeyID: key.keyID },
-    transition: { reason: 'KeyActivated', keyID: key.keyID, message: `key ${key.keyID} signs from now on: ${why}` },
-  };
-}
-
-function revoked(ledger: Ledger, key: LedgerKey, now: Instant, why: string): Change {
-  const changed = changeKey(ledger, key.keyID, { state: 'Revoked', revokedAt: now });
-  return {
-    ledger: key.keyID === ledger.activeKeyID ? withoutActiveKey(changed) : changed,
-    transition: {
-      reason: 'KeyRevoked',
-      keyID: key.keyID,
-      message: `key ${key.keyID} is revoked and its private half destroyed: ${why}`,
-    },
-  };
-}
-
-function retirementAt(ledger: Ledger, key: LedgerKey, stoppedSigningAt: Instant, retireAt: Instant): Change {
-  return {
-    ledger: changeKey(ledger, key.keyID, { stoppedSigningAt, retireAt }),
-    transition: {
-      reason: 'KeyRetiring',
-      keyID: key.keyID,
-      message: `key ${key.keyID} no longer signs and stays published for the overlap`,
-    },
-  };
-}
-
-function settings(ledger: Ledger, what: string): Change {
-  return { ledger, transition: { reason: 'SettingsRecorded', message: `the ledger records the ${what}` } };
 }

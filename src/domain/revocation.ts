@@ -1,5 +1,6 @@
 import { type Duration, formatDuration, formatInstant, hour, type Instant } from './duration.ts';
-import { changeKey, type Ledger, type LedgerKey, liveKeys, withoutActiveKey } from './ledger.ts';
+import { type Ledger, type LedgerKey, liveKeys } from './ledger.ts';
+import { revoked } from './transition.ts';
 
 /**
  * Removal from the JWKS is not revocation everywhere: a platform may go on with the set it fetched before. What each one
@@ -64,7 +65,5 @@ export function revocationVerdict(platform: string, key: LedgerKey, now: Instant
 export function withRevocations(ledger: Ledger, now: Instant): Ledger | undefined {
   const key = liveKeys(ledger).find(({ revocationSeenAt }) => revocationSeenAt !== undefined);
   if (!key) return undefined;
-  const changed = changeKey(ledger, key.keyID, { state: 'Revoked', revokedAt: now });
-  const revoked = key.keyID === ledger.activeKeyID ? withoutActiveKey(changed) : changed;
-  return { ...revoked, serial: ledger.serial + 1 };
+  return { ...revoked(ledger, key, now, 'its registration was deleted').ledger, serial: ledger.serial + 1 };
 }
