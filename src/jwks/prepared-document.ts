@@ -67,16 +67,16 @@ export function* prepareDocument(
   const revoked = expiry > now.getTime();
   const caching = cacheControl(maxAge, revoked);
   const staleAt = revoked ? expiry : Number.POSITIVE_INFINITY;
-  if (gzipped === undefined) return { ...(yield* represent(body, empty, alike(caching, 'only'))), staleAt };
-  const plain = yield* represent(body, empty, alike(caching, 'plain'));
-  return { ...plain, gzip: yield* represent(gzipped, empty, alike(caching, 'gzip')), staleAt };
+  if (gzipped === undefined) return { ...(yield* represent(body, empty, sharedHeaders(caching, 'only'))), staleAt };
+  const plain = yield* represent(body, empty, sharedHeaders(caching, 'plain'));
+  return { ...plain, gzip: yield* represent(gzipped, empty, sharedHeaders(caching, 'gzip')), staleAt };
 }
 
 type Form = 'only' | 'plain' | 'gzip';
 const known = new Map<string, Representation['alike']>();
 
 /** One for all documents of the same form that are cached alike: there are a handful. */
-function alike(caching: string, form: Form): Representation['alike'] {
+function sharedHeaders(caching: string, form: Form): Representation['alike'] {
   const found = known.get(form + caching);
   if (found) return found;
   const notModified = commonHeaders.concat('Cache-Control', caching);
