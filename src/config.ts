@@ -40,13 +40,13 @@ export const optionTable: readonly OptionRow[] = [
     name: 'kek-dir',
     type: 'text',
     commands: ['controller'],
-    help: 'The directory of key-encryption keys: one file per key with 32 bytes in base64, and the file primary, which names the one that seals. Either this or --kms-socket is required.',
+    help: 'The directory of key-encryption keys: one file per key with 32 bytes in base64, and the file primary, which names the one that seals. This or --kms-socket is required.',
   },
   {
     name: 'kms-socket',
     type: 'text',
     commands: ['controller'],
-    help: 'The unix socket of a Kubernetes KMS v2 plugin that holds the key-encryption key, in place of --kek-dir.',
+    help: 'The unix socket of a Kubernetes KMS v2 plugin that holds the key-encryption key. With --kek-dir as well, the one that does not seal opens what it sealed.',
   },
   {
     name: 'publish-dir',
@@ -145,7 +145,7 @@ export class ConfigError extends Error {
 
 /** What the options of a command came to; those without a default may be absent. */
 export interface ControllerConfig extends PublisherConfig {
-  /** Exactly one of `kekDir` and `kmsSocket` is there. */
+  /** At least one of `kekDir` and `kmsSocket` is there. */
   readonly kekDir?: string;
   readonly kmsSocket?: string;
   readonly leaderElect: boolean;
@@ -205,10 +205,8 @@ export function parseConfig<C extends Command>(command: C, args: readonly string
   if ((config['tlsCert'] === undefined) !== (config['tlsKey'] === undefined)) {
     problems.push('--tls-cert and --tls-key go together: give both, or neither to serve HTTP.');
   }
-  if (command === 'controller' && (config['kekDir'] === undefined) === (config['kmsSocket'] === undefined)) {
-    problems.push(
-      'Exactly one of --kek-dir and --kms-socket is required: it says where key-encryption keys come from.',
-    );
+  if (command === 'controller' && config['kekDir'] === undefined && config['kmsSocket'] === undefined) {
+    problems.push('--kek-dir or --kms-socket is required: it says where key-encryption keys come from.');
   }
   if (problems.length > 0) throw new ConfigError(problems.join('\n'));
   return Object.freeze(config) as unknown as Configs[C];

@@ -3,6 +3,7 @@ import type { Registry } from 'prom-client';
 import { endpointSlices, jwksServiceName, ltiKeys, ltiRegistrations, operatorName } from '../api/names.ts';
 import type { LtiKey, LtiRegistration } from '../api/objects.ts';
 import type { ControllerConfig } from '../config.ts';
+import { CombinedKekProvider } from '../crypto/combined-kek-provider.ts';
 import { FileKekProvider } from '../crypto/file-kek-provider.ts';
 import type { KekProvider } from '../crypto/keyring.ts';
 import { KmsKekProvider } from '../crypto/kms/kms-kek-provider.ts';
@@ -122,12 +123,12 @@ async function kekSource(
   { kekDir, kmsSocket }: ControllerConfig,
   clock: Clock,
 ): Promise<{ source: KekProvider; close: () => void }> {
-  if (kmsSocket === undefined) {
-    return { source: new FileKekProvider({ directory: kekDir!, clock }), close: () => undefined };
-  }
+  const files = kekDir === undefined ? undefined : new FileKekProvider({ directory: kekDir, clock });
+  if (kmsSocket === undefined) return { source: files!, close: () => undefined };
   const { GrpcKms } = await import('../crypto/kms/grpc-kms.ts');
-  const kms = new GrpcKms({ socket: kmsSocket });
-  return { source: new KmsKekProvider({ kms, clock }), close: () => kms.close() };
+  const service = new GrpcKms({ socket: kmsSocket });
+  const kms = new KmsKekProvider({ kms: service, clock });
+  return { source: files ? new CombinedKekProvider({ files, kms }) : kms, close: () => service.close() };
 }
 
 interface Replicas {

@@ -43,7 +43,7 @@ export class FileKekProvider implements KekProvider {
 
   async openingKey(kekID: string, wrapped?: WrappedKey): Promise<Kek> {
     if (wrapped) {
-      const message = `KEK ${kekID} is a key of a KMS, and no file can stand in for it: give the socket of its plugin with --kms-socket instead of --kek-dir.`;
+      const message = `KEK ${kekID} is a key of a KMS, and no file can stand in for it: give the socket of its plugin with --kms-socket.`;
       throw new KekError('KEKMissing', message);
     }
     return this.#get((snapshot) => this.#find(snapshot, kekID));

@@ -92,9 +92,9 @@ describe('The fields', () => {
     // A next key of a size that is no longer asked for is given up at once.
     for (const [size, name] of [
       [3072, 'canvas-2'],
-      [2048, 'canvas-3'],
+      [4096, 'canvas-3'],
       [3072, 'canvas-4'],
-      [2048, 'canvas-5'],
+      [4096, 'canvas-5'],
     ] as const) {
       await tenant.edit('canvas', { key: { algorithm: 'RS256', size } });
       await eventually(async () => expect((await tenant.key(name)).status?.state).to.equal('Next'));

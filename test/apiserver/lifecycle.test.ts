@@ -227,12 +227,14 @@ describe('The lifecycle of the keys of a registration', () => {
     await tenant.untilStates('canvas', 'canvas-1 Active, canvas-2 Next');
     await inStep();
     await tenant.edit('canvas', { key: { algorithm: 'RS256', size: 2048 } });
-    await tenant.untilStates('canvas', 'canvas-1 Active, canvas-2 Retired, canvas-3 Next');
+    // The key that signs has the size that is asked for again.
+    await tenant.untilStates('canvas', 'canvas-1 Active, canvas-2 Retired');
+    await inStep();
     await tenant.edit('canvas', { key: { algorithm: 'RS256', size: 3072 } });
-    await tenant.untilStates('canvas', 'canvas-1 Active, canvas-2 Retired, canvas-3 Retired, canvas-4 Next');
+    await tenant.untilStates('canvas', 'canvas-1 Active, canvas-2 Retired, canvas-3 Next');
     await inStep();
     await operator.travel(25 * hour);
-    await tenant.untilStates('canvas', 'canvas-1 Retiring, canvas-2 Retired, canvas-3 Retired, canvas-4 Active');
+    await tenant.untilStates('canvas', 'canvas-1 Retiring, canvas-2 Retired, canvas-3 Active');
     await inStep();
     expect((await tenant.delivered('canvas')).bits).to.equal(3072);
   });

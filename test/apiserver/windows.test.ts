@@ -130,8 +130,9 @@ describe('Rotation windows', () => {
     await tenant.untilStates('canvas', 'canvas-1 Retiring, canvas-2 Active');
   });
 
-  it('do not keep a revocation waiting, nor the rotation that one leaves behind', async () => {
-    await requestRotation({ rotationWindows: [weekly(hourOf(now()) + 4 * day)] });
+  it('do not keep a revocation waiting, but the rotation whose next key was revoked', async () => {
+    const opening = hourOf(now()) + 4 * day;
+    await requestRotation({ rotationWindows: [weekly(opening)] });
     const [first = '', second_ = ''] = (await tenant.keys('canvas')).map(({ spec }) => spec.keyID);
     await tenant.edit('canvas', { revokedKeyIDs: [first] });
     await tenant.untilStates('canvas', 'canvas-1 Revoked, canvas-2 Active');
@@ -144,8 +145,10 @@ describe('Rotation windows', () => {
     const fourth = (await tenant.key('canvas-4')).spec.keyID;
     await tenant.edit('canvas', { revokedKeyIDs: [first, second_, fourth] });
     await untilPublished('canvas-5');
-    await untilRotatesAt(await delayOver('canvas-5'));
+    await untilRotatesAt(opening);
     await operator.travel(24 * hour + minute);
+    expect((await tenant.key('canvas-5')).status?.state).to.equal('Next');
+    await travelTo(opening + second);
     await eventually(async () => expect((await tenant.key('canvas-5')).status?.state).to.equal('Active'));
   });
 

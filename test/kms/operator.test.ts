@@ -1,11 +1,15 @@
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import { expect } from 'chai';
 import { ledgerSecretName } from '../../src/api/names.ts';
 import { CanariedKekProvider, canarySecretName } from '../../src/controllers/kek-canary.ts';
+import { CombinedKekProvider } from '../../src/crypto/combined-kek-provider.ts';
+import { FileKekProvider } from '../../src/crypto/file-kek-provider.ts';
 import { GrpcKms } from '../../src/crypto/kms/grpc-kms.ts';
 import { KmsKekProvider } from '../../src/crypto/kms/kms-kek-provider.ts';
 import { kekIDOf } from '../../src/crypto/wrapped-key.ts';
 import { minute, second } from '../../src/domain/duration.ts';
-import { startOperator, type Operator } from '../apiserver/operator.ts';
+import { makeKekDirectory, startOperator, type Operator } from '../apiserver/operator.ts';
 import { eventually, Tenant } from '../apiserver/tenant.ts';
 import { Plugin } from './plugin.ts';
 
@@ -28,12 +32,17 @@ describe('An operator whose key-encryption key stays in a KMS', () => {
     await plugin.dispose();
   });
 
-  async function start(): Promise<void> {
+  async function start(kekDir?: string): Promise<void> {
     kms = new GrpcKms({ socket: plugin.socket, deadline: second });
     const { namespace } = tenant;
     operator = await startOperator({
       namespaces: [namespace],
-      keks: (clock, client) => new CanariedKekProvider({ keks: new KmsKekProvider({ kms, clock }), client, namespace }),
+      keks: (clock, client) => {
+        const service = new KmsKekProvider({ kms, clock });
+        const files = kekDir === undefined ? undefined : new FileKekProvider({ directory: kekDir, clock });
+        const keks = files ? new CombinedKekProvider({ files, kms: service }) : service;
+        return new CanariedKekProvider({ keks, client, namespace });
+      },
     });
   }
   async function stop(): Promise<void> {
@@ -65,6 +74,23 @@ describe('An operator whose key-encryption key stays in a KMS', () => {
     const document = await served();
     plugin.behave('ok', 'kek-2');
     await inTime(async () => expect(await kekIDs()).to.deep.equal([kekIDOf('kek-2')]));
+    await inStep();
+    expect((await tenant.delivered('canvas')).kid).to.equal(kid);
+    expect(await served()).to.equal(document);
+  });
+
+  it('seals its keys anew on the way to a file and back, and nothing else changes', async () => {
+    const { kid } = await tenant.delivered('canvas');
+    const document = await served();
+    const kekDir = await makeKekDirectory();
+    await stop();
+    await start(kekDir);
+    await inTime(async () => expect(await kekIDs()).to.deep.equal(['k1']));
+    await rm(join(kekDir, 'primary'));
+    await inTime(async () => expect(await kekIDs()).to.deep.equal([kekIDOf('kek-1')]));
+    await rm(kekDir, { recursive: true });
+    await stop();
+    await start();
     await inStep();
     expect((await tenant.delivered('canvas')).kid).to.equal(kid);
     expect(await served()).to.equal(document);

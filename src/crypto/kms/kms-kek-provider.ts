@@ -54,7 +54,7 @@ export class KmsKekProvider implements KekProvider {
 
   async openingKey(kekID: string, wrapped?: WrappedKey): Promise<Kek> {
     if (wrapped) return this.#opened.get(wrapped);
-    const message = `KEK ${kekID} comes from a file, and no KMS can stand in for it: give its directory with --kek-dir instead of --kms-socket.`;
+    const message = `KEK ${kekID} comes from a file, and no KMS can stand in for it: give its directory with --kek-dir.`;
     throw new KekError('KEKMissing', message);
   }
 

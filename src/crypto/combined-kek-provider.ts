@@ -1,0 +1,44 @@
+import { KekError } from './kek-error.ts';
+import type { Kek, KekProvider, KekStatus } from './keyring.ts';
+import type { WrappedKey } from './wrapped-key.ts';
+
+/**
+ * A directory of KEKs beside a KMS, for the way from one to the other: each opens what it sealed. The directory seals where
+ * its file `primary` names a KEK, and where there is none the KMS does.
+ */
+export class CombinedKekProvider implements KekProvider {
+  readonly #files: KekProvider;
+  readonly #kms: KekProvider;
+
+  constructor(options: { files: KekProvider; kms: KekProvider }) {
+    this.#files = options.files;
+    this.#kms = options.kms;
+  }
+
+  async status(): Promise<KekStatus> {
+    const [files, kms] = await Promise.all([this.#files.status(), this.#kms.status()]);
+    if (!files.problems.some(sealsNothing)) {
+      return { sealingKeyID: files.sealingKeyID, problems: [...files.problems, ...kms.problems] };
+    }
+    const others = files.problems.filter((problem) => !sealsNothing(problem));
+    return { sealingKeyID: kms.sealingKeyID, problems: [...kms.problems, ...others] };
+  }
+
+  async sealingKey(): Promise<Kek> {
+    try {
+      return await this.#files.sealingKey();
+    } catch (error) {
+      if (!(error instanceof KekError) || !sealsNothing(error)) throw error;
+      return this.#kms.sealingKey();
+    }
+  }
+
+  openingKey(kekID: string, wrapped?: WrappedKey): Promise<Kek> {
+    return wrapped ? this.#kms.openingKey(kekID, wrapped) : this.#files.openingKey(kekID);
+  }
+}
+
+/** A directory that is missing altogether is none that only opens. */
+function sealsNothing({ reason }: KekError): boolean {
+  return reason === 'KEKPrimaryMissing';
+}

@@ -1,0 +1,76 @@
+import { expect } from 'chai';
+import { CombinedKekProvider } from '../../../src/crypto/combined-kek-provider.ts';
+import { FileKekProvider } from '../../../src/crypto/file-kek-provider.ts';
+import { KekError } from '../../../src/crypto/kek-error.ts';
+import { generateKeyPair } from '../../../src/crypto/key-pair.ts';
+import { KmsKekProvider } from '../../../src/crypto/kms/kms-kek-provider.ts';
+import { open, seal } from '../../../src/crypto/seal.ts';
+import { kekIDOf } from '../../../src/crypto/wrapped-key.ts';
+import { KekFiles, kekText, ManualClock } from './kek-files.ts';
+import { FakeKms } from './kms/fake-kms.ts';
+
+describe('a directory of KEKs beside a KMS', () => {
+  let files: KekFiles;
+  let kms: FakeKms;
+  let keks: CombinedKekProvider;
+  const inKms = kekIDOf('key-1');
+
+  beforeEach(() => {
+    files = new KekFiles();
+    kms = new FakeKms();
+    keks = fresh();
+  });
+  afterEach(() => files.dispose());
+
+  function fresh(): CombinedKekProvider {
+    const clock = new ManualClock();
+    return new CombinedKekProvider({
+      files: new FileKekProvider({ directory: files.path, clock }),
+      kms: new KmsKekProvider({ kms, clock }),
+    });
+  }
+
+  it('seals with the file that primary names, and with the KMS where there is no primary', async () => {
+    files.write({ primary: 'kek-1', 'kek-1': kekText(1) });
+    expect(await keks.status()).to.deep.equal({ sealingKeyID: 'kek-1', problems: [] });
+    expect((await keks.sealingKey()).id).to.equal('kek-1');
+    files.remove('primary');
+    keks = fresh();
+    expect(await keks.status()).to.deep.equal({ sealingKeyID: inKms, problems: [] });
+    expect((await keks.sealingKey()).id).to.equal(inKms);
+  });
+
+  it('opens what either of them sealed', async () => {
+    const { keyID, privateKey } = await generateKeyPair(2048);
+    const context = { namespace: 'gradebook', registration: 'canvas', keyID };
+    files.write({ primary: 'kek-1', 'kek-1': kekText(1) });
+    const byFile = await seal(privateKey, context, keks);
+    files.remove('primary');
+    keks = fresh();
+    const byKms = await seal(privateKey, context, keks);
+    expect([byFile.kekID, byKms.kekID]).to.deep.equal(['kek-1', inKms]);
+    for (const { jwe } of [byFile, byKms]) expect((await open(jwe, context, keks)).equals(privateKey)).to.equal(true);
+  });
+
+  it('does not seal with the KMS because a file is missing or unusable', async () => {
+    files.write({ primary: 'kek-2', 'kek-1': kekText(1) });
+    const { sealingKeyID, problems } = await keks.status();
+    expect([sealingKeyID, problems.map(({ reason }) => reason)]).to.deep.equal([undefined, ['KEKMissing']]);
+    const failure: unknown = await keks.sealingKey().catch((error: unknown) => error);
+    expect(failure).to.be.instanceOf(KekError).and.include({ reason: 'KEKMissing' });
+    files.dispose();
+    keks = fresh();
+    expect((await keks.status()).problems.map(({ reason }) => reason)).to.include('KEKDirectoryMissing');
+    expect((await keks.status()).sealingKeyID).to.equal(undefined);
+  });
+
+  it('tells what is wrong with the one that does not seal', async () => {
+    files.write({ primary: 'kek-1', 'kek-1': kekText(1), 'kek-2': 'short' });
+    kms.failure = new KekError('KMSUnavailable', 'The fake KMS is down.');
+    const one = await keks.status();
+    expect([one.sealingKeyID, one.problems.map(({ reason }) => reason)]).to.deep.equal([
+      'kek-1',
+      ['KEKMalformed', 'KMSUnavailable'],
+    ]);
+  });
+});
