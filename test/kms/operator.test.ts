@@ -91,7 +91,7 @@ describe('An operator whose key-encryption key stays in a KMS', () => {
     await rm(kekDir, { recursive: true });
     await stop();
     await start();
-    await inStep();
+    await inTime(() => tenant.expectInStep(operator.url, 'canvas'));
     expect((await tenant.delivered('canvas')).kid).to.equal(kid);
     expect(await served()).to.equal(document);
   });

@@ -46,13 +46,18 @@ export class KeyWriter {
     if (!this.find(objectKey(desired))) await this.#create(desired);
   }
 
-  /** Makes the object show what `desired` says, unless it was already written from a newer ledger. */
-  async show(desired: LtiKey): Promise<void> {
+  /**
+   * Makes the object show what `desired` says, unless it was already written from a newer ledger. Conditions of the types in
+   * `kept` stay as they are at the moment of the write: others set them.
+   */
+  async show(desired: LtiKey, kept: readonly string[] = []): Promise<void> {
     const existing = this.find(objectKey(desired));
     if ((existing?.status?.ledgerSerial ?? 0) > (desired.status?.ledgerSerial ?? 0)) return;
+    const others = existing?.status?.conditions?.filter(({ type }) => kept.includes(type)) ?? [];
+    const status = { ...desired.status!, conditions: [...(desired.status?.conditions ?? []), ...others] };
     if (existing && !isDeepStrictEqual(existing.spec, desired.spec)) await this.#client.delete(ltiKeys, existing);
-    else if (existing) return this.#showStatus(existing, desired.status!);
-    await this.#showStatus(await this.#create(desired), desired.status!);
+    else if (existing) return this.#showStatus(existing, status);
+    await this.#showStatus(await this.#create(desired), status);
   }
 
   /** Sets conditions of a key about which the ledger has nothing to say, and optionally takes its state away. */

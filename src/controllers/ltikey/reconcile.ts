@@ -54,11 +54,10 @@ export function keyReconciler(options: KeyReconcilerOptions): (key: ObjectKey) =
     if (row) {
       const custody = isFinal(row.state) || row.verifyOnly ? undefined : (await openKey(record, row, keks)).custody;
       const desired = keyObject(record.ledger, row, custody, existing?.status, clock.now().getTime());
-      const orphaned = existing?.status?.conditions?.filter(({ type }) => type === 'Orphaned') ?? [];
-      const conditions = [...(desired.status?.conditions ?? []), ...orphaned];
-      await writer.show({ ...desired, status: { ...desired.status, conditions } });
       // Whether it is an orphan is the registration's to say.
-      if (!existing || orphaned.length > 0) enqueueRegistration(`${namespace}/${registration}`);
+      await writer.show(desired, ['Orphaned']);
+      const orphaned = existing?.status?.conditions?.some(({ type }) => type === 'Orphaned');
+      if (!existing || orphaned) enqueueRegistration(`${namespace}/${registration}`);
     } else if (existing) {
       await disown(existing, record);
     }

@@ -74,7 +74,7 @@ async function removeAll({ client, writer }: RemovalOptions, record: LedgerRecor
   const message = `registration ${registration} was deleted under deletionPolicy Delete`;
   await markAll(writer, faces, 'Orphaned', { status: 'True', reason: 'DeletionUnderWay', message });
   await removeSecrets(client, record);
-  await finishRemoval({ writer }, faces);
+  for (const face of faces) await writer.remove(writer.newest(face));
 }
 
 /** The keys stay as the ledger has them, follow the key-encryption key, and a revocation that was under way is finished. */

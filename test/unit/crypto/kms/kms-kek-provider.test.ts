@@ -230,7 +230,7 @@ describe('KMS KEK provider', () => {
     const error = await failure(keks.openingKey('kek-1'));
     expect(error.reason).to.equal('KEKMissing');
     expect(error.message).to.equal(
-      'KEK kek-1 comes from a file, and no KMS can stand in for it: give its directory with --kek-dir instead of --kms-socket.',
+      'KEK kek-1 comes from a file, and no KMS can stand in for it: give its directory with --kek-dir.',
     );
   });
 });
