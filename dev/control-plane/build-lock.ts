@@ -18,13 +18,18 @@ export async function withBuildLock<T>(
   work: () => Promise<T>,
 ): Promise<T> {
   const pidFile = `${folder}/pid`;
+  let told = false;
   for (let waited = false; !(await take(folder)); waited = true) {
     const holder = await pidIn(pidFile);
     if (await isStale(folder, holder)) {
       await rm(folder, { recursive: true, force: true });
       continue;
     }
-    if (!waited) onWait(holder);
+    // Who has just taken it says a moment later who that is.
+    if (!told && (holder !== undefined || waited)) {
+      told = true;
+      onWait(holder);
+    }
     await wait(pollMs);
   }
   await writeFile(pidFile, String(process.pid));
