@@ -1,5 +1,5 @@
 import { type Duration, formatDuration, formatInstant, hour, type Instant } from './duration.ts';
-import { type Ledger, type LedgerKey, liveKeys } from './ledger.ts';
+import { activeKey, type Ledger, type LedgerKey } from './ledger.ts';
 import { revoked } from './transition.ts';
 
 /**
@@ -59,11 +59,11 @@ export function revocationVerdict(platform: string, key: LedgerKey, now: Instant
 }
 
 /**
- * The ledger with every revocation finished that had begun, or `undefined` if none had. For a registration that was deleted
- * meanwhile: nobody waits for a replacement any more.
+ * The ledger with the revocation of its signing key finished, or `undefined` if none had begun. For a registration that was
+ * deleted meanwhile: nobody waits for a replacement any more.
  */
-export function withRevocations(ledger: Ledger, now: Instant): Ledger | undefined {
-  const key = liveKeys(ledger).find(({ revocationSeenAt }) => revocationSeenAt !== undefined);
-  if (!key) return undefined;
+export function withRevocation(ledger: Ledger, now: Instant): Ledger | undefined {
+  const key = activeKey(ledger);
+  if (key?.revocationSeenAt === undefined) return undefined;
   return { ...revoked(ledger, key, now, 'its registration was deleted').ledger, serial: ledger.serial + 1 };
 }

@@ -16,12 +16,7 @@ export interface RotationWindow {
  * cannot be read never opens, and keeps no other one shut.
  */
 export function nextOpening(windows: readonly RotationWindow[], from: Instant): Instant | undefined {
-  const openings = windows.flatMap((window) => {
-    const schedule = parse(window);
-    // The window that `from` lies in, if any, opened less than its duration ago.
-    const opened = schedule?.nextRun(new Date(from - window.duration))?.getTime();
-    return opened === undefined ? [] : [Math.max(opened, from)];
-  });
+  const openings = windows.map((window) => openingOf(window, from)).filter((opening) => typeof opening === 'number');
   return openings.length === 0 ? undefined : Math.min(...openings);
 }
 
@@ -31,10 +26,11 @@ export function windowFault(
   now: Instant,
 ): { reason: 'RotationWindowInvalid' | 'RotationWindowNeverOpens'; message: string } | undefined {
   for (const [index, window] of windows.entries()) {
-    if (nextOpening([window], now) !== undefined) continue;
+    const opening = openingOf(window, now);
+    if (typeof opening === 'number') continue;
     const field = `spec.rotationWindows[${index}]`;
     const rest = windows.length > 1 ? 'only the other windows count' : 'rotations wait for the deadline only';
-    if (parse(window)) {
+    if (opening === 'never') {
       const message = `${field}: the schedule "${window.schedule}" never opens; ${rest}: correct or remove it`;
       return { reason: 'RotationWindowNeverOpens', message };
     }
@@ -44,13 +40,13 @@ export function windowFault(
   return undefined;
 }
 
-function parse({ schedule, timeZone }: RotationWindow): Cron | undefined {
+function openingOf({ schedule, duration, timeZone }: RotationWindow, from: Instant): Instant | 'never' | 'unreadable' {
   try {
     const cron = new Cron(schedule, { mode: '5-part', timezone: timeZone, paused: true });
-    // The time zone is looked at no earlier than this.
-    cron.nextRun(new Date(0));
-    return cron;
+    // The window that `from` lies in, if any, opened less than its duration ago.
+    const opened = cron.nextRun(new Date(from - duration))?.getTime();
+    return opened === undefined ? 'never' : Math.max(opened, from);
   } catch {
-    return undefined;
+    return 'unreadable';
   }
 }

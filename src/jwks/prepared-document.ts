@@ -5,10 +5,7 @@ import type { KeySet } from '../domain/jwks-document-file.ts';
 /** Name, value, name, value …: what `writeHead` takes without building an object. */
 export type RawHeaders = string[];
 
-/**
- * One form of a document: what is its own, and what the answers of many have alike. There may be 10,000 documents, and the
- * less memory one is spread over, the faster it is answered when another was asked for before.
- */
+/** One form of a document: what is its own, and, for there may be 10,000 of them, once what the answers of many have alike. */
 export interface Representation {
   /**
    * Absent for a known document without keys, which is answered 503. A string, where there is one, is ASCII and is to be

@@ -3,7 +3,7 @@ import type { LtiKey, LtiRegistration } from '../../api/objects.ts';
 import type { KekProvider } from '../../crypto/keyring.ts';
 import { staleSeals } from '../../domain/key-plan.ts';
 import type { Ledger, LedgerKey } from '../../domain/ledger.ts';
-import { withRevocations } from '../../domain/revocation.ts';
+import { withRevocation } from '../../domain/revocation.ts';
 import type { Fault } from '../../domain/situation.ts';
 import type { KubeClient } from '../../kube/client.ts';
 import type { Collection } from '../../kube/collection.ts';
@@ -81,9 +81,9 @@ async function removeAll({ client, writer }: RemovalOptions, record: LedgerRecor
 async function retain(options: RemovalOptions, found: LedgerRecord): Promise<void> {
   const { client, keks, clock, writer, enqueueKey } = options;
   const { namespace, registration } = found.ledger;
-  const revoked = withRevocations(found.ledger, clock.now().getTime());
+  const revoked = withRevocation(found.ledger, clock.now().getTime());
   const record = revoked ? await replaceLedger(client, found, revoked) : found;
-  await removeFinalDeliveries(client, record);
+  await removeRevokedDeliveries(client, record);
 
   // By the ledger: of those that were just put back the cache may not know yet, and foreign ones are not its keys.
   const nameOf = ({ revision }: LedgerKey): ObjectKey => `${namespace}/${ltiKeyName(registration, revision)}`;
@@ -101,7 +101,7 @@ async function retain(options: RemovalOptions, found: LedgerRecord): Promise<voi
 }
 
 /** Delivery Secrets go whose key no longer signs for anybody: it was revoked, and there is none to take its place. */
-async function removeFinalDeliveries(client: KubeClient, { ledger }: LedgerRecord): Promise<void> {
+async function removeRevokedDeliveries(client: KubeClient, { ledger }: LedgerRecord): Promise<void> {
   if (ledger.activeKeyID !== undefined || !ledger.keys.some(({ state }) => state === 'Revoked')) return;
   await removeDeliveries(client, ledger);
 }
