@@ -1,10 +1,8 @@
 import { setTimeout as wait } from 'node:timers/promises';
-import { startControlPlane } from '../dev/control-plane/start.ts';
 import { ltiRegistrations, registrationPath } from '../src/api/names.ts';
-import { KubeClient } from '../src/kube/client.ts';
-import { systemClock } from '../src/lib/clock.ts';
+import type { KubeClient } from '../src/kube/client.ts';
 import { generateKeys } from './key-generation.ts';
-import { startOperator, type RunningOperator } from './operator.ts';
+import { withOperator } from './operator.ts';
 import { registration } from './registrations.ts';
 import type { Measurement, Row } from './row.ts';
 
@@ -19,13 +17,8 @@ const pauseMs = 100;
  */
 export const applyToServed: Measurement = {
   rows: ['apply-to-served', 'apply-to-served-p99'],
-  async measure() {
-    const plane = await startControlPlane();
-    const client = KubeClient.load({ kubeconfig: plane.kubeconfig, clock: systemClock });
-    let operator: RunningOperator | undefined;
-    try {
-      operator = await startOperator(plane);
-      await plane.kubectlRun(['create', 'namespace', namespace]);
+  measure: () =>
+    withOperator(namespace, async ({ client, operator }) => {
       const generation = await generateKeys(count, 1);
       const times: number[] = [];
       for (let number = 0; number < count; number += 1) {
@@ -37,12 +30,7 @@ export const applyToServed: Measurement = {
         row('apply-to-served', 0.5, 250, times.slice(1), generation.each),
         row('apply-to-served-p99', 0.99, 1000, times.slice(1), generation.each),
       ];
-    } finally {
-      await client.close();
-      await operator?.stop();
-      await plane.stop();
-    }
-  },
+    }),
 };
 
 async function untilServed(client: KubeClient, jwksUrl: string, name: string): Promise<number> {

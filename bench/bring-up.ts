@@ -1,9 +1,6 @@
 import { setTimeout as wait } from 'node:timers/promises';
-import { startControlPlane } from '../dev/control-plane/start.ts';
-import { KubeClient } from '../src/kube/client.ts';
-import { systemClock } from '../src/lib/clock.ts';
 import { generateKeys, type Generation } from './key-generation.ts';
-import { startOperator, type RunningOperator } from './operator.ts';
+import { withOperator } from './operator.ts';
 import { cpuSeconds, findProcess, residentMiB } from './process-figures.ts';
 import { bringUpRegistrations } from './registrations.ts';
 import type { Measurement, Row } from './row.ts';
@@ -16,13 +13,8 @@ const settleMs = 20_000;
 /** 300 registrations on a real control plane, against the generation of their keys alone, before and after. */
 export const bringUp: Measurement = {
   rows: ['bring-up-300', 'controller-rss', 'sidecar-rss'],
-  async measure() {
-    const plane = await startControlPlane();
-    const client = KubeClient.load({ kubeconfig: plane.kubeconfig, clock: systemClock });
-    let operator: RunningOperator | undefined;
-    try {
-      operator = await startOperator(plane);
-      await plane.kubectlRun(['create', 'namespace', namespace]);
+  measure: () =>
+    withOperator(namespace, async ({ plane, client, operator }) => {
       const { controller, sidecar } = operator;
       const processes = {
         controller: controller.pid,
@@ -42,12 +34,7 @@ export const bringUp: Measurement = {
         memoryRow('controller-rss', controller.pid, 160),
         memoryRow('sidecar-rss', sidecar.pid, 90),
       ];
-    } finally {
-      await client.close();
-      await operator?.stop();
-      await plane.stop();
-    }
-  },
+    }),
 };
 
 type CpuFigures = readonly (readonly [name: string, seconds: number])[];

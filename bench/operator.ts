@@ -6,7 +6,10 @@ import { setTimeout as wait } from 'node:timers/promises';
 import type { ControlPlane } from '../dev/control-plane/control-plane.ts';
 import { freePorts } from '../dev/control-plane/ports.ts';
 import { spawnTied, type TiedProcess } from '../dev/control-plane/tied-process.ts';
+import { startControlPlane } from '../dev/control-plane/start.ts';
 import { jwksContainer } from '../dev/jwks-container.ts';
+import { KubeClient } from '../src/kube/client.ts';
+import { systemClock } from '../src/lib/clock.ts';
 import { command, environment } from './bundle.ts';
 
 /** The operator as the Deployment runs it: both containers' processes, the manifests of deploy/, its own ServiceAccount. */
@@ -23,7 +26,30 @@ export interface RunningOperator {
 const operatorNamespace = 'lti-key-operator';
 const root = join(import.meta.dirname, '..');
 
-export async function startOperator(plane: ControlPlane): Promise<RunningOperator> {
+export interface Bed {
+  readonly plane: ControlPlane;
+  /** Of an administrator. */
+  readonly client: KubeClient;
+  readonly operator: RunningOperator;
+}
+
+/** Measures with an operator on a control plane of its own, in which `namespace` is there, and stops all of it. */
+export async function withOperator<T>(namespace: string, measure: (bed: Bed) => Promise<T>): Promise<T> {
+  const plane = await startControlPlane();
+  const client = KubeClient.load({ kubeconfig: plane.kubeconfig, clock: systemClock });
+  let operator: RunningOperator | undefined;
+  try {
+    operator = await startOperator(plane);
+    await kubectl(plane, ['create', 'namespace', namespace]);
+    return await measure({ plane, client, operator });
+  } finally {
+    await client.close();
+    await operator?.stop();
+    await plane.stop();
+  }
+}
+
+async function startOperator(plane: ControlPlane): Promise<RunningOperator> {
   for (const path of [
     ['--filename', 'deploy/namespace.yaml'],
     ['--filename', 'crds'],
