@@ -38,6 +38,8 @@ export interface JwksFigures {
   readonly nginx?: { readonly ours: Rate; readonly theirs: Rate; readonly ratio: number };
   /** Of the sidecar with 10,000 registrations, after that load. */
   readonly manyMiB: number;
+  /** Of one with three keys to each of them, once all are taken over. */
+  readonly manyKeysMiB: number;
 }
 
 /**
@@ -63,6 +65,9 @@ export async function measureJwks(): Promise<JwksFigures> {
     const same = all.map(() => pathOf(0));
     const compared = await compare(load, { port: many.port, paths: all }, { port: one.port, paths: same });
     const manyMiB = many.child.residentMiB();
+    const manyKeys = await startSidecar(start, join(folder, 'many-keys'), manyRegistrations, 3);
+    const manyKeysMiB = manyKeys.child.residentMiB();
+    await manyKeys.child.stop();
     const { status, headers, body } = await answerOf(one.port, pathOf(0));
     const ifNoneMatch = headers['etag'] ?? '';
     const unchanged = await answerOf(one.port, pathOf(0), ifNoneMatch);
@@ -84,6 +89,7 @@ export async function measureJwks(): Promise<JwksFigures> {
       notModified: { ours: notModified.first, bare: notModified.second, ratio: notModified.ratio },
       many: { ours: compared.first, one: compared.second, ratio: compared.ratio },
       manyMiB,
+      manyKeysMiB,
     };
   } finally {
     await Promise.all(children.map((child) => child.stop()));
@@ -120,16 +126,16 @@ async function compare(
   return { first: medianRate(firsts), second: medianRate(seconds), ratio: median(ratios) };
 }
 
-/** One published key to a registration, as between rotations. */
 async function startSidecar(
   start: Start,
   directory: string,
   registrations: number,
+  keysEach = 1,
 ): Promise<{ child: Child; port: number }> {
   await mkdir(directory);
   const byNamespace = new Map<string, object[]>();
   for (let number = 0; number < registrations; number += 1) {
-    const keys = [key()];
+    const keys = Array.from({ length: keysEach }, key);
     const namespace = namespaceOf(number);
     await writeFile(join(directory, registrationFile(namespace, nameOf(number))), JSON.stringify({ keys }));
     byNamespace.set(namespace, [...(byNamespace.get(namespace) ?? []), ...keys]);
@@ -141,12 +147,13 @@ async function startSidecar(
   const anyPort = ['--address', '127.0.0.1:0', '--admin-address', '127.0.0.1:0'];
   const child = start(0, [...nodeArguments, 'jwks', ...anyPort, '--publish-dir', directory], env);
   const port = await child.port('serving JWKS');
+  const adminPort = await child.port('serving probes and metrics');
   // Plays the publisher until the sidecar has taken over everything.
-  for (let status = 0; status !== 200;) {
+  for (let ready = false; !ready;) {
     await writeFile(join(directory, '.tmp-1'), JSON.stringify({ syncedAt: new Date().toISOString() }));
     await rename(join(directory, '.tmp-1'), join(directory, 'sync.json'));
     await wait(100);
-    ({ status } = await answerOf(port, pathOf(registrations - 1)));
+    ({ ok: ready } = await fetch(`http://127.0.0.1:${adminPort}/readyz`));
   }
   return { child, port };
 }

@@ -39,7 +39,7 @@ export interface DirectorySourceOptions {
 export class DirectorySource implements DocumentSource {
   readonly #options: DirectorySourceOptions;
   readonly #documents = new Map<string, PreparedDocument>();
-  /** File → inode, change time and size of the version that was read last, good or not. */
+  /** Path → inode, change time and size of the version that was read last, good or not. */
   readonly #versions = new Map<string, string>();
   readonly #changed = new Set<string>();
   readonly #turns = new Turns();
@@ -126,8 +126,8 @@ export class DirectorySource implements DocumentSource {
     if (files === undefined) return;
     for (const file of files) await this.#read(file);
     this.#options.health.heartbeat(heartbeat);
-    const present = new Set(files);
-    for (const file of this.#versions.keys()) if (!present.has(file)) this.#vanished(file);
+    const present = new Set(files.map(servedPath));
+    for (const path of this.#versions.keys()) if (!present.has(path)) this.#vanished(path);
   }
 
   async #list(): Promise<readonly string[] | undefined> {
@@ -160,20 +160,20 @@ export class DirectorySource implements DocumentSource {
     if (path === undefined) return;
     try {
       const stats = statSync(join(this.#options.directory, file), { throwIfNoEntry: false });
-      if (stats === undefined) this.#vanished(file);
-      else if (this.#isNew(file, path, stats)) this.#documents.set(path, await this.#reader.read(file, stats.size));
+      if (stats === undefined) this.#vanished(path);
+      else if (this.#isNew(path, stats)) this.#documents.set(path, await this.#reader.read(file, stats.size));
     } catch (error) {
-      if (error instanceof Error && 'code' in error && error.code === 'ENOENT') this.#vanished(file);
+      if (error instanceof Error && 'code' in error && error.code === 'ENOENT') this.#vanished(path);
       else await this.#refuse(file, path, error);
     }
   }
 
-  #isNew(file: string, path: string, { ino, ctimeMs, size }: Stats): boolean {
+  #isNew(path: string, { ino, ctimeMs, size }: Stats): boolean {
     const version = [ino, ctimeMs, size].join(' ');
     const known = this.#documents.get(path);
     const current = known !== undefined && known.staleAt > this.#options.clock.now().getTime();
-    if (current && this.#versions.get(file) === version) return false;
-    this.#versions.set(file, version);
+    if (current && this.#versions.get(path) === version) return false;
+    this.#versions.set(path, version);
     return true;
   }
 
@@ -181,16 +181,15 @@ export class DirectorySource implements DocumentSource {
     const { log, refused } = this.#options;
     const reason = error instanceof DocumentError ? error.reason : 'Unreadable';
     // Its content may be good: the next scan tries again.
-    if (reason === 'Unreadable') this.#versions.delete(file);
+    if (reason === 'Unreadable') this.#versions.delete(path);
     refused(reason);
     log.error({ error, file, reason }, 'refused a document, keeping the last good one');
     if (!this.#documents.has(path)) this.#documents.set(path, await this.#reader.empty());
   }
 
-  #vanished(file: string): void {
-    const path = servedPath(file);
-    if (path === undefined || !this.#options.health.publisherAlive()) return;
+  #vanished(path: string): void {
+    if (!this.#options.health.publisherAlive()) return;
     this.#documents.delete(path);
-    this.#versions.delete(file);
+    this.#versions.delete(path);
   }
 }

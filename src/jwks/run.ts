@@ -11,6 +11,7 @@ import { DirectorySource, refusalReasons } from './directory-source.ts';
 import { Health } from './health.ts';
 import { close, listen } from './listen.ts';
 import { createPublicServer, createSecureServer } from './server.ts';
+import { keepTicksFast } from './tick-shape.ts';
 
 export interface JwksConfig {
   readonly publishDir: string;
@@ -44,6 +45,7 @@ const defaultDrainMs = 7000;
  */
 export async function runJwks(config: JwksConfig, options: JwksOptions): Promise<void> {
   const { clock, logger, registry, signal, drainMs = defaultDrainMs } = options;
+  keepTicksFast();
   const health = new Health(clock);
   const metrics = sidecarMetrics(registry, {
     documents: () => source.documents.size,
