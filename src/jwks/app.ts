@@ -75,10 +75,11 @@ function answerDocument(
   response: ServerResponse,
   metrics: RequestMetrics,
 ): void {
-  const { 'if-none-match': condition, 'accept-encoding': codings } = request.headers;
-  const form = document.gzip !== undefined && acceptsGzip(codings) ? document.gzip : document;
+  const { gzip } = document;
+  const form = gzip !== undefined && acceptsGzip(headerOf(request, 'accept-encoding')) ? gzip : document;
   const { body } = form;
   if (body === undefined) return answerUnavailable(response, metrics);
+  const condition = headerOf(request, 'if-none-match');
   if (condition !== undefined && matches(condition, form.etag)) {
     metrics.request(304);
     response.writeHead(304, notModifiedHeaders(form)).end();
@@ -88,6 +89,20 @@ function answerDocument(
   response.writeHead(200, okHeaders(form, body));
   // Node leaves the body out of an answer to HEAD.
   response.end(body, 'latin1');
+}
+
+/**
+ * As in `request.headers`, which would first read all of them into an object. `name` in lower case; the values of lines
+ * of the same name make a list (RFC 9110 §5.2).
+ */
+function headerOf({ rawHeaders }: IncomingMessage, name: string): string | undefined {
+  let found: string | undefined;
+  for (let at = 0; at < rawHeaders.length; at += 2) {
+    const [candidate = '', value = ''] = [rawHeaders[at], rawHeaders[at + 1]];
+    if (candidate.length !== name.length || candidate.toLowerCase() !== name) continue;
+    found = found === undefined ? value : `${found}, ${value}`;
+  }
+  return found;
 }
 
 /** RFC 9110 §13.1.2: a list of entity tags, compared weakly, or `*`. */

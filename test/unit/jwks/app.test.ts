@@ -114,6 +114,25 @@ describe('the public port', () => {
     });
   }
 
+  it('takes the values of header lines of one name for a list, whatever the case of the name', async () => {
+    const lines = `if-none-match: "other"\r\nIF-NONE-MATCH: ${etag}\r\n`;
+    const answer = await raw(server, `GET ${path} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n${lines}\r\n`);
+    expect(answer).to.match(/^HTTP\/1.1 304 /);
+  });
+
+  it('gives each of two documents its own headers when they are asked for at once', async () => {
+    const ask = (of: string, more = ''): string => `GET ${of} HTTP/1.1\r\nHost: h\r\n${more}\r\n`;
+    const answers = await raw(server, ask(path) + ask(largePath, 'Connection: close\r\n'));
+    const [first = '', second = ''] = answers.split(/(?<=[^])(?=HTTP\/1.1 )/);
+    for (const [answer, { etag: own, body }] of [
+      [first, document],
+      [second, large],
+    ] as const) {
+      expect(answer).to.include(`\r\nETag: ${own}\r\n`).and.include(`\r\nContent-Length: ${body?.length}\r\n`);
+      expect(answer.endsWith(`\r\n\r\n${body?.toString()}`)).to.equal(true);
+    }
+  });
+
   const codings: readonly (readonly [accepted: string | undefined, gzip: boolean])[] = [
     ['gzip', true],
     ['deflate, GZIP;q=0.5, identity;q=0.3', true],
