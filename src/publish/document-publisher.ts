@@ -121,8 +121,12 @@ export class DocumentPublisher {
 
   /** Monotonic milliseconds at which something is to be written, the heartbeat aside. */
   #dueAt(): number {
-    const resting = this.#complete && this.#failures === 0 && this.#stale.size > 0;
-    return resting ? Math.min(this.#flushAt, this.#aggregatesAt) : this.#flushAt;
+    return this.#resting() ? Math.min(this.#flushAt, this.#aggregatesAt) : this.#flushAt;
+  }
+
+  /** Whether an aggregate that is not as it should be waits for its time. */
+  #resting(): boolean {
+    return this.#complete && this.#failures === 0 && this.#stale.size > 0;
   }
 
   #pause(milliseconds: number, signal: AbortSignal): Promise<void> {
@@ -237,10 +241,11 @@ export class DocumentPublisher {
     }
   }
 
-  /** The heartbeat says that the directory is what the API server has; without a connection or a write it stays away. */
+  /** The heartbeat says that the directory is what the API server has; without a connection or a write it stays away, and an aggregate that rests it awaits. */
   async #beat(): Promise<void> {
-    this.#heartbeatAt = this.#clock.monotonic() + heartbeatMs;
-    if (!this.#source.isSynced() || this.#failures > 0) return;
+    const resting = this.#resting();
+    this.#heartbeatAt = resting ? this.#aggregatesAt : this.#clock.monotonic() + heartbeatMs;
+    if (resting || !this.#source.isSynced() || this.#failures > 0) return;
     try {
       const now = this.#clock.now();
       await this.#directory.replace(heartbeatFile, [JSON.stringify({ syncedAt: now.toISOString() })]);

@@ -275,6 +275,33 @@ describe('DocumentPublisher', () => {
     await until(() => told.length === 3, 'told that all documents have the key');
   });
 
+  it('has no heartbeat while an aggregate rests that is not as it should be', async () => {
+    await start();
+    const slow = clock.monotonic.bind(clock);
+    let extra = 0;
+    clock.monotonic = () => slow() + (extra += slowly ? 500 : 0);
+    slowly = true;
+    objects.push(ltiKey('canvas', 2, 'Next'));
+    publisher.changed('gradebook', 'canvas');
+    await clock.advance(20);
+    await until(async () => (await kids('all.json')) === 'canvas-1 canvas-2', 'the aggregate is written');
+    await until(() => clock.pendingTimers > 0, 'the flush has ended');
+    slowly = false;
+    objects.push(ltiKey('canvas', 3, 'Next'));
+    publisher.changed('gradebook', 'canvas');
+    await clock.advance(50);
+    await until(async () => (await kids('registration_gradebook_canvas.json')).endsWith('canvas-3'), 'its own');
+    await until(() => clock.pendingTimers > 0, 'the second flush has ended');
+    const before = publisher.lastSync();
+    await clock.advance(heartbeatMs);
+    await until(() => clock.pendingTimers > 0, 'the heartbeat was due');
+    expect(await kids('all.json'), 'it rests for ten seconds').to.equal('canvas-1 canvas-2');
+    expect(publisher.lastSync()).to.equal(before);
+    await clock.advance(2 * heartbeatMs);
+    await until(() => publisher.lastSync() !== before, 'the heartbeat');
+    expect(await kids('all.json'), 'with the heartbeat').to.match(/canvas-3$/);
+  });
+
   it('does not let a name that no file can have keep the others from being published', async () => {
     objects.push(ltiKey('x'.repeat(240), 1, 'Active'));
     await start();
