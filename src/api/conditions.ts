@@ -74,7 +74,7 @@ export const reasons = {
   AcknowledgementRequired: 'The key has to be pasted at the platform and acknowledged in spec.acknowledgedKeyID.',
   DeliverySecretTaken: 'spec.delivery.secretName names a Secret that is not the operator’s; it is left alone.',
   DeliveryRecipientInvalid: 'spec.delivery.recipient is not a usable public key; the delivery Secret is left as it is.',
-  DeliveryRefused: 'The API server refuses to have the delivery Secret written; the tool keeps what it has.',
+  DeliveryRefused: 'The API server refuses to have a delivery Secret written or deleted; the tool keeps what it has.',
   ActivationDelayTooShort: 'spec.activationDelay is under its floor.',
   OverlapTooShort: 'spec.overlap is under its floor.',
   RotationTooFrequent: 'spec.rotateAfter leaves no room for activationDelay and overlap.',

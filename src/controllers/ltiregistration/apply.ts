@@ -127,7 +127,9 @@ export class RegistrationApplier {
   async showRefusedDelivery(gathered: ReadableRegistration, decision: Plan, error: unknown): Promise<void> {
     if (!isRefusal(error)) return;
     const { namespace, deliverySecretName } = gathered.situation.registration;
-    const message = `Secret ${namespace}/${deliverySecretName ?? ''} cannot be written: the API server refuses it (${error.status} ${error.reason}); see to quota, admission policies and whether the Secret is immutable. The tool keeps what it has, and it is tried again`;
+    const leftovers = gathered.delivery.leftovers.map(({ metadata }) => metadata.name);
+    const names = [...(deliverySecretName === undefined ? [] : [deliverySecretName]), ...leftovers];
+    const message = `Secret ${names.map((name) => `${namespace}/${name}`).join(' or ')} cannot be written or deleted: the API server refuses it (${error.status} ${error.reason}); see to quota, admission policies and whether the Secret is immutable. The tool keeps what it has, and it is tried again`;
     const fault = { reason: 'DeliveryRefused', message };
     await this.showStatus({ ...gathered, delivery: { ...gathered.delivery, fault } }, decision);
   }
