@@ -34,7 +34,6 @@ describe('DocumentPublisher', () => {
   let log: string;
   let publisher: DocumentPublisher;
   let listOf: (registration: string) => readonly LtiKeyFacts[];
-  let slowly: boolean;
   let told: string[];
 
   beforeEach(async () => {
@@ -47,7 +46,6 @@ describe('DocumentPublisher', () => {
     gone = () => Promise.resolve(true);
     asked = [];
     log = '';
-    slowly = false;
     told = [];
     listOf = (registration) => objects.filter(({ spec }) => spec.registrationRef.name === registration);
     create(directory);
@@ -81,6 +79,27 @@ describe('DocumentPublisher', () => {
   async function start(): Promise<void> {
     running = publisher.run(stop.signal);
     await until(() => publisher.lastSync() !== undefined, 'the first heartbeat');
+  }
+
+  /** canvas-2 is in every document, and canvas-3 in that of its registration only: the clock moves on by `stepMs` when it is read. */
+  async function startWithRestingAggregates(stepMs: number): Promise<void> {
+    await start();
+    // The clock stands still while files are written, but for this.
+    const slow = clock.monotonic.bind(clock);
+    let extra = 0;
+    let slowly = true;
+    clock.monotonic = () => slow() + (extra += slowly ? stepMs : 0);
+    objects.push(ltiKey('canvas', 2, 'Next'));
+    publisher.changed('gradebook', 'canvas');
+    await clock.advance(20);
+    await until(async () => (await kids('all.json')) === 'canvas-1 canvas-2', 'the aggregate is written');
+    await until(() => clock.pendingTimers > 0, 'the flush has ended');
+    slowly = false;
+    objects.push(ltiKey('canvas', 3, 'Next'));
+    publisher.changed('gradebook', 'canvas');
+    await clock.advance(50);
+    await until(async () => (await kids('registration_gradebook_canvas.json')).endsWith('canvas-3'), 'its own');
+    await until(() => clock.pendingTimers > 0, 'the second flush has ended');
   }
 
   async function kids(file: string): Promise<string> {
@@ -251,23 +270,7 @@ describe('DocumentPublisher', () => {
   });
 
   it('lets large aggregates rest in proportion to what writing them takes, but not the registration’s own', async () => {
-    await start();
-    // The clock stands still while files are written, but for this.
-    const slow = clock.monotonic.bind(clock);
-    let extra = 0;
-    clock.monotonic = () => slow() + (extra += slowly ? 10 : 0);
-    slowly = true;
-    objects.push(ltiKey('canvas', 2, 'Next'));
-    publisher.changed('gradebook', 'canvas');
-    await clock.advance(20);
-    await until(async () => (await kids('all.json')) === 'canvas-1 canvas-2', 'the aggregate is written');
-    await until(() => clock.pendingTimers > 0, 'the flush has ended');
-    slowly = false;
-    objects.push(ltiKey('canvas', 3, 'Next'));
-    publisher.changed('gradebook', 'canvas');
-    await clock.advance(50);
-    await until(async () => (await kids('registration_gradebook_canvas.json')).endsWith('canvas-3'), 'its own');
-    await until(() => clock.pendingTimers > 0, 'the second flush has ended');
+    await startWithRestingAggregates(10);
     expect(await kids('all.json')).to.equal('canvas-1 canvas-2');
     expect(told, 'told before the aggregate was written').to.deep.equal(['gradebook/canvas', 'gradebook/canvas']);
     await clock.advance(2000);
@@ -276,22 +279,7 @@ describe('DocumentPublisher', () => {
   });
 
   it('has no heartbeat while an aggregate rests that is not as it should be', async () => {
-    await start();
-    const slow = clock.monotonic.bind(clock);
-    let extra = 0;
-    clock.monotonic = () => slow() + (extra += slowly ? 500 : 0);
-    slowly = true;
-    objects.push(ltiKey('canvas', 2, 'Next'));
-    publisher.changed('gradebook', 'canvas');
-    await clock.advance(20);
-    await until(async () => (await kids('all.json')) === 'canvas-1 canvas-2', 'the aggregate is written');
-    await until(() => clock.pendingTimers > 0, 'the flush has ended');
-    slowly = false;
-    objects.push(ltiKey('canvas', 3, 'Next'));
-    publisher.changed('gradebook', 'canvas');
-    await clock.advance(50);
-    await until(async () => (await kids('registration_gradebook_canvas.json')).endsWith('canvas-3'), 'its own');
-    await until(() => clock.pendingTimers > 0, 'the second flush has ended');
+    await startWithRestingAggregates(500);
     const before = publisher.lastSync();
     await clock.advance(heartbeatMs);
     await until(() => clock.pendingTimers > 0, 'the heartbeat was due');
