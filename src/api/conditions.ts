@@ -91,6 +91,7 @@ export const reasons = {
   LedgerSecretTaken: 'A Secret that is not a ledger has the ledger’s name.',
   SealedKeyMissing: 'The ledger has no sealed private key for a key that needs one.',
   ImportSecretMissing: 'The Secret that spec.import names does not exist.',
+  ImportSecretForbidden: 'The API server does not let the operator read the Secret that spec.import names.',
   ImportNotGranted: 'The Secret that spec.import names does not grant its import to this registration.',
   ImportKeyRefused: 'A key that spec.import names is missing, malformed or weak.',
   RegistrationDeleted: 'The registration was deleted and its keys are retained.',

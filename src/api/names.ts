@@ -40,15 +40,11 @@ export const ledgerEntry = 'ledger.json';
 export const registrationLabel = `${apiGroup}/registration`;
 export const rotateRequestedAtAnnotation = `${apiGroup}/rotate-requested-at`;
 
-/** On a Secret: the name of the registration that may import a key from it. */
+/** On a Secret: the names of the registrations that may import a key from it, separated by commas. */
 export const importGrantAnnotation = `${apiGroup}/import-granted-to`;
 
 export function ledgerSecretName(registration: string): string {
   return `${registration}${ledgerSuffix}`;
-}
-
-export function sealedEntry(keyID: string): string {
-  return `${keyID}.jwe`;
 }
 
 export function ltiKeyName(registration: string, revision: number): string {

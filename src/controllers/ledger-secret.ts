@@ -1,11 +1,5 @@
-import {
-  ledgerEntry,
-  ledgerSecretName,
-  ledgerSecretType,
-  registrationLabel,
-  sealedEntry,
-  secrets,
-} from '../api/names.ts';
+import { ledgerEntry, ledgerSecretName, ledgerSecretType, registrationLabel, secrets } from '../api/names.ts';
+import { sealedEntry } from '../crypto/sealed-entry.ts';
 import { isFinal } from '../domain/key-state.ts';
 import { LedgerError, parseLedger, serializeLedger } from '../domain/ledger-format.ts';
 import type { Ledger } from '../domain/ledger.ts';

@@ -1,11 +1,10 @@
-import { createPrivateKey, createPublicKey, type JsonWebKey, type KeyObject } from 'node:crypto';
+import { createPublicKey, type JsonWebKey, type KeyObject } from 'node:crypto';
 import type { PublicJwk } from '../domain/jwk.ts';
+import { isKeyID } from '../domain/key-id.ts';
 import { rsaThumbprint } from '../lib/thumbprint.ts';
-
-/** Why a key of a former system is not taken over. The message never quotes the key. */
-export class ImportKeyError extends Error {
-  override readonly name = 'ImportKeyError';
-}
+import { ImportKeyError } from './import-key-error.ts';
+import { multiPrime } from './private-jwk.ts';
+import { readPrivateKey } from './private-key-text.ts';
 
 export interface ImportedKey {
   readonly keyID: string;
@@ -21,18 +20,27 @@ const smallestExponent = 65537n;
 /** What LtiKeys and documents have room for; those in use have 17 bits. */
 const largestExponent = 2n ** 64n - 1n;
 
-/** Reads a private key as PEM (PKCS#1 or PKCS#8) or as a JWK. Without `keyID` its thumbprint is its name. */
+/**
+ * Reads a private key as PEM (PKCS#1 or PKCS#8) or as a JWK. The key ID is `keyID` (spec.import.keyID), or the JWK's own,
+ * or else its thumbprint. Throws ImportKeyError.
+ */
 export function importPrivateKey(text: string, keyID?: string): ImportedKey & { readonly privateKey: KeyObject } {
-  const privateKey = parsePrivateKey(text.trim());
-  const imported = importPublicKey(createPublicKey(privateKey).export({ format: 'jwk' }), keyID);
-  if (!isConsistent(privateKey.export({ format: 'jwk' }))) {
-    throw new ImportKeyError('its private and public halves do not belong together');
+  const { privateKey, keyID: ownID } = readPrivateKey(text);
+  if (ownID !== undefined && keyID !== undefined && ownID !== keyID) {
+    throw new ImportKeyError(
+      `its member kid is ${ownID}, but spec.import.keyID is ${keyID}; keep the one that the platforms know in both places, or take kid out of the JWK`,
+    );
   }
+  const imported = importPublicKey(createPublicKey(privateKey).export({ format: 'jwk' }), keyID ?? ownID);
+  checkNumbers(privateKey.export({ format: 'jwk' }));
   return { ...imported, privateKey };
 }
 
-/** Narrows an RSA public key of a former system. Without a key ID its thumbprint is its name. */
+/** Narrows an RSA public key of a former system. Without a key ID its thumbprint is its name. Throws ImportKeyError. */
 export function importPublicKey(jwk: JsonWebKey, keyID?: string): ImportedKey {
+  if (keyID !== undefined && !isKeyID(keyID)) {
+    throw new ImportKeyError('its key ID is no text of 1 to 256 printable characters without blanks');
+  }
   const { n, e } = canonical(jwk);
   const modulus = integer(n);
   const size = modulus.toString(2).length;
@@ -50,29 +58,17 @@ export function importPublicKey(jwk: JsonWebKey, keyID?: string): ImportedKey {
   return { keyID: kid, algorithm: 'RS256', size, publicJWK: { kty: 'RSA', use: 'sig', alg: 'RS256', kid, n, e } };
 }
 
-function parsePrivateKey(text: string): KeyObject {
-  if (/^-----BEGIN ENCRYPTED|^Proc-Type: 4,ENCRYPTED/m.test(text)) {
-    throw new ImportKeyError('it is encrypted with a passphrase; remove that first (openssl pkey)');
-  }
-  let key: KeyObject;
-  try {
-    key = text.startsWith('{') ? createPrivateKey({ key: JSON.parse(text), format: 'jwk' }) : createPrivateKey(text);
-  } catch {
-    throw new ImportKeyError('it is neither a PEM private key (PKCS#1 or PKCS#8) nor a private JWK');
-  }
-  if (key.asymmetricKeyType !== 'rsa')
-    throw new ImportKeyError(`it is a key of type ${key.asymmetricKeyType}; RS256 needs RSA`);
-  return key;
-}
-
 /** RFC 8017 §3.2: the conditions between the numbers of an RSA private key with two primes. */
-function isConsistent(jwk: JsonWebKey): boolean {
+function checkNumbers(jwk: JsonWebKey): void {
   const [n, e, d, p, q, dp, dq, qi] = (['n', 'e', 'd', 'p', 'q', 'dp', 'dq', 'qi'] as const).map((member) =>
     integer(jwk[member] ?? ''),
   ) as [bigint, bigint, bigint, bigint, bigint, bigint, bigint, bigint];
-  if (p < 3n || q < 3n || p * q !== n) return false;
-  const exponents = (e * d) % (p - 1n) === 1n && (e * d) % (q - 1n) === 1n;
-  return exponents && dp === d % (p - 1n) && dq === d % (q - 1n) && (qi * q) % p === 1n;
+  if (p >= 3n && q >= 3n) {
+    if (p * q < n && n % (p * q) === 0n) throw multiPrime();
+    const exponents = (e * d) % (p - 1n) === 1n && (e * d) % (q - 1n) === 1n;
+    if (p * q === n && exponents && dp === d % (p - 1n) && dq === d % (q - 1n) && (qi * q) % p === 1n) return;
+  }
+  throw new ImportKeyError('its private and public halves do not belong together');
 }
 
 /** The members in base64url without padding or leading zeros, as everybody else writes them. */

@@ -1,3 +1,4 @@
+import { isKeyID } from '../domain/key-id.ts';
 import type { Kek } from './keyring.ts';
 import { SealError, type SealReason } from './seal-error.ts';
 import { kekIDOf, parseWrappedKey, type WrappedKey } from './wrapped-key.ts';
@@ -31,8 +32,8 @@ export interface ParsedSeal {
 
 const fixed = { alg: 'A256KW', enc: 'A256GCM', typ: 'lti-sealed-key', cty: 'jwk+json' } as const;
 const versions: readonly unknown[] = [1, 2];
-/** Kubernetes names, key IDs (they name entries of a Secret) and KEK IDs all fit, so messages can quote them. */
-const name = /^[A-Za-z0-9._-]{1,253}$/;
+/** Kubernetes names and KEK IDs fit. As with `isKeyID`, messages can quote what passes. */
+const isName = (value: string): boolean => /^[A-Za-z0-9._-]{1,253}$/.test(value);
 /** The members of `ParsedSeal.parts`. */
 const members = ['protected', 'encrypted_key', 'iv', 'ciphertext', 'tag'];
 
@@ -81,15 +82,15 @@ function parseHeader(encoded: string, refuse: (what: string, reason?: SealReason
   for (const [member, value] of Object.entries(fixed)) {
     if (json[member] !== value) refuse(`has a header whose "${member}" is not ${value}`);
   }
-  const identifier = (member: string): string => {
+  const identifier = (member: string, passes = isName): string => {
     const value = json[member];
-    if (typeof value === 'string' && name.test(value)) return value;
+    if (typeof value === 'string' && passes(value)) return value;
     return refuse(`has a header whose "${member}" is not a name`);
   };
   const context = {
     namespace: identifier('namespace'),
     registration: identifier('registration'),
-    keyID: identifier('keyID'),
+    keyID: identifier('keyID', isKeyID),
   };
   const kek = { id: identifier('kekID') };
   const wrapped =

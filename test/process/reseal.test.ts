@@ -11,9 +11,9 @@ import {
   ltiKeys,
   ltiRegistrations,
   registrationLabel,
-  sealedEntry,
   secrets,
 } from '../../src/api/names.ts';
+import { sealedEntry } from '../../src/crypto/sealed-entry.ts';
 import type { LtiKey, LtiRegistration } from '../../src/api/objects.ts';
 import { FileKekProvider } from '../../src/crypto/file-kek-provider.ts';
 import { generateKeyPair, type KeyPair, publicJwk } from '../../src/crypto/key-pair.ts';

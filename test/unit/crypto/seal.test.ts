@@ -69,6 +69,22 @@ describe('sealing', () => {
     expect(error.reason).to.equal('SealKeyMismatch');
   });
 
+  for (const keyID of ['tool:2019', 'Zm9v+/==', 'https://tool.example.org/keys/1?v=2#k', 'é'.repeat(256)]) {
+    it(`carries a key ID as former systems have it: ${keyID.slice(0, 40)}`, async () => {
+      const foreign = { ...context, keyID, publicJWK: publicJwk(pair.privateKey, keyID) };
+      const sealed = await seal(pair.privateKey, foreign, keks);
+      expect((await open(sealed.jwe, foreign, keks)).equals(pair.privateKey)).to.equal(true);
+      expect(describeSealed(sealed.jwe).keyID).to.equal(keyID);
+    });
+  }
+
+  it('takes for a key ID only what a message can quote', async () => {
+    for (const keyID of ['', 'tool 2019', 'tool\n2019', 'tool\u200B', 'k'.repeat(257)]) {
+      const error = await sealFailure(seal(pair.privateKey, { ...context, keyID }, keks));
+      expect(error.message).to.include('has a header whose "keyID" is not a name');
+    }
+  });
+
   it('does not seal a key under the key ID of another', async () => {
     const error = await sealFailure(seal(other.privateKey, context, keks));
     expect(error.reason).to.equal('SealKeyMismatch');

@@ -1,0 +1,105 @@
+import { createPrivateKey, type KeyObject } from 'node:crypto';
+import { isKeyID } from '../domain/key-id.ts';
+import { ImportKeyError } from './import-key-error.ts';
+
+/** RFC 7518 §6.3.2: what an RSA private key with two primes has beside `n` and `e`. */
+const privateMembers = ['d', 'p', 'q', 'dp', 'dq', 'qi'] as const;
+
+/** Reads a private JWK (RFC 7517) for RS256, or says which of its members stands in the way. */
+export function readPrivateJwk(text: string): { readonly privateKey: KeyObject; readonly keyID?: string } {
+  const jwk = parseJwk(text);
+  refuseOtherUse(jwk);
+  const missing = privateMembers.filter((member) => jwk[member] === undefined);
+  if (missing.includes('d')) {
+    throw new ImportKeyError(
+      'it is a public JWK, and a public key signs nothing; take the private one, or list it in spec.import.verifyOnly',
+    );
+  }
+  if (jwk['oth'] !== undefined) throw multiPrime();
+  if (missing.length > 0) {
+    throw new ImportKeyError(
+      `it is a private JWK without ${missing.join(', ')}; export it from the old system with all members of RFC 7518 section 6.3.2`,
+    );
+  }
+  const { kid } = jwk;
+  if (kid !== undefined && !isKeyID(kid)) {
+    throw new ImportKeyError(
+      'its member kid is no text of 1 to 256 printable characters without blanks; correct it, or take it out and name the key ID in spec.import.keyID',
+    );
+  }
+  try {
+    const privateKey = createPrivateKey({ key: jwk, format: 'jwk' });
+    return { privateKey, ...(kid !== undefined && { keyID: kid }) };
+  } catch {
+    // The parser's message may quote the member.
+    throw new ImportKeyError('it is a private JWK whose members are not the base64url numbers of an RSA key');
+  }
+}
+
+export function multiPrime(): ImportKeyError {
+  return new ImportKeyError(
+    'it is an RSA key of more than two primes, which the operator does not take; let the tool begin with a new key and list the public half of this one in spec.import.verifyOnly',
+  );
+}
+
+/** How many private keys there are in a text that may be JSON. */
+export function privateJwksIn(text: string): number {
+  const value = parseJson(text);
+  if (value === undefined) return text.includes('"kty"') ? (text.match(/"d"\s*:/g) ?? []).length : 0;
+  return listOf(value).filter((item) => isRecord(item) && (item['d'] !== undefined || item['k'] !== undefined)).length;
+}
+
+function parseJwk(text: string): Record<string, unknown> {
+  const value = parseJson(text);
+  if (value === undefined) throw new ImportKeyError('it begins as JSON but is not; it was cut short or changed');
+  if (Array.isArray(value)) {
+    throw new ImportKeyError(
+      "it is a list of JWKs; take the private key out of it: jq '.[] | select(.d)' keys.json > private.jwk",
+    );
+  }
+  if (!isRecord(value)) throw new ImportKeyError('it is JSON, but not a JWK');
+  if (Array.isArray(value['keys'])) {
+    throw new ImportKeyError(
+      "it is a JWK Set; take the private key out of it: jq '.keys[] | select(.d)' jwks.json > private.jwk",
+    );
+  }
+  const { kty } = value;
+  if (kty === 'RSA') return value;
+  if (kty === undefined) throw new ImportKeyError('it is a JSON object, but not a JWK: it has no member kty');
+  if (kty === 'oct') throw new ImportKeyError('it is a symmetric key (kty oct); RS256 needs an RSA key pair');
+  if (kty === 'EC' || kty === 'OKP') {
+    throw new ImportKeyError(`it is a key of type ${kty.toLowerCase()}; RS256 needs RSA`);
+  }
+  throw new ImportKeyError('its member kty is not RSA; RS256 needs RSA');
+}
+
+/** RFC 7517 §4.2 to §4.4. The values are not quoted: nobody knows what a mistaken file has there. */
+function refuseOtherUse({ use, alg, key_ops: operations }: Record<string, unknown>): void {
+  const refuse = (what: string): never => {
+    throw new ImportKeyError(
+      `${what}, so it is not for RS256 signatures; take the signing key, or correct the member if it is wrong`,
+    );
+  };
+  if (use !== undefined && use !== 'sig') refuse('its member use is not sig');
+  if (alg !== undefined && alg !== 'RS256') refuse('its member alg is not RS256');
+  if (operations === undefined) return;
+  if (!Array.isArray(operations) || !operations.includes('sign')) refuse('its member key_ops does not contain sign');
+}
+
+function listOf(value: unknown): readonly unknown[] {
+  if (Array.isArray(value)) return value;
+  return isRecord(value) && Array.isArray(value['keys']) ? value['keys'] : [value];
+}
+
+/** `undefined` for what is not JSON: the parser's message quotes the text. */
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
