@@ -1,18 +1,36 @@
 import { publishedStates } from './jwk.ts';
-import { allFile, namespaceFile, publicMembers, registrationFile, revocationCachingMs } from './jwks-document.ts';
+import {
+  allFile,
+  documentsListing,
+  isSameKey,
+  namespaceFile,
+  publicMembers,
+  registrationFile,
+  revocationCachingMs,
+} from './jwks-document.ts';
 import type { Collision, PublishedKey } from './jwks-document.ts';
 
 /** What the documents need to know of one registration. */
 interface Entry {
-  /** Those that aggregates list too, by revision. */
-  readonly shared: readonly PublishedKey[];
+  /** Those that its own document and that of the namespace list, by revision. */
+  readonly listed: readonly PublishedKey[];
   /** Their JSON, with commas between them. */
-  readonly sharedText: string;
-  /** The same for all that its own document lists. */
   readonly text: string;
+  /** Those that the document of all namespaces lists too. */
+  readonly shared: readonly PublishedKey[];
+  readonly sharedText: string;
+  /** The ages of its foreign key IDs: they decide who has one that is claimed twice. */
+  readonly claims: string;
   /** Milliseconds since the epoch of the newest revocation. */
   readonly revoked: number;
   readonly collisions: readonly Collision[];
+}
+
+/** What one registration brings into an aggregate. */
+interface Part {
+  readonly keys: readonly PublishedKey[];
+  readonly text: string;
+  readonly revoked: number;
 }
 
 /** The bytes of one file, in pieces, each short enough to be worked on at once. */
@@ -30,6 +48,7 @@ const pieceLength = 65_536;
  * for the aggregates it is in, a walk over ready-made texts.
  *
  * Keys are ordered by namespace, registration and revision: an order that no clock, insertion or locale has a part in.
+ * Which of two keys with one key ID is listed: see `hasBetterClaim`.
  */
 export class DocumentSet {
   readonly #all: boolean;
@@ -53,7 +72,8 @@ export class DocumentSet {
     const entries = this.#namespaces.get(namespace) ?? new Map<string, Entry>();
     const before = entries.get(registration);
     const after = keys.length > 0 ? entryOf(own, keys) : undefined;
-    if (before?.text === after?.text && before?.revoked === after?.revoked) return [];
+    const revoked = before?.revoked !== after?.revoked;
+    if (!revoked && before?.text === after?.text && before?.claims === after?.claims) return [];
     const aggregate = namespaceFile(namespace);
     if (after === undefined) {
       entries.delete(registration);
@@ -69,25 +89,29 @@ export class DocumentSet {
       this.#namespaces.set(namespace, entries);
       this.#places.set(aggregate, { namespace });
     }
-    return [own, aggregate, ...(this.#all ? [allFile] : [])];
+    const inAll = revoked || before?.sharedText !== after?.sharedText;
+    return [own, aggregate, ...(this.#all && inAll ? [allFile] : [])];
   }
 
   /** What the file is to hold; `undefined` if there is no such document. */
   text(file: string): DocumentText | undefined {
     if (file === allFile && this.#all) {
+      const entries = sorted(this.#namespaces).flatMap(([, those]) => sorted(those).map(([, entry]) => entry));
       return aggregateText(
         file,
-        sorted(this.#namespaces).flatMap(([, entries]) => sorted(entries).map(([, entry]) => entry)),
+        entries.map(({ shared, sharedText, revoked }) => ({ keys: shared, text: sharedText, revoked })),
       );
     }
     const place = this.#places.get(file);
     if (place === undefined) return undefined;
     const entries = this.#namespaces.get(place.namespace) ?? new Map<string, Entry>();
-    if (place.registration === undefined)
+    if (place.registration === undefined) {
+      const those = sorted(entries).map(([, entry]) => entry);
       return aggregateText(
         file,
-        sorted(entries).map(([, entry]) => entry),
+        those.map(({ listed, text, revoked }) => ({ keys: listed, text, revoked })),
       );
+    }
     const entry = entries.get(place.registration);
     return entry && { pieces: [`{"keys":[${entry.text}${ending(entry.revoked)}`], collisions: entry.collisions };
   }
@@ -100,14 +124,19 @@ function sorted<T>(map: ReadonlyMap<string, T>): readonly (readonly [string, T])
 function entryOf(file: string, keys: readonly PublishedKey[]): Entry {
   const collisions: Collision[] = [];
   const published = keys.filter(({ state }) => publishedStates.has(state)).toSorted((a, b) => a.revision - b.revision);
-  const listed = withoutCollisions(file, published, new Map(), collisions);
+  const holders = new Map<string, PublishedKey>();
+  claim(holders, published);
+  const listed = holding(file, published, holders, collisions);
   const revocations = keys.map(({ revokedAt }) => (revokedAt === undefined ? NaN : Date.parse(revokedAt)));
-  const shared = listed.filter(({ foreignKeyID = false }) => !foreignKeyID);
+  const shared = listed.filter((key) => documentsListing(key).includes('all'));
+  const foreign = listed.length - shared.length;
   const text = textOf(listed);
   return {
-    shared,
-    sharedText: shared.length === listed.length ? text : textOf(shared),
+    listed,
     text,
+    shared: foreign === 0 ? listed : shared,
+    sharedText: foreign === 0 ? text : textOf(shared),
+    claims: foreign === 0 ? '' : listed.map(({ createdAt }) => createdAt).join(),
     revoked: Math.max(-Infinity, ...revocations.filter(Number.isFinite)),
     collisions,
   };
@@ -117,38 +146,58 @@ function textOf(keys: readonly PublishedKey[]): string {
   return keys.map(({ publicJWK }) => JSON.stringify(publicMembers(publicJWK))).join(',');
 }
 
-/** The first key of each key ID; `listed` gains those. */
-function withoutCollisions(
+/** Notes for each key ID the key that has it; the keys come in the order of the document. */
+function claim(holders: Map<string, PublishedKey>, keys: readonly PublishedKey[]): void {
+  for (const key of keys) {
+    const holder = holders.get(key.publicJWK.kid);
+    if (holder === undefined || hasBetterClaim(key, holder)) holders.set(key.publicJWK.kid, key);
+  }
+}
+
+/**
+ * Nobody can choose a thumbprint, so a key named by its own stays, whoever claims the same text. Of foreign key IDs the one
+ * that was there first stays: a newcomer's name in the alphabet must not take a key away that signs.
+ */
+function hasBetterClaim(key: PublishedKey, holder: PublishedKey): boolean {
+  const { foreignKeyID = false } = key;
+  const { foreignKeyID: holdsForeign = false } = holder;
+  if (foreignKeyID !== holdsForeign) return holdsForeign;
+  return foreignKeyID && since(key) < since(holder);
+}
+
+function since({ createdAt }: PublishedKey): number {
+  return createdAt === undefined ? Infinity : Date.parse(createdAt);
+}
+
+/** The keys that have their key IDs; the others are collisions. */
+function holding(
   file: string,
   keys: readonly PublishedKey[],
-  listed: Map<string, PublishedKey>,
+  holders: ReadonlyMap<string, PublishedKey>,
   collisions: Collision[],
 ): readonly PublishedKey[] {
   return keys.filter((key) => {
     const keyID = key.publicJWK.kid;
-    const first = listed.get(keyID);
-    if (first === undefined) {
-      listed.set(keyID, key);
-      return true;
-    }
-    const sameKey = first.publicJWK.n === key.publicJWK.n && first.publicJWK.e === key.publicJWK.e;
-    collisions.push({ file, keyID, listed: first, omitted: key, sameKey });
+    const listed = holders.get(keyID) ?? key;
+    if (listed === key) return true;
+    collisions.push({ file, keyID, listed, omitted: key, sameKey: isSameKey(listed.publicJWK, key.publicJWK) });
     return false;
   });
 }
 
-function aggregateText(file: string, entries: readonly Entry[]): DocumentText {
-  const seen = new Map<string, PublishedKey>();
+function aggregateText(file: string, parts: readonly Part[]): DocumentText {
+  const holders = new Map<string, PublishedKey>();
+  for (const { keys } of parts) claim(holders, keys);
   const collisions: Collision[] = [];
   const pieces: string[] = [];
   let piece: string[] = [];
   let length = 0;
   let revoked = Number.NEGATIVE_INFINITY;
-  for (const entry of entries) {
-    revoked = Math.max(revoked, entry.revoked);
-    const listed = withoutCollisions(file, entry.shared, seen, collisions);
+  for (const part of parts) {
+    revoked = Math.max(revoked, part.revoked);
+    const listed = holding(file, part.keys, holders, collisions);
     if (listed.length === 0) continue;
-    const text = listed.length === entry.shared.length ? entry.sharedText : textOf(listed);
+    const text = listed.length === part.keys.length ? part.text : textOf(listed);
     piece.push(text);
     length += text.length;
     if (length < pieceLength) continue;

@@ -9,8 +9,10 @@ export interface PublishedKey {
   readonly publicJWK: PublicJwk;
   /** RFC 3339; set once the key is Revoked. */
   readonly revokedAt?: string;
-  /** Its key ID is not its thumbprint: anybody could choose the same, so only its own registration's document has it. */
+  /** Its key ID is not its thumbprint: anybody could choose the same. */
   readonly foreignKeyID?: boolean;
+  /** RFC 3339; decides which of two keys with one foreign key ID was first. */
+  readonly createdAt?: string;
 }
 
 /**
@@ -24,7 +26,7 @@ export interface DocumentFile {
   readonly revokedUntil?: string;
 }
 
-/** A key that was left out of one document because an earlier one there has its key ID. */
+/** A key that was left out of one document because another one there has its key ID. */
 export interface Collision {
   readonly file: string;
   readonly keyID: string;
@@ -49,6 +51,39 @@ export function registrationFile(namespace: string, registration: string): strin
 /** Whether a file holds the keys of more than one registration. */
 export function isAggregate(file: string): boolean {
   return !file.startsWith('registration_');
+}
+
+/** The document of one registration, of one namespace, or of all namespaces. */
+export type DocumentScope = 'registration' | 'namespace' | 'all';
+
+/**
+ * The documents that a published key belongs in. Registrations of one namespace trust each other, and a tool that had one
+ * key for all its platforms gave them one URL, so a foreign key ID is in the document of the namespace. Between namespaces
+ * nobody may take the key ID of another.
+ */
+export function documentsListing({
+  foreignKeyID = false,
+}: Pick<PublishedKey, 'foreignKeyID'>): readonly DocumentScope[] {
+  return foreignKeyID ? ['registration', 'namespace'] : ['registration', 'namespace', 'all'];
+}
+
+/**
+ * Whether a served document does for a published key all that it can. `listed` is the key that it has under the same key
+ * ID. In the document of a namespace that may be another one, if the key ID is a foreign one and was taken: waiting for it
+ * would let one registration keep another from ever signing.
+ */
+export function isListedAsDue(
+  scope: DocumentScope,
+  key: Pick<PublishedKey, 'publicJWK' | 'foreignKeyID'>,
+  listed: Pick<PublicJwk, 'n' | 'e'> | undefined,
+): boolean {
+  if (!documentsListing(key).includes(scope)) return true;
+  if (listed === undefined) return false;
+  return isSameKey(key.publicJWK, listed) || (scope === 'namespace' && key.foreignKeyID === true);
+}
+
+export function isSameKey(one: Pick<PublicJwk, 'n' | 'e'>, other: Pick<PublicJwk, 'n' | 'e'>): boolean {
+  return one.n === other.n && one.e === other.e;
 }
 
 /** How long after a revocation a document asks caches for short lives. */

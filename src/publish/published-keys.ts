@@ -14,6 +14,7 @@ export interface LtiKeyFacts {
   };
   readonly status?: {
     readonly state?: string;
+    readonly createdAt?: string;
     readonly revokedAt?: string;
     readonly conditions?: readonly { readonly type: string; readonly status: string }[];
   };
@@ -151,7 +152,10 @@ export class PublishedKeys {
         revision: spec.revision,
         state: status.state,
         publicJWK,
-        ...(publicJWK.kid !== rsaThumbprint(publicJWK) && { foreignKeyID: true }),
+        ...(publicJWK.kid !== rsaThumbprint(publicJWK) && {
+          foreignKeyID: true,
+          ...(status.createdAt !== undefined && { createdAt: status.createdAt }),
+        }),
         ...(status.revokedAt !== undefined && { revokedAt: status.revokedAt }),
       };
       held.set(id, { id, name: metadata.name, key });

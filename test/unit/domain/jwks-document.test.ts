@@ -9,49 +9,8 @@ import {
 import type { KeySet } from '../../../src/domain/jwks-document-file.ts';
 import { DocumentSet } from '../../../src/domain/jwks-document-set.ts';
 import { serializeKeySet } from '../../../src/domain/jwks-document.ts';
-import type { Collision, DocumentFile, PublishedKey } from '../../../src/domain/jwks-document.ts';
-import type { KeyState, PublicJwk } from '../../../src/domain/jwk.ts';
-
-/** An odd modulus of `bits`, different for each `seed`; nobody verifies a signature with it here. */
-function modulus(bits: number, seed: number): string {
-  const octets = Buffer.alloc(Math.ceil(bits / 8), seed);
-  octets[0] = 1 << ((bits - 1) % 8);
-  return octets.toString('base64url');
-}
-
-function jwk(kid: string, seed = 7): PublicJwk {
-  return { kty: 'RSA', use: 'sig', alg: 'RS256', kid, n: modulus(2048, seed), e: 'AQAB' };
-}
-
-function key(
-  namespace: string,
-  registration: string,
-  revision: number,
-  more: Partial<PublishedKey> = {},
-): PublishedKey {
-  const publicJWK = jwk(`${namespace}-${registration}-${revision}`);
-  return { namespace, registration, revision, state: 'Active', publicJWK, ...more };
-}
-
-/** The documents of `keys`, registration by registration as they come, parsed, and the collisions in them. */
-function buildDocuments(
-  keys: readonly PublishedKey[],
-  options: { all: boolean },
-): { documents: Map<string, DocumentFile>; collisions: readonly Collision[] } {
-  const set = new DocumentSet(options);
-  for (const [place, own] of Map.groupBy(keys, ({ namespace, registration }) => `${namespace}/${registration}`)) {
-    const [namespace = '', registration = ''] = place.split('/');
-    set.set(namespace, registration, own);
-  }
-  const texts = set.files().map((file) => [file, set.text(file)] as const);
-  return {
-    documents: new Map(texts.map(([file, text]) => [file, JSON.parse(text?.pieces.join('') ?? '')])),
-    collisions: texts.flatMap(([, text]) => text?.collisions ?? []),
-  };
-}
-
-const kids = (document: { keys: readonly PublicJwk[] } | undefined): readonly string[] | undefined =>
-  document?.keys.map(({ kid }) => kid);
+import type { KeyState } from '../../../src/domain/jwk.ts';
+import { buildDocuments, jwk, key, kids, modulus } from './documents.ts';
 
 describe('DocumentSet', () => {
   it('lists each key in the documents of its registration, its namespace and the trust domain', () => {
@@ -133,16 +92,6 @@ describe('DocumentSet', () => {
     const { documents, collisions } = buildDocuments(keys, { all: false });
     expect(documents.get('namespace_a.json')?.keys).to.have.length(1);
     expect(collisions.map(({ file, sameKey }) => [file, sameKey])).to.deep.equal([['namespace_a.json', true]]);
-  });
-
-  it('lists a key with a foreign key ID in the document of its registration only', () => {
-    const publicJWK = jwk('tool-2019');
-    const { documents } = buildDocuments([key('a', 'x', 1, { publicJWK, foreignKeyID: true }), key('a', 'x', 2)], {
-      all: true,
-    });
-    expect(kids(documents.get('registration_a_x.json'))).to.deep.equal(['tool-2019', 'a-x-2']);
-    expect(kids(documents.get('namespace_a.json'))).to.deep.equal(['a-x-2']);
-    expect(kids(documents.get('all.json'))).to.deep.equal(['a-x-2']);
   });
 
   it('tells which files a change makes others, and none for a change that nobody sees', () => {

@@ -123,13 +123,13 @@ describe('DocumentPublisher', () => {
     expect(publisher.documents()).to.equal(4);
   });
 
-  it('keeps a key with a foreign key ID out of the documents of others', async () => {
+  it('keeps a key with a foreign key ID out of the document of all namespaces', async () => {
     const { metadata, spec, status } = ltiKey('moodle', 1, 'Active');
     const publicJWK = { ...Object(spec.publicJWK), kid: 'tool-2019' };
     objects.push({ metadata, spec: { ...spec, publicJWK }, ...(status && { status }) });
     await start();
     expect(await kids('registration_gradebook_moodle.json')).to.equal('tool-2019');
-    expect(await kids('namespace_gradebook.json')).to.equal('canvas-1');
+    expect(await kids('namespace_gradebook.json')).to.equal('canvas-1 tool-2019');
     expect(await kids('all.json')).to.equal('canvas-1');
   });
 

@@ -1,0 +1,134 @@
+import { expect } from 'chai';
+import * as fc from 'fast-check';
+import { DocumentSet } from '../../../src/domain/jwks-document-set.ts';
+import { documentsListing, isListedAsDue } from '../../../src/domain/jwks-document.ts';
+import type { DocumentScope, PublishedKey } from '../../../src/domain/jwks-document.ts';
+import type { PublicJwk } from '../../../src/domain/jwk.ts';
+import { buildDocuments, jwk, key, kids, modulus } from './documents.ts';
+
+describe('A key with a foreign key ID', () => {
+  const tool = (registration: string, more: Partial<PublishedKey> & { readonly seed?: number } = {}): PublishedKey => {
+    const { seed = 1, ...rest } = more;
+    return key('a', registration, 1, { publicJWK: jwk('tool-2019', seed), foreignKeyID: true, ...rest });
+  };
+  const old = { createdAt: '2026-01-01T00:00:00Z' };
+  const young = { createdAt: '2026-03-01T00:00:00Z' };
+
+  it('is in the documents of its registration and its namespace, and not in that of all namespaces', () => {
+    const { documents } = buildDocuments([tool('x'), key('a', 'x', 2)], { all: true });
+    expect(kids(documents.get('registration_a_x.json'))).to.deep.equal(['tool-2019', 'a-x-2']);
+    expect(kids(documents.get('namespace_a.json'))).to.deep.equal(['tool-2019', 'a-x-2']);
+    expect(kids(documents.get('all.json'))).to.deep.equal(['a-x-2']);
+  });
+
+  it('is in the document of its namespace once for all registrations that share it, until the last has retired it', () => {
+    const set = new DocumentSet({ all: true });
+    const namespaceKids = () => kids(JSON.parse(set.text('namespace_a.json')?.pieces.join('') ?? ''));
+    for (const name of ['x', 'y', 'z']) set.set('a', name, [tool(name), key('a', name, 2)]);
+    expect(namespaceKids()).to.deep.equal(['tool-2019', 'a-x-2', 'a-y-2', 'a-z-2']);
+    expect(set.text('namespace_a.json')?.collisions.map(({ sameKey }) => sameKey)).to.deep.equal([true, true]);
+    for (const name of ['x', 'y']) set.set('a', name, [tool(name, { state: 'Retired' }), key('a', name, 2)]);
+    expect(namespaceKids()).to.deep.equal(['a-x-2', 'a-y-2', 'tool-2019', 'a-z-2']);
+    set.set('a', 'z', [tool('z', { state: 'Retired' }), key('a', 'z', 2)]);
+    expect(namespaceKids()).to.deep.equal(['a-x-2', 'a-y-2', 'a-z-2']);
+  });
+
+  it('stays in the document of its namespace when a younger key of an earlier name claims its ID', () => {
+    const first = tool('x', old);
+    const squatter = tool('a', { ...young, seed: 2 });
+    const { documents, collisions } = buildDocuments([squatter, first], { all: true });
+    expect(documents.get('namespace_a.json')?.keys).to.deep.equal([first.publicJWK]);
+    expect(documents.get('registration_a_x.json')?.keys).to.deep.equal([first.publicJWK]);
+    expect(documents.get('registration_a_a.json')?.keys).to.deep.equal([squatter.publicJWK]);
+    expect(documents.get('all.json')?.keys).to.deep.equal([]);
+    expect(collisions).to.deep.equal([
+      { file: 'namespace_a.json', keyID: 'tool-2019', listed: first, omitted: squatter, sameKey: false },
+    ]);
+  });
+
+  it('makes room for a key that is named by its thumbprint, however old it is itself', () => {
+    const named = key('a', 'x', 1, { publicJWK: jwk('thumbprint', 1) });
+    const squatter = tool('a', { ...old, publicJWK: jwk('thumbprint', 2) });
+    for (const keys of [
+      [named, squatter],
+      [squatter, named],
+    ]) {
+      const { documents } = buildDocuments(keys, { all: true });
+      expect(documents.get('namespace_a.json')?.keys).to.deep.equal([named.publicJWK]);
+      expect(documents.get('all.json')?.keys).to.deep.equal([named.publicJWK]);
+    }
+  });
+
+  it('makes others the documents that it is in, also when only its age says who has the ID', () => {
+    const set = new DocumentSet({ all: true });
+    const files = ['registration_a_x.json', 'namespace_a.json'];
+    expect(set.set('a', 'x', [tool('x', old), key('a', 'x', 2)])).to.deep.equal([...files, 'all.json']);
+    expect(set.set('a', 'x', [tool('x', { ...old, seed: 3 }), key('a', 'x', 2)])).to.deep.equal(files);
+    expect(set.set('a', 'x', [tool('x', { ...old, seed: 3 }), key('a', 'x', 2)])).to.deep.equal([]);
+    set.set('a', 'y', [tool('y', { createdAt: '2026-02-01T00:00:00Z' })]);
+    expect(set.set('a', 'x', [tool('x', { ...young, seed: 3 }), key('a', 'x', 2)])).to.deep.equal(files);
+    expect(set.text('namespace_a.json')?.pieces.join('')).to.include(jwk('tool-2019', 1).n);
+  });
+});
+
+describe('isListedAsDue', () => {
+  const named = key('a', 'x', 1);
+  const foreign = key('a', 'x', 1, { foreignKeyID: true });
+  const own = named.publicJWK;
+  const another = { n: modulus(2048, 9), e: own.e };
+
+  const table: readonly (readonly [DocumentScope, string, Pick<PublicJwk, 'n' | 'e'> | undefined, boolean, boolean])[] =
+    [
+      ['registration', 'the key', own, true, true],
+      ['registration', 'no key', undefined, false, false],
+      ['registration', 'another key', another, false, false],
+      ['namespace', 'the key', own, true, true],
+      ['namespace', 'no key', undefined, false, false],
+      ['namespace', 'another key', another, false, true],
+      ['all', 'the key', own, true, true],
+      ['all', 'no key', undefined, false, true],
+      ['all', 'another key', another, false, true],
+    ];
+  for (const [scope, what, listed, ifNamed, ifForeign] of table) {
+    it(`is ${ifNamed} for a thumbprint and ${ifForeign} for a foreign ID, with ${what} under it in the scope ${scope}`, () => {
+      expect(isListedAsDue(scope, named, listed)).to.equal(ifNamed);
+      expect(isListedAsDue(scope, foreign, listed)).to.equal(ifForeign);
+    });
+  }
+
+  it('holds for every key that a DocumentSet publishes, whoever shares or claims its ID', () => {
+    const published = fc.record({
+      namespace: fc.constantFrom('a', 'b'),
+      registration: fc.constantFrom('x', 'y', 'z'),
+      seed: fc.integer({ min: 1, max: 3 }),
+      foreignKeyID: fc.boolean(),
+      createdAt: fc.constantFrom('2026-01-01T00:00:00Z', '2026-02-01T00:00:00Z', undefined),
+    });
+    const place = {
+      selector: (at: { namespace: string; registration: string }) => `${at.namespace}/${at.registration}`,
+    };
+    fc.assert(
+      fc.property(fc.uniqueArray(published, place), (rows) => {
+        const keys = rows.map(({ namespace, registration, seed, foreignKeyID, createdAt }) =>
+          key(namespace, registration, 1, {
+            publicJWK: jwk(foreignKeyID ? 'tool-2019' : `thumbprint-${seed}`, seed),
+            ...(foreignKeyID && { foreignKeyID, ...(createdAt !== undefined && { createdAt }) }),
+          }),
+        );
+        const { documents } = buildDocuments(keys, { all: true });
+        for (const each of keys) {
+          const files = {
+            registration: `registration_${each.namespace}_${each.registration}.json`,
+            namespace: `namespace_${each.namespace}.json`,
+            all: 'all.json',
+          };
+          for (const scope of ['registration', 'namespace', 'all'] as const) {
+            const listed = documents.get(files[scope])?.keys.find(({ kid }) => kid === each.publicJWK.kid);
+            expect(isListedAsDue(scope, each, listed), `${scope} of ${JSON.stringify(each)}`).to.equal(true);
+            if (!documentsListing(each).includes(scope)) expect(listed).to.equal(undefined);
+          }
+        }
+      }),
+    );
+  });
+});
