@@ -39,7 +39,7 @@ export function importPrivateKey(text: string, keyID?: string): ImportedKey & { 
 /** Narrows an RSA public key of a former system. Without a key ID its thumbprint is its name. Throws ImportKeyError. */
 export function importPublicKey(jwk: JsonWebKey, keyID?: string): ImportedKey {
   if (keyID !== undefined && !isKeyID(keyID)) {
-    throw new ImportKeyError('its key ID is no text of 1 to 256 printable characters without blanks');
+    throw new ImportKeyError('its key ID is no text of 1 to 256 printable ASCII characters without blanks');
   }
   const { n, e } = canonical(jwk);
   const modulus = integer(n);

@@ -24,7 +24,7 @@ export function readPrivateJwk(text: string): { readonly privateKey: KeyObject; 
   const { kid } = jwk;
   if (kid !== undefined && !isKeyID(kid)) {
     throw new ImportKeyError(
-      'its member kid is no text of 1 to 256 printable characters without blanks; correct it, or take it out and name the key ID in spec.import.keyID',
+      'its member kid is no text of 1 to 256 printable ASCII characters without blanks; correct it, or take it out and name the key ID in spec.import.keyID',
     );
   }
   try {

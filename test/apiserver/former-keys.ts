@@ -33,8 +33,8 @@ export class FormerKey {
     return this.privateKey.export({ format: 'pem', type }).toString();
   }
 
-  jwk(): string {
-    return JSON.stringify(this.privateKey.export({ format: 'jwk' }));
+  jwk(kid?: string): string {
+    return JSON.stringify({ ...this.privateKey.export({ format: 'jwk' }), kid });
   }
 
   /** An item of `spec.import.verifyOnly`. */

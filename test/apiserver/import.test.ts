@@ -39,14 +39,15 @@ describe('A registration that imports the keys of a former system', () => {
     return (await tenant.key(next)).spec.keyID;
   }
 
-  const forms: readonly { form: string; entry?: string; content: string; keyID?: string }[] = [
+  const forms: readonly { form: string; entry?: string; content: string; keyID?: string; ownID?: string }[] = [
     { form: 'PKCS#8', content: old.pem('pkcs8') },
     { form: 'PKCS#1', entry: 'signing.key', content: old.pem('pkcs1'), keyID: 'tool_2019' },
     { form: 'a JWK', entry: 'jwk.json', content: old.jwk(), keyID: 'tool.2019-a' },
+    { form: 'a JWK with a kid', entry: 'jwk.json', content: old.jwk('tool-2019-b'), ownID: 'tool-2019-b' },
   ];
-  for (const { form, entry, content, keyID } of forms) {
-    const kid = keyID ?? old.thumbprint;
-    const named = keyID === undefined ? 'its thumbprint' : `the foreign key ID ${keyID}`;
+  for (const { form, entry, content, keyID, ownID } of forms) {
+    const kid = keyID ?? ownID ?? old.thumbprint;
+    const named = kid === old.thumbprint ? 'its thumbprint' : `the foreign key ID ${kid}`;
     it(`signs with the key from ${form} under ${named}, and rotates to a key with its thumbprint`, async () => {
       await keepKey(tenant, 'old', { [entry ?? 'private.pem']: content });
       const token = await old.sign(kid);
@@ -73,7 +74,8 @@ describe('A registration that imports the keys of a former system', () => {
       for (const path of [namespacePath(tenant.namespace), allKeysPath]) {
         const { keyIDs } = await tenant.served(operator.url, path);
         expect(keyIDs, path).to.include(second);
-        expect(keyIDs.includes(kid), `${kid} in ${path}`).to.equal(keyID === undefined);
+        const listed = kid === old.thumbprint || path !== allKeysPath;
+        expect(keyIDs.includes(kid), `${kid} in ${path}`).to.equal(listed);
       }
 
       await eventually(async () => expect((await tenant.key('canvas-1')).status?.retireAt).to.be.a('string'));
@@ -200,7 +202,19 @@ describe('A registration that imports the keys of a former system', () => {
         what: 'a key cut short',
         entries: { 'private.pem': old.pem().slice(0, 700) },
         reason: 'ImportKeyRefused',
-        says: 'neither a PEM private key (PKCS#1 or PKCS#8) nor a private JWK',
+        says: 'it is PEM without its END line: it was cut short; copy the whole file',
+      },
+      {
+        what: 'two keys in one file',
+        entries: { 'private.pem': older.pem() + old.pem() },
+        reason: 'ImportKeyRefused',
+        says: 'it holds 2 private keys; keep the one that signs',
+      },
+      {
+        what: 'a key for encryption',
+        entries: { 'private.pem': JSON.stringify({ ...JSON.parse(old.jwk()), use: 'enc' }) },
+        reason: 'ImportKeyRefused',
+        says: 'its member use is not sig, so it is not for RS256 signatures',
       },
       {
         what: 'a key of another kind',
@@ -250,6 +264,45 @@ describe('A registration that imports the keys of a former system', () => {
       await tenant.untilSays('canvas', 'Stalled', 'False NoObstacle');
       expect(await accepted(await older.sign(older.thumbprint))).to.equal(true);
     });
+  });
+
+  for (const time of ['9999-12-31T23:59:59-05:00', '2027-01-01T00:00:00+99:99', '2027-01-01T00:00:00,5Z']) {
+    it(`says that no ledger can hold until ${time}, and goes on once that is mended`, async () => {
+      const { publicJWK } = older.verifyOnly(now());
+      await tenant.apply('canvas', { import: importing({ verifyOnly: [{ publicJWK, until: time }] }) });
+      const message = await tenant.untilSays('canvas', 'Stalled', 'True ImportKeyRefused');
+      expect(message).to.match(/^spec.import.verifyOnly\[0\].until is not a time up to the year 9999/);
+      expect(await tenant.keys('canvas')).to.deep.equal([]);
+      await tenant.edit('canvas', { import: importing({ verifyOnly: [older.verifyOnly(now() + day)] }) });
+      await tenant.untilStates('canvas', 'canvas-1 Active, canvas-2 Retiring');
+      await tenant.untilSays('canvas', 'Stalled', 'False NoObstacle');
+    });
+  }
+
+  it('says that the Secret has no entry constructor, and goes on once that is mended', async () => {
+    await keepKey(tenant, 'old', { 'private.pem': old.pem() });
+    await tenant.apply('canvas', { import: importing({ secretName: 'old', entry: 'constructor' }) });
+    const message = await tenant.untilSays('canvas', 'Stalled', 'True ImportKeyRefused');
+    expect(message).to.include('has no entry constructor; name the right one in spec.import.entry');
+    await tenant.edit('canvas', { import: importing({ secretName: 'old' }) });
+    await tenant.untilStates('canvas', 'canvas-1 Active');
+  });
+
+  it('shares one key and its ID with the other registrations that the grant lists, under the URL of the namespace', async () => {
+    const names = ['canvas', 'moodle', 'sakai'];
+    await keepKey(tenant, 'old', { 'private.pem': old.pem() }, names.join(', '));
+    for (const name of names) {
+      await tenant.apply(name, { import: importing({ secretName: 'old', keyID: 'tool-2019' }) });
+      await tenant.untilStates(name, `${name}-1 Active`);
+      await tenant.untilSays(name, 'Ready', 'True KeySigns');
+    }
+    const ofNamespace = async (): Promise<readonly string[]> =>
+      (await tenant.served(operator.url, namespacePath(tenant.namespace))).keyIDs;
+    await eventually(async () => expect(await ofNamespace()).to.deep.equal(['tool-2019']));
+    await tenant.edit('canvas', { revokedKeyIDs: ['tool-2019'] });
+    await eventually(async () => expect(await ownKeyIDs()).not.to.include('tool-2019'));
+    await operator.rest();
+    expect(await ofNamespace(), 'the others sign with it').to.include('tool-2019');
   });
 
   it('refuses one key ID for two keys, and takes the same key twice for one', async () => {

@@ -69,7 +69,7 @@ describe('sealing', () => {
     expect(error.reason).to.equal('SealKeyMismatch');
   });
 
-  for (const keyID of ['tool:2019', 'Zm9v+/==', 'https://tool.example.org/keys/1?v=2#k', 'é'.repeat(256)]) {
+  for (const keyID of ['tool:2019', 'Zm9v+/==', 'https://tool.example.org/keys/1?v=2#k', '~'.repeat(256)]) {
     it(`carries a key ID as former systems have it: ${keyID.slice(0, 40)}`, async () => {
       const foreign = { ...context, keyID, publicJWK: publicJwk(pair.privateKey, keyID) };
       const sealed = await seal(pair.privateKey, foreign, keks);

@@ -12,7 +12,7 @@ describe('The entry of the ledger Secret that holds a sealed key', () => {
   it('is named by the SHA-256 of any other key ID', () => {
     // printf 'https://tool.example.org/1' | openssl sha256 -binary | basenc --base64url
     expect(sealedEntry('https://tool.example.org/1')).to.equal('kid-7rGAqdxJ8wCyNPn42x4KwZxhSRsY8KK4PNz0NzW48Dg.jwe');
-    for (const keyID of ['tool:2019', 'Zm9v+/==', '.hidden', 'k'.repeat(129), 'clé']) {
+    for (const keyID of ['tool:2019', 'Zm9v+/==', '.hidden', 'k'.repeat(129), '~'.repeat(256)]) {
       expect(sealedEntry(keyID)).to.match(/^kid-[A-Za-z0-9_-]{43}\.jwe$/);
     }
   });
