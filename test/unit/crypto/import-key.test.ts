@@ -1,4 +1,4 @@
-import { createPrivateKey, generateKeyPairSync, type JsonWebKey } from 'node:crypto';
+import { createPrivateKey, generateKeyPairSync, type JsonWebKey, type KeyObject } from 'node:crypto';
 import { expect } from 'chai';
 import { calculateJwkThumbprint } from 'jose';
 import { ImportKeyError } from '../../../src/crypto/import-key-error.ts';
@@ -128,6 +128,14 @@ describe('taking over a key of a former system', () => {
         expect(() => own(kid, 'tool-2019')).to.throw(ImportKeyError, 'its member kid is no text of 1 to 256');
       });
     }
+  });
+
+  it('refuses another key type, private or public', () => {
+    const ec = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+    const jwkOf = (key: KeyObject) => key.export({ format: 'jwk' });
+    expect(() => importPrivateKey(JSON.stringify(jwkOf(ec.privateKey)))).to.throw(ImportKeyError, 'a key of type ec');
+    expect(() => importPrivateKey(JSON.stringify({ ...jwk, kty: 'X' }))).to.throw(ImportKeyError, 'kty is not RSA');
+    expect(() => importPublicKey(jwkOf(ec.publicKey))).to.throw(ImportKeyError, 'it is not an RSA public key');
   });
 
   it('refuses a key ID that nobody could read', () => {
