@@ -266,19 +266,6 @@ describe('A registration that imports the keys of a former system', () => {
     });
   });
 
-  for (const time of ['9999-12-31T23:59:59-05:00', '2027-01-01T00:00:00+99:99', '2027-01-01T00:00:00,5Z']) {
-    it(`says that no ledger can hold until ${time}, and goes on once that is mended`, async () => {
-      const { publicJWK } = older.verifyOnly(now());
-      await tenant.apply('canvas', { import: importing({ verifyOnly: [{ publicJWK, until: time }] }) });
-      const message = await tenant.untilSays('canvas', 'Stalled', 'True ImportKeyRefused');
-      expect(message).to.match(/^spec.import.verifyOnly\[0\].until is not a time up to the year 9999/);
-      expect(await tenant.keys('canvas')).to.deep.equal([]);
-      await tenant.edit('canvas', { import: importing({ verifyOnly: [older.verifyOnly(now() + day)] }) });
-      await tenant.untilStates('canvas', 'canvas-1 Active, canvas-2 Retiring');
-      await tenant.untilSays('canvas', 'Stalled', 'False NoObstacle');
-    });
-  }
-
   it('says that the Secret has no entry constructor, and goes on once that is mended', async () => {
     await keepKey(tenant, 'old', { 'private.pem': old.pem() });
     await tenant.apply('canvas', { import: importing({ secretName: 'old', entry: 'constructor' }) });

@@ -132,7 +132,7 @@ describe('taking over a key of a former system', () => {
 
   it('refuses another key type, private or public', () => {
     const ec = generateKeyPairSync('ec', { namedCurve: 'P-256' });
-    const jwkOf = (key: KeyObject) => key.export({ format: 'jwk' });
+    const jwkOf = (half: KeyObject) => half.export({ format: 'jwk' });
     expect(() => importPrivateKey(JSON.stringify(jwkOf(ec.privateKey)))).to.throw(ImportKeyError, 'a key of type ec');
     expect(() => importPrivateKey(JSON.stringify({ ...jwk, kty: 'X' }))).to.throw(ImportKeyError, 'kty is not RSA');
     expect(() => importPublicKey(jwkOf(ec.publicKey))).to.throw(ImportKeyError, 'it is not an RSA public key');
