@@ -452,7 +452,7 @@ describe('spec.delivery.metadata', () => {
     );
   });
 
-  for (const key of [
+  for (const name of [
     'ltikeys.dev/registration',
     'sub.ltikeys.dev/x',
     'kubernetes.io/x',
@@ -461,18 +461,18 @@ describe('spec.delivery.metadata', () => {
     'k8s.io/x',
     'sigs.k8s.io/x',
   ]) {
-    it(`refuses ${key}, which the operator or Kubernetes sets`, async () => {
+    it(`refuses ${name}, which the operator or Kubernetes sets`, async () => {
       for (const part of ['labels', 'annotations']) {
-        const answer = await tryMetadata({ [part]: { [key]: 'x' } });
+        const answer = await tryMetadata({ [part]: { [name]: 'x' } });
         expectRefused(answer, `spec.delivery.metadata.${part}`, 'use a domain of your own');
       }
     });
   }
 
-  for (const key of ['', 'a b', 'a/b/c', '/a', '-a', 'a\n', 'a\u200b', 'x'.repeat(64), '__proto__']) {
-    it(`refuses the key ${JSON.stringify(key)}, which a Secret cannot have`, async () => {
+  for (const name of ['', 'a b', 'a/b/c', '/a', '-a', 'a\n', 'a\u200b', 'x'.repeat(64), '__proto__']) {
+    it(`refuses the key ${JSON.stringify(name)}, which a Secret cannot have`, async () => {
       for (const part of ['labels', 'annotations']) {
-        const body = JSON.stringify(key).slice(1, -1);
+        const body = JSON.stringify(name).slice(1, -1);
         const entry: object = JSON.parse(`{"${body}":"x"}`);
         expectRefused(await tryMetadata({ [part]: entry }), `a key of delivery.metadata.${part} must be a name`);
       }
