@@ -18,6 +18,7 @@ interface Schema {
   readonly default?: unknown;
   readonly required?: readonly string[];
   readonly properties?: Readonly<Record<string, Schema>>;
+  readonly additionalProperties?: Schema;
   readonly items?: Schema;
 }
 
@@ -37,6 +38,7 @@ function forTypeScript(schema: Schema, title?: string): JSONSchema {
     ...(schema.description && { description: schema.description }),
     ...(schema.enum && { enum: [...schema.enum] }),
     ...(schema.items && { items: forTypeScript(schema.items, title) }),
+    ...(schema.additionalProperties && { additionalProperties: forTypeScript(schema.additionalProperties) }),
     ...(schema.properties && {
       additionalProperties: false,
       required: properties
@@ -67,7 +69,7 @@ async function typesOf(crdFile: string): Promise<string> {
   );
   const text = parts
     .join('\n')
-    .replaceAll(/^(\s+)(\w+\??: )/gm, '$1readonly $2')
+    .replaceAll(/^(\s+)(\w+\??: |\[k: string\]: )/gm, '$1readonly $2')
     .replaceAll(/: (\w+\[\];)/g, ': readonly $1');
   return `// Generated from ${crdFile} by \`npm run generate\`. Do not edit.\n\n${text}`;
 }

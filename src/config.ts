@@ -1,6 +1,6 @@
 import { parseArgs } from 'node:util';
 import { defaultMinimumOverlap } from './domain/timing.ts';
-import { formatDuration, hour, minute, parseDuration } from './domain/duration.ts';
+import { type Duration, formatDuration, minute, parseDuration, second } from './domain/duration.ts';
 import { logFormats, type LogFormat, logLevels, type LogLevel } from './observability/log.ts';
 import { parseAddress } from './observability/probes.ts';
 
@@ -18,6 +18,7 @@ export interface OptionRow {
   /** As it would be written; absent: the option is left out or, if `required`, has to be given. */
   readonly default?: string;
   readonly required?: boolean;
+  readonly smallest?: Duration;
   readonly help: string;
 }
 
@@ -78,7 +79,7 @@ export const optionTable: readonly OptionRow[] = [
     name: 'jwks-public-url',
     type: 'url',
     commands: ['controller'],
-    help: 'Base of the URLs that platforms are given. status.jwksURL begins with it, and a key must be served there, too, before it signs.',
+    help: 'Base of the URLs that platforms are given. status.jwksURL begins with it, and a key must be served there, too, before it signs. At most 1024 characters.',
   },
   {
     name: 'cluster-document',
@@ -104,7 +105,8 @@ export const optionTable: readonly OptionRow[] = [
     type: 'duration',
     commands: ['controller'],
     default: formatDuration(30 * minute),
-    help: 'How often each registration is looked at even if nothing changed; it finds what happened to Secrets.',
+    smallest: 10 * second,
+    help: 'How often each registration is looked at even if nothing changed, at least 10s; it finds what happened to Secrets.',
   },
   { name: 'address', type: 'address', commands: ['jwks'], default: ':8080', help: 'Where the documents are served.' },
   {
@@ -184,6 +186,8 @@ interface Configs {
   readonly jwks: SidecarConfig;
 }
 
+/** status.jwksURL, which has at most 2048 characters, is this and a path. */
+const longestBaseUrl = 1024;
 /** Names of members where they are not the option's in camel case: those that hold several values. */
 const plurals: Readonly<Record<string, string>> = { namespace: 'namespaces', 'jwks-probe-url': 'jwksProbeUrls' };
 
@@ -198,7 +202,7 @@ export function parseConfig<C extends Command>(command: C, args: readonly string
     if (row.required && texts.length === 0) problems.push(`--${row.name} is required. ${row.help}`);
     const values = texts.flatMap((text) => valueOf(row, text, problems));
     const member = plurals[row.name] ?? row.name.replace(/-(\w)/g, (_, letter: string) => letter.toUpperCase());
-    if (row.type === 'list' || row.type === 'urls') config[member] = Object.freeze(values);
+    if (row.type === 'list' || row.type === 'urls') config[member] = Object.freeze([...new Set(values)]);
     else if (row.type === 'flag') config[member] = texts.length > 0;
     else if (values.length > 0) config[member] = values.at(-1);
   }
@@ -239,20 +243,20 @@ function givenOptions(
 /** The value as a list of one, or of none after a problem was reported. */
 function valueOf(row: OptionRow, text: string, problems: string[]): readonly unknown[] {
   try {
-    return [narrow(row.type, text)];
+    return [narrow(row, text)];
   } catch (error) {
     problems.push(`--${row.name}: ${error instanceof Error ? error.message : 'unusable value'}.`);
     return [];
   }
 }
 
-function narrow(type: OptionType, text: string): unknown {
+function narrow({ type, smallest = 0 }: OptionRow, text: string): unknown {
   switch (type) {
     case 'duration':
+      if (parseDuration(text) < smallest) throw new Error(`${text} is less than ${formatDuration(smallest)}`);
       return parseDuration(text);
     case 'seconds':
-      if (!/^\d{1,5}$/.test(text) || Number(text) * 1000 > 24 * hour)
-        throw new Error(`"${text}" is not a number of seconds up to 86400`);
+      if (!/^\d{1,5}$/.test(text) || Number(text) > 86_400) throw new Error(`"${text}" is not 0 to 86400 seconds`);
       return Number(text);
     case 'address':
       parseAddress(text);
@@ -274,6 +278,7 @@ function baseUrl(text: string): string {
   if (!url || !/^https?:$/.test(url.protocol) || url.search || url.hash || url.username) {
     throw new Error(`"${text}" is not a base URL: write http:// or https://, a host and optionally a path`);
   }
+  if (url.href.length > longestBaseUrl) throw new Error(`the URL has over ${longestBaseUrl} characters`);
   return url.href.replace(/\/+$/, '');
 }
 

@@ -65,9 +65,13 @@ export interface LtiKeySpec {
  */
 export interface LtiKeyStatus {
   /**
-   * Next: published, does not sign yet. Active: signs. Retiring: signs no more, still published until retireAt. Retired and Revoked: not published, private half destroyed. Absent on a key that is in no ledger, and which therefore nobody publishes.
+   * Next: published, does not sign yet. Active: signs. Retiring: signs no more, still published until retireAt. Retired and Revoked: not published, private half destroyed.
    */
   readonly state?: 'Next' | 'Active' | 'Retiring' | 'Retired' | 'Revoked';
+  /**
+   * Whether the key is only served, because tokens of a former system may still be on their way: the operator never had its private half.
+   */
+  readonly verifyOnly?: boolean;
   /**
    * When the key pair was made.
    */

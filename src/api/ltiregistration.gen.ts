@@ -9,7 +9,7 @@ export interface LtiRegistrationSpec {
    */
   readonly issuer: string;
   /**
-   * The client ID the platform gave to the tool: `iss` and `sub` of its client assertions. Leave it out until the platform has assigned one; the JWKS URL exists before it.
+   * The client ID the platform gave to the tool: `iss` and `sub` of its client assertions. Leave it out until the platform has assigned one; the JWKS URL exists before it. Printable ASCII, as RFC 6749 says.
    */
   readonly clientID?: string;
   /**
@@ -31,7 +31,7 @@ export interface LtiRegistrationSpec {
   /**
    * The deployments of the tool at this platform, as `deployment_id` in its launches. Only handed on to the tool.
    *
-   * Items: One deployment ID, at most 255 characters as LTI 1.3 says.
+   * Items: One deployment ID, at most 255 ASCII characters as LTI 1.3 says.
    */
   readonly deploymentIDs?: readonly string[];
   /**
@@ -131,6 +131,23 @@ export interface LtiRegistrationSpec {
      */
     readonly secretName: string;
     /**
+     * Labels and annotations for the Secret, such as those that make a reloader restart the tool.
+     */
+    readonly metadata?: {
+      /**
+       * Labels that the operator adds to its own.
+       */
+      readonly labels?: {
+        readonly [k: string]: string;
+      };
+      /**
+       * Annotations that the operator adds to its own.
+       */
+      readonly annotations?: {
+        readonly [k: string]: string;
+      };
+    };
+    /**
      * The public key of whoever is to read the signing key. With it the Secret holds no private key in the clear but one JWE for this recipient, in the entry private.jwe.
      */
     readonly recipient?: {
@@ -178,7 +195,7 @@ export interface LtiRegistrationSpec {
  */
 export interface RotationWindow {
   /**
-   * When it opens, as a cron expression of five fields, such as 0 2 * * 6 for Saturdays at two.
+   * When it opens, as a cron expression of five fields, such as 0 2 * * 6 for Saturdays at two. It is read as a CronJob reads it; besides, 6#1 is the first Saturday of the month and 6L the last.
    */
   readonly schedule: string;
   /**
@@ -186,9 +203,9 @@ export interface RotationWindow {
    */
   readonly duration: string;
   /**
-   * The IANA time zone the schedule is in, such as Europe/Berlin.
+   * The IANA time zone the schedule is in, such as Europe/Berlin. Without it, UTC.
    */
-  readonly timeZone: string;
+  readonly timeZone?: string;
 }
 /**
  * One public key.
@@ -216,7 +233,7 @@ export interface VerifyOnly {
     readonly e: string;
   };
   /**
-   * When it leaves the JWKS.
+   * When it leaves the JWKS, as an RFC 3339 time such as 2026-12-24T00:00:00Z, from the year 2000 to 9998.
    */
   readonly until: string;
 }
@@ -226,9 +243,13 @@ export interface VerifyOnly {
  */
 export interface LtiRegistrationStatus {
   /**
-   * The metadata.generation this status answers. While it is lower, the status is of an earlier spec.
+   * The metadata.generation this status answers. While it is lower, the status is of an earlier spec; -1 before the operator has looked at the registration.
    */
   readonly observedGeneration?: number;
+  /**
+   * The state in one word, for people; programs read the conditions. Pending: no key signs yet. Ready: a key signs, nothing else is under way. Rotating: a next key is on its way. Stalled: somebody has to change something first. ActionRequired: a key waits to be pasted at the platform. Suspended: spec.suspend is set. Revoking: a revoked key may still be served or accepted. Deleting: the keys are being removed.
+   */
+  readonly phase?: 'Pending' | 'Ready' | 'Rotating' | 'Stalled' | 'ActionRequired' | 'Suspended' | 'Revoking' | 'Deleting';
   /**
    * The state in detail, one entry per type: Ready, Published, KeyMaterialAvailable, ActionRequired, Reconciling and Stalled.
    */

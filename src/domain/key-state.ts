@@ -3,8 +3,6 @@ import type { KeyState } from './jwk.ts';
 /**
  *  Next ──► Active ──► Retiring ──► Retired          any of Next, Active, Retiring ──► Revoked
  *    └──────────────────────────────►                Retiring ──► Active  (fallback when the newer key is revoked)
- *
- * crds/ltikeys.yaml has the same diagram as a transition rule.
  */
 const moves: Readonly<Record<KeyState, readonly KeyState[]>> = {
   Next: ['Active', 'Retired', 'Revoked'],

@@ -1,3 +1,4 @@
+import { Buffer } from 'node:buffer';
 import { rotateRequestedAtAnnotation } from '../api/names.ts';
 import type { LtiRegistration } from '../api/objects.ts';
 import { type Duration, parseDuration } from './duration.ts';
@@ -21,6 +22,7 @@ export interface Registration {
   /** A rotation that is due waits no longer than this for a window. */
   readonly rotationWindowDeadline?: Duration;
   readonly rotationTrigger?: string;
+  /** The annotation's value, or what stands for it: see {@link storableRequest}. */
   readonly rotateRequest?: string;
   readonly acknowledgedKeyID?: string;
   readonly revokedKeyIDs: ReadonlySet<string>;
@@ -51,7 +53,7 @@ export function readRegistration(object: LtiRegistration): Registration {
     })),
     rotationWindowDeadline: parseDuration(spec.rotationWindowDeadline ?? '7d'),
     ...(spec.rotationTrigger ? { rotationTrigger: spec.rotationTrigger } : {}),
-    ...(rotateRequest ? { rotateRequest } : {}),
+    ...(rotateRequest ? { rotateRequest: storableRequest(rotateRequest) } : {}),
     ...(spec.acknowledgedKeyID ? { acknowledgedKeyID: spec.acknowledgedKeyID } : {}),
     revokedKeyIDs: new Set(spec.revokedKeyIDs),
     suspend: spec.suspend ?? false,
@@ -59,4 +61,25 @@ export function readRegistration(object: LtiRegistration): Registration {
     keyHistoryLimit: spec.keyHistoryLimit ?? 3,
     ...(spec.delivery ? { deliverySecretName: spec.delivery.secretName } : {}),
   };
+}
+
+/** What status.observedRotateRequest and its line in `kubectl describe` can hold. */
+const longestRequest = 256;
+const oneLine = /^[^\p{Cc}\p{Cf}\p{Zl}\p{Zp}]*$/u;
+
+/**
+ * An annotation holds any text of up to 256 KiB, a status does not. A value that does not fit is known by its beginning,
+ * its length and a checksum, so that every change of it is still one request. Gives back what it once gave.
+ */
+export function storableRequest(value: string): string {
+  if (Buffer.byteLength(value) <= longestRequest && oneLine.test(value)) return value;
+  const beginning = value.slice(0, 200).replaceAll(/[^ -~]/g, '?');
+  return `${beginning}… (${value.length} characters, FNV-1a ${fnv1a(value)})`;
+}
+
+/** The 32-bit FNV-1a checksum of the text's UTF-8 bytes, in hexadecimal. */
+function fnv1a(text: string): string {
+  let hash = 0x811c9dc5;
+  for (const byte of Buffer.from(text)) hash = Math.imul(hash ^ byte, 0x01000193);
+  return (hash >>> 0).toString(16).padStart(8, '0');
 }

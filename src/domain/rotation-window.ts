@@ -3,7 +3,7 @@ import type { Duration, Instant } from './duration.ts';
 
 /** A recurring time in which rotations may happen. */
 export interface RotationWindow {
-  /** When it opens: a cron expression of five fields. */
+  /** When it opens: a cron expression of five fields, read as a CronJob reads it; besides, `6#1` and `6L`. */
   readonly schedule: string;
   /** How long it stays open. */
   readonly duration: Duration;
@@ -42,11 +42,24 @@ export function windowFault(
 
 function openingOf({ schedule, duration, timeZone }: RotationWindow, from: Instant): Instant | 'never' | 'unreadable' {
   try {
-    const cron = new Cron(schedule, { mode: '5-part', timezone: timeZone, paused: true });
+    const options = { mode: '5-part', timezone: timeZone, paused: true, sloppyRanges: true } as const;
+    const cron = new Cron(asCronJobReads(schedule), options);
     // The window that `from` lies in, if any, opened less than its duration ago.
     const opened = cron.nextRun(new Date(from - duration))?.getTime();
     return opened === undefined ? 'never' : Math.max(opened, from);
   } catch {
     return 'unreadable';
   }
+}
+
+/**
+ * A CronJob takes a day field that has `*`, `?` or a step of one in it for no restriction, so that the other day field
+ * decides alone. Croner does so for a lone `*` or `?`, and like a CronJob takes a day that fits either of two restrictions.
+ */
+function asCronJobReads(schedule: string): string {
+  const unrestricted = (field: string): boolean => field.split(',').some((part) => /^[*?](?:\/0*1)?$/.test(part));
+  return schedule
+    .split(' ')
+    .map((field, index) => ((index === 2 || index === 4) && unrestricted(field) ? '*' : field))
+    .join(' ');
 }

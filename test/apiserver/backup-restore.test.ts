@@ -352,7 +352,7 @@ describe('A backup', function () {
   });
 
   const at = (name: string): TestRegistration => new TestRegistration(there, namespace, name);
-  const probing = (): string[] => [`--jwks-probe-url=${target.jwksUrl}`, '--resync=1s'];
+  const probing = (): string[] => [`--jwks-probe-url=${target.jwksUrl}`, '--resync=10s'];
 
   async function startOperator(): Promise<void> {
     target.shareKek(source);

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { ltiKeys } from '../../src/api/names.ts';
+import { ltiKeys, rotateRequestedAtAnnotation } from '../../src/api/names.ts';
 import { hour, minute } from '../../src/domain/duration.ts';
 import { rsaThumbprint } from '../../src/lib/thumbprint.ts';
 import { publicUrl, startOperator, type Operator } from './operator.ts';
@@ -69,6 +69,27 @@ describe('The fields', () => {
       expect(JSON.parse(text(now, 'jwks.json'))).to.deep.equal({ keys });
     });
   });
+
+  for (const [what, value] of [
+    ['300 characters', 'x'.repeat(300)],
+    ['two lines and a zero-width space', 'now\nand \u200bagain'],
+  ] as const) {
+    it(`status goes on after a rotate request of ${what}`, async () => {
+      await tenant.apply('canvas');
+      await tenant.annotate('canvas', { [rotateRequestedAtAnnotation]: value });
+      await tenant.untilSays('canvas', 'Ready', 'True KeySigns');
+      await tenant.annotate('canvas', { [rotateRequestedAtAnnotation]: `${value}!` });
+      await tenant.untilStates('canvas', 'canvas-1 Active, canvas-2 Next');
+      await eventually(async () => {
+        const { status } = await tenant.registration('canvas');
+        expect(status?.nextKey?.name).to.equal('canvas-2');
+        expect(status?.observedRotateRequest).to.match(
+          /^(now\?and \?again!|x{200})… \(\d+ characters, FNV-1a \w{8}\)$/,
+        );
+      });
+      await inStep();
+    });
+  }
 
   const advice = [
     ['Canvas', 'True RevocationEffective', 'it fetches the key set for every token request'],

@@ -95,9 +95,9 @@ describe('The lifecycle of the keys of a registration', () => {
       return stdout;
     };
     const registrations = await table('ltireg');
-    expect(registrations).to.match(/^NAME +READY +ACTIVE KEY +KEY AGE +NEXT ROTATION +JWKS\n/);
+    expect(registrations).to.match(/^NAME +READY +STATUS +ACTIVE KEY +KEY AGE +NEXT ROTATION +JWKS\n/);
     expect(registrations).to.match(
-      new RegExp(`^canvas +True +canvas-1 +\\d+s +${status?.nextRotationTime} +${status?.jwksURL}$`, 'm'),
+      new RegExp(`^canvas +True +(?:Ready +)?canvas-1 +\\d+s +${status?.nextRotationTime} +${status?.jwksURL}$`, 'm'),
     );
     const keys = await table('ltikey');
     expect(keys).to.match(/^NAME +REGISTRATION +STATE +KEY ID +AGE +RETIRES\n/);

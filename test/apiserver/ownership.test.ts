@@ -6,7 +6,6 @@ import { hour, minute, second } from '../../src/domain/duration.ts';
 import type { KeyState } from '../../src/domain/jwk.ts';
 import type { Secret } from '../../src/kube/objects.ts';
 import { makeKekDirectory, startOperator, type Operator } from './operator.ts';
-import { rawRequest } from './raw-api.ts';
 import { base64, eventually, strangersJwk, Tenant, text } from './tenant.ts';
 
 describe('What the operator owns', () => {
@@ -74,15 +73,6 @@ describe('What the operator owns', () => {
         kekID: before.status?.kekID,
       });
       await inStep();
-    });
-
-    it('cannot be given a state that does not follow from its own', async () => {
-      const path = `/apis/ltikeys.dev/v1alpha1/namespaces/${tenant.namespace}/ltikeys/canvas-1/status`;
-      const { code, message } = await rawRequest('PATCH', path, { status: { state: 'Retired' } });
-      expect(code).to.equal(422);
-      expect(message)
-        .to.include('state cannot go from Active to Retired')
-        .and.to.include('leave the state to the operator');
     });
 
     for (const state of ['Retiring', 'Revoked'] as const) {

@@ -86,7 +86,7 @@ export function registrationReconciler(options: RegistrationReconcilerOptions): 
 
   /** A new registration whose key will be served at once gets its first status then, not a moment before. */
   function isFirstMoment({ object, situation }: ReadableRegistration, { nextCheckAt }: Plan): boolean {
-    return object.status === undefined && nextCheckAt !== undefined && nextCheckAt - situation.now < second;
+    return object.status?.conditions === undefined && nextCheckAt !== undefined && nextCheckAt - situation.now < second;
   }
 
   function untilNextCheck({ situation }: ReadableRegistration, { nextCheckAt }: Plan): Duration {

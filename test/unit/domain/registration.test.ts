@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import type { LtiRegistration } from '../../../src/api/objects.ts';
 import { day, hour } from '../../../src/domain/duration.ts';
-import { readRegistration } from '../../../src/domain/registration.ts';
+import { readRegistration, storableRequest } from '../../../src/domain/registration.ts';
 
 function object(spec: object = {}, annotations?: Record<string, string>): LtiRegistration {
   const metadata = { namespace: 'gradebook', name: 'canvas', generation: 4, ...(annotations ? { annotations } : {}) };
@@ -68,5 +68,43 @@ describe('reading a registration', () => {
     it(`takes an empty ${field} as none`, () => {
       expect(readRegistration(object({ [field]: '' }))).not.to.have.property(field);
     });
+  }
+
+  it('takes a rotate request that a status can hold as it is', () => {
+    for (const value of ['2026-03-01T00:00:00Z', 'x'.repeat(256), 'é'.repeat(128), ' please, 今すぐ ', '__proto__']) {
+      expect(storableRequest(value)).to.equal(value);
+      expect(request(value)).to.equal(value);
+    }
+  });
+
+  const tooMuch: Record<string, string> = {
+    'is too long': 'x'.repeat(257),
+    'is as long as an annotation can be': 'x'.repeat(256 * 1024),
+    'has too many bytes': 'é'.repeat(129),
+    'has two lines': 'now\nand again',
+    'has a control character': 'now\u0000',
+    'has a bidirectional override': '\u202enow',
+    'is many emoji': '🔑'.repeat(200),
+    'has half a character': '\ud83d'.repeat(100),
+  };
+  for (const [what, value] of Object.entries(tooMuch)) {
+    it(`knows a rotate request that ${what} by a text that a status can hold, and each change of it as a change`, () => {
+      const read = request(value)!;
+      expect(Buffer.byteLength(read)).to.be.at.most(256);
+      expect(read).to.match(/^[ -~]*… \(\d+ characters, FNV-1a [0-9a-f]{8}\)$/);
+      expect(request(value), 'repeated').to.equal(read);
+      expect(storableRequest(read), 'read again').to.equal(read);
+      expect(request(`${value}!`)).not.to.equal(read);
+      // Where neither beginning nor length tell, the checksum does.
+      expect(request(`a${'x'.repeat(300)}b`)).not.to.equal(request(`a${'x'.repeat(300)}c`));
+    });
+  }
+
+  it('names the checksum of a rotate request as every FNV-1a computes it', () => {
+    expect(request('foo\nbar')).to.equal('foo?bar… (7 characters, FNV-1a 66bde038)');
+  });
+
+  function request(value: string): string | undefined {
+    return readRegistration(object({}, { 'ltikeys.dev/rotate-requested-at': value })).rotateRequest;
   }
 });

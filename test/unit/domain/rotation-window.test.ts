@@ -14,6 +14,17 @@ function registration(rotationWindows: readonly RotationWindow[], rotationWindow
   return { ...readRegistration({ metadata, spec } as never), rotationWindows, rotationWindowDeadline };
 }
 
+function opensOn(schedule: string, count: number): string[] {
+  const openings: number[] = [];
+  let from = at('2026-11-23T12:00:00Z');
+  while (openings.length < count) {
+    const opening = nextOpening([{ schedule, duration: minute, timeZone: 'UTC' }], from)!;
+    openings.push(opening);
+    from = opening + hour;
+  }
+  return openings.map((opening) => new Date(opening).toISOString());
+}
+
 describe('rotation windows', () => {
   for (const [what, from, opening] of [
     ['before a window, at its opening in its own time zone', '2026-11-23T12:00:00Z', '2026-11-28T01:00:00Z'],
@@ -61,6 +72,36 @@ describe('rotation windows', () => {
       expect(permittedTime(registration([window, saturdays], 7 * day), now, now)).to.equal(at('2026-11-28T01:00:00Z'));
     });
   }
+
+  // What github.com/robfig/cron v3.0.1, the parser of CronJobs, gives for the first five times after 23 November 2026.
+  for (const [schedule, ...openings] of [
+    ['0 2 * * 6', '11-28', '12-05', '12-12', '12-19', '12-26'],
+    ['0 2 ? * sat', '11-28', '12-05', '12-12', '12-19', '12-26'],
+    ['0 2 1 * 6', '11-28', '12-01', '12-05', '12-12', '12-19'],
+    ['0 2 */2 * 6', '11-25', '11-27', '11-28', '11-29', '12-01'],
+    ['0 2 */7 * 6', '11-28', '11-29', '12-01', '12-05', '12-08'],
+    ['0 2 1-7 * 6', '11-28', '12-01', '12-02', '12-03', '12-04'],
+    ['0 2 1-7 * */6', '11-28', '11-29', '12-01', '12-02', '12-03'],
+    ['0 2 1-7 * */7', '11-29', '12-01', '12-02', '12-03', '12-04'],
+    ['0 2 1-7 * ?', '12-01', '12-02', '12-03', '12-04', '12-05'],
+    ['0 2 1-7 * */1', '12-01', '12-02', '12-03', '12-04', '12-05'],
+    ['0 2 */1 * 6', '11-28', '12-05', '12-12', '12-19', '12-26'],
+    ['0 2 *,1 * 6', '11-28', '12-05', '12-12', '12-19', '12-26'],
+    ['0 2 1-31 * 6', '11-24', '11-25', '11-26', '11-27', '11-28'],
+    ['0 2 1 * 0-6', '11-24', '11-25', '11-26', '11-27', '11-28'],
+    ['0 2 * * 1-5/2', '11-25', '11-27', '11-30', '12-02', '12-04'],
+    ['0 2 5/10 DEC *', '12-05', '12-15', '12-25'],
+  ] as const) {
+    it(`opens "${schedule}" when a CronJob runs: on ${openings.join(', ')}`, () => {
+      expect(opensOn(schedule, openings.length)).to.deep.equal(openings.map((date) => `2026-${date}T02:00:00.000Z`));
+    });
+  }
+
+  it('opens "6#1" on the first and "6L" on the last Saturday of a month, which no CronJob can name', () => {
+    const dates = (schedule: string): string[] => opensOn(schedule, 3).map((time) => time.slice(0, 10));
+    expect(dates('0 2 * * 6#1')).to.deep.equal(['2026-12-05', '2027-01-02', '2027-02-06']);
+    expect(dates('0 2 * * 6L')).to.deep.equal(['2026-11-28', '2026-12-26', '2027-01-30']);
+  });
 
   it('finds no fault with windows that open', () => {
     expect(windowFault([saturdays], at('2026-11-23T12:00:00Z'))).to.equal(undefined);

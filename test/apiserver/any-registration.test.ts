@@ -1,0 +1,38 @@
+import { expect } from 'chai';
+import * as fc from 'fast-check';
+import { anyRegistration, type AnyRegistration } from '../builders/any-spec.ts';
+import { createNamespace, installCrds } from './bed.ts';
+import { rawRequest, type Answer } from './raw-api.ts';
+
+/** test/builders/any-spec.ts is of use to other tests only if the API server takes most of what it makes. */
+describe('Any registration', () => {
+  let namespace = '';
+
+  before(async () => {
+    await installCrds();
+    namespace = await createNamespace('any');
+  });
+
+  function answers(made: readonly AnyRegistration[]): Promise<Answer[]> {
+    const path = `/apis/ltikeys.dev/v1alpha1/namespaces/${namespace}/ltiregistrations?dryRun=All&fieldValidation=Strict`;
+    const head = { apiVersion: 'ltikeys.dev/v1alpha1', kind: 'LtiRegistration' };
+    return Promise.all(
+      made.map(({ annotations, spec }) =>
+        rawRequest('POST', path, { ...head, metadata: { name: 'canvas', annotations }, spec }),
+      ),
+    );
+  }
+
+  it('that respects the schema is accepted by the API server, nine times in ten at least', async () => {
+    const refused = (await answers(fc.sample(anyRegistration(), { numRuns: 200 }))).filter(({ code }) => code !== 201);
+    const report = refused.map(({ code, message }) => `${code} ${message}`).join('\n');
+    expect(refused.length, report).to.be.at.most(20);
+  });
+
+  it('that is spoiled is refused with words or accepted, and never anything else', async () => {
+    const got = await answers(fc.sample(anyRegistration({ spoiled: true }), { numRuns: 200 }));
+    const refused = got.filter(({ code }) => code !== 201);
+    expect(refused.length).to.be.within(20, 180);
+    expect(refused.filter(({ code, message }) => (code !== 422 && code !== 400) || message === '')).to.deep.equal([]);
+  });
+});

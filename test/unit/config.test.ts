@@ -1,0 +1,46 @@
+import { expect } from 'chai';
+import { ConfigError, parseConfig } from '../../src/config.ts';
+import { minute, second } from '../../src/domain/duration.ts';
+
+const controller = (...args: string[]) =>
+  parseConfig('controller', ['--publish-dir=/publish', '--kek-dir=/kek', ...args]);
+
+describe('The options of a command', () => {
+  it('--resync is at least 10s, because less keeps the operator reading Secrets without a pause', () => {
+    for (const [text, says] of [
+      ['0s', '--resync: 0s is less than 10s.'],
+      ['9s', '--resync: 9s is less than 10s.'],
+    ] as const) {
+      expect(() => controller(`--resync=${text}`)).to.throw(ConfigError, says);
+    }
+    expect(controller('--resync=10s').resync).to.equal(10 * second);
+    expect(controller().resync).to.equal(30 * minute);
+  });
+
+  it('--minimum-overlap may be nothing', () => {
+    expect(controller('--minimum-overlap=0s').minimumOverlap).to.equal(0);
+  });
+
+  it('--namespace and --jwks-probe-url given twice with one value count once, in the order of the command line', () => {
+    const { namespaces, jwksProbeUrls } = controller(
+      ...['b', 'a', 'b'].map((name) => `--namespace=${name}`),
+      ...['http://one', 'http://two/', 'http://one/', 'http://two'].map((url) => `--jwks-probe-url=${url}`),
+    );
+    expect(namespaces).to.deep.equal(['b', 'a']);
+    expect(jwksProbeUrls).to.deep.equal(['http://one', 'http://two']);
+    expect(parseConfig('publisher', ['--publish-dir=/p', '--namespace=a', '--namespace=a']).namespaces).to.deep.equal([
+      'a',
+    ]);
+  });
+
+  it('--jwks-public-url has at most 1024 characters, so that status.jwksURL has room for the path', () => {
+    const longest = `https://keys.example.org/${'x'.repeat(999)}`;
+    expect(controller(`--jwks-public-url=${longest}`).jwksPublicUrl)
+      .to.equal(longest)
+      .and.have.length(1024);
+    expect(() => controller(`--jwks-public-url=${longest}x`)).to.throw(
+      ConfigError,
+      /^--jwks-public-url: the URL has over 1024 characters\.$/,
+    );
+  });
+});
