@@ -6,7 +6,7 @@ import { Connections } from './connections.ts';
 import type { Access, Credentials } from './credentials.ts';
 import { ApiError, TransportError } from './errors.ts';
 import { describe, malformed, refusal } from './responses.ts';
-import type { Operation } from './responses.ts';
+import type { Refused } from './server-message.ts';
 
 /** How long a call may take, from authentication to the last byte; a watch, to its response headers. */
 const deadlineMs = 30_000;
@@ -25,7 +25,7 @@ export interface TransportOptions {
   readonly metrics?: ClientMetrics | undefined;
 }
 
-export interface Call extends Operation {
+export interface Call extends Refused {
   readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE';
   /** Path and query. */
   readonly path: string;

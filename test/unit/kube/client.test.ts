@@ -144,6 +144,27 @@ describe('KubeClient', () => {
       expect(server.requests).to.deep.equal([]);
     });
 
+    for (const part of ['.', '..', 'a/b', '..%2f']) {
+      it(`nothing for an object whose name or namespace is ${part}`, async () => {
+        for (const [call, place] of [
+          [client.get(secrets, 'ns', part), `get secrets ns/${part}`],
+          [client.get(secrets, part, 'a'), `get secrets ${part}/a`],
+          [client.list(secrets, { namespace: part }), `list secrets ${part}`],
+          [client.delete(secrets, { metadata: { ...stored.metadata, name: part } }), `delete secrets ns/${part}`],
+        ] as const) {
+          expect(await failure(call))
+            .to.be.instanceOf(TypeError)
+            .with.property('message', `${place}: "${part}" cannot be the name of an object`);
+        }
+        expect(server.requests).to.deep.equal([]);
+      });
+    }
+
+    it('nothing for an object whose name is empty', async () => {
+      expect(await failure(client.get(secrets, 'ns', ''))).to.be.instanceOf(TypeError);
+      expect(server.requests).to.deep.equal([]);
+    });
+
     it('one after the other on connections that are kept', async () => {
       for (let call = 0; call < 20; call++) await client.get(configMaps, 'ns', 'a');
       // a second one where a request begins before the answer to the last has been put away
@@ -345,6 +366,21 @@ describe('KubeClient', () => {
         const error = await failure(call());
         expect(inspect(error, { depth: 10, showHidden: true })).not.to.contain(value);
       }
+    }
+  });
+
+  it('passes on why a Secret is refused', async () => {
+    const secret: Secret = { metadata: { ...stored.metadata, name: 's' }, data: { key: 'dG9wLXNlY3JldA==' } };
+    const message = 'secrets "s" is forbidden: exceeded quota: q';
+    server.answer = (_request, response) => answerJson(response, 403, { kind: 'Status', reason: 'Forbidden', message });
+    for (const call of [
+      client.create(secrets, secret),
+      client.replace(secrets, secret),
+      client.delete(secrets, secret),
+    ]) {
+      expect(await failure(call))
+        .to.be.instanceOf(ApiError)
+        .with.property('serverMessage', message);
     }
   });
 
