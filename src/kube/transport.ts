@@ -85,8 +85,12 @@ export class Transport {
     const timeout = new AbortController();
     const limit = signal === undefined ? timeout.signal : AbortSignal.any([signal, timeout.signal]);
     const cancel = this.#clock.setTimer(() => timeout.abort(), deadlineMs);
+    const aborted = Promise.withResolvers<never>();
+    const abort = (): void => aborted.reject(limit.reason);
+    limit.addEventListener('abort', abort, { once: true });
+    if (limit.aborted) abort();
     try {
-      return await Promise.race([work(limit), aborted(limit)]);
+      return await Promise.race([work(limit), aborted.promise]);
     } catch (error) {
       if (timeout.signal.aborted) {
         throw new TransportError('Timeout', `${describe(call)}: no answer within ${deadlineMs / 1000} s`);
@@ -94,6 +98,8 @@ export class Transport {
       throw this.#failure(call, error, signal);
     } finally {
       cancel();
+      // while it is listened to, it lives as long as the signal that it was made of
+      limit.removeEventListener('abort', abort);
     }
   }
 
@@ -172,12 +178,4 @@ export class Transport {
     const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown';
     return new TransportError('Connection', `${describe(call)}: the connection to the API server failed (${code})`);
   }
-}
-
-function aborted(signal: AbortSignal): Promise<never> {
-  return new Promise((_resolve, reject) => {
-    const abort = (): void => reject(signal.reason);
-    if (signal.aborted) abort();
-    else signal.addEventListener('abort', abort, { once: true });
-  });
 }
