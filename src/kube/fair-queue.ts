@@ -50,15 +50,17 @@ export class FairQueue {
     return undefined;
   }
 
-  /** Removes `key` if it is there. */
-  delete(key: ObjectKey): void {
+  /** Removes `key`; says whether it was there. */
+  delete(key: ObjectKey): boolean {
     const { namespace } = splitKey(key);
     const line = this.#lines.get(namespace);
-    if (line?.delete(key) !== true) return;
+    if (line?.delete(key) !== true) return false;
     this.#size -= 1;
-    if (line.size > 0) return;
-    this.#lines.delete(namespace);
-    this.#turns.delete(namespace);
+    if (line.size === 0) {
+      this.#lines.delete(namespace);
+      this.#turns.delete(namespace);
+    }
+    return true;
   }
 }
 
