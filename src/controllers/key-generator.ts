@@ -40,7 +40,7 @@ const poolThreads = 4;
 const slotPerCore = Math.min(availableParallelism(), poolThreads - 2);
 
 /**
- * Sealed pairs of a namespace that wait to be written, at about 4 KB each. Beyond, its requests that are not urgent wait.
+ * Sealed pairs of a namespace that wait to be written, 3 to 5.5 KB each. Beyond, its requests that are not urgent wait.
  * The limit is not for all namespaces together, because then a tenant whose writes are refused would stop the others.
  */
 export const keptPerNamespace = 1000;
