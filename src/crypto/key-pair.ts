@@ -1,9 +1,7 @@
 import { createPublicKey, generateKeyPair as generate, type KeyObject } from 'node:crypto';
-import { availableParallelism } from 'node:os';
 import { promisify } from 'node:util';
 import type { PublicJwk } from '../domain/jwk.ts';
 import { rsaThumbprint } from '../lib/thumbprint.ts';
-import { limitConcurrency } from './concurrency.ts';
 
 export type KeySize = 2048 | 3072 | 4096;
 
@@ -29,17 +27,9 @@ export interface PrivateJwk extends PublicJwk {
 
 const generateOffTheEventLoop = promisify(generate);
 
-/**
- * Generation is pure computation in libuv's thread pool (four threads unless UV_THREADPOOL_SIZE says otherwise). More at
- * once than there are cores finishes no sooner and keeps file reads and sealing waiting for a thread.
- */
-const oneSlotPerCore = limitConcurrency(availableParallelism());
-
-/** Makes an RSA key pair for RS256, named by its thumbprint; waits while every core is busy with another. */
+/** Makes an RSA key pair for RS256, named by its thumbprint; a thread of the pool that files are read with computes it. */
 export async function generateKeyPair(size: KeySize): Promise<KeyPair> {
-  const { privateKey } = await oneSlotPerCore(() =>
-    generateOffTheEventLoop('rsa', { modulusLength: size, publicExponent: 0x10001 }),
-  );
+  const { privateKey } = await generateOffTheEventLoop('rsa', { modulusLength: size, publicExponent: 0x10001 });
   const publicJWK = publicJwk(privateKey);
   return { keyID: publicJWK.kid, algorithm: 'RS256', size, publicJWK, privateKey };
 }

@@ -84,7 +84,7 @@ export class KubeClient {
     const { uid, resourceVersion } = object.metadata;
     if (!uid || !resourceVersion) throw new TypeError(`${describe(operation)}: needs the object as it was read`);
     const body = { apiVersion: 'v1', kind: 'DeleteOptions', preconditions: { uid, resourceVersion } };
-    await this.#json({ ...operation, method: 'DELETE', path: resourcePath(operation), body });
+    await this.#json({ ...operation, method: 'DELETE', path: resourcePath(operation), body, object });
   }
 
   /** Resolves once the server has accepted the watch. The events end at the server's timeout, or by throwing. */
@@ -119,8 +119,8 @@ export class KubeClient {
     return this.#object<T>('PUT', operation, object);
   }
 
-  async #object<T extends KubeObject>(method: Call['method'], operation: Operation, body?: T): Promise<T> {
-    const call: Call = { ...operation, method, path: resourcePath(operation), body };
+  async #object<T extends KubeObject>(method: Call['method'], operation: Operation, object?: T): Promise<T> {
+    const call: Call = { ...operation, method, path: resourcePath(operation), body: object, object };
     return toKubeObject<T>(operation, await this.#json(call));
   }
 
@@ -135,13 +135,23 @@ function place(object: KubeObject): { namespace: string | undefined; name: strin
   return { namespace: object.metadata.namespace, name: object.metadata.name };
 }
 
-/** A collection is addressed without a name, also when an object is added to it. */
-function resourcePath({ verb, type, namespace, name }: Operation): string {
+/**
+ * A collection is addressed without a name, also when an object is added to it. Names that the API server would not take
+ * (k8s.io/apimachinery `path.IsValidPathSegmentName`) are refused here: `..` would become a request for something else.
+ */
+function resourcePath(operation: Operation): string {
+  const { verb, type, namespace, name } = operation;
   const segments = type.group === '' ? ['api', type.version] : ['apis', type.group, type.version];
   if (namespace) segments.push('namespaces', namespace);
   segments.push(type.plural);
   if (name !== undefined && verb !== 'create') segments.push(name);
   if (verb === 'replace status of') segments.push('status');
+  for (const part of [namespace, name]) {
+    if (part === '.' || part === '..' || (part !== undefined && /[/%]/.test(part))) {
+      throw new TypeError(`${describe(operation)}: ${JSON.stringify(part)} cannot be the name of an object`);
+    }
+  }
+  if (name === '') throw new TypeError(`${describe(operation)}: the name of the object is empty`);
   return segments.map((segment) => `/${encodeURIComponent(segment)}`).join('');
 }
 

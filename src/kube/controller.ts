@@ -1,12 +1,14 @@
 import type { Logger } from '../observability/log.ts';
 import { ApiError, isAlreadyExists, isConflict } from './errors.ts';
 import { splitKey, type ObjectKey } from './objects.ts';
-import type { WorkQueue } from './workqueue.ts';
+import type { Priority, WorkQueue } from './workqueue.ts';
 
 /** What a reconcile that went well asks for. */
 export interface Result {
   /** Look again after this time even if nothing changes; absent: only when something changes. */
   readonly requeueAfterMs?: number;
+  /** How urgent that look is; absent: what was begun (1). */
+  readonly priority?: Priority;
 }
 
 /** A failure that trying again cannot heal: it is recorded, and nothing happens until something changes. */
@@ -64,10 +66,10 @@ export class Controller {
     const seconds = (): number => (queue.clock.monotonic() - began) / 1000;
     this.#active++;
     try {
-      const { requeueAfterMs } = await reconcile(key, signal);
+      const { requeueAfterMs, priority } = await reconcile(key, signal);
       metrics?.reconciled(name, requeueAfterMs === undefined ? 'success' : 'requeue_after', seconds());
       queue.forget(key);
-      if (requeueAfterMs !== undefined) queue.addAfter(key, requeueAfterMs);
+      if (requeueAfterMs !== undefined) queue.addAfter(key, requeueAfterMs, priority);
     } catch (error) {
       metrics?.reconciled(name, outcomeOf(error), seconds());
       this.#failed(key, error);
@@ -84,7 +86,8 @@ export class Controller {
       log.error(fields, 'reconcile failed; it is not tried again until something changes');
       return;
     }
-    queue.addRateLimited(key, error instanceof ApiError ? error.retryAfterMs : undefined);
+    // a revocation that failed is still one
+    queue.addRateLimited(key, error instanceof ApiError ? error.retryAfterMs : undefined, queue.priorityOf(key));
     if (lostRace(error)) log.debug(fields, 'another write was first; it is read again');
     else log.warn({ ...fields, attempt: queue.failures(key) }, 'reconcile failed; it is tried again');
   }

@@ -3,6 +3,7 @@
 export interface ApiErrorOptions {
   readonly status: number;
   readonly reason: string;
+  readonly serverMessage?: string | undefined;
   /** What the server says does not exist; never set on the strength of a 404 alone. */
   readonly missing?: 'object' | 'resource type' | undefined;
   readonly retryAfterMs?: number | undefined;
@@ -14,6 +15,11 @@ export class ApiError extends Error {
   readonly status: number;
   /** `reason` of the Status, e.g. `Conflict`; `Unknown` where the answer was no Status. */
   readonly reason: string;
+  /**
+   * The message of the Status and nothing else, at most 500 characters on one line; where it repeats a value of a Secret, the
+   * sentence that says so. Undefined where the answer has none.
+   */
+  readonly serverMessage: string | undefined;
   readonly missing: 'object' | 'resource type' | undefined;
   /** From `Retry-After`, in milliseconds. */
   readonly retryAfterMs: number | undefined;
@@ -22,6 +28,7 @@ export class ApiError extends Error {
     super(message);
     this.status = options.status;
     this.reason = options.reason;
+    this.serverMessage = options.serverMessage;
     this.missing = options.missing;
     this.retryAfterMs = options.retryAfterMs;
   }
@@ -49,6 +56,16 @@ export class TransportError extends Error {
 /** The request itself is refused, by rights, quota, validation or admission: the same one will be again until that changes. */
 export function isRefusal(error: unknown): error is ApiError {
   return error instanceof ApiError && [400, 403, 413, 422].includes(error.status);
+}
+
+/**
+ * A refusal for those who know the object, e.g. `403 Forbidden: exceeded quota: q, requested: …`: the status, and what the
+ * server said without its first words (`secrets "canvas" is forbidden: `).
+ */
+export function refusalText({ status, reason, serverMessage }: ApiError): string {
+  const code = reason === 'Unknown' ? String(status) : `${status} ${reason}`;
+  const because = serverMessage?.replace(/^\S+ "[^"]*" is (?:forbidden|invalid): /, '');
+  return because ? `${code}: ${because}` : code;
 }
 
 /** The server said of this very object that it does not exist. */

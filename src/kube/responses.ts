@@ -1,5 +1,6 @@
 import { ApiError, TransportError } from './errors.ts';
 import type { KubeList, KubeObject, ResourceType } from './objects.ts';
+import { quotable, type Refused } from './server-message.ts';
 
 /** What was asked, in the words errors use; never what was sent. */
 export interface Operation {
@@ -21,17 +22,18 @@ export interface RefusedResponse {
 }
 
 /** The error for an answer of status 300 and up, or for the `ERROR` event of a watch. */
-export function refusal(operation: Operation, response: RefusedResponse): ApiError {
+export function refusal(refused: Refused, response: RefusedResponse): ApiError {
   const status = parseObject(response.body);
-  const isStatus = status?.['kind'] === 'Status';
-  const reason = isStatus && typeof status['reason'] === 'string' ? status['reason'] : 'Unknown';
-  const message = isStatus && mayBeQuoted(operation) ? status['message'] : undefined;
-  const code = reason === 'Unknown' ? response.status : `${response.status} ${reason}`;
-  const because = typeof message === 'string' && message !== '' ? `: ${message.slice(0, 1000)}` : '';
-  return new ApiError(`${describe(operation)}: ${code}${because}`, {
+  const { reason, message, details } = status?.['kind'] === 'Status' ? status : {};
+  const serverMessage = typeof message === 'string' && message !== '' ? quotable(message, refused) : undefined;
+  const known = typeof reason === 'string' ? reason : 'Unknown';
+  const code = known === 'Unknown' ? response.status : `${response.status} ${known}`;
+  const because = serverMessage === undefined ? '' : `: ${serverMessage}`;
+  return new ApiError(`${describe(refused)}: ${code}${because}`, {
     status: response.status,
-    reason,
-    missing: response.status === 404 ? missing(operation, isStatus ? status['details'] : undefined) : undefined,
+    reason: known,
+    serverMessage: serverMessage?.slice(0, 500).toWellFormed(),
+    missing: response.status === 404 ? missing(refused, details) : undefined,
     retryAfterMs: retryAfterMs(response.retryAfter),
   });
 }
@@ -44,11 +46,6 @@ function missing(operation: Operation, details: unknown): ApiError['missing'] {
   const { name, kind } = isRecord(details) ? details : {};
   if (typeof name !== 'string' || name === '') return 'resource type';
   return name === operation.name && kind === operation.type.plural ? 'object' : undefined;
-}
-
-/** Validation and admission messages quote values: those of a Secret that was sent are kept out of every log. */
-function mayBeQuoted({ type, verb }: Operation): boolean {
-  return type.plural !== 'secrets' || type.group !== '' || verb === 'get' || verb === 'list' || verb === 'watch';
 }
 
 /** RFC 9110 section 10.2.3; the API server sends whole seconds, never a date. */

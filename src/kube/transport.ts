@@ -6,7 +6,7 @@ import { Connections } from './connections.ts';
 import type { Access, Credentials } from './credentials.ts';
 import { ApiError, TransportError } from './errors.ts';
 import { describe, malformed, refusal } from './responses.ts';
-import type { Operation } from './responses.ts';
+import type { Refused } from './server-message.ts';
 
 /** How long a call may take, from authentication to the last byte; a watch, to its response headers. */
 const deadlineMs = 30_000;
@@ -25,7 +25,7 @@ export interface TransportOptions {
   readonly metrics?: ClientMetrics | undefined;
 }
 
-export interface Call extends Operation {
+export interface Call extends Refused {
   readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE';
   /** Path and query. */
   readonly path: string;
@@ -85,8 +85,12 @@ export class Transport {
     const timeout = new AbortController();
     const limit = signal === undefined ? timeout.signal : AbortSignal.any([signal, timeout.signal]);
     const cancel = this.#clock.setTimer(() => timeout.abort(), deadlineMs);
+    const aborted = Promise.withResolvers<never>();
+    const abort = (): void => aborted.reject(limit.reason);
+    limit.addEventListener('abort', abort, { once: true });
+    if (limit.aborted) abort();
     try {
-      return await Promise.race([work(limit), aborted(limit)]);
+      return await Promise.race([work(limit), aborted.promise]);
     } catch (error) {
       if (timeout.signal.aborted) {
         throw new TransportError('Timeout', `${describe(call)}: no answer within ${deadlineMs / 1000} s`);
@@ -94,6 +98,8 @@ export class Transport {
       throw this.#failure(call, error, signal);
     } finally {
       cancel();
+      // while it is listened to, it lives as long as the signal that it was made of
+      limit.removeEventListener('abort', abort);
     }
   }
 
@@ -172,12 +178,4 @@ export class Transport {
     const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown';
     return new TransportError('Connection', `${describe(call)}: the connection to the API server failed (${code})`);
   }
-}
-
-function aborted(signal: AbortSignal): Promise<never> {
-  return new Promise((_resolve, reject) => {
-    const abort = (): void => reject(signal.reason);
-    if (signal.aborted) abort();
-    else signal.addEventListener('abort', abort, { once: true });
-  });
 }

@@ -1,4 +1,10 @@
 import type { Clock } from '../lib/clock.ts';
+import { DelayHeap } from './delay-heap.ts';
+import { FairQueue } from './fair-queue.ts';
+import type { ObjectKey } from './objects.ts';
+
+/** What goes first: 0 revocations and removals, 1 what was begun, 2 new registrations. */
+export type Priority = 0 | 1 | 2;
 
 /** First delay after a failure; it doubles with every further one (client-go's per-item limiter starts the same). */
 const firstBackoffMs = 5;
@@ -34,14 +40,34 @@ export interface WorkQueueOptions {
   readonly random?: () => number;
 }
 
+/** A key that needs work. */
+interface Wanted {
+  readonly since: number;
+  priority: Priority;
+}
+
+/** A key being worked on. */
+interface Processing {
+  readonly began: number;
+  readonly priority: Priority;
+}
+
+/** One turn in this many goes to priority 1 first, and another one to priority 2, so that no priority starves. */
+const turnsPerRound = 16;
+
 /**
- * A deduplicating first-in-first-out queue of keys with delayed and rate-limited adds; client-go's
- * `util/workqueue` is the model.
+ * A deduplicating queue of keys with priorities, delayed and rate-limited adds; client-go's `util/workqueue` is the model,
+ * and controller-runtime's priority queue for the order.
  *
- *     add ──► dirty ──► waiting ──get()──► processing ──done()──► gone
- *                                              └── added meanwhile: waiting again
+ *     addAfter ──► delayed                          ┌ 0: revocations, removals ┐
+ *                     │ due                         │    bank, college, bank…  │
+ *     add ────────────┴──► wanted ──────► waiting ──┤ 1: begun                 ├─get()──► processing ──done()──► gone
+ *                            ▲                      │    college, bank, …      │              │
+ *                            │                      └ 2: new registrations     ┘              │
+ *                            └────────────────── added meanwhile: wanted again ◄──────────────┘
  *
- * A key waits at most once and is never handed to two workers at a time.
+ * A key waits at most once and is never handed to two workers at a time. Within a priority namespaces take turns, and
+ * within a namespace who came first goes first. A key that is added again moves up to a higher priority, never down.
  */
 export class WorkQueue {
   /** The time in which the delays, and the durations of the work, are measured. */
@@ -50,14 +76,20 @@ export class WorkQueue {
   readonly #metrics: WorkQueueMetrics | undefined;
   readonly #random: () => number;
 
-  /** Keys that need work, with the time they were added; those also in `#processing` are not in `#waiting` yet. */
-  readonly #dirty = new Map<string, number>();
-  readonly #waiting: string[] = [];
-  /** Keys being worked on, with the time their work began. */
-  readonly #processing = new Map<string, number>();
-  readonly #delayed = new Map<string, { readonly at: number; readonly cancel: () => void }>();
-  readonly #failures = new Map<string, number>();
-  readonly #getters: ((key: string | undefined) => void)[] = [];
+  /** Keys that need work; those also in `#processing` are not in `#waiting` yet. */
+  readonly #wanted = new Map<ObjectKey, Wanted>();
+  readonly #waiting: Readonly<Record<Priority, FairQueue>> = {
+    0: new FairQueue(),
+    1: new FairQueue(),
+    2: new FairQueue(),
+  };
+  readonly #processing = new Map<ObjectKey, Processing>();
+  readonly #delayed = new DelayHeap();
+  /** The one timer, for the earliest of `#delayed`. */
+  #timer: { readonly at: number; readonly cancel: () => void } | undefined;
+  readonly #failures = new Map<ObjectKey, number>();
+  readonly #getters: ((key: ObjectKey | undefined) => void)[] = [];
+  #turn = 0;
   #shutDown = false;
 
   constructor(options: WorkQueueOptions) {
@@ -70,30 +102,32 @@ export class WorkQueue {
 
   /** Keys waiting for a worker now. */
   get size(): number {
-    return this.#waiting.length;
+    return this.#waiting[0].size + this.#waiting[1].size + this.#waiting[2].size;
   }
 
   /** Asks for work on `key`; one that is being worked on comes again when that is done. */
-  add(key: string): void {
-    if (this.#shutDown || this.#dirty.has(key)) return;
-    this.#metrics?.added(this.#name);
-    this.#dirty.set(key, this.clock.monotonic());
-    if (!this.#processing.has(key)) this.#offer(key);
+  add(key: ObjectKey, priority: Priority = 1): void {
+    if (this.#shutDown) return;
+    const wanted = this.#wanted.get(key);
+    if (wanted === undefined) {
+      this.#metrics?.added(this.#name);
+      this.#wanted.set(key, { since: this.clock.monotonic(), priority });
+      if (!this.#processing.has(key)) this.#offer(key, priority);
+    } else if (priority < wanted.priority) {
+      if (!this.#processing.has(key)) {
+        this.#waiting[wanted.priority].delete(key);
+        this.#waiting[priority].add(key);
+      }
+      wanted.priority = priority;
+    }
   }
 
-  /** Adds `key` after `milliseconds`; of several delayed adds of one key the earliest counts. */
-  addAfter(key: string, milliseconds: number): void {
+  /** Adds `key` after `milliseconds`; of several delayed adds of one key the earliest counts, at the highest priority. */
+  addAfter(key: ObjectKey, milliseconds: number, priority: Priority = 1): void {
     if (this.#shutDown) return;
-    if (milliseconds <= 0) return this.add(key);
-    const at = this.clock.monotonic() + milliseconds;
-    const pending = this.#delayed.get(key);
-    if (pending !== undefined && pending.at <= at) return;
-    pending?.cancel();
-    const cancel = this.clock.setTimer(() => {
-      this.#delayed.delete(key);
-      this.add(key);
-    }, milliseconds);
-    this.#delayed.set(key, { at, cancel });
+    if (milliseconds <= 0) return this.add(key, priority);
+    this.#delayed.put(key, this.clock.monotonic() + milliseconds, priority);
+    this.#setTimer();
   }
 
   /**
@@ -101,28 +135,33 @@ export class WorkQueue {
    * random part of up to one half is taken off so that keys that failed together do not come back together. A server
    * that asked for more time (`Retry-After`) gets it in `atLeastMs`, up to the same maximum.
    */
-  addRateLimited(key: string, atLeastMs = 0): void {
+  addRateLimited(key: ObjectKey, atLeastMs = 0, priority: Priority = 1): void {
     if (this.#shutDown) return;
     const failures = this.#failures.get(key) ?? 0;
     this.#failures.set(key, failures + 1);
     this.#metrics?.retried(this.#name);
     const backoff = Math.min(firstBackoffMs * 2 ** failures, maximumBackoffMs) * (1 - this.#random() / 2);
-    this.addAfter(key, Math.min(Math.max(backoff, atLeastMs), maximumBackoffMs));
+    this.addAfter(key, Math.min(Math.max(backoff, atLeastMs), maximumBackoffMs), priority);
   }
 
   /** Ends the backoff of `key`: its next failure waits 5 ms again. */
-  forget(key: string): void {
+  forget(key: ObjectKey): void {
     this.#failures.delete(key);
   }
 
   /** How often `key` was rate limited since it was last forgotten. */
-  failures(key: string): number {
+  failures(key: ObjectKey): number {
     return this.#failures.get(key) ?? 0;
   }
 
+  /** The priority at which `key`, which is being worked on, was taken. */
+  priorityOf(key: ObjectKey): Priority | undefined {
+    return this.#processing.get(key)?.priority;
+  }
+
   /** The next key, as soon as there is one; `undefined` once the queue is shut down and empty. Follow with `done`. */
-  get(): Promise<string | undefined> {
-    const key = this.#waiting.shift();
+  get(): Promise<ObjectKey | undefined> {
+    const key = this.#take();
     if (key !== undefined) {
       this.#begin(key);
       return Promise.resolve(key);
@@ -132,37 +171,63 @@ export class WorkQueue {
   }
 
   /** Says that the work on a key from `get` is over, failed or not. */
-  done(key: string): void {
-    const began = this.#processing.get(key);
-    if (began === undefined) return;
+  done(key: ObjectKey): void {
+    const processing = this.#processing.get(key);
+    if (processing === undefined) return;
     this.#processing.delete(key);
-    this.#metrics?.worked(this.#name, this.#secondsSince(began));
-    if (this.#dirty.has(key)) this.#offer(key);
+    this.#metrics?.worked(this.#name, this.#secondsSince(processing.began));
+    const wanted = this.#wanted.get(key);
+    if (wanted !== undefined) this.#offer(key, wanted.priority);
   }
 
-  /** Takes no more keys and cancels the delayed ones; what already waits is still handed out. */
+  /** Takes no more keys and forgets the delayed ones; what already waits is still handed out. */
   shutDown(): void {
     this.#shutDown = true;
-    for (const { cancel } of this.#delayed.values()) cancel();
     this.#delayed.clear();
+    this.#timer?.cancel();
     for (const resolve of this.#getters.splice(0)) resolve(undefined);
   }
 
-  #offer(key: string): void {
+  #setTimer(): void {
+    const at = this.#delayed.nextAt;
+    if (at === undefined || (this.#timer !== undefined && this.#timer.at <= at)) return;
+    this.#timer?.cancel();
+    const cancel = this.clock.setTimer(() => {
+      this.#timer = undefined;
+      const now = this.clock.monotonic();
+      for (let due = this.#delayed.takeDue(now); due; due = this.#delayed.takeDue(now)) this.add(due.key, due.priority);
+      this.#setTimer();
+    }, at - this.clock.monotonic());
+    this.#timer = { at, cancel };
+  }
+
+  #take(): ObjectKey | undefined {
+    const turn = this.#turn;
+    this.#turn = (turn + 1) % turnsPerRound;
+    const first = turn === turnsPerRound - 1 ? 2 : turn === turnsPerRound / 2 - 1 ? 1 : 0;
+    for (const priority of [first, 0, 1, 2] as const) {
+      const key = this.#waiting[priority].take();
+      if (key !== undefined) return key;
+    }
+    return undefined;
+  }
+
+  #offer(key: ObjectKey, priority: Priority): void {
     const getter = this.#getters.shift();
     if (getter === undefined) {
-      this.#waiting.push(key);
+      this.#waiting[priority].add(key);
       return;
     }
     this.#begin(key);
     getter(key);
   }
 
-  #begin(key: string): void {
-    const added = this.#dirty.get(key);
-    if (added !== undefined) this.#metrics?.waited(this.#name, this.#secondsSince(added));
-    this.#dirty.delete(key);
-    this.#processing.set(key, this.clock.monotonic());
+  #begin(key: ObjectKey): void {
+    const now = this.clock.monotonic();
+    const { since, priority } = this.#wanted.get(key) ?? { since: now, priority: 1 };
+    this.#metrics?.waited(this.#name, this.#secondsSince(since));
+    this.#wanted.delete(key);
+    this.#processing.set(key, { began: now, priority });
   }
 
   #secondsSince(monotonic: number): number {
@@ -170,9 +235,9 @@ export class WorkQueue {
   }
 
   #figures(): WorkQueueFigures {
-    const running = [...this.#processing.values()].map((began) => this.#secondsSince(began));
+    const running = [...this.#processing.values()].map(({ began }) => this.#secondsSince(began));
     return {
-      depth: this.#waiting.length,
+      depth: this.size,
       unfinishedSeconds: running.reduce((sum, seconds) => sum + seconds, 0),
       longestRunningSeconds: running.reduce((longest, seconds) => Math.max(longest, seconds), 0),
     };

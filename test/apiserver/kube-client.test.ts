@@ -3,6 +3,8 @@ import { KubeConfig } from '@kubernetes/client-node';
 import { connect, createServer } from 'node:net';
 import type { Server, Socket } from 'node:net';
 import { once } from 'node:events';
+import { randomBytes } from 'node:crypto';
+import { setTimeout } from 'node:timers/promises';
 
 import { secrets } from '../../src/api/names.ts';
 import { KubeClient } from '../../src/kube/client.ts';
@@ -13,6 +15,7 @@ import {
   isConflict,
   isObjectNotFound,
   isResourceTypeMissing,
+  refusalText,
 } from '../../src/kube/errors.ts';
 import type { KubeObject, Secret } from '../../src/kube/objects.ts';
 import { systemClock } from '../../src/lib/clock.ts';
@@ -157,9 +160,108 @@ describe('KubeClient on a real API server', () => {
       data: { key: 'bm90IQ==' },
     };
     const error = await failure(client.create(secrets, secret));
-    expect(error).to.have.property('message', `create secrets ${namespace}/Bad Name: 422 Invalid`);
+    expect(error).to.have.property('message').that.contains('Bad Name: 422 Invalid: ').and.contains('bad label');
+    expect(error).to.have.property('message').that.does.not.contain('bm90');
     const unreadable = await failure(client.create(secrets, { ...secret, data: { key: 'hunter2!' } }));
-    expect(unreadable).to.have.property('message', `create secrets ${namespace}/Bad Name: 400 BadRequest`);
+    expect(unreadable).to.have.property('message').that.contains('Bad Name: 400 BadRequest: ');
+    expect(unreadable).to.have.property('message').that.does.not.contain('hunter');
+  });
+
+  it('says why the server refuses a Secret: because it is immutable, or for a quota', async () => {
+    const own = await createNamespace('refusals');
+    const secret = (name: string): Secret => ({ metadata: { namespace: own, name }, data: { key: 'bm90IQ==' } });
+    const fixed = await client.create<Secret>(secrets, { ...secret('fixed'), immutable: true });
+    const changed = await failure(client.replace<Secret>(secrets, { ...fixed, data: { key: 'b3RoZXI=' } }));
+    expect(changed).to.be.instanceOf(ApiError);
+    expect(refusalText(changed as ApiError)).to.equal(
+      '422 Invalid: data: Forbidden: field is immutable when `immutable` is set',
+    );
+    const quotas = { group: '', version: 'v1', kind: 'ResourceQuota', plural: 'resourcequotas' };
+    const hard = { 'count/secrets': '1' };
+    const quota = await client.create(quotas, {
+      metadata: { namespace: own, name: 'q' },
+      spec: { hard },
+    } as KubeObject);
+    // as the controller manager would count
+    await client.replaceStatus(quotas, { ...quota, status: { hard, used: hard } } as KubeObject);
+    let refused: unknown;
+    // admission sees the quota a moment after it was made
+    for (let index = 0; refused === undefined && index < 100; index++) {
+      await setTimeout(50);
+      refused = await client.create(secrets, secret(`s-${index}`)).then(
+        () => undefined,
+        (error: unknown) => error,
+      );
+    }
+    expect(refused).to.be.instanceOf(ApiError);
+    expect(refusalText(refused as ApiError)).to.match(/^403 Forbidden: exceeded quota: q, requested: count\/secrets=1/);
+  });
+
+  describe('when a policy refuses a Secret', () => {
+    const leftOut = (how: string): string =>
+      `the server's message is left out, because it ${how} a value of the Secret`;
+    for (const { title, quote, says } of [
+      { title: 'passes its words on', quote: `'no owner, no Secret'`, says: /denied request: no owner, no Secret$/ },
+      {
+        title: 'leaves them out where they quote the Secret that is written',
+        quote: `'the key is ' + string(object.data.key)`,
+        says: leftOut('repeats'),
+      },
+      {
+        title: 'leaves them out where they quote the Secret that is stored',
+        quote: `'the key was ' + string(oldObject.data.key)`,
+        says: leftOut('may repeat'),
+      },
+    ]) {
+      it(title, async () => {
+        const own = await createNamespace('policy');
+        const metadata = { namespace: own, name: 's' };
+        let secret = await client.create<Secret>(secrets, {
+          metadata,
+          data: { key: randomBytes(60).toString('base64') },
+        });
+        await refuseChanges(own, quote);
+        // a policy is in force a moment after it was made
+        for (let refused = false; !refused;) {
+          await setTimeout(50);
+          const labels = { at: performance.now().toFixed(0) };
+          const written = client.replace<Secret>(secrets, { ...secret, metadata: { ...secret.metadata, labels } });
+          refused = await written.then(
+            (newest) => ((secret = newest), false),
+            () => true,
+          );
+        }
+        const data = { key: randomBytes(60).toString('base64') };
+        const error = await failure(client.replace<Secret>(secrets, { ...secret, data }));
+        expect(error).to.be.instanceOf(ApiError);
+        const { serverMessage } = error as ApiError;
+        if (typeof says === 'string')
+          expect(serverMessage === says, 'the sentence instead of the message').to.equal(true);
+        else expect(serverMessage).to.match(says);
+      });
+    }
+
+    async function refuseChanges(own: string, messageExpression: string): Promise<void> {
+      const admission = { group: 'admissionregistration.k8s.io', version: 'v1' };
+      const kind = 'ValidatingAdmissionPolicy';
+      const rule = { apiGroups: [''], apiVersions: ['v1'], operations: ['UPDATE'], resources: ['secrets'] };
+      const policy = {
+        metadata: { name: own },
+        spec: {
+          matchConstraints: {
+            resourceRules: [rule],
+            namespaceSelector: { matchLabels: { 'kubernetes.io/metadata.name': own } },
+          },
+          validations: [{ expression: 'false', messageExpression }],
+        },
+      };
+      const binding = { metadata: { name: own }, spec: { policyName: own, validationActions: ['Deny'] } };
+      await client.create({ ...admission, kind, plural: 'validatingadmissionpolicies' }, policy);
+      await client.create(
+        { ...admission, kind: `${kind}Binding`, plural: 'validatingadmissionpolicybindings' },
+        binding,
+      );
+    }
   });
 
   it('says who may not do what', async () => {

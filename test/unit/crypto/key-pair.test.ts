@@ -1,6 +1,5 @@
 import { createHash, createPrivateKey, createPublicKey, sign, verify } from 'node:crypto';
 import { expect } from 'chai';
-import { limitConcurrency } from '../../../src/crypto/concurrency.ts';
 import {
   generateKeyPair,
   privateJwk,
@@ -53,43 +52,5 @@ describe('key pair', () => {
     ]) {
       expect(verify('RSA-SHA256', content, publicKey, sign('RSA-SHA256', content, key))).to.equal(true);
     }
-  });
-});
-
-describe('limited concurrency', () => {
-  it('runs as many at once as there are slots, in order, also after one fails', async () => {
-    const limited = limitConcurrency(2);
-    const started: number[] = [];
-    const finish: (() => void)[] = [];
-    const tasks = [0, 1, 2, 3].map((index) =>
-      limited(async () => {
-        started.push(index);
-        await new Promise<void>((resolve) => finish.push(resolve));
-        if (index === 0) throw new Error('the first fails');
-        return index;
-      }),
-    );
-    const outcome = Promise.allSettled(tasks);
-    expect(started).to.deep.equal([0, 1]);
-    finish[0]?.();
-    await tasks[0]?.catch(() => undefined);
-    expect(started).to.deep.equal([0, 1, 2]);
-    finish[1]?.();
-    await tasks[1];
-    expect(started).to.deep.equal([0, 1, 2, 3]);
-    finish[2]?.();
-    finish[3]?.();
-    expect((await outcome).map(({ status }) => status)).to.deep.equal([
-      'rejected',
-      'fulfilled',
-      'fulfilled',
-      'fulfilled',
-    ]);
-    const later = [4, 5, 6].map(() => limited(() => new Promise<void>((resolve) => finish.push(resolve))));
-    expect(finish, 'two of the three later tasks have started').to.have.length(4 + 2);
-    for (const done of finish) done();
-    await Promise.all(later.slice(0, 2));
-    finish.at(-1)?.();
-    await later[2];
   });
 });

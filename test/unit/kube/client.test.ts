@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import { once } from 'node:events';
 import type { ServerResponse } from 'node:http';
+import { mock } from 'node:test';
 import { inspect } from 'node:util';
 
 import { secrets } from '../../../src/api/names.ts';
@@ -10,7 +11,7 @@ import { ApiError, TransportError } from '../../../src/kube/errors.ts';
 import type { TransportFailure } from '../../../src/kube/errors.ts';
 import type { KubeObject, Secret, WatchEvent } from '../../../src/kube/objects.ts';
 import { answerJson, FakeApiServer } from '../../fakes/fake-api-server.ts';
-import { FakeClock } from '../../fakes/fake-clock.ts';
+import { FakeClock, settle } from '../../fakes/fake-clock.ts';
 
 const configMaps = { group: '', version: 'v1', kind: 'ConfigMap', plural: 'configmaps' };
 const widgets = { group: 'example.org', version: 'v1beta1', kind: 'Widget', plural: 'widgets' };
@@ -141,6 +142,27 @@ describe('KubeClient', () => {
       ]) {
         expect(await failure(refused)).to.be.instanceOf(TypeError);
       }
+      expect(server.requests).to.deep.equal([]);
+    });
+
+    for (const part of ['.', '..', 'a/b', '..%2f']) {
+      it(`nothing for an object whose name or namespace is ${part}`, async () => {
+        for (const [call, place] of [
+          [client.get(secrets, 'ns', part), `get secrets ns/${part}`],
+          [client.get(secrets, part, 'a'), `get secrets ${part}/a`],
+          [client.list(secrets, { namespace: part }), `list secrets ${part}`],
+          [client.delete(secrets, { metadata: { ...stored.metadata, name: part } }), `delete secrets ns/${part}`],
+        ] as const) {
+          expect(await failure(call))
+            .to.be.instanceOf(TypeError)
+            .with.property('message', `${place}: "${part}" cannot be the name of an object`);
+        }
+        expect(server.requests).to.deep.equal([]);
+      });
+    }
+
+    it('nothing for an object whose name is empty', async () => {
+      expect(await failure(client.get(secrets, 'ns', ''))).to.be.instanceOf(TypeError);
       expect(server.requests).to.deep.equal([]);
     });
 
@@ -346,6 +368,41 @@ describe('KubeClient', () => {
         expect(inspect(error, { depth: 10, showHidden: true })).not.to.contain(value);
       }
     }
+  });
+
+  it('passes on why a Secret is refused', async () => {
+    const secret: Secret = { metadata: { ...stored.metadata, name: 's' }, data: { key: 'dG9wLXNlY3JldA==' } };
+    const message = 'secrets "s" is forbidden: exceeded quota: q';
+    server.answer = (_request, response) => answerJson(response, 403, { kind: 'Status', reason: 'Forbidden', message });
+    for (const call of [
+      client.create(secrets, secret),
+      client.replace(secrets, secret),
+      client.delete(secrets, secret),
+    ]) {
+      expect(await failure(call))
+        .to.be.instanceOf(ApiError)
+        .with.property('serverMessage', message);
+    }
+  });
+
+  it('leaves nothing behind on a signal that lives as long as the process', async () => {
+    const added = mock.method(EventTarget.prototype, 'addEventListener');
+    const removed = mock.method(EventTarget.prototype, 'removeEventListener');
+    try {
+      server.answer = (_request, response) =>
+        answerJson(response, 200, { metadata: { resourceVersion: '9' }, items: [] });
+      const { signal } = new AbortController();
+      for (let call = 0; call < 3; call++) await client.list(configMaps, {}, signal);
+      // undici lets go of the last answer a moment later
+      await settle();
+    } finally {
+      mock.restoreAll();
+    }
+    const listeners = (calls: typeof added.mock.calls): unknown[] =>
+      calls.filter(({ arguments: [type] }) => type === 'abort').map(({ arguments: [, listener] }) => listener);
+    const gone = new Set(listeners(removed.mock.calls));
+    expect(listeners(added.mock.calls)).not.to.deep.equal([]);
+    expect(listeners(added.mock.calls).filter((listener) => !gone.has(listener))).to.deep.equal([]);
   });
 
   it('knows how far the local clock is off', async () => {

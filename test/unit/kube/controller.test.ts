@@ -2,7 +2,7 @@ import { expect } from 'chai';
 
 import { Controller, TerminalError, type ControllerMetrics, type Result } from '../../../src/kube/controller.ts';
 import { ApiError } from '../../../src/kube/errors.ts';
-import { WorkQueue } from '../../../src/kube/workqueue.ts';
+import { type Priority, WorkQueue } from '../../../src/kube/workqueue.ts';
 import { FakeClock, settle } from '../../fakes/fake-clock.ts';
 import { recordingLog, type RecordedLine } from '../../fakes/recording-log.ts';
 
@@ -100,6 +100,31 @@ describe('Controller', () => {
     expect(calls).to.deep.equal([0, 4000]);
     await bench.stop();
   });
+
+  const firsts: readonly (readonly [title: string, taken: Priority, first: () => Promise<Result>])[] = [
+    ['retries a failure at the priority at which the key was taken', 0, () => Promise.reject(new Error('first'))],
+    ['comes back at the priority that a reconcile asks for', 1, async () => ({ requeueAfterMs: 5, priority: 0 })],
+  ];
+  for (const [title, taken, first] of firsts) {
+    it(title, async () => {
+      const order: string[] = [];
+      let release: (() => void) | undefined;
+      const bench = run(async (key): Promise<Result> => {
+        order.push(key);
+        if (order.length === 1) return first();
+        if (key === 'ns/busy') await new Promise<void>((resolve) => (release = resolve));
+        return {};
+      });
+      bench.queue.add('ns/revoked', taken);
+      await settle();
+      for (const key of ['ns/busy', 'ns/begun']) bench.queue.add(key);
+      await bench.clock.advance(5);
+      release?.();
+      await settle();
+      expect(order).to.deep.equal(['ns/revoked', 'ns/busy', 'ns/revoked', 'ns/begun']);
+      await bench.stop();
+    });
+  }
 
   it('does not retry a terminal error until something changes', async () => {
     const calls: number[] = [];

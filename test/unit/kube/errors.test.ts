@@ -7,6 +7,7 @@ import {
   isGone,
   isObjectNotFound,
   isResourceTypeMissing,
+  refusalText,
 } from '../../../src/kube/errors.ts';
 import { refusal } from '../../../src/kube/responses.ts';
 import type { Operation } from '../../../src/kube/responses.ts';
@@ -111,17 +112,37 @@ describe('a refusal of the API server', () => {
     expect(refusal(getA, { status: 500, body }).message).to.equal('get configmaps ns/a: 500');
   });
 
-  it('does not quote the server about a Secret that was sent to it', () => {
-    const body = status({ reason: 'Invalid', message: 'data[key]: Invalid value: "c2VjcmV0"' });
-    for (const verb of ['create', 'replace', 'replace status of', 'delete'] as const) {
-      const error = refusal({ verb, type: secrets, namespace: 'ns', name: 's' }, { status: 422, body });
-      expect(error.message).to.equal(`${verb} secrets ns/s: 422 Invalid`);
-      expect(JSON.stringify(error)).not.to.contain('c2VjcmV0');
-    }
+  it('quotes what the server says about a Secret that cannot be read', () => {
     const forbidden = status({ reason: 'Forbidden', message: 'User "x" cannot get resource "secrets"' });
     expect(
       refusal({ verb: 'get', type: secrets, namespace: 'ns', name: 's' }, { status: 403, body: forbidden }).message,
     ).to.contain('User "x" cannot get');
+  });
+
+  it('carries the message alone, on one line and at most 500 characters of it', () => {
+    const body = status({ reason: 'Invalid', message: `first\n\tsecond\u0007 ${'😀'.repeat(600)}` });
+    const { serverMessage } = refusal(createA, { status: 422, body });
+    expect(serverMessage)
+      .to.have.length(500)
+      .and.match(/^first second 😀/);
+    expect(serverMessage?.isWellFormed()).to.equal(true);
+    expect(refusal(createA, { status: 422, body: 'no' }).serverMessage).to.equal(undefined);
+  });
+
+  for (const [message, text] of [
+    ['secrets "canvas" is forbidden: exceeded quota: q, limited: 0', '403 Forbidden: exceeded quota: q, limited: 0'],
+    ['admission webhook "a.b" denied the request: no', '403 Forbidden: admission webhook "a.b" denied the request: no'],
+    [undefined, '403 Forbidden'],
+  ] as const) {
+    it(`is told to who knows the object as: ${text}`, () => {
+      expect(refusalText(refusal(createA, { status: 403, body: status({ reason: 'Forbidden', message }) }))).to.equal(
+        text,
+      );
+    });
+  }
+
+  it('is told by its number alone where the answer is no Status', () => {
+    expect(refusalText(refusal(createA, { status: 413, body: '<html></html>' }))).to.equal('413');
   });
 
   for (const [header, expected] of [

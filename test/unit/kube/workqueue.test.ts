@@ -3,6 +3,7 @@ import * as fc from 'fast-check';
 
 import {
   maximumBackoffMs,
+  type Priority,
   WorkQueue,
   type WorkQueueFigures,
   type WorkQueueMetrics,
@@ -12,6 +13,11 @@ import { FakeClock, settle } from '../../fakes/fake-clock.ts';
 function newQueue(metrics?: WorkQueueMetrics): { clock: FakeClock; queue: WorkQueue } {
   const clock = new FakeClock();
   return { clock, queue: new WorkQueue({ clock, name: 'test', random: () => 0, ...(metrics ? { metrics } : {}) }) };
+}
+
+/** `count` keys of one namespace: `bank/a0`, `bank/a1`, … */
+function keysOf(namespace: string, count: number): string[] {
+  return Array.from({ length: count }, (_, index) => `${namespace}/a${index}`);
 }
 
 /** What `get` hands out until it would wait. */
@@ -30,6 +36,101 @@ describe('WorkQueue', () => {
     for (const key of ['b', 'a', 'b', 'c', 'a']) queue.add(key);
     expect(queue.size).to.equal(3);
     expect(await takeAll(queue)).to.deep.equal(['b', 'a', 'c']);
+  });
+
+  describe('priorities', () => {
+    it('a revocation overtakes 10,000 waiting registrations', async () => {
+      const { queue } = newQueue();
+      for (const key of keysOf('bank', 10_000)) queue.add(key, 2);
+      queue.add('school/revoked', 0);
+      expect(await queue.get()).to.equal('school/revoked');
+      expect(queue.size).to.equal(10_000);
+    });
+
+    it('revocations go first, what was begun second, new registrations last', async () => {
+      const { queue } = newQueue();
+      queue.add('ns/new', 2);
+      queue.add('ns/begun');
+      queue.add('ns/revoked', 0);
+      expect(await takeAll(queue)).to.deep.equal(['ns/revoked', 'ns/begun', 'ns/new']);
+    });
+
+    it('a waiting key that is added with a higher priority moves up, and one with a lower priority stays', async () => {
+      const { queue } = newQueue();
+      for (const key of ['ns/a', 'ns/b', 'ns/c']) queue.add(key);
+      queue.add('ns/c', 0);
+      queue.add('ns/a', 2);
+      expect(queue.size).to.equal(3);
+      expect(await takeAll(queue)).to.deep.equal(['ns/c', 'ns/a', 'ns/b']);
+    });
+
+    it('a key that is worked on comes again at the highest priority that was asked for meanwhile', async () => {
+      const { queue } = newQueue();
+      queue.add('ns/a');
+      expect(await queue.get()).to.equal('ns/a');
+      queue.add('ns/b');
+      for (const priority of [2, 0, 1] as const) queue.add('ns/a', priority);
+      queue.done('ns/a');
+      expect(await takeAll(queue)).to.deep.equal(['ns/a', 'ns/b']);
+      expect(queue.priorityOf('ns/a')).to.equal(0);
+    });
+
+    it('a delayed key keeps its priority, the highest of several', async () => {
+      const { clock, queue } = newQueue();
+      queue.addAfter('ns/revoked', 3000, 0);
+      queue.addAfter('ns/revoked', 1000, 2);
+      queue.addRateLimited('ns/removed', 2000, 0);
+      queue.add('ns/begun');
+      await clock.advance(2000);
+      expect(await takeAll(queue)).to.deep.equal(['ns/revoked', 'ns/removed', 'ns/begun']);
+    });
+
+    it('an endless stream of revocations leaves one turn in sixteen to each of the others', async () => {
+      const { queue } = newQueue();
+      const streams = [keysOf('bank', 200), keysOf('college', 50), keysOf('school', 50)];
+      streams.forEach((keys, priority) => {
+        for (const key of keys) queue.add(key, priority as Priority);
+      });
+      const taken: (string | undefined)[] = [];
+      for (let turn = 0; turn < 160; turn++) taken.push(await queue.get());
+      const of = (namespace: string): number => taken.filter((key) => key?.startsWith(`${namespace}/`)).length;
+      expect([of('bank'), of('college'), of('school')]).to.deep.equal([140, 10, 10]);
+    });
+  });
+
+  describe('namespaces', () => {
+    it('namespaces take turns, and within a namespace the order of the adds holds', async () => {
+      const { queue } = newQueue();
+      for (const key of ['bank/a', 'bank/b', 'bank/c', 'college/d', 'school/e', 'college/f']) queue.add(key);
+      expect(await takeAll(queue)).to.deep.equal(['bank/a', 'college/d', 'school/e', 'bank/b', 'college/f', 'bank/c']);
+    });
+
+    it('a namespace with 10,000 waiting keys delays the key of another namespace by one turn', async () => {
+      const { queue } = newQueue();
+      for (const key of keysOf('bank', 10_000)) queue.add(key);
+      queue.add('school/a');
+      await queue.get();
+      expect(await queue.get()).to.equal('school/a');
+    });
+
+    it('a namespace gives up its turn when its only key moves up', async () => {
+      const { queue } = newQueue();
+      for (const key of ['bank/a', 'college/b', 'college/c', 'school/d']) queue.add(key);
+      queue.add('bank/a', 0);
+      expect(await takeAll(queue)).to.deep.equal(['bank/a', 'college/b', 'school/d', 'college/c']);
+    });
+  });
+
+  it('waits with one timer for 10,000 delayed keys', async () => {
+    const { clock, queue } = newQueue();
+    const keys = keysOf('bank', 10_000);
+    for (const [index, key] of keys.entries()) queue.addAfter(key, 1000 + ((index * 7919) % 10_000));
+    expect(clock.pendingTimers).to.equal(1);
+    await clock.advance(1000 + 99);
+    expect(queue.size, 'those that are due').to.equal(100);
+    expect(clock.pendingTimers).to.equal(1);
+    queue.shutDown();
+    expect(clock.pendingTimers).to.equal(0);
   });
 
   it('keeps a key that was added while it is worked on until that work is done', async () => {
@@ -176,7 +277,11 @@ describe('WorkQueue', () => {
   });
 
   it('never loses an add and never hands one key to two workers, whatever the order of calls', async () => {
-    const step = fc.record({ call: fc.constantFrom('add', 'get', 'done'), key: fc.constantFrom('a', 'b', 'c') });
+    const step = fc.record({
+      call: fc.constantFrom('add', 'get', 'done'),
+      key: fc.constantFrom('n/a', 'n/b', 'm/c'),
+      priority: fc.constantFrom(0, 1, 2),
+    });
     await fc.assert(
       fc.asyncProperty(fc.array(step, { maxLength: 60 }), async (steps) => {
         const { queue } = newQueue();
@@ -188,9 +293,9 @@ describe('WorkQueue', () => {
           expect(needed.delete(key), 'nobody asked for it').to.equal(true);
           working.add(key);
         };
-        for (const { call, key } of steps) {
+        for (const { call, key, priority } of steps) {
           if (call === 'add') needed.add(key);
-          if (call === 'add') queue.add(key);
+          if (call === 'add') queue.add(key, priority);
           if (call === 'get' && queue.size > 0) await begin();
           if (call === 'done' && working.delete(key)) queue.done(key);
         }
