@@ -1,0 +1,192 @@
+import { expect } from 'chai';
+import {
+  expectRefused,
+  InstalledPolicies,
+  keyID,
+  ltiKey,
+  registration,
+  run,
+  secret,
+  shipped,
+  succeed,
+  until,
+} from './admission-bed.ts';
+import { apply } from './rendered.ts';
+
+describe('The admission policies, with the operator in a namespace of the installer’s choice', function () {
+  this.timeout(60_000);
+  let bed: InstalledPolicies;
+  let here: string;
+  before(async () => {
+    bed = await InstalledPolicies.create();
+    here = `--namespace=${bed.tenant}`;
+  });
+  after(() => bed.remove());
+
+  describe('for LtiKeys and statuses', () => {
+    const why =
+      'only the LTI key operator writes LtiKeys and statuses; to rotate or revoke a key, change rotationTrigger';
+
+    before(async () => {
+      await succeed(['create', '--filename=-'], bed.operator, ltiKey(bed.tenant, 'canvas-1'));
+      await succeed(['create', '--filename=-'], undefined, registration(bed.tenant, 'canvas'));
+    });
+
+    const writes: readonly (readonly [what: string, args: readonly string[]])[] = [
+      ['label an LtiKey', ['label', 'ltikey', 'canvas-1', 'a=b']],
+      [
+        'write its status',
+        ['patch', 'ltikey', 'canvas-1', '--subresource=status', '--patch={"status":{"state":"Active"}}'],
+      ],
+      ['delete it', ['delete', 'ltikey', 'canvas-1']],
+      ['delete all', ['delete', '--raw=']],
+      [
+        'write the status of a registration',
+        [
+          'patch',
+          'ltiregistration',
+          'canvas',
+          '--subresource=status',
+          '--patch={"status":{"jwksURL":"https://evil.example"}}',
+        ],
+      ],
+    ];
+
+    for (const [what, args] of writes) {
+      it(`let the operator ${what}, and nobody else`, async () => {
+        const path = `/apis/ltikeys.dev/v1alpha1/namespaces/${bed.tenant}/ltikeys?dryRun=All`;
+        const raw = args.includes('--raw=');
+        const patch = args[0] === 'patch' ? ['--type=merge'] : [];
+        const full = raw ? ['delete', `--raw=${path}`] : [...args, ...patch, here, '--dry-run=server'];
+        await succeed(full, bed.operator);
+        for (const stranger of [undefined, shipped]) expectRefused(await run(full, stranger), why);
+      });
+    }
+
+    it('let the operator create one, and nobody else, the account of another namespace neither', async () => {
+      const manifest = ltiKey(bed.tenant, 'canvas-2');
+      await succeed(['create', '--dry-run=server', '--filename=-'], bed.operator, manifest);
+      for (const stranger of [undefined, shipped]) expectRefused(await bed.create(manifest, stranger), why);
+    });
+
+    it('leave the spec of a registration to its owner', async () => {
+      await succeed(['patch', 'ltiregistration', 'canvas', '--type=merge', '--patch={"spec":{"suspend":true}}', here]);
+    });
+  });
+
+  describe('for ledgers', () => {
+    const why = 'only the LTI key operator changes or deletes a ledger';
+
+    before(async () => {
+      await succeed(['create', '--filename=-'], 'editor', secret(bed.tenant, 'canvas-lti-keys', 'ltikeys.dev/ledger'));
+      await succeed(['create', '--filename=-'], 'editor', secret(bed.tenant, 'other', 'Opaque'));
+    });
+
+    const patch = (body: object): readonly string[] => ['patch', '--type=merge', `--patch=${JSON.stringify(body)}`];
+    for (const [what, [verb = '', ...options]] of [
+      ['change the data of', patch({ data: { a: 'Yw==' } })],
+      ['make immutable', patch({ immutable: true })],
+      ['put a finalizer on', patch({ metadata: { finalizers: ['example.org/hold'] } })],
+      ['label', patch({ metadata: { labels: { a: 'b' } } })],
+      ['delete', ['delete']],
+    ] as const) {
+      it(`let nobody but the operator ${what} a ledger; other Secrets are free`, async () => {
+        const on = (name: string): readonly string[] => [verb, 'secret', name, ...options, here, '--dry-run=server'];
+        for (const stranger of ['editor', shipped, undefined]) {
+          const refused = await run(on('canvas-lti-keys'), stranger);
+          expectRefused(refused, why);
+          expect(refused.stderr).to.contain(`kubectl --as=${bed.operator}`);
+        }
+        await succeed(on('canvas-lti-keys'), bed.operator);
+        await succeed(on('other'), 'editor');
+      });
+    }
+
+    it('refuse to delete a ledger among all the Secrets of a namespace', async () => {
+      const path = `/api/v1/namespaces/${bed.tenant}/secrets?dryRun=All`;
+      expectRefused(await run(['delete', `--raw=${path}`], 'editor'), why);
+    });
+
+    it('let an unchanged ledger be written, as an encryption at rest under a new key does', async () => {
+      const stored = JSON.parse(await succeed(['get', 'secret', 'canvas-lti-keys', here, '--output=json']));
+      await succeed(['replace', '--filename=-'], undefined, stored);
+    });
+  });
+
+  describe('for the Secrets that the operator writes', () => {
+    const why = 'the account of the LTI key operator writes only Secrets of the types';
+    const canary = 'lti-key-operator-kek-canaries';
+    const cases: readonly (readonly [
+      what: string,
+      where: 'home' | 'tenant',
+      name: string,
+      type: string,
+      allowed: boolean,
+    ])[] = [
+      ['a ledger', 'tenant', 'moodle-lti-keys', 'ltikeys.dev/ledger', true],
+      ['a delivery Secret', 'tenant', 'moodle-signing-key', 'ltikeys.dev/signing-key', true],
+      ['its canaries', 'home', canary, 'Opaque', true],
+      ['a Secret with the name of its canaries elsewhere', 'tenant', canary, 'Opaque', false],
+      ['a Secret of a tenant', 'tenant', 'database', 'Opaque', false],
+      ['the key-encryption keys', 'home', 'lti-key-operator-kek', 'Opaque', false],
+      ['a certificate', 'tenant', 'tls', 'example.org/other', false],
+    ];
+
+    for (const [what, where, name, type, allowed] of cases) {
+      it(`${allowed ? 'let' : 'do not let'} it create, update and delete ${what}`, async () => {
+        const manifest = secret(bed[where], name, type);
+        const create = await bed.create(manifest, bed.operator);
+        await succeed(['create', '--filename=-'], undefined, manifest);
+        const object = ['secret', name, `--namespace=${bed[where]}`, '--dry-run=server'];
+        const update = await run(['label', ...object, 'a=b'], bed.operator);
+        const remove = await run(['delete', ...object], bed.operator);
+        for (const result of [create, update, remove]) {
+          if (allowed) expect(result.code, result.stderr).to.equal(0);
+          else expectRefused(result, why);
+        }
+      });
+    }
+  });
+
+  describe('at last', () => {
+    it('without their parameter refuse LtiKeys to everybody, and stop nobody else’s Secrets', async () => {
+      const [binding] = bed.identity.filter(({ kind }) => kind === 'ClusterRoleBinding');
+      await succeed(['delete', 'clusterrolebinding', binding!.metadata.name]);
+      const key = ltiKey(bed.tenant, 'canvas-3');
+      try {
+        await until(async () => (await bed.create(key, bed.operator)).code !== 0);
+        await succeed(['label', 'secret', 'other', here, 'a=b', '--dry-run=server'], 'editor');
+      } finally {
+        await apply(bed.identity);
+        await bed.inForce();
+      }
+    });
+
+    it('let a namespace be deleted with keys, ledgers and unseen registrations in it', async () => {
+      const status = { observedGeneration: 1, activeKey: { name: 'canvas-1', keyID } };
+      const patch = ['patch', 'ltiregistration', 'canvas', here, '--type=merge'];
+      await succeed([...patch, '--subresource=status', `--patch=${JSON.stringify({ status })}`], bed.operator);
+      await succeed([...patch, '--patch={"spec":{"suspend":false}}']);
+      expect((await run(['delete', 'ltiregistration', 'canvas', here, '--dry-run=server'])).code).to.equal(1);
+      await succeed(['delete', 'namespace', bed.tenant, '--timeout=50s']);
+    });
+  });
+});
+
+describe('The admission policies, with a namePrefix of the installer’s choice', function () {
+  this.timeout(60_000);
+  let bed: InstalledPolicies;
+  before(async () => {
+    bed = await InstalledPolicies.create('acme-');
+  });
+  after(() => bed.remove());
+
+  it('follow the name of the operator’s account', async () => {
+    expect(bed.operator).to.equal(`system:serviceaccount:${bed.home}:acme-lti-key-operator`);
+    const key = ltiKey(bed.tenant, 'canvas-1');
+    expect(await bed.create(key, bed.operator)).to.include({ code: 0 });
+    for (const stranger of [undefined, `system:serviceaccount:${bed.home}:lti-key-operator`]) {
+      expectRefused(await bed.create(key, stranger), 'only the LTI key operator writes LtiKeys');
+    }
+  });
+});
