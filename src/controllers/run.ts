@@ -64,7 +64,7 @@ export async function runController(config: ControllerConfig, context: ProcessCo
   const documents = new ServedDocuments(clock);
   const events = new KubeEventRecorder({ ...shared, instance: hostname(), metrics: eventMetrics(registry) });
   const { source, close: closeKeks } = await kekSource(config, clock);
-  const keks = new CanariedKekProvider({ keks: source, client, namespace: client.namespace });
+  const keks = new CanariedKekProvider({ keks: source, client, namespace: client.namespace, keys, clock });
   const usage = new KekUsage({ keys, log });
   const kekWatch = new KekWatch({ keks, clock, log, changed: () => reconciling.enqueueAll() });
   const counters = operatorMetrics(registry, {
