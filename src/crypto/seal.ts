@@ -34,17 +34,31 @@ export async function seal(
   }
 }
 
-/**
- * Opens a sealed key where it belongs. The header is compared before a KEK is looked up, and the public half after
- * decrypting. Throws `SealError`.
- */
+/** A sealed key where it belongs, and the KEK that it says it is sealed under. */
+export interface Located {
+  readonly parsed: ParsedSeal;
+  readonly context: KeyContext;
+  readonly kek: Kek;
+}
+
+/** Opens a sealed key where it belongs. Throws `SealError`. */
 export async function open(jwe: string, context: KeyContext, keks: KekProvider): Promise<KeyObject> {
+  return openLocated(await locate(jwe, context, keks));
+}
+
+/** The first half of opening: compares the header, and looks up the KEK. Throws `SealError`. */
+export async function locate(jwe: string, context: KeyContext, keks: KekProvider): Promise<Located> {
   const parsed = parseInPlace(jwe, context);
   const { kekID, kms } = parsed.header;
   const kek = await keks.openingKey(kekID, kms).catch((cause: unknown): never => {
     if (!(cause instanceof KekError)) throw cause;
     throw unusable(context, kekID, cause);
   });
+  return { parsed, context, kek };
+}
+
+/** The second half: decrypts, and compares the public half. Throws `SealError`. */
+export function openLocated({ parsed, context, kek }: Located): Promise<KeyObject> {
   return decrypt(parsed, context, kek);
 }
 

@@ -91,9 +91,9 @@ async function retain(options: RemovalOptions, found: LedgerRecord): Promise<voi
   const message = `registration ${registration} was deleted under deletionPolicy Retain; the key stays as it is until the registration returns`;
   await markAll(writer, kept, 'Orphaned', { status: 'True', reason: 'RegistrationDeleted', message });
 
-  const { custody, privateKeys } = await openKeys(record, keks);
+  const { custody } = await openKeys(record, keks);
   const keyIDs = staleSeals({ ledger: record.ledger, custody, ...(await sealingState(keks)) });
-  if (keyIDs.length > 0) await resealKeys(client, record, { keyIDs, privateKeys }, keks);
+  if (keyIDs.length > 0) await resealKeys(client, record, keyIDs, keks);
   for (const row of record.ledger.keys) {
     const shown = writer.find(nameOf(row))?.status?.state;
     if (keyIDs.includes(row.keyID) || (shown !== undefined && shown !== row.state)) enqueueKey(nameOf(row));
