@@ -56,10 +56,15 @@ export async function openKeys(
   return { custody, privateKeys };
 }
 
-/** The KEK of every sealed key, also of those that do not open; undefined where one does not say. */
-export function sealedUnder(custody: ReadonlyMap<string, Custody>): readonly string[] | undefined {
-  const kekIDs = [...custody.values()].flatMap(({ kekID }) => (kekID === undefined ? [] : [kekID]));
-  return kekIDs.length === custody.size ? kekIDs : undefined;
+/** The KEK that each sealed key of a ledger names, also those that do not open; undefined where one does not say. */
+export function sealedUnder(record: LedgerRecord): readonly string[] | undefined {
+  const keys = sealedKeys(record.ledger);
+  const kekIDs = keys.flatMap(({ keyID }) => {
+    const jwe = sealedKey(record, keyID);
+    const { kekID } = kekIDOf(jwe ?? '');
+    return kekID === undefined ? [] : [kekID];
+  });
+  return kekIDs.length === keys.length ? kekIDs : undefined;
 }
 
 /** Seals keys of a ledger anew under the present key-encryption key, in one write; those that do not open stay. */

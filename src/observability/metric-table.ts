@@ -181,8 +181,14 @@ export const controllerTable = {
   sealedKeys: {
     name: 'lti_sealed_keys',
     type: 'gauge',
-    help: 'Private keys sealed under each key-encryption key; one at 0 may be removed.',
+    help: 'Private keys sealed under each key-encryption key, by the ledgers that the leader has read; 0 only once it has read all.',
     labels: ['kek_id'],
+  },
+  sealedKeysComplete: {
+    name: 'lti_sealed_keys_complete',
+    type: 'gauge',
+    help: '1 when the leader has read every ledger since the key-encryption key that seals last changed, else 0.',
+    labels: [],
   },
   clockSkew: {
     name: 'lti_clock_skew_seconds',
