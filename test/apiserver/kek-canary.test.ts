@@ -36,7 +36,7 @@ describe('Canaries of key-encryption keys', () => {
   });
 
   /** `reach` says which account reads and writes the canaries. */
-  async function start(reach: 'operator' | 'nobody'): Promise<{ grant(): void }> {
+  async function start(reach: 'operator' | 'nobody'): Promise<{ readonly grant: () => void }> {
     let granted = reach === 'operator';
     const { namespace } = tenant;
     operator = await startOperator({
