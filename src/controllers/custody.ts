@@ -1,13 +1,14 @@
-import type { KeyObject } from 'node:crypto';
+import type { KeyObject, webcrypto } from 'node:crypto';
 import { KekError } from '../crypto/kek-error.ts';
 import type { KekProvider } from '../crypto/keyring.ts';
 import { SealError } from '../crypto/seal-error.ts';
-import { open, seal } from '../crypto/seal.ts';
+import { locate, openLocated, seal } from '../crypto/seal.ts';
 import { describeSealed } from '../crypto/sealed-format.ts';
 import { type LedgerKey, sealedKeys } from '../domain/ledger.ts';
 import type { Custody, Fault } from '../domain/situation.ts';
 import type { KubeClient } from '../kube/client.ts';
 import { type LedgerRecord, replaceLedger, sealedKey } from './ledger-secret.ts';
+import { digestOf, type OpenedKeys } from './opened-keys.ts';
 
 /** What opening a sealed key came to; the private key itself only where it opened and matched. */
 export interface OpenedKey {
@@ -15,70 +16,119 @@ export interface OpenedKey {
   readonly privateKey?: KeyObject;
 }
 
-/** Opens one key of a ledger. Faults are findings, not errors: nothing is ever made because of one. */
-export async function openKey(record: LedgerRecord, key: LedgerKey, keks: KekProvider): Promise<OpenedKey> {
-  const { namespace, registration } = record.ledger;
-  const jwe = sealedKey(record, key.keyID);
-  if (jwe === undefined) {
-    const message = `Secret ${namespace}/${record.secret.metadata.name} has no sealed private key for ${key.keyID}; restore it from a backup`;
-    return { custody: { reason: 'SealedKeyMissing', message } };
-  }
-  try {
-    const privateKey = await open(jwe, { namespace, registration, keyID: key.keyID, publicJWK: key.publicJWK }, keks);
-    return { custody: { opens: true, kekID: describeSealed(jwe).kekID }, privateKey };
-  } catch (error) {
-    return { custody: { ...faultOf(error), ...sealedUnder(jwe) } };
-  }
+export interface Opening {
+  /** IDs of the keys that are wanted in the clear; without it, all are. */
+  readonly wanted?: ReadonlySet<string>;
+  /** Spares the others from being decrypted each time. */
+  readonly opened?: OpenedKeys;
 }
 
-/** Opens every sealed key of a ledger: what that came to, and the private keys of those that opened and matched. */
+interface Opened {
+  readonly digest: string;
+  readonly kek: webcrypto.CryptoKey;
+}
+
+/** Opens one key of a ledger. Faults are findings, not errors: it never throws, and nothing is ever made because of one. */
+export function openKey(record: LedgerRecord, key: LedgerKey, keks: KekProvider): Promise<OpenedKey> {
+  return openUnless(() => false, record, key, keks);
+}
+
+/** Whether every sealed key of a ledger opens, and the private keys that are wanted, where they open. Never throws. */
 export async function openKeys(
   record: LedgerRecord,
   keks: KekProvider,
+  { wanted, opened }: Opening = {},
 ): Promise<{ custody: ReadonlyMap<string, Custody>; privateKeys: ReadonlyMap<string, KeyObject> }> {
+  const registration = `${record.ledger.namespace}/${record.ledger.registration}`;
   const custody = new Map<string, Custody>();
   const privateKeys = new Map<string, KeyObject>();
+  const seen = new Map<string, webcrypto.CryptoKey>();
   for (const key of sealedKeys(record.ledger)) {
-    const opened = await openKey(record, key, keks);
-    custody.set(key.keyID, opened.custody);
-    if (opened.privateKey) privateKeys.set(key.keyID, opened.privateKey);
+    const isWanted = wanted === undefined || wanted.has(key.keyID);
+    const known = ({ digest, kek }: Opened): boolean =>
+      !isWanted && opened !== undefined && opened.knows(registration, digest, kek);
+    const found = await openUnless(known, record, key, keks);
+    custody.set(key.keyID, found.custody);
+    if (found.opened) seen.set(found.opened.digest, found.opened.kek);
+    if (isWanted && found.privateKey) privateKeys.set(key.keyID, found.privateKey);
   }
+  opened?.remember(registration, seen);
   return { custody, privateKeys };
 }
 
-/** Seals opened keys of a ledger anew under the present key-encryption key, in one write. */
+/** The KEK that each sealed key of a ledger names, also those that do not open; undefined where one does not say. */
+export function sealedUnder(record: LedgerRecord): readonly string[] | undefined {
+  const keys = sealedKeys(record.ledger);
+  const kekIDs = keys.flatMap(({ keyID }) => {
+    const jwe = sealedKey(record, keyID);
+    const { kekID } = kekIDOf(jwe ?? '');
+    return kekID === undefined ? [] : [kekID];
+  });
+  return kekIDs.length === keys.length ? kekIDs : undefined;
+}
+
+/** Seals keys of a ledger anew under the present key-encryption key, in one write; those that do not open stay. */
 export async function resealKeys(
   client: KubeClient,
   record: LedgerRecord,
-  keys: { readonly keyIDs: readonly string[]; readonly privateKeys: ReadonlyMap<string, KeyObject> },
+  keyIDs: readonly string[],
   keks: KekProvider,
 ): Promise<LedgerRecord> {
   const { ledger } = record;
   const { namespace, registration } = ledger;
   const sealed = await Promise.all(
     ledger.keys
-      .filter(({ keyID }) => keys.keyIDs.includes(keyID))
-      .map(async ({ keyID, publicJWK }) => {
-        const context = { namespace, registration, keyID, publicJWK };
-        return { keyID, jwe: (await seal(keys.privateKeys.get(keyID)!, context, keks)).jwe };
+      .filter(({ keyID }) => keyIDs.includes(keyID))
+      .map(async (key) => {
+        const { keyID, publicJWK } = key;
+        const { privateKey } = await openKey(record, key, keks);
+        if (!privateKey) return [];
+        const { jwe } = await seal(privateKey, { namespace, registration, keyID, publicJWK }, keks);
+        return [{ keyID, jwe }];
       }),
   );
-  return replaceLedger(client, record, { ...ledger, serial: ledger.serial + 1 }, sealed);
+  if (sealed.flat().length === 0) return record;
+  return replaceLedger(client, record, { ...ledger, serial: ledger.serial + 1 }, sealed.flat());
 }
 
-/** The key-encryption key that seals now, or why there is none. */
+/** The key-encryption key that seals now, or why there is none. Never throws. */
 export async function sealingState(keks: KekProvider): Promise<{ sealingKeyID: string } | { sealingFault: Fault }> {
-  const { sealingKeyID, problems } = await keks.status();
-  if (sealingKeyID !== undefined) return { sealingKeyID };
-  const [problem] = problems;
-  const sealingFault = {
-    reason: problem?.reason ?? 'KEKMissing',
-    message: problem?.message ?? 'there is no key-encryption key',
-  };
-  return { sealingFault };
+  try {
+    const { sealingKeyID, problems } = await keks.status();
+    if (sealingKeyID !== undefined) return { sealingKeyID };
+    const [problem = new KekError('KEKMissing', 'There is no key-encryption key.')] = problems;
+    return { sealingFault: { reason: problem.reason, message: problem.message } };
+  } catch (error) {
+    if (error instanceof KekError) return { sealingFault: { reason: error.reason, message: error.message } };
+    const message = `The key-encryption key cannot be checked, because of an unexpected error (${nameOf(error)}). The operator retries.`;
+    return { sealingFault: { reason: 'KEKUnverified', message } };
+  }
 }
 
-function sealedUnder(jwe: string): { kekID?: string } {
+async function openUnless(
+  known: (opened: Opened) => boolean,
+  record: LedgerRecord,
+  key: LedgerKey,
+  keks: KekProvider,
+): Promise<OpenedKey & { readonly opened?: Opened }> {
+  const { namespace, registration } = record.ledger;
+  const { keyID, publicJWK } = key;
+  const jwe = sealedKey(record, keyID);
+  if (jwe === undefined) {
+    const message = `Secret ${namespace}/${record.secret.metadata.name} has no sealed private key for ${keyID}; restore it from a backup`;
+    return { custody: { reason: 'SealedKeyMissing', message } };
+  }
+  try {
+    const located = await locate(jwe, { namespace, registration, keyID, publicJWK }, keks);
+    const opened = { digest: digestOf(key, jwe), kek: located.kek.key };
+    const custody = { opens: true, kekID: located.kek.id } as const;
+    return known(opened) ? { custody, opened } : { custody, opened, privateKey: await openLocated(located) };
+  } catch (error) {
+    return { custody: { ...faultOf(error, keyID), ...kekIDOf(jwe) } };
+  }
+}
+
+function kekIDOf(jwe: string): { kekID?: string } {
   try {
     return { kekID: describeSealed(jwe).kekID };
   } catch {
@@ -86,7 +136,16 @@ function sealedUnder(jwe: string): { kekID?: string } {
   }
 }
 
-function faultOf(error: unknown): Fault {
+function faultOf(error: unknown, keyID: string): Fault {
+  if (error instanceof SealError && error.cause instanceof KekError && error.cause.reason === 'KEKChanged') {
+    return { reason: error.cause.reason, message: error.message };
+  }
   if (error instanceof SealError || error instanceof KekError) return { reason: error.reason, message: error.message };
-  throw error;
+  const message = `Sealed key ${keyID} cannot be opened now, because of an unexpected error (${nameOf(error)}). The operator retries.`;
+  return { reason: 'SealKEKMissing', message };
+}
+
+/** Of an error of unknown origin its name alone: it might quote what it was given. */
+function nameOf(error: unknown): string {
+  return error instanceof Error ? error.name : typeof error;
 }

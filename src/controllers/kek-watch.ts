@@ -5,7 +5,7 @@ import type { Logger } from '../observability/log.ts';
 
 const interval: Duration = 5 * second;
 
-/** Looks at the key-encryption keys every few seconds, says what is wrong with them, and tells when that changes. */
+/** Checks the key-encryption keys every few seconds, logs what is wrong with them, and calls `changed` when that changes. */
 export class KekWatch {
   readonly #keks: KekProvider;
   readonly #clock: Clock;
@@ -13,6 +13,7 @@ export class KekWatch {
   readonly #changed: () => void;
   #said = '';
   #error: string | undefined;
+  #sealingKeyID: string | undefined;
 
   constructor(options: { keks: KekProvider; clock: Clock; log: Logger; changed: () => void }) {
     this.#keks = options.keks;
@@ -26,12 +27,17 @@ export class KekWatch {
     return this.#error;
   }
 
+  /** The KEK that seals; undefined while there is none, or none is known yet. */
+  sealingKeyID(): string | undefined {
+    return this.#sealingKeyID;
+  }
+
   async run(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       try {
         await this.#look();
       } catch (error) {
-        this.#log.warn({ error }, 'cannot check the key-encryption keys; it is tried again');
+        this.#log.warn({ error }, 'cannot check the key-encryption keys; retrying');
       }
       await sleep(this.#clock, interval, signal);
     }
@@ -39,11 +45,19 @@ export class KekWatch {
 
   async #look(): Promise<void> {
     const { sealingKeyID, problems } = await this.#keks.status();
+    this.#sealingKeyID = sealingKeyID;
     this.#error = sealingKeyID === undefined ? (problems[0]?.reason ?? 'KEKMissing') : undefined;
     const now = [sealingKeyID, ...problems.map(({ message }) => message)].join('\n');
     if (now === this.#said) return;
-    for (const { reason, message } of problems)
-      this.#log.error({ reason, error: new Error(message) }, 'key-encryption key is not usable');
+    for (const { reason, message } of problems) {
+      const fields = { reason, error: new Error(message) };
+      // A key that has opened something is sound whatever becomes of its canary.
+      if (reason === 'KEKUnverified' && sealingKeyID !== undefined) {
+        this.#log.warn(fields, 'canary of a key-encryption key is not in place');
+      } else {
+        this.#log.error(fields, 'key-encryption key is not usable');
+      }
+    }
     if (sealingKeyID !== undefined)
       this.#log.info({ kekID: sealingKeyID }, 'private keys are sealed under this key-encryption key');
     if (this.#said !== '') this.#changed();

@@ -15,15 +15,18 @@ import { KeyWriter } from './ltikey/apply.ts';
 import { keyReconciler } from './ltikey/reconcile.ts';
 import { RegistrationApplier } from './ltiregistration/apply.ts';
 import { registrationReconciler } from './ltiregistration/reconcile.ts';
-import { type LastPolicies, registrationOf, watchKeys, watchRegistrations } from './watch.ts';
+import { knownRegistrations, type LastPolicies, watchKeys, watchRegistrations } from './watch.ts';
 import type { PublicationObserver } from './publication/observer.ts';
 import { Written } from './written.ts';
+import type { LedgerUsage } from './kek-usage.ts';
 
 export interface ReconcilingOptions {
   readonly client: KubeClient;
   readonly registrations: Collection<LtiRegistration>;
   readonly keys: Collection<LtiKey>;
   readonly keks: KekProvider;
+  /** Is told what each ledger that is read says about key-encryption keys. */
+  readonly usage?: LedgerUsage;
   readonly observer: PublicationObserver;
   readonly events: EventRecorder;
   readonly limits: TimingLimits;
@@ -66,8 +69,7 @@ export class Reconciling {
   /** Has every registration looked at, also those of which only keys are left. */
   enqueueAll(): void {
     const { registrations, keys } = this.#options;
-    const all = new Set([...registrations.list().map(objectKey), ...keys.list().map(registrationOf)]);
-    for (const key of all) this.#registrationQueue?.add(key);
+    for (const key of knownRegistrations(registrations, keys)) this.#registrationQueue?.add(key);
   }
 
   /** The documents of a registration were written here; the sidecar beside it serves them in a moment. */
@@ -110,8 +112,21 @@ export class Reconciling {
   }
 
   #reconcilers(registrationQueue: WorkQueue, keyQueue: WorkQueue) {
-    const { client, registrations, keys, keks, observer, events, limits, resync, clock, clockSkew, publicUrl, log } =
-      this.#options;
+    const {
+      client,
+      registrations,
+      keys,
+      keks,
+      usage,
+      observer,
+      events,
+      limits,
+      resync,
+      clock,
+      clockSkew,
+      publicUrl,
+      log,
+    } = this.#options;
     const writer = new KeyWriter({ client, keys, written: this.#writtenKeys, clock });
     const enqueueRegistration = (key: ObjectKey): void => registrationQueue.add(key);
     const enqueueKey = (key: ObjectKey): void => keyQueue.add(key);
@@ -137,12 +152,22 @@ export class Reconciling {
       limits,
       clock,
       clockSkew,
+      ...(usage ? { usage } : {}),
     };
     return {
       registration: registrationReconciler({
         sources,
         applier,
-        removal: { client, keys, writer, keks, clock, lastPolicy: (key) => this.#lastPolicies.get(key), enqueueKey },
+        removal: {
+          client,
+          keys,
+          writer,
+          keks,
+          clock,
+          lastPolicy: (key) => this.#lastPolicies.get(key),
+          enqueueKey,
+          ...(usage ? { usage } : {}),
+        },
         resync,
         random: Math.random,
         log,

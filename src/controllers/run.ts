@@ -34,7 +34,7 @@ import { publicationObserver } from './publication/observer.ts';
 import { endpointTargets, type EndpointSlice, type Targets } from './publication/targets.ts';
 import { Reconciling } from './reconciling.ts';
 import { registrationMetrics } from './registration-metrics.ts';
-import { registrationOf } from './watch.ts';
+import { knownRegistrations, registrationOf } from './watch.ts';
 
 export interface ProcessContext {
   readonly clock: Clock;
@@ -64,11 +64,17 @@ export async function runController(config: ControllerConfig, context: ProcessCo
   const documents = new ServedDocuments(clock);
   const events = new KubeEventRecorder({ ...shared, instance: hostname(), metrics: eventMetrics(registry) });
   const { source, close: closeKeks } = await kekSource(config, clock);
-  const keks = new CanariedKekProvider({ keks: source, client, namespace: client.namespace });
-  const usage = new KekUsage({ keys, log });
+  const keks = new CanariedKekProvider({ keks: source, client, namespace: client.namespace, keys, clock });
   const kekWatch = new KekWatch({ keks, clock, log, changed: () => reconciling.enqueueAll() });
+  const usage = new KekUsage({
+    known: () => (registrations.hasSynced() && keys.hasSynced() ? knownRegistrations(registrations, keys) : undefined),
+    isKnown: (key) => registrations.get(key) !== undefined || keys.byIndex('registration', key).length > 0,
+    sealingKeyID: () => kekWatch.sealingKeyID(),
+    namedIDs: () => keks.namedIDs(),
+    log,
+  });
   const counters = operatorMetrics(registry, {
-    sealedKeys: () => usage.counts(),
+    sealedKeys: () => usage.report(),
     kekError: () => kekWatch.error(),
     clockSkewMs: () => client.clockSkewMs(),
   });
@@ -77,6 +83,7 @@ export async function runController(config: ControllerConfig, context: ProcessCo
     registrations,
     keys,
     keks,
+    usage,
     observer: publicationObserver({ documents, targets: replicas.targets, allKeys: all }),
     events,
     limits: {
@@ -94,7 +101,8 @@ export async function runController(config: ControllerConfig, context: ProcessCo
   const ready = { 'LtiRegistrations and LtiKeys are read': () => registrations.hasSynced() && keys.hasSynced() };
   const probes = await startProbes({ address: config.metricsAddress, ready, metrics: registry, log });
 
-  const lead = (term: AbortSignal): Promise<void> => reconciling.run(term);
+  const lead = async (term: AbortSignal): Promise<void> =>
+    void (await Promise.all([reconciling.run(term), usage.run(clock, term)]));
   const lease = { ...shared, namespace: client.namespace, name: operatorName, identity: identity() };
   const leading = config.leaderElect
     ? runAsLeader({ ...lease, metrics: leaderMetrics(registry) }, lead, signal)
@@ -105,7 +113,6 @@ export async function runController(config: ControllerConfig, context: ProcessCo
     replicas.run(signal),
     publisher.run(signal),
     kekWatch.run(signal),
-    usage.run(clock, signal),
     leading,
   ];
   log.info({ address: config.metricsAddress }, 'controller started');

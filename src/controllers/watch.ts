@@ -12,6 +12,14 @@ export function registrationOf({ metadata, spec }: LtiKey): ObjectKey {
   return `${metadata.namespace}/${spec.registrationRef.name}`;
 }
 
+/** Every registration that the caches know, also those of which only LtiKeys are left. */
+export function knownRegistrations(
+  registrations: Pick<Collection<LtiRegistration>, 'list'>,
+  keys: Pick<Collection<LtiKey>, 'list'>,
+): ReadonlySet<ObjectKey> {
+  return new Set([...registrations.list().map(objectKey), ...keys.list().map(registrationOf)]);
+}
+
 /** How registrations that this process saw go wanted it; few, for they are forgotten when they return. */
 export type LastPolicies = Map<ObjectKey, LtiRegistration['spec']['deletionPolicy']>;
 

@@ -24,6 +24,8 @@ const kekID = /^[A-Za-z0-9._-]{1,63}$/;
 const base64Key = /^[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=\s*$/;
 /** A key file has 45 bytes, `primary` at most 64: what is much larger is not read into memory. */
 const longestFile = 1024;
+/** Where people find the files: those that are mounted are read-only in the Pod. */
+const mounted = 'the Secret lti-key-operator-kek, unless you mount another volume';
 
 /** Reads every KEK. The keys cannot be exported and the buffers they were read into are zeroed. Never throws for a file. */
 export async function readKekDirectory(directory: string): Promise<KekDirectory> {
@@ -62,7 +64,7 @@ export function missingKek(directory: string, id: string): KekError {
   const file = join(directory, id);
   return new KekError(
     'KEKMissing',
-    `KEK file ${file} is missing: put it back from a backup. A new one (openssl rand -base64 32 > ${file}) opens nothing that was sealed before.`,
+    `KEK file ${file} is missing: put the same key back from your backup into what is mounted there (${mounted}). Never make a new key under this name: it opens nothing that was sealed before.`,
   );
 }
 
@@ -78,7 +80,7 @@ async function readKek(directory: string, name: string): Promise<KekFile | undef
   const malformed = (what: string): KekError =>
     new KekError(
       'KEKMalformed',
-      `KEK file ${path} ${what}: restore it from a backup or, if it has sealed nothing yet, make it with openssl rand -base64 32 > ${path}`,
+      `KEK file ${path} ${what}: put the same key back from your backup into what is mounted there (${mounted}). If nothing was ever sealed under this name, write 32 random bytes in base64 on one line.`,
     );
   const bytes = await readSmallFile(path);
   if (bytes === undefined) return undefined;
@@ -113,7 +115,7 @@ function noPrimary(directory: string, what: string): KekError {
   const path = join(directory, primaryFile);
   return new KekError(
     'KEKPrimaryMissing',
-    `KEK file ${path} ${what}: write the name of the KEK file that seals into it, for example echo kek-1 > ${path}`,
+    `KEK file ${path} ${what}: in what is mounted there (${mounted}), let it hold the name of the KEK file that seals, for example kek-1.`,
   );
 }
 

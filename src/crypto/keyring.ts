@@ -11,6 +11,11 @@ export interface Kek {
   readonly wrapped?: WrappedKey;
   /** Records that this key has opened something: from now on other bytes under the same ID are a mistake. */
   confirm(): void;
+  /**
+   * Whether this is the key that its name stands for: undefined when it is, `KEKChanged` when it is not, or what keeps
+   * that from being known. Asked when something did not open. Absent where a provider has nothing to compare with.
+   */
+  verify?(): Promise<KekError | undefined>;
 }
 
 export interface KekStatus {

@@ -34,18 +34,31 @@ export async function seal(
   }
 }
 
-/**
- * Opens a sealed key where it belongs. The header is compared before a KEK is looked up, and the public half after
- * decrypting. Throws `SealError`.
- */
+/** A sealed key where it belongs, and the KEK that it says it is sealed under. */
+export interface Located {
+  readonly parsed: ParsedSeal;
+  readonly context: KeyContext;
+  readonly kek: Kek;
+}
+
+/** Opens a sealed key where it belongs. Throws `SealError`. */
 export async function open(jwe: string, context: KeyContext, keks: KekProvider): Promise<KeyObject> {
+  return openLocated(await locate(jwe, context, keks));
+}
+
+/** The first half of opening: compares the header, and looks up the KEK. Throws `SealError`. */
+export async function locate(jwe: string, context: KeyContext, keks: KekProvider): Promise<Located> {
   const parsed = parseInPlace(jwe, context);
   const { kekID, kms } = parsed.header;
   const kek = await keks.openingKey(kekID, kms).catch((cause: unknown): never => {
     if (!(cause instanceof KekError)) throw cause;
-    const message = `${subject(context)} is sealed under KEK ${kekID}, which cannot be used. ${cause.message}`;
-    throw new SealError('SealKEKMissing', message, { kekID, cause });
+    throw unusable(context, kekID, cause);
   });
+  return { parsed, context, kek };
+}
+
+/** The second half: decrypts, and compares the public half. Throws `SealError`. */
+export function openLocated({ parsed, context, kek }: Located): Promise<KeyObject> {
   return decrypt(parsed, context, kek);
 }
 
@@ -61,10 +74,9 @@ function parseInPlace(jwe: string, context: KeyContext): ParsedSeal {
 }
 
 async function decrypt({ header, parts }: ParsedSeal, context: KeyContext, kek: Kek): Promise<KeyObject> {
-  const plaintext = await decryptBytes(parts, kek).catch((error: unknown): never => {
+  const plaintext = await decryptBytes(parts, kek).catch(async (error: unknown): Promise<never> => {
     if (!(error instanceof errors.JOSEError)) throw error;
-    const message = `${subject(context)} was changed after it was sealed, or KEK ${kek.id} has other bytes than those it was sealed with. Restore the ledger Secret or the KEK from a backup.`;
-    throw new SealError('SealTampered', message, { kekID: header.kekID });
+    throw await unopened(context, kek);
   });
   const privateKey = importPrivateKey(plaintext);
   if (!privateKey || !isExpected(privateKey, context)) {
@@ -73,6 +85,26 @@ async function decrypt({ header, parts }: ParsedSeal, context: KeyContext, kek: 
   }
   kek.confirm();
   return privateKey;
+}
+
+/** The sealed key or the KEK was changed; the remedies are not the same, so the KEK is looked at where it can be. */
+async function unopened(context: KeyContext, kek: Kek): Promise<SealError> {
+  const kekID = kek.id;
+  const cause = await kek.verify?.();
+  if (cause?.reason === 'KEKChanged') return unusable(context, kekID, cause);
+  if (kek.verify && !cause) {
+    const message = `${subject(context)} was changed after it was sealed. Restore its ledger Secret from a backup.`;
+    return new SealError('SealTampered', message, { kekID });
+  }
+  const what = `${subject(context)} does not open: KEK ${kekID} has other bytes than those it was sealed with, or the sealed key was changed.`;
+  const remedy = 'Put the former KEK back; if this is the one, restore the ledger Secret from a backup.';
+  const message = [what, remedy, ...(cause ? [cause.message] : [])].join(' ');
+  return new SealError('SealTampered', message, { kekID, cause });
+}
+
+function unusable(context: KeyContext, kekID: string, cause: KekError): SealError {
+  const message = `${subject(context)} is sealed under KEK ${kekID}, which cannot be used. ${cause.message}`;
+  return new SealError('SealKEKMissing', message, { kekID, cause });
 }
 
 async function decryptBytes(parts: ParsedSeal['parts'], kek: Kek): Promise<Uint8Array> {

@@ -110,18 +110,8 @@ export const controllerTable = {
     help: 'Workers there are.',
     labels: ['controller'],
   },
-  queueDepth: {
-    name: 'workqueue_depth',
-    type: 'gauge',
-    help: 'Keys that wait for a worker.',
-    labels: ['name'],
-  },
-  queueAdds: {
-    name: 'workqueue_adds_total',
-    type: 'counter',
-    help: 'Keys added.',
-    labels: ['name'],
-  },
+  queueDepth: { name: 'workqueue_depth', type: 'gauge', help: 'Keys that wait for a worker.', labels: ['name'] },
+  queueAdds: { name: 'workqueue_adds_total', type: 'counter', help: 'Keys added.', labels: ['name'] },
   queueRetries: {
     name: 'workqueue_retries_total',
     type: 'counter',
@@ -181,8 +171,14 @@ export const controllerTable = {
   sealedKeys: {
     name: 'lti_sealed_keys',
     type: 'gauge',
-    help: 'Private keys sealed under each key-encryption key; one at 0 may be removed.',
+    help: 'Private keys sealed under each key-encryption key, by the ledgers that the leader has read; 0 only once it has read all.',
     labels: ['kek_id'],
+  },
+  sealedKeysComplete: {
+    name: 'lti_sealed_keys_complete',
+    type: 'gauge',
+    help: '1 when the leader has read every ledger since the key-encryption key that seals last changed, else 0.',
+    labels: [],
   },
   clockSkew: {
     name: 'lti_clock_skew_seconds',
@@ -246,12 +242,7 @@ export const registrationTable = {
 
 /** In the controller and the publisher: the publish directory. */
 export const publisherTable = {
-  documents: {
-    name: 'lti_publish_documents',
-    type: 'gauge',
-    help: 'Documents in the publish directory.',
-    labels: [],
-  },
+  documents: { name: 'lti_publish_documents', type: 'gauge', help: 'Documents in the publish directory.', labels: [] },
   lastSync: {
     name: 'lti_publish_last_sync_timestamp_seconds',
     type: 'gauge',
@@ -268,12 +259,7 @@ export const sidecarTable = {
     help: 'Answers by HTTP status code.',
     labels: ['code'],
   },
-  documents: {
-    name: 'lti_jwks_documents',
-    type: 'gauge',
-    help: 'Documents served.',
-    labels: [],
-  },
+  documents: { name: 'lti_jwks_documents', type: 'gauge', help: 'Documents served.', labels: [] },
   age: {
     name: 'lti_jwks_age_seconds',
     type: 'gauge',

@@ -108,8 +108,8 @@ export function eventMetrics(registry: Registry): EventMetrics {
 export interface OperatorSources {
   /** Why nothing can be sealed, one of a fixed set of reasons; `undefined` when it can. */
   readonly kekError: () => string | undefined;
-  /** Keys sealed under each key-encryption key. */
-  readonly sealedKeys: () => ReadonlyMap<string, number>;
+  /** Keys sealed under each key-encryption key, and whether every ledger was counted; undefined where nobody counts. */
+  readonly sealedKeys: () => { readonly complete: boolean; readonly counts: ReadonlyMap<string, number> } | undefined;
   /** Local clock minus the API server's. */
   readonly clockSkewMs: () => number | undefined;
 }
@@ -128,8 +128,12 @@ export function operatorMetrics(registry: Registry, sources: OperatorSources): O
     return reason === undefined ? [] : [[{ reason }, 1]];
   });
   computedGauge(registry, controllerTable.sealedKeys, () =>
-    [...sources.sealedKeys()].map(([kekID, count]) => [{ kek_id: kekID }, count] as const),
+    [...(sources.sealedKeys()?.counts ?? [])].map(([kekID, count]) => [{ kek_id: kekID }, count] as const),
   );
+  computedGauge(registry, controllerTable.sealedKeysComplete, () => {
+    const usage = sources.sealedKeys();
+    return usage ? [[{}, usage.complete ? 1 : 0]] : [];
+  });
   computedGauge(registry, controllerTable.clockSkew, () => {
     const skew = sources.clockSkewMs();
     return [[{}, skew === undefined ? undefined : skew / 1000]];

@@ -41,7 +41,8 @@ describe('An operator whose key-encryption key stays in a KMS', () => {
         const service = new KmsKekProvider({ kms, clock });
         const files = kekDir === undefined ? undefined : new FileKekProvider({ directory: kekDir, clock });
         const keks = files ? new CombinedKekProvider({ files, kms: service }) : service;
-        return new CanariedKekProvider({ keks, client, namespace });
+        const keys = { list: () => [], hasSynced: () => true };
+        return new CanariedKekProvider({ keks, client, namespace, keys, clock });
       },
     });
   }

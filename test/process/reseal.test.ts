@@ -83,6 +83,7 @@ describe('A new key-encryption key', function () {
       void (controller = pod.startController([`--jwks-probe-url=${pod.jwksUrl}`, '--log-level=info']));
     start();
     await shown(former);
+    await counted('before', { [former]: keyCount });
     const present = `${former}-2`;
     let writes = 0;
     let kills = 0;
@@ -103,6 +104,7 @@ describe('A new key-encryption key', function () {
     await shown(present);
     const seconds = ((performance.now() - began) / 1000).toFixed(0);
     expect(kills).to.be.at.least(Math.floor(ledgerCount / writesPerLife));
+    await counted('afterwards', { [former]: 0, [present]: keyCount });
 
     const alone = directoryWithout(former, present);
     const outcomes = (await forEach(ledgerCount, (index) => examine(made[index]!, alone, present))).flat();
@@ -169,6 +171,21 @@ describe('A new key-encryption key', function () {
         return true;
       },
       60_000 + keyCount * 1000,
+    );
+  }
+
+  /** Until the leader has read every ledger, and then exactly this. */
+  async function counted(when: string, expected: Readonly<Record<string, number>>): Promise<void> {
+    const lines = Object.entries(expected).map(([kekID, count]) => `lti_sealed_keys{kek_id="${kekID}"} ${count}`);
+    await eventually(
+      `the metrics say ${when}: ${lines.join(', ')}`,
+      async () => {
+        const text = await (await fetch(`${pod.controllerAdminUrl}/metrics`)).text();
+        const said = text.split('\n').filter((line) => line.startsWith('lti_sealed_keys'));
+        expect(said).to.have.members([...lines, 'lti_sealed_keys_complete 1']);
+        return true;
+      },
+      60_000,
     );
   }
 

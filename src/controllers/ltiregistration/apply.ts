@@ -91,8 +91,8 @@ export class RegistrationApplier {
   }
 
   /** Seals keys anew under the present key-encryption key. */
-  reseal({ record, privateKeys }: ReadableRegistration, keyIDs: readonly string[]): Promise<LedgerRecord> {
-    return resealKeys(this.#options.client, record!, { keyIDs, privateKeys }, this.#options.keks);
+  reseal({ record }: ReadableRegistration, keyIDs: readonly string[]): Promise<LedgerRecord> {
+    return resealKeys(this.#options.client, record!, keyIDs, this.#options.keks);
   }
 
   /** Shows every key of the ledger as an LtiKey, and has the others looked into. */

@@ -11,9 +11,10 @@ import type { TimingLimits } from '../../domain/timing.ts';
 import type { KubeClient } from '../../kube/client.ts';
 import type { Collection } from '../../kube/collection.ts';
 import type { ObjectKey } from '../../kube/objects.ts';
-import { splitKey } from '../../kube/objects.ts';
+import { objectKey, splitKey } from '../../kube/objects.ts';
 import type { Clock } from '../../lib/clock.ts';
-import { openKeys, sealingState } from '../custody.ts';
+import { openKeys, sealedUnder, sealingState } from '../custody.ts';
+import type { LedgerUsage } from '../kek-usage.ts';
 import { readImports } from '../import.ts';
 import { type DeliveryReading, isOurs, readDelivery } from '../delivery-secret.ts';
 import { getSecret, type LedgerRecord, readLedger } from '../ledger-secret.ts';
@@ -29,6 +30,7 @@ export interface Sources {
   readonly keys: Pick<Collection<LtiKey>, 'byIndex'>;
   readonly writtenRegistrations: Written<LtiRegistration>;
   readonly keks: KekProvider;
+  readonly usage?: LedgerUsage;
   readonly observer: PublicationObserver;
   readonly limits: TimingLimits;
   readonly clock: Clock;
@@ -61,12 +63,16 @@ export async function gather(sources: Sources, key: ObjectKey): Promise<Gathered
   // The faces are read before the ledger: they are written after it, so what they show cannot be newer than it.
   const faces = keys.byIndex('registration', key);
   const reading = await readLedger(client, namespace, name);
-  const faulty = (fault: Fault): Gathered => ({ kind: 'faulty', object, fault });
+  const faulty = (fault: Fault): Gathered => {
+    sources.usage?.unreadable(key);
+    return { kind: 'faulty', object, fault };
+  };
   if (reading.kind === 'faulty') return faulty(reading.fault);
   if (reading.kind === 'absent') {
     const shown = object.status?.activeKey !== undefined || faces.length > 0;
     const lost = shown || (await hasKeys(client, namespace, name)) || (await wasDelivered(client, object));
     if (lost) return faulty(missingLedger(namespace, name));
+    sources.usage?.forget(key);
     return readable(sources, object, undefined, emptyLedger(namespace, name), faces);
   }
   const { record } = reading;
@@ -85,6 +91,7 @@ async function readable(
   const registration = readRegistration(object);
   const none = { custody: new Map<string, Custody>(), privateKeys: new Map<string, KeyObject>() };
   const { custody, privateKeys } = record ? await openKeys(record, keks) : none;
+  if (record) sources.usage?.read(objectKey(object), sealedUnder(record));
   const [imports, delivery, observation, sealing] = await Promise.all([
     record ? undefined : readImports(client, object),
     readDelivery(client, ledger, object),

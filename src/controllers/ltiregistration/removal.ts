@@ -10,8 +10,9 @@ import type { Collection } from '../../kube/collection.ts';
 import { isObjectNotFound } from '../../kube/errors.ts';
 import { type ObjectKey, splitKey } from '../../kube/objects.ts';
 import type { Clock } from '../../lib/clock.ts';
-import { openKeys, resealKeys, sealingState } from '../custody.ts';
+import { openKeys, resealKeys, sealedUnder, sealingState } from '../custody.ts';
 import { isOurs } from '../delivery-secret.ts';
+import type { LedgerUsage } from '../kek-usage.ts';
 import { getSecret, type LedgerRecord, readLedger, replaceLedger } from '../ledger-secret.ts';
 import type { KeyWriter } from '../ltikey/apply.ts';
 
@@ -20,6 +21,7 @@ export interface RemovalOptions {
   readonly keys: Pick<Collection<LtiKey>, 'byIndex'>;
   readonly writer: KeyWriter;
   readonly keks: KekProvider;
+  readonly usage?: LedgerUsage;
   readonly clock: Clock;
   /** `spec.deletionPolicy` of the registration as it last was, where this process saw it go. */
   readonly lastPolicy: (key: ObjectKey) => 'Retain' | 'Delete' | undefined;
@@ -34,11 +36,12 @@ export interface RemovalOptions {
  * that was changed to `Retain` just before it went is retained all the same.
  */
 export async function settleRemoved(options: RemovalOptions, key: ObjectKey): Promise<void> {
-  const { client, keys, writer, lastPolicy } = options;
+  const { client, keys, usage, writer, lastPolicy } = options;
   const { namespace, name } = splitKey(key);
   const faces = keys.byIndex('registration', key);
   const reading = await readLedger(client, namespace, name);
-  if (reading.kind === 'absent' && faces.length === 0) return;
+  if (reading.kind !== 'present') usage?.unreadable(key);
+  if (reading.kind === 'absent' && faces.length === 0) return usage?.forget(key);
   // The cache may be behind, and a missing resource type is no word about the object.
   if (await isPresent(client, namespace, name)) return;
   if (reading.kind === 'faulty')
@@ -79,7 +82,7 @@ async function removeAll({ client, writer }: RemovalOptions, record: LedgerRecor
 
 /** The keys stay as the ledger has them, follow the key-encryption key, and a revocation that was under way is finished. */
 async function retain(options: RemovalOptions, found: LedgerRecord): Promise<void> {
-  const { client, keks, clock, writer, enqueueKey } = options;
+  const { client, keks, usage, clock, writer, enqueueKey } = options;
   const { namespace, registration } = found.ledger;
   const revoked = withRevocation(found.ledger, clock.now().getTime());
   const record = revoked ? await replaceLedger(client, found, revoked) : found;
@@ -91,9 +94,10 @@ async function retain(options: RemovalOptions, found: LedgerRecord): Promise<voi
   const message = `registration ${registration} was deleted under deletionPolicy Retain; the key stays as it is until the registration returns`;
   await markAll(writer, kept, 'Orphaned', { status: 'True', reason: 'RegistrationDeleted', message });
 
-  const { custody, privateKeys } = await openKeys(record, keks);
+  const { custody } = await openKeys(record, keks);
   const keyIDs = staleSeals({ ledger: record.ledger, custody, ...(await sealingState(keks)) });
-  if (keyIDs.length > 0) await resealKeys(client, record, { keyIDs, privateKeys }, keks);
+  const sealed = keyIDs.length > 0 ? await resealKeys(client, record, keyIDs, keks) : record;
+  usage?.read(`${namespace}/${registration}`, sealedUnder(sealed));
   for (const row of record.ledger.keys) {
     const shown = writer.find(nameOf(row))?.status?.state;
     if (keyIDs.includes(row.keyID) || (shown !== undefined && shown !== row.state)) enqueueKey(nameOf(row));

@@ -59,7 +59,7 @@ describe('file KEK provider', () => {
         when: 'primary is absent',
         content: { 'kek-1': good },
         reason: 'KEKPrimaryMissing',
-        says: /primary is missing: .*echo kek-1 > \S+primary$/,
+        says: /primary is missing: .*Secret lti-key-operator-kek.* for example kek-1\.$/,
       },
       {
         when: 'primary is empty',
@@ -83,13 +83,13 @@ describe('file KEK provider', () => {
         when: 'primary names an absent file',
         content: { primary: 'kek-9' },
         reason: 'KEKMissing',
-        says: /kek-9 is missing: put it back/,
+        says: /kek-9 is missing: put the same key back .*Secret lti-key-operator-kek.* Never make a new key under this name/,
       },
       {
         when: 'the key is empty',
         content: { primary: 'kek-1', 'kek-1': '' },
         reason: 'KEKMalformed',
-        says: /openssl rand -base64 32 > \S+kek-1$/,
+        says: /kek-1 does not hold 256 bits .*put the same key back .*Secret lti-key-operator-kek/,
       },
       {
         when: 'the key is raw bytes',

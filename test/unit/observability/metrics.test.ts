@@ -8,6 +8,7 @@ import {
   eventMetrics,
   leaderMetrics,
   operatorMetrics,
+  type OperatorSources,
   publisherMetrics,
   sidecarMetrics,
   workQueueMetrics,
@@ -155,9 +156,10 @@ describe('metrics of the controller', () => {
     const registry = createRegistry('1');
     let kekError: string | undefined = 'KEKMissing';
     let clockSkewMs: number | undefined;
+    let usage: ReturnType<OperatorSources['sealedKeys']> = { complete: false, counts: new Map([['k1', 2]]) };
     const sources = {
       kekError: () => kekError,
-      sealedKeys: () => new Map([['k1', 2]]),
+      sealedKeys: () => usage,
       clockSkewMs: () => clockSkewMs,
     };
     operatorMetrics(registry, sources).rotation('activated');
@@ -166,16 +168,21 @@ describe('metrics of the controller', () => {
       'lti_kek_available 0',
       'lti_kek_error_info{reason="KEKMissing"} 1',
       'lti_sealed_keys{kek_id="k1"} 2',
+      'lti_sealed_keys_complete 0',
       ...rotations,
     ]);
     kekError = undefined;
     clockSkewMs = -1500;
+    usage = { complete: true, counts: new Map([['k1', 0]]) };
     expect((await series(registry, 'lti_')).slice(1)).to.have.members([
       'lti_kek_available 1',
-      'lti_sealed_keys{kek_id="k1"} 2',
+      'lti_sealed_keys{kek_id="k1"} 0',
+      'lti_sealed_keys_complete 1',
       'lti_clock_skew_seconds -1.5',
       ...rotations,
     ]);
+    usage = undefined;
+    expect(await series(registry, 'lti_sealed'), 'of a replica that does not lead').to.deep.equal([]);
   });
 });
 
@@ -227,7 +234,7 @@ describe('the table of metrics', () => {
     eventMetrics(registry);
     operatorMetrics(registry, {
       kekError: () => undefined,
-      sealedKeys: () => new Map([['k1', 2]]),
+      sealedKeys: () => undefined,
       clockSkewMs: () => undefined,
     });
     publisherMetrics(registry, { documents: () => 0, lastSync: () => undefined });

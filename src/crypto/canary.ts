@@ -1,0 +1,67 @@
+import { decodeProtectedHeader, flattenedDecrypt, FlattenedEncrypt, type FlattenedJWE } from 'jose';
+import type { Kek, KekProvider } from './keyring.ts';
+import { parseWrappedKey } from './wrapped-key.ts';
+
+/**
+ * A known text sealed under a key-encryption key, as JWE JSON: what opens it is the key that sealed it. Of a KMS's key the
+ * canary keeps the wrapping key it was sealed under: if the KMS still decrypts that, it will decrypt the others.
+ */
+
+const plaintext = 'lti-key-operator KEK canary';
+const algorithms = { alg: 'A256KW', enc: 'A256GCM' } as const;
+
+export async function makeCanary(kek: Kek): Promise<string> {
+  const header = { ...algorithms, kid: kek.id, ...(kek.wrapped ? { kms: kek.wrapped } : {}) };
+  const encrypt = new FlattenedEncrypt(Buffer.from(plaintext)).setProtectedHeader(header);
+  return JSON.stringify(await encrypt.encrypt(kek.key));
+}
+
+/** Whether it has the shape of a canary of this KEK ID; says nothing about which bytes it was sealed under. */
+export function isCanary(text: string, kekID: string): boolean {
+  const header = headerOf(text);
+  return header?.['alg'] === algorithms.alg && header['enc'] === algorithms.enc && header['kid'] === kekID;
+}
+
+/** False for a canary that was sealed under other bytes. Throws `KekError` when a KMS does not give the canary's key. */
+export async function canaryOpens(text: string, kek: Kek, keks: KekProvider): Promise<boolean> {
+  const wrapped = wrappedKeyOf(text);
+  const then = wrapped ? await keks.openingKey(kek.id, wrapped) : kek;
+  const opened = await decrypted(text, then);
+  if (opened !== plaintext) return false;
+  then.confirm();
+  return true;
+}
+
+async function decrypted(text: string, kek: Kek): Promise<string | undefined> {
+  try {
+    const { plaintext: opened } = await flattenedDecrypt(JSON.parse(text) as FlattenedJWE, kek.key, {
+      keyManagementAlgorithms: [algorithms.alg],
+      contentEncryptionAlgorithms: [algorithms.enc],
+    });
+    return Buffer.from(opened).toString();
+  } catch {
+    return undefined;
+  }
+}
+
+function wrappedKeyOf(text: string): ReturnType<typeof parseWrappedKey> | undefined {
+  const kms = headerOf(text)?.['kms'];
+  try {
+    return kms === undefined ? undefined : parseWrappedKey(kms, refuse);
+  } catch {
+    // Not one that any KMS could decrypt; then nothing opens the canary either.
+    return undefined;
+  }
+}
+
+function refuse(what: string): never {
+  throw new TypeError(what);
+}
+
+function headerOf(text: string): Record<string, unknown> | undefined {
+  try {
+    return decodeProtectedHeader(JSON.parse(text) as FlattenedJWE);
+  } catch {
+    return undefined;
+  }
+}
