@@ -19,9 +19,11 @@ const all = globSync('test/**/*.test.ts', { cwd: root }).toSorted();
 const unit = (file: string): boolean => file.startsWith('test/unit/');
 /** The longest files, so that they end up in different lanes; whatever is not named is in a lane of its own. */
 const chosen: Readonly<Record<string, readonly string[]>> = {
-  'operator 1': ['apiserver/deletion', 'apiserver/import', 'apiserver/kek.'],
+  'operator 1': ['apiserver/deletion', 'apiserver/import', 'apiserver/kek'],
   'operator 2': ['apiserver/lifecycle', 'apiserver/races', 'apiserver/windows'],
   'operator 3': ['apiserver/ownership', 'apiserver/ledger-damage', 'apiserver/recipient', 'apiserver/contradictions'],
+  'operator 4': ['apiserver/refused-writes', 'apiserver/lost-words', 'apiserver/told'],
+  'operator 5': ['apiserver/revocation', 'apiserver/issuer', 'apiserver/looks', 'apiserver/one-namespace'],
   processes: ['process/lifecycle', 'process/leader-election', 'process/api-outage', 'process/demo'],
   crashes: ['faults/', 'secrets', 'process/reseal', 'process/start-up', 'process/jwks-hardening'],
 };

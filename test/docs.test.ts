@@ -1,13 +1,16 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { expect } from 'chai';
-import { keyConditions, reasons, registrationConditions } from '../src/api/conditions.ts';
+import { conditionReasons, eventReasons, kekReasons, type Reason, sealReasons } from '../src/api/reasons.ts';
 import { optionTable } from '../src/config.ts';
 
 /** Docs and code say the same, both ways. The metrics are compared in test/unit/observability/metrics-docs.test.ts. */
 
 const root = join(import.meta.dirname, '..');
 const read = (path: string): string => readFileSync(join(root, path), 'utf8');
+
+/** As `domain/key-plan.ts`. */
+const sources = readdirSync(join(root, 'src'), { recursive: true, encoding: 'utf8' }).filter((f) => f.endsWith('.ts'));
 
 /** The cells of the table rows under a heading, without the code marks around the first. */
 function rows(page: string, heading: string): string[][] {
@@ -39,58 +42,43 @@ describe('docs/configuration.md', () => {
   });
 });
 
-describe('docs/conditions.md', () => {
-  for (const [heading, table] of [
-    ['Conditions of an LtiRegistration', registrationConditions],
-    ['Conditions of an LtiKey', keyConditions],
-  ] as const) {
-    it(`has what True and False mean for the ${heading}, and no other type`, () => {
-      const expected = Object.entries(table).map(([type, meaning]) => [type, meaning.true, meaning.false]);
-      expect(rows('docs/conditions.md', heading)).to.deep.equal(expected);
-    });
-  }
+describe('The reasons of src/api/reasons.ts', () => {
+  const reasons: readonly (readonly [string, Reason])[] = [
+    conditionReasons,
+    kekReasons,
+    sealReasons,
+    eventReasons,
+  ].flatMap((table) => Object.entries(table));
 
-  it('has every reason with its meaning, and no other', () => {
-    const documented = rows('docs/conditions.md', 'Reasons').map(([reason, meaning]) => [reason, meaning]);
-    expect(documented).to.deep.equal(Object.entries(reasons));
+  it('are each given by some code', () => {
+    const code = sources.filter((file) => !file.startsWith('api/')).map(withoutComments);
+    const dead = reasons.filter(([name]) => !code.some((text) => text.includes(`'${name}'`)));
+    expect(dead.map(([name]) => name)).to.deep.equal([]);
   });
 
-  for (const [heading, file] of [
-    ['Reasons of key-encryption keys', 'src/crypto/kek-error.ts'],
-    ['Reasons of sealed keys', 'src/crypto/seal-error.ts'],
-  ] as const) {
-    it(`has every one of the ${heading}, and no other`, () => {
-      const [, union = ''] = /type \w+Reason =([^;]+);/.exec(read(file)) ?? [];
-      const declared = [...union.matchAll(/'(\w+)'/g)].map(([, reason]) => reason);
-      expect(declared).not.to.deep.equal([]);
-      expect(rows('docs/conditions.md', heading).map(([reason]) => reason)).to.deep.equal(declared);
-    });
-  }
-
-  it('says what to do about every reason that is somebody’s to clear', () => {
-    const clears = /^(?!KeySigns|Served|KeysOpen|NothingToDo|Settled|NoObstacle|RevocationEffective|DeletionUnderWay)/;
-    const all = ['Reasons', 'Reasons of key-encryption keys', 'Reasons of sealed keys'];
-    const silent = all
-      .flatMap((heading) => rows('docs/conditions.md', heading))
-      .filter(([reason = '', , remedy]) => clears.test(reason) && remedy === '');
-    expect(silent).to.deep.equal([]);
+  it('each have a remedy, but for those of conditions that nothing is wrong with, and of events', () => {
+    const events = Object.keys(eventReasons);
+    const silent = reasons.filter(([name, { remedy }]) => remedy === '' && !events.includes(name));
+    expect(silent.map(([name]) => name)).to.deep.equal([
+      'KeySigns',
+      'Served',
+      'KeysOpen',
+      'NothingToDo',
+      'Settled',
+      'NoObstacle',
+      'RevocationEffective',
+    ]);
   });
 
-  it('has every reason that events of a key’s life have, and no other', () => {
-    const source = read('src/controllers/ltiregistration/apply.ts');
-    const [, set = ''] = /announced[^[]*\[[^[]*\[([^\]]*)\]/.exec(source) ?? [];
-    const announced = [...set.matchAll(/'(\w+)'/g)].map(([, reason]) => reason);
-    const direct = [...source.matchAll(/'Normal', '(\w+)'/g)].map(([, reason]) => reason);
-    expect(announced).not.to.deep.equal([]);
-    expect(rows('docs/conditions.md', 'Events').map(([reason]) => reason)).to.have.members([...announced, ...direct]);
+  it('have remedies whose links lead to pages and headings that exist', () => {
+    const links = reasons.flatMap(([, { remedy }]) => linksIn(remedy));
+    expect(links.length).to.be.greaterThan(3);
+    expect(links.filter((link) => isBroken('docs/conditions.md', link))).to.deep.equal([]);
   });
 });
 
 describe('docs/errors.md', () => {
   it('quotes messages that the log has', () => {
-    const sources = readdirSync(join(root, 'src'), { recursive: true, encoding: 'utf8' }).filter((f) =>
-      f.endsWith('.ts'),
-    );
     const text = sources.map((file) => read(join('src', file))).join('\n');
     const quoted = rows('docs/errors.md', 'In the log').map(([message]) => message);
     expect(quoted.length).to.be.greaterThan(3);
@@ -111,34 +99,55 @@ describe('Links between pages', () => {
     .map((file) => join('docs', file));
 
   it('lead to files and headings that exist', () => {
-    const broken: string[] = [];
-    for (const page of pages) {
-      for (const [, target = ''] of read(page).matchAll(/\]\((?!https?:)([^)\s]+)\)/g)) {
-        const [path = '', anchor] = target.split('#');
-        const file = path === '' ? page : join(dirname(page), path);
-        if (!existsSync(join(root, file))) broken.push(`${page}: ${target}`);
-        else if (anchor !== undefined && !anchors(file).includes(anchor)) broken.push(`${page}: ${target}`);
-      }
-    }
+    const broken = pages.flatMap((page) =>
+      linksIn(read(page))
+        .filter((link) => isBroken(page, link))
+        .map((link) => `${page}: ${link}`),
+    );
     expect(broken).to.deep.equal([]);
   });
 
-  it('that messages of the operator name lead to pages that exist', () => {
-    const sources = readdirSync(join(root, 'src'), { recursive: true, encoding: 'utf8' }).filter((f) =>
-      f.endsWith('.ts'),
+  it('to files of src/ lead to files that exist, in the manifests too', () => {
+    const manifests = readdirSync(join(root, 'deploy'), { recursive: true, encoding: 'utf8' })
+      .filter((file) => file.endsWith('.yaml'))
+      .map((file) => join('deploy', file));
+    const named = ['README.md', 'CONTRIBUTING.md', ...pages, ...manifests].flatMap((file) =>
+      (read(file).match(/\bsrc\/[\w/-]+\.ts\b/g) ?? []).map((path) => ({ file, path })),
     );
+    expect(named.length).to.be.greaterThan(5);
+    expect(named.filter(({ path }) => !existsSync(join(root, path)))).to.deep.equal([]);
+  });
+
+  it('that messages of the operator name lead to pages that exist', () => {
     const named = sources.flatMap((file) => read(join('src', file)).match(/docs\/[\w/-]+\.md/g) ?? []);
     expect(named).to.include('docs/recovery.md');
     expect(named.filter((page) => !existsSync(join(root, page)))).to.deep.equal([]);
   });
-
-  function anchors(file: string): string[] {
-    return [...read(file).matchAll(/^#+ (.*)$/gm)].map(([, heading = '']) =>
-      heading
-        .toLowerCase()
-        .replaceAll(/[^\w\s-]/g, '')
-        .trim()
-        .replaceAll(/\s/g, '-'),
-    );
-  }
 });
+
+function withoutComments(file: string): string {
+  return read(join('src', file))
+    .replaceAll(/\/\*[\s\S]*?\*\//g, '')
+    .replaceAll(/(^|\s)\/\/.*$/gm, '$1');
+}
+
+/** The targets of relative links, as `recovery.md#the-ledger-is-lost`. */
+function linksIn(text: string): string[] {
+  return [...text.matchAll(/\]\((?!https?:)([^)\s]+)\)/g)].map(([, target = '']) => target);
+}
+
+function isBroken(page: string, link: string): boolean {
+  const [path = '', anchor] = link.split('#');
+  const file = path === '' ? page : join(dirname(page), path);
+  return !existsSync(join(root, file)) || (anchor !== undefined && !anchors(file).includes(anchor));
+}
+
+function anchors(file: string): string[] {
+  return [...read(file).matchAll(/^#+ (.*)$/gm)].map(([, heading = '']) =>
+    heading
+      .toLowerCase()
+      .replaceAll(/[^\w\s-]/g, '')
+      .trim()
+      .replaceAll(/\s/g, '-'),
+  );
+}

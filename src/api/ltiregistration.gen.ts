@@ -247,9 +247,9 @@ export interface LtiRegistrationStatus {
    */
   readonly observedGeneration?: number;
   /**
-   * The state in one word, for people; programs read the conditions. Pending: no key signs yet. Ready: a key signs, nothing else is under way. Rotating: a next key is on its way. Stalled: somebody has to change something first. ActionRequired: a key waits to be pasted at the platform. Suspended: spec.suspend is set. Revoking: a revoked key may still be served or accepted. Deleting: the keys are being removed.
+   * The state in one word, for people; programs read the conditions. Pending: no key signs yet. Ready: a key signs, nothing else is under way. Rotating: a next key is on its way. Stalled: somebody has to change something first. ActionRequired: a key waits to be pasted at the platform. Suspended: spec.suspend is set. Revoking: a revoked key may still be served or accepted.
    */
-  readonly phase?: 'Pending' | 'Ready' | 'Rotating' | 'Stalled' | 'ActionRequired' | 'Suspended' | 'Revoking' | 'Deleting';
+  readonly phase?: 'Pending' | 'Ready' | 'Rotating' | 'Stalled' | 'ActionRequired' | 'Suspended' | 'Revoking';
   /**
    * The state in detail, one entry per type: Ready, Published, KeyMaterialAvailable, ActionRequired, Reconciling and Stalled.
    */

@@ -38,6 +38,8 @@ export const ledgerEntry = 'ledger.json';
 
 /** Names the registration on LtiKeys, ledgers and delivery Secrets. */
 export const registrationLabel = `${apiGroup}/registration`;
+/** On a delivery Secret: the key ID that it holds, empty where it holds none. */
+export const deliveryKeyIDAnnotation = `${apiGroup}/key-id`;
 export const rotateRequestedAtAnnotation = `${apiGroup}/rotate-requested-at`;
 
 /** On a Secret: the names of the registrations that may import a key from it, separated by commas. */

@@ -4,10 +4,10 @@ import type { KekProvider } from '../crypto/keyring.ts';
 import { SealError } from '../crypto/seal-error.ts';
 import { locate, openLocated, seal } from '../crypto/seal.ts';
 import { describeSealed } from '../crypto/sealed-format.ts';
-import { type LedgerKey, sealedKeys } from '../domain/ledger.ts';
+import { type KeyFacts, type LedgerKey, sealedKeys } from '../domain/ledger.ts';
+import { type ObjectKey, splitKey } from '../kube/objects.ts';
 import type { Custody, Fault } from '../domain/situation.ts';
-import type { KubeClient } from '../kube/client.ts';
-import { type LedgerRecord, replaceLedger, sealedKey } from './ledger-secret.ts';
+import { type LedgerRecord, type SealedKey, sealedKey } from './ledger-secret.ts';
 import { digestOf, type OpenedKeys } from './opened-keys.ts';
 
 /** What opening a sealed key came to; the private key itself only where it opened and matched. */
@@ -67,13 +67,12 @@ export function sealedUnder(record: LedgerRecord): readonly string[] | undefined
   return kekIDs.length === keys.length ? kekIDs : undefined;
 }
 
-/** Seals keys of a ledger anew under the present key-encryption key, in one write; those that do not open stay. */
-export async function resealKeys(
-  client: KubeClient,
+/** Keys of a ledger, sealed anew under the present key-encryption key; those that do not open stay as they are. */
+export async function sealAnew(
   record: LedgerRecord,
   keyIDs: readonly string[],
   keks: KekProvider,
-): Promise<LedgerRecord> {
+): Promise<readonly (SealedKey & { readonly kekID: string })[]> {
   const { ledger } = record;
   const { namespace, registration } = ledger;
   const sealed = await Promise.all(
@@ -83,12 +82,22 @@ export async function resealKeys(
         const { keyID, publicJWK } = key;
         const { privateKey } = await openKey(record, key, keks);
         if (!privateKey) return [];
-        const { jwe } = await seal(privateKey, { namespace, registration, keyID, publicJWK }, keks);
-        return [{ keyID, jwe }];
+        return [{ keyID, ...(await seal(privateKey, { namespace, registration, keyID, publicJWK }, keks)) }];
       }),
   );
-  if (sealed.flat().length === 0) return record;
-  return replaceLedger(client, record, { ...ledger, serial: ledger.serial + 1 }, sealed.flat());
+  return sealed.flat();
+}
+
+/** Seals a new key pair for the registration `namespace/name`. Throws `KekError` when nothing can seal. */
+export async function sealPair(
+  registration: ObjectKey,
+  pair: KeyFacts & { readonly privateKey: KeyObject },
+  keks: KekProvider,
+): Promise<{ readonly facts: KeyFacts; readonly jwe: string; readonly kekID: string }> {
+  const { privateKey, keyID, algorithm, size, publicJWK } = pair;
+  const { namespace, name } = splitKey(registration);
+  const sealed = await seal(privateKey, { namespace, registration: name, keyID, publicJWK }, keks);
+  return { facts: { keyID, algorithm, size, publicJWK }, ...sealed };
 }
 
 /** The key-encryption key that seals now, or why there is none. Never throws. */

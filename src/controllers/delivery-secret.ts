@@ -1,119 +1,125 @@
-import type { KeyObject } from 'node:crypto';
-import { isDeepStrictEqual } from 'node:util';
+import { createHash, type KeyObject } from 'node:crypto';
 import { deliverySecretType, registrationLabel, secrets } from '../api/names.ts';
-import type { LtiRegistration } from '../api/objects.ts';
-import { activeKey, type Ledger } from '../domain/ledger.ts';
-import type { DeliveryState, Fault } from '../domain/situation.ts';
+import { privateJwk, privatePem, publicPem } from '../crypto/key-pair.ts';
+import type { DeliveryContent } from '../domain/effects.ts';
+import type { DeliverySecret, Fault } from '../domain/situation.ts';
 import type { KubeClient } from '../kube/client.ts';
+import { isUnreadable } from '../kube/errors.ts';
 import type { Secret } from '../kube/objects.ts';
-import { deliveryContents, readRecipient, type Recipient } from './delivery-contents.ts';
-import { getSecret } from './ledger-secret.ts';
+import { decode, encode, getSecret, withoutLastApplied } from './ledger-secret.ts';
+import { encryptFor, type Recipient } from './recipient.ts';
 
-/** The Secret that a tool mounts. One that is not the operator's is never touched. */
+/** The Secret that a tool mounts, as it is stored: entries in base64, and annotations that tell what the operator wrote. */
 
-/** On Secrets a label can be queried, and is edited; what makes a Secret ours is its type and this annotation. */
+/** Ours is what has this annotation and the type: a label is edited, and the type of a Secret never changes. */
 const registrationAnnotation = registrationLabel;
-const keyIDAnnotation = 'ltikeys.dev/key-id';
 const serialAnnotation = 'ltikeys.dev/ledger-serial';
+/** Tells whether the private entries are those that the operator wrote: their digest and for whom they are encrypted. */
+const proofAnnotation = 'ltikeys.dev/private-digest';
 
-type Secrets = Pick<KubeClient, 'get' | 'create' | 'replace' | 'delete'>;
+const publicEntries = ['jwks.json', 'registration.json', 'kid'];
+const privateEntries = ['private.pem', 'private.jwk', 'private.jwe', 'public.pem'];
+
+type Secrets = Pick<KubeClient, 'get' | 'create' | 'replace'>;
 
 export interface DeliveryReading {
-  readonly state: DeliveryState;
-  readonly wanted?: Secret;
-  readonly leftovers: readonly Secret[];
-  readonly recipient?: Recipient;
-  /** Why nothing can be delivered. */
-  readonly fault?: Fault;
+  readonly state: DeliverySecret;
+  /** Where it is the operator's. */
+  readonly secret?: Secret;
 }
 
-export async function readDelivery(client: Secrets, ledger: Ledger, object: LtiRegistration): Promise<DeliveryReading> {
-  const { namespace, registration } = ledger;
-  const wantedName = object.spec.delivery?.secretName;
-  const leftovers: Secret[] = [];
-  for (const name of ledger.deliverySecretNames.filter((recorded) => recorded !== wantedName)) {
-    const secret = await getSecret(client, namespace, name);
-    if (secret && isOurs(secret, registration)) leftovers.push(secret);
+export async function readDelivery(
+  client: Secrets,
+  namespace: string,
+  secretName: string,
+  registration: string,
+): Promise<DeliveryReading> {
+  try {
+    const secret = await getSecret(client, namespace, secretName);
+    return secret ? deliveryReading(secret, registration) : { state: { kind: 'absent' } };
+  } catch (error) {
+    if (!isUnreadable(error)) throw error;
+    const message = `the operator cannot read Secret ${namespace}/${secretName}, so it delivers nothing: ${error.message}`;
+    return { state: { kind: 'unusable', fault: { reason: 'DeliveryUnreadable', message } } };
   }
-  const names = leftovers.map((secret) => secret.metadata.name);
-  if (wantedName === undefined) return { state: { leftovers: names }, leftovers };
-  const wanted = await getSecret(client, namespace, wantedName);
-  if (wanted && !isOurs(wanted, registration)) {
-    const message = `Secret ${namespace}/${wantedName} exists and is not the delivery Secret of registration ${registration}; it is left alone: choose another spec.delivery.secretName or delete that Secret`;
-    return { state: { leftovers: names }, leftovers, fault: { reason: 'DeliverySecretTaken', message } };
+}
+
+export function deliveryReading(secret: Secret, registration: string): DeliveryReading {
+  const { labels = {}, annotations = {}, namespace, name } = secret.metadata;
+  if (secret.type !== deliverySecretType || annotations[registrationAnnotation] !== registration) {
+    const message = `Secret ${namespace}/${name} exists and is not the delivery Secret of registration ${registration}; the operator leaves it alone: choose another spec.delivery.secretName or delete that Secret`;
+    return { state: { kind: 'unusable', fault: { reason: 'DeliverySecretTaken', message } satisfies Fault } };
   }
-  const recipient = await readRecipient(object);
-  const keyID = wanted?.data?.['kid'];
+  const data = Object.entries(secret.data ?? {});
+  const entries = Object.fromEntries(
+    data.flatMap(([entry, value]) => (publicEntries.includes(entry) ? [[entry, decode(value)]] : [])),
+  );
+  const known = data.every(([entry]) => publicEntries.includes(entry) || privateEntries.includes(entry));
+  const { kid } = entries;
+  const [digest, recipient] = (annotations[proofAnnotation] ?? '').split(' ');
+  const bare = withoutLastApplied(secret);
   return {
-    state: { leftovers: names, ...(keyID ? { keyID: Buffer.from(keyID, 'base64').toString() } : {}) },
-    leftovers,
-    ...(wanted ? { wanted } : {}),
-    ...(recipient && 'reason' in recipient ? { fault: recipient } : recipient ? { recipient } : {}),
+    secret,
+    state: {
+      kind: 'ours',
+      ...(kid === undefined ? {} : { keyID: kid }),
+      intact: known && digestOf(secret.data ?? {}) === digest,
+      ...(recipient ? { recipient } : {}),
+      serial: Number(annotations[serialAnnotation] ?? 0),
+      entries,
+      metadata: { labels, annotations },
+      lastApplied: bare !== secret,
+    },
   };
 }
 
-export interface Delivery {
-  readonly object: LtiRegistration;
-  readonly ledger: Ledger;
-  readonly reading: DeliveryReading;
-  readonly privateKeys: ReadonlyMap<string, KeyObject>;
-  /** Key IDs that every ready replica serves: no other one is delivered anew. */
-  readonly servedKeyIDs: ReadonlySet<string>;
-  /** Where the tool's keys are served, for tools that tell platforms. */
-  readonly jwksURL: string | undefined;
-}
-
-/**
- * Makes the wanted Secret hold the ledger's signing key, then removes earlier ones. Returns whether anything changed.
- * Never goes back: a Secret that was written from a newer ledger is left as it is.
- */
-export async function applyDelivery(client: Secrets, delivery: Delivery): Promise<boolean> {
-  const { object, ledger, reading } = delivery;
-  if (reading.fault) return false;
-  const name = object.spec.delivery?.secretName;
-  const wrote = name !== undefined && (await applyWanted(client, name, delivery));
-  // The tool keeps what it has until the new Secret is there.
-  if (name !== undefined && !wrote && reading.state.keyID !== ledger.activeKeyID) return false;
-  for (const secret of reading.leftovers) await client.delete(secrets, secret);
-  return wrote || reading.leftovers.length > 0;
-}
-
-async function applyWanted(client: Secrets, name: string, delivery: Delivery): Promise<boolean> {
-  const { object, ledger, reading, privateKeys, jwksURL } = delivery;
-  const { wanted: existing, recipient } = reading;
-  const active = activeKey(ledger);
-  const privateKey = active && privateKeys.get(active.keyID);
-  // A signing key that does not open is not a reason to take the one away that the tool has.
-  if (active && !privateKey) return false;
-  // A ledger that was restored may name a key that nobody serves yet.
-  if (active && reading.state.keyID !== active.keyID && !delivery.servedKeyIDs.has(active.keyID)) return false;
-  if (!active && !existing) return false;
-  if (existing && Number(existing.metadata.annotations?.[serialAnnotation] ?? 0) > ledger.serial) return false;
-  const signing = active && privateKey ? { keyID: active.keyID, privateKey } : undefined;
-  const { data, annotations } = await deliveryContents({ object, ledger, signing, recipient, jwksURL, existing });
-  if (existing && isDeepStrictEqual(existing.data, data)) return false;
+/** Creates the Secret, or writes over the version that was read. `privateKey` and `recipient` belong to `content.keyID`. */
+export async function writeDelivery(
+  client: Secrets,
+  place: { readonly namespace: string; readonly registration: string },
+  content: DeliveryContent,
+  existing: Secret | undefined,
+  signing: { readonly privateKey: KeyObject; readonly recipient: Recipient | undefined } | undefined,
+): Promise<Secret> {
+  const { keyID, entries, metadata, serial } = content;
+  const secretEntries = keyID === undefined || !signing ? {} : await privateHalf(keyID, signing);
+  const data = Object.fromEntries(
+    Object.entries({ ...entries, ...secretEntries }).map(([k, text]) => [k, encode(text)]),
+  );
+  const recipient = secretEntries['private.jwe'] === undefined ? '' : (signing?.recipient?.thumbprint ?? '');
+  const before = existing && withoutLastApplied(existing);
   const secret: Secret = {
     apiVersion: 'v1',
     kind: 'Secret',
     metadata: {
-      ...(existing?.metadata ?? { name, namespace: ledger.namespace }),
-      labels: { ...existing?.metadata.labels, [registrationLabel]: ledger.registration },
+      ...(before?.metadata ?? { name: content.secretName, namespace: place.namespace }),
+      labels: { ...before?.metadata.labels, ...metadata.labels },
       annotations: {
-        ...existing?.metadata.annotations,
-        ...annotations,
-        [registrationAnnotation]: ledger.registration,
-        [keyIDAnnotation]: active?.keyID ?? '',
-        [serialAnnotation]: String(ledger.serial),
+        ...before?.metadata.annotations,
+        ...metadata.annotations,
+        [serialAnnotation]: String(serial),
+        [proofAnnotation]: `${digestOf(data)} ${recipient}`.trimEnd(),
       },
     },
     type: deliverySecretType,
     data,
   };
-  await (existing ? client.replace(secrets, secret) : client.create(secrets, secret));
-  return true;
+  return existing ? client.replace(secrets, secret) : client.create(secrets, secret);
 }
 
-/** Type and annotation together: the type of a Secret never changes, so nobody else's becomes ours by accident. */
-export function isOurs(secret: Secret, registration: string): boolean {
-  return secret.type === deliverySecretType && secret.metadata.annotations?.[registrationAnnotation] === registration;
+async function privateHalf(
+  keyID: string,
+  { privateKey, recipient }: { readonly privateKey: KeyObject; readonly recipient: Recipient | undefined },
+): Promise<Readonly<Record<string, string>>> {
+  const jwk = JSON.stringify(privateJwk({ keyID, privateKey }));
+  const open = { 'public.pem': publicPem(privateKey) };
+  if (!recipient) return { ...open, 'private.pem': privatePem(privateKey), 'private.jwk': jwk };
+  return { ...open, 'private.jwe': await encryptFor(recipient, jwk) };
+}
+
+/** SHA-256 over the private entries in base64, base64url; what it is of cannot be found from it. */
+function digestOf(data: Readonly<Record<string, string>>): string {
+  const hash = createHash('sha256');
+  for (const entry of privateEntries) hash.update(`${entry}=${data[entry] ?? ''};`);
+  return hash.digest('base64url');
 }

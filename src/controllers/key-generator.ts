@@ -96,6 +96,11 @@ export class KeyGenerator {
     this.#start();
   }
 
+  /** Pairs that are being made, or wait for their turn. */
+  get pending(): number {
+    return [...this.#requests.values()].filter(({ generated }) => generated === undefined).length;
+  }
+
   /** The pair that was asked for, as soon as it is there. It stays until it is dropped. */
   take(key: ObjectKey): GeneratedKey | undefined {
     return this.#requests.get(key)?.generated;

@@ -2,10 +2,10 @@ import { ledgerEntry, ledgerSecretName, ledgerSecretType, registrationLabel, sec
 import { sealedEntry } from '../crypto/sealed-entry.ts';
 import { isFinal } from '../domain/key-state.ts';
 import { LedgerError, parseLedger, serializeLedger } from '../domain/ledger-format.ts';
-import type { Ledger } from '../domain/ledger.ts';
+import { type Ledger, sealedKeys } from '../domain/ledger.ts';
 import type { Fault } from '../domain/situation.ts';
 import type { KubeClient } from '../kube/client.ts';
-import { isObjectNotFound } from '../kube/errors.ts';
+import { isObjectNotFound, isUnreadable } from '../kube/errors.ts';
 import type { Secret } from '../kube/objects.ts';
 
 /** The ledger as it is stored: one Secret, found by its name, every write a compare-and-set of its resourceVersion. */
@@ -15,8 +15,8 @@ export interface LedgerRecord {
   readonly secret: Secret;
 }
 
-/** `absent` is the API server's word that there is no such Secret; a failed read throws and says nothing. */
-export type LedgerReading =
+/** `absent` is the API server's word that there is no such Secret. */
+export type LedgerSecretReading =
   | { readonly kind: 'absent' }
   | { readonly kind: 'faulty'; readonly fault: Fault }
   | { readonly kind: 'present'; readonly record: LedgerRecord };
@@ -28,13 +28,24 @@ export interface SealedKey {
 
 type Secrets = Pick<KubeClient, 'get' | 'create' | 'replace'>;
 
-export async function readLedger(client: Secrets, namespace: string, registration: string): Promise<LedgerReading> {
-  const secret = await getSecret(client, namespace, ledgerSecretName(registration));
-  return secret ? readLedgerSecret(secret, namespace, registration) : { kind: 'absent' };
+export async function readLedger(
+  client: Secrets,
+  namespace: string,
+  registration: string,
+): Promise<LedgerSecretReading> {
+  const name = ledgerSecretName(registration);
+  try {
+    const secret = await getSecret(client, namespace, name);
+    return secret ? readLedgerSecret(secret, namespace, registration) : { kind: 'absent' };
+  } catch (error) {
+    if (!isUnreadable(error)) throw error;
+    const message = `the operator cannot read the ledger Secret ${namespace}/${name}: ${error.message}; it retries, and revokes keys without it`;
+    return { kind: 'faulty', fault: { reason: 'LedgerUnreadable', message } };
+  }
 }
 
-export function readLedgerSecret(secret: Secret, namespace: string, registration: string): LedgerReading {
-  const faulty = (reason: string, message: string): LedgerReading => ({
+export function readLedgerSecret(secret: Secret, namespace: string, registration: string): LedgerSecretReading {
+  const faulty = (reason: Fault['reason'], message: string): LedgerSecretReading => ({
     kind: 'faulty',
     fault: { reason, message: `Secret ${namespace}/${secret.metadata.name}: ${message}` },
   });
@@ -59,7 +70,12 @@ export function sealedKey(record: LedgerRecord, keyID: string): string | undefin
 }
 
 /** Stores a new ledger together with its first key; 409 AlreadyExists if somebody else was first. */
-export async function createLedger(client: Secrets, ledger: Ledger, sealed: SealedKey): Promise<LedgerRecord> {
+export async function createLedger(
+  client: Secrets,
+  ledger: Ledger,
+  sealed: readonly SealedKey[],
+): Promise<LedgerRecord> {
+  expectSealed(ledger, sealed);
   const secret = await client.create<Secret>(secrets, {
     apiVersion: 'v1',
     kind: 'Secret',
@@ -69,7 +85,7 @@ export async function createLedger(client: Secrets, ledger: Ledger, sealed: Seal
       labels: { [registrationLabel]: ledger.registration },
     },
     type: ledgerSecretType,
-    data: { [ledgerEntry]: encode(serializeLedger(ledger)), [sealedEntry(sealed.keyID)]: encode(sealed.jwe) },
+    data: { [ledgerEntry]: encode(serializeLedger(ledger)), ...entriesOf(sealed) },
   });
   return { ledger, secret };
 }
@@ -84,18 +100,30 @@ export async function replaceLedger(
   ledger: Ledger,
   sealed: readonly SealedKey[] = [],
 ): Promise<LedgerRecord> {
+  expectSealed(ledger, [...record.ledger.keys, ...sealed]);
   const kept = new Set(ledger.keys.filter((key) => !isFinal(key.state)).map((key) => key.keyID));
   const gone = record.ledger.keys.filter((key) => !kept.has(key.keyID)).map((key) => sealedEntry(key.keyID));
   const data = Object.fromEntries(Object.entries(record.secret.data ?? {}).filter(([name]) => !gone.includes(name)));
   const secret = await client.replace<Secret>(secrets, {
-    ...record.secret,
+    ...withoutLastApplied(record.secret),
     data: {
       ...data,
       [ledgerEntry]: encode(serializeLedger(ledger)),
-      ...Object.fromEntries(sealed.map(({ keyID, jwe }) => [sealedEntry(keyID), encode(jwe)])),
+      ...entriesOf(sealed),
     },
   });
   return { ledger, secret };
+}
+
+/** A new key whose private half is not stored with it would be lost: a defect, which must not reach the API server. */
+function expectSealed(ledger: Ledger, known: readonly { readonly keyID: string }[]): void {
+  const keyIDs = new Set(known.map(({ keyID }) => keyID));
+  const bare = sealedKeys(ledger).find(({ keyID }) => !keyIDs.has(keyID));
+  if (bare) throw new Error(`key ${bare.keyID} would be recorded without its private half`);
+}
+
+function entriesOf(sealed: readonly SealedKey[]): Record<string, string> {
+  return Object.fromEntries(sealed.map(({ keyID, jwe }) => [sealedEntry(keyID), encode(jwe)]));
 }
 
 /** The Secret, or `undefined` when the API server says that this very object does not exist. */
@@ -108,11 +136,23 @@ export async function getSecret(client: Secrets, namespace: string, name: string
   }
 }
 
-function entry(secret: Secret, name: string): string | undefined {
-  const value = secret.data?.[name];
-  return value === undefined ? undefined : Buffer.from(value, 'base64').toString();
+const lastAppliedAnnotation = 'kubectl.kubernetes.io/last-applied-configuration';
+
+/** Without the copy that `kubectl apply` keeps beside a Secret: private halves in it would outlive their destruction. */
+export function withoutLastApplied(secret: Secret): Secret {
+  const { [lastAppliedAnnotation]: copy, ...annotations } = secret.metadata.annotations ?? {};
+  return copy === undefined ? secret : { ...secret, metadata: { ...secret.metadata, annotations } };
 }
 
-function encode(text: string): string {
+function entry(secret: Secret, name: string): string | undefined {
+  const value = secret.data?.[name];
+  return value === undefined ? undefined : decode(value);
+}
+
+export function decode(base64: string): string {
+  return Buffer.from(base64, 'base64').toString();
+}
+
+export function encode(text: string): string {
   return Buffer.from(text).toString('base64');
 }

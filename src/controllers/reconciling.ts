@@ -1,178 +1,126 @@
-import { ltiKeys, ltiRegistrations } from '../api/names.ts';
+import { ltiRegistrations } from '../api/names.ts';
 import type { LtiKey, LtiRegistration } from '../api/objects.ts';
 import type { KekProvider } from '../crypto/keyring.ts';
-import type { Duration } from '../domain/duration.ts';
+import { type Duration, minute } from '../domain/duration.ts';
 import type { TimingLimits } from '../domain/timing.ts';
 import type { KubeClient } from '../kube/client.ts';
 import type { Collection } from '../kube/collection.ts';
 import { Controller, type ControllerMetrics } from '../kube/controller.ts';
 import type { EventRecorder } from '../kube/events.ts';
-import { objectKey, type ObjectKey } from '../kube/objects.ts';
+import type { ObjectKey } from '../kube/objects.ts';
 import { WorkQueue, type WorkQueueMetrics } from '../kube/workqueue.ts';
 import { type Clock, sleep } from '../lib/clock.ts';
 import type { Logger } from '../observability/log.ts';
-import { KeyWriter } from './ltikey/apply.ts';
-import { keyReconciler } from './ltikey/reconcile.ts';
-import { RegistrationApplier } from './ltiregistration/apply.ts';
-import { registrationReconciler } from './ltiregistration/reconcile.ts';
-import { knownRegistrations, type LastPolicies, watchKeys, watchRegistrations } from './watch.ts';
-import type { PublicationObserver } from './publication/observer.ts';
-import { Written } from './written.ts';
+import { Applier, type ApplierMetrics } from './apply.ts';
+import { sealPair } from './custody.ts';
 import type { LedgerUsage } from './kek-usage.ts';
+import { KeyGenerator } from './key-generator.ts';
+import { OpenedKeys } from './opened-keys.ts';
+import type { PublicationObserver } from './publication/observer.ts';
+import { spread } from './publication/spread.ts';
+import { reconciler } from './reconcile.ts';
+import { knownRegistrations, priorityOf, watch, type Watched } from './watch.ts';
+import { Written } from './written.ts';
 
 export interface ReconcilingOptions {
   readonly client: KubeClient;
   readonly registrations: Collection<LtiRegistration>;
   readonly keys: Collection<LtiKey>;
   readonly keks: KekProvider;
-  /** Is told what each ledger that is read says about key-encryption keys. */
-  readonly usage?: LedgerUsage;
+  readonly usage: LedgerUsage;
   readonly observer: PublicationObserver;
   readonly events: EventRecorder;
   readonly limits: TimingLimits;
   readonly resync: Duration;
   readonly clock: Clock;
-  /** Local clock minus the API server's, milliseconds. */
-  readonly clockSkew: () => number;
-  readonly publicUrl?: string;
+  /** Local clock minus the API server's, milliseconds; `undefined` before its first answer. */
+  readonly clockSkew: () => Duration | undefined;
+  readonly publicUrl: string | undefined;
   readonly log: Logger;
-  readonly metrics?: ControllerMetrics & { rotation(result: 'started' | 'activated'): void };
+  readonly metrics?: ControllerMetrics & ApplierMetrics;
   readonly queueMetrics?: WorkQueueMetrics;
 }
 
-/** Registrations wait for key generation and for replicas; this many do so at a time. */
-const registrationWorkers = 16;
-const keyWorkers = 4;
+/** Registrations wait for replicas and for the API server; this many do so at a time. */
+const workers = 16;
 const syncPoll: Duration = 50;
+/** A sidecar serves what was written beside it after about this time. */
 const untilServed: Duration = 40;
+/** A change of the set of replicas has everything looked at within this time. */
+const afterReplicasChanged: Duration = minute;
 
-/** The two controllers, for one term of leadership. */
+/** The controller of registrations, for one term of leadership. */
 export class Reconciling {
   readonly #options: ReconcilingOptions;
-  #registrationQueue: WorkQueue | undefined;
-  #keyQueue: WorkQueue | undefined;
-  readonly #writtenRegistrations = new Written<LtiRegistration>();
-  readonly #lastPolicies: LastPolicies = new Map();
-  readonly #writtenKeys = new Written<LtiKey>();
+  readonly #watched: Watched;
+  #queue: WorkQueue | undefined;
+  #generator: KeyGenerator | undefined;
 
   constructor(options: ReconcilingOptions) {
     this.#options = options;
-    watchRegistrations(options.registrations, this.#writtenRegistrations, this.#lastPolicies, (key) =>
-      this.#registrationQueue?.add(key),
-    );
-    watchKeys(options.keys, this.#writtenKeys, options.clock, {
-      key: (key) => this.#keyQueue?.add(key),
-      registration: (key) => this.#registrationQueue?.add(key),
-    });
+    const { registrations, keys } = options;
+    const written = { registrations: new Written<LtiRegistration>(), keys: new Written<LtiKey>() };
+    this.#watched = { registrations, keys, written, lastSeen: new Map() };
+    watch(this.#watched, (key) => this.#enqueue(key));
   }
 
   /** Has every registration looked at, also those of which only keys are left. */
   enqueueAll(): void {
-    const { registrations, keys } = this.#options;
-    for (const key of knownRegistrations(registrations, keys)) this.#registrationQueue?.add(key);
+    for (const key of knownRegistrations(this.#watched)) this.#enqueue(key);
   }
 
   /** The documents of a registration were written here; the sidecar beside it serves them in a moment. */
   published(key: ObjectKey): void {
-    this.#registrationQueue?.addAfter(key, untilServed);
+    this.#queue?.addAfter(key, untilServed, priorityOf(this.#watched, key));
+  }
+
+  /** Replicas came or went: whether they serve everything is looked at again, spread over time. */
+  replicasChanged(): void {
+    spread([...knownRegistrations(this.#watched)], afterReplicasChanged, (key, delay) =>
+      this.#queue?.addAfter(key, delay, priorityOf(this.#watched, key)),
+    );
+  }
+
+  /** Key pairs that are being made, or wait for their turn. */
+  pendingKeyPairs(): number {
+    return this.#generator?.pending ?? 0;
   }
 
   /** Reconciles until `signal` aborts and what was under way has ended. */
   async run(signal: AbortSignal): Promise<void> {
-    const { registrations, keys, clock, log, metrics, queueMetrics } = this.#options;
+    const { registrations, keys, keks, clock, log, metrics, queueMetrics, client, events } = this.#options;
     while (!(registrations.hasSynced() && keys.hasSynced()) && !signal.aborted) await sleep(clock, syncPoll, signal);
-    const queue = (name: string): WorkQueue =>
-      new WorkQueue({ clock, name, ...(queueMetrics ? { metrics: queueMetrics } : {}) });
-    const registrationQueue = (this.#registrationQueue = queue(ltiRegistrations.plural));
-    const keyQueue = (this.#keyQueue = queue(ltiKeys.plural));
-    const reconcilers = this.#reconcilers(registrationQueue, keyQueue);
-    const shared = { log, ...(metrics ? { metrics } : {}) };
-    const controllers = [
-      new Controller({
-        name: ltiRegistrations.plural,
-        queue: registrationQueue,
-        reconcile: reconcilers.registration,
-        concurrency: registrationWorkers,
-        ...shared,
-      }),
-      new Controller({
-        name: ltiKeys.plural,
-        queue: keyQueue,
-        reconcile: reconcilers.key,
-        concurrency: keyWorkers,
-        ...shared,
-      }),
-    ];
+    const name = ltiRegistrations.plural;
+    const queue = (this.#queue = new WorkQueue({ clock, name, ...(queueMetrics ? { metrics: queueMetrics } : {}) }));
+    const generator = (this.#generator = new KeyGenerator({
+      seal: (key, pair) => sealPair(key, pair, keks),
+      // A pair that could not be sealed is asked for again later, for each attempt makes one.
+      ready: (key, failure) =>
+        failure === undefined ? this.#enqueue(key) : queue.addRateLimited(key, 0, priorityOf(this.#watched, key)),
+    }));
+    const { written, lastSeen } = this.#watched;
+    const reconcile = reconciler({
+      sources: { ...this.#options, written, lastSeen, generator, opened: new OpenedKeys() },
+      applier: new Applier({ client, keks, generator, written, events, log, metrics }),
+      resync: this.#options.resync,
+      registrations: () => registrations.size,
+      random: Math.random,
+    });
+    const controller = new Controller({
+      name,
+      queue,
+      reconcile,
+      concurrency: workers,
+      log,
+      ...(metrics ? { metrics } : {}),
+    });
     this.enqueueAll();
-    // An earlier leader may have left some behind: in the middle of a removal, edited, or in no ledger.
-    for (const key of keys.list()) keyQueue.add(objectKey(key));
-    await Promise.all(controllers.map((controller) => controller.run(signal)));
-    this.#registrationQueue = undefined;
-    this.#keyQueue = undefined;
+    await controller.run(signal);
+    generator.stop();
+    this.#queue = undefined;
   }
 
-  #reconcilers(registrationQueue: WorkQueue, keyQueue: WorkQueue) {
-    const {
-      client,
-      registrations,
-      keys,
-      keks,
-      usage,
-      observer,
-      events,
-      limits,
-      resync,
-      clock,
-      clockSkew,
-      publicUrl,
-      log,
-    } = this.#options;
-    const writer = new KeyWriter({ client, keys, written: this.#writtenKeys, clock });
-    const enqueueRegistration = (key: ObjectKey): void => registrationQueue.add(key);
-    const enqueueKey = (key: ObjectKey): void => keyQueue.add(key);
-    const written = this.#writtenRegistrations;
-    const applier = new RegistrationApplier({
-      client,
-      keks,
-      writer,
-      written,
-      events,
-      clock,
-      enqueueKey,
-      rotation: (result) => this.#options.metrics?.rotation(result),
-      ...(publicUrl === undefined ? {} : { publicUrl }),
-    });
-    const sources = {
-      client,
-      registrations,
-      keys,
-      writtenRegistrations: written,
-      keks,
-      observer,
-      limits,
-      clock,
-      clockSkew,
-      ...(usage ? { usage } : {}),
-    };
-    return {
-      registration: registrationReconciler({
-        sources,
-        applier,
-        removal: {
-          client,
-          keys,
-          writer,
-          keks,
-          clock,
-          lastPolicy: (key) => this.#lastPolicies.get(key),
-          enqueueKey,
-          ...(usage ? { usage } : {}),
-        },
-        resync,
-        random: Math.random,
-        log,
-      }),
-      key: keyReconciler({ client, writer, keks, clock, enqueueRegistration }),
-    };
+  #enqueue(key: ObjectKey): void {
+    this.#queue?.add(key, priorityOf(this.#watched, key));
   }
 }

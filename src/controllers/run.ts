@@ -8,7 +8,6 @@ import { FileKekProvider } from '../crypto/file-kek-provider.ts';
 import type { KekProvider } from '../crypto/keyring.ts';
 import { KmsKekProvider } from '../crypto/kms/kms-kek-provider.ts';
 import { KubeClient } from '../kube/client.ts';
-import type { Collection } from '../kube/collection.ts';
 import { KubeEventRecorder } from '../kube/events.ts';
 import { runAsLeader } from '../kube/leader.ts';
 import { watching } from '../kube/watching.ts';
@@ -31,10 +30,10 @@ import { KekUsage } from './kek-usage.ts';
 import { KekWatch } from './kek-watch.ts';
 import { ServedDocuments } from './publication/documents.ts';
 import { publicationObserver } from './publication/observer.ts';
-import { endpointTargets, type EndpointSlice, type Targets } from './publication/targets.ts';
+import { endpointTargets, type EndpointSlice, type Targets, withPublicURL } from './publication/targets.ts';
 import { Reconciling } from './reconciling.ts';
 import { registrationMetrics } from './registration-metrics.ts';
-import { knownRegistrations, registrationOf } from './watch.ts';
+import { knownRegistrations, ltiKeyIndexers } from './watch.ts';
 
 export interface ProcessContext {
   readonly clock: Clock;
@@ -44,14 +43,30 @@ export interface ProcessContext {
   readonly signal: AbortSignal;
 }
 
+/** Where tests look into the process or stand in for a part of it. All the rest is what ships. */
+export interface Seams {
+  readonly client?: KubeClient;
+  /** Of connections to the API server, whose timeouts are about real time. */
+  readonly apiClock?: Clock;
+  /** Who has to serve a key, instead of the endpoints of the Service. */
+  readonly targets?: Targets;
+  /** Leadership is not taken before. */
+  readonly mayLead?: Promise<void>;
+}
+
 /** The process that owns the keys: reconciles while it leads, publishes always. Resolves after an orderly shutdown. */
-export async function runController(config: ControllerConfig, context: ProcessContext): Promise<void> {
-  const { clock, log, registry, signal } = context;
-  const client = KubeClient.load({ kubeconfig: config.kubeconfig, clock, metrics: clientMetrics(registry) });
+export async function runController(
+  config: ControllerConfig,
+  { clock, log, registry, signal }: ProcessContext,
+  seams: Seams = {},
+): Promise<void> {
+  const { kubeconfig, namespaces } = config;
+  const { apiClock = clock } = seams;
+  const client = seams.client ?? KubeClient.load({ kubeconfig, clock: apiClock, metrics: clientMetrics(registry) });
   const shared = { client, clock, log };
-  const { namespaces } = config;
-  const registrations = watching<LtiRegistration>({ ...shared, type: ltiRegistrations, namespaces });
-  const keys = watching<LtiKey>({ ...shared, type: ltiKeys, namespaces, indexers: { registration: registrationOf } });
+  const watched = { client, clock: apiClock, log, namespaces };
+  const registrations = watching<LtiRegistration>({ ...watched, type: ltiRegistrations });
+  const keys = watching<LtiKey>({ ...watched, type: ltiKeys, indexers: ltiKeyIndexers });
   const all = config.clusterDocument || namespaces.length > 0;
   const publisher = publishing({
     ...shared,
@@ -60,14 +75,22 @@ export async function runController(config: ControllerConfig, context: ProcessCo
     keys,
     published: (namespace, registration) => reconciling.published(`${namespace}/${registration}`),
   });
-  const replicas = replicaTargets(config, shared);
+  const replicas = replicaTargets(config, { ...shared, clock: apiClock }, () => reconciling.replicasChanged());
+  const targets = seams.targets ?? replicas.targets;
   const documents = new ServedDocuments(clock);
-  const events = new KubeEventRecorder({ ...shared, instance: hostname(), metrics: eventMetrics(registry) });
+  const events = new KubeEventRecorder({
+    client,
+    clock: apiClock,
+    log,
+    instance: hostname(),
+    metrics: eventMetrics(registry),
+  });
   const { source, close: closeKeks } = await kekSource(config, clock);
   const keks = new CanariedKekProvider({ keks: source, client, namespace: client.namespace, keys, clock });
   const kekWatch = new KekWatch({ keks, clock, log, changed: () => reconciling.enqueueAll() });
   const usage = new KekUsage({
-    known: () => (registrations.hasSynced() && keys.hasSynced() ? knownRegistrations(registrations, keys) : undefined),
+    known: () =>
+      registrations.hasSynced() && keys.hasSynced() ? knownRegistrations({ registrations, keys }) : undefined,
     isKnown: (key) => registrations.get(key) !== undefined || keys.byIndex('registration', key).length > 0,
     sealingKeyID: () => kekWatch.sealingKeyID(),
     namedIDs: () => keks.namedIDs(),
@@ -77,6 +100,7 @@ export async function runController(config: ControllerConfig, context: ProcessCo
     sealedKeys: () => usage.report(),
     kekError: () => kekWatch.error(),
     clockSkewMs: () => client.clockSkewMs(),
+    pendingKeyPairs: () => reconciling.pendingKeyPairs(),
   });
   const reconciling = new Reconciling({
     ...shared,
@@ -84,15 +108,15 @@ export async function runController(config: ControllerConfig, context: ProcessCo
     keys,
     keks,
     usage,
-    observer: publicationObserver({ documents, targets: replicas.targets, allKeys: all }),
+    observer: publicationObserver({ documents, targets, allKeys: all }),
     events,
     limits: {
       minimumOverlap: config.minimumOverlap,
       ...(config.minimumActivationDelay === undefined ? {} : { minimumActivationDelay: config.minimumActivationDelay }),
     },
     resync: config.resync,
-    clockSkew: () => client.clockSkewMs() ?? 0,
-    ...(config.jwksPublicUrl === undefined ? {} : { publicUrl: config.jwksPublicUrl }),
+    clockSkew: () => client.clockSkewMs(),
+    publicUrl: config.jwksPublicUrl,
     metrics: { ...controllerMetrics(registry), ...counters },
     queueMetrics: workQueueMetrics(registry),
   });
@@ -101,8 +125,10 @@ export async function runController(config: ControllerConfig, context: ProcessCo
   const ready = { 'LtiRegistrations and LtiKeys are read': () => registrations.hasSynced() && keys.hasSynced() };
   const probes = await startProbes({ address: config.metricsAddress, ready, metrics: registry, log });
 
-  const lead = async (term: AbortSignal): Promise<void> =>
-    void (await Promise.all([reconciling.run(term), usage.run(clock, term)]));
+  const lead = async (term: AbortSignal): Promise<void> => {
+    await seams.mayLead;
+    await Promise.all([reconciling.run(term), usage.run(clock, term)]);
+  };
   const lease = { ...shared, namespace: client.namespace, name: operatorName, identity: identity() };
   const leading = config.leaderElect
     ? runAsLeader({ ...lease, metrics: leaderMetrics(registry) }, lead, signal)
@@ -146,21 +172,21 @@ interface Replicas {
 /** The replicas that have to serve a key: those named, or else the endpoints of the Service; and the public URL. */
 function replicaTargets(
   { jwksProbeUrls, jwksPublicUrl }: ControllerConfig,
-  shared: { client: KubeClient; clock: Clock; log: Logger },
+  watched: { readonly client: KubeClient; readonly clock: Clock; readonly log: Logger },
+  changed: () => void,
 ): Replicas {
-  const withPublic = (bases: readonly string[]): readonly string[] =>
-    bases.length === 0 || jwksPublicUrl === undefined ? bases : [...new Set([...bases, jwksPublicUrl])];
   if (jwksProbeUrls.length > 0) {
-    return { targets: () => withPublic(jwksProbeUrls), run: () => Promise.resolve() };
+    return { targets: withPublicURL(async () => jwksProbeUrls, jwksPublicUrl), run: () => Promise.resolve() };
   }
-  const slices: Collection<EndpointSlice> = watching<EndpointSlice>({
-    ...shared,
+  const slices = watching<EndpointSlice>({
+    ...watched,
     type: endpointSlices,
-    namespaces: [shared.client.namespace],
+    namespaces: [watched.client.namespace],
     labelSelector: `kubernetes.io/service-name=${jwksServiceName}`,
   });
-  const endpoints = endpointTargets(slices);
-  return { targets: () => withPublic(endpoints()), run: (signal) => slices.run(signal) };
+  const endpoints = endpointTargets(slices, watched.clock);
+  endpoints.onChange(changed);
+  return { targets: withPublicURL(endpoints.targets, jwksPublicUrl), run: (signal) => slices.run(signal) };
 }
 
 /** Unique to this process: a restarted container has the host name of its predecessor. */

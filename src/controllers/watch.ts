@@ -1,63 +1,63 @@
 import type { LtiKey, LtiRegistration } from '../api/objects.ts';
-import type { Duration } from '../domain/duration.ts';
+import { isShownPublished } from '../domain/ltikeys.ts';
 import type { Collection } from '../kube/collection.ts';
 import { objectKey, type ObjectKey } from '../kube/objects.ts';
-import type { Clock } from '../lib/clock.ts';
+import type { Priority } from '../kube/workqueue.ts';
 import { wentBack, type Written } from './written.ts';
 
-/** Which change makes which object be looked at. Keys only: a reconcile reads the world. */
+/** Which change makes which registration be looked at, and how urgently. Keys only: a reconcile reads the world. */
 
 /** `namespace/name` of the registration that an LtiKey belongs to; also the index by which keys are found. */
 export function registrationOf({ metadata, spec }: LtiKey): ObjectKey {
   return `${metadata.namespace}/${spec.registrationRef.name}`;
 }
 
-/** Every registration that the caches know, also those of which only LtiKeys are left. */
-export function knownRegistrations(
-  registrations: Pick<Collection<LtiRegistration>, 'list'>,
-  keys: Pick<Collection<LtiKey>, 'list'>,
-): ReadonlySet<ObjectKey> {
-  return new Set([...registrations.list().map(objectKey), ...keys.list().map(registrationOf)]);
+/** `namespace/keyID`: by it the registrations are found that share a key. */
+export function keyIDOf({ metadata, spec }: LtiKey): string {
+  return `${metadata.namespace}/${spec.keyID}`;
 }
 
-/** How registrations that this process saw go wanted it; few, for they are forgotten when they return. */
-export type LastPolicies = Map<ObjectKey, LtiRegistration['spec']['deletionPolicy']>;
+export const ltiKeyIndexers = { registration: registrationOf, keyID: keyIDOf };
 
-export function watchRegistrations(
-  registrations: Pick<Collection<LtiRegistration>, 'onChange'>,
-  written: Written<LtiRegistration>,
-  lastPolicies: LastPolicies,
-  enqueue: (key: ObjectKey) => void,
-): void {
+export interface Watched {
+  readonly registrations: Collection<LtiRegistration>;
+  readonly keys: Collection<LtiKey>;
+  readonly written: { readonly registrations: Written<LtiRegistration>; readonly keys: Written<LtiKey> };
+  /** Registrations that this process saw go, as they were at last; few, for each is forgotten when nothing is left of it. */
+  readonly lastSeen: Map<ObjectKey, LtiRegistration>;
+}
+
+/** A change that this process did not write has its registration looked at. */
+export function watch({ registrations, keys, written, lastSeen }: Watched, enqueue: (key: ObjectKey) => void): void {
   registrations.onChange(({ type, object, previous }) => {
-    if (type === 'deleted') lastPolicies.set(objectKey(object), object.spec.deletionPolicy);
-    else lastPolicies.delete(objectKey(object));
-    if (type === 'deleted' || wentBack(object, previous)) written.forget(objectKey(object));
-    else if (written.isOwn(object)) return;
-    enqueue(objectKey(object));
+    const key = objectKey(object);
+    if (type === 'deleted') lastSeen.set(key, object);
+    else lastSeen.delete(key);
+    if (type === 'deleted' || wentBack(object, previous)) written.registrations.forget(key);
+    else if (written.registrations.isOwn(object)) return;
+    enqueue(key);
+  });
+  keys.onChange(({ type, object, previous }) => {
+    if (type === 'deleted' || wentBack(object, previous)) written.keys.forget(objectKey(object));
+    else if (written.keys.isOwn(object)) return;
+    enqueue(registrationOf(object));
   });
 }
 
-/** A watch may tell of an own write before its answer is here; after this long the two can be told apart. */
-const ownWriteSettles: Duration = 100;
+/** Revocations and removals first, then what was begun, then new registrations. */
+export function priorityOf({ registrations, keys }: Pick<Watched, 'registrations' | 'keys'>, key: ObjectKey): Priority {
+  const object = registrations.get(key);
+  if (!object) return 0;
+  const shown = keys.byIndex('registration', key);
+  const revoked = object.spec.revokedKeyIDs ?? [];
+  if (revoked.length > 0 && shown.some((one) => isShownPublished(one) && revoked.includes(one.spec.keyID))) return 0;
+  return shown.length === 0 && object.status?.activeKey === undefined ? 2 : 1;
+}
 
-/** A change of an LtiKey that the operator did not write is looked into; its end concerns the registration as well. */
-export function watchKeys(
-  keys: Pick<Collection<LtiKey>, 'onChange'>,
-  written: Written<LtiKey>,
-  clock: Clock,
-  enqueue: { readonly key: (key: ObjectKey) => void; readonly registration: (key: ObjectKey) => void },
-): void {
-  keys.onChange(({ type, object, previous }) => {
-    if (wentBack(object, previous)) written.forget(objectKey(object));
-    if (type === 'deleted') {
-      written.forget(objectKey(object));
-      enqueue.key(objectKey(object));
-      enqueue.registration(registrationOf(object));
-    } else if (!written.isOwn(object)) {
-      clock.setTimer(() => {
-        if (!written.isOwn(object)) enqueue.key(objectKey(object));
-      }, ownWriteSettles);
-    }
-  });
+/** Every registration that is known, also those of which only LtiKeys are left. */
+export function knownRegistrations({
+  registrations,
+  keys,
+}: Pick<Watched, 'registrations' | 'keys'>): Iterable<ObjectKey> {
+  return new Set([...registrations.list().map(objectKey), ...keys.list().map(registrationOf)]);
 }

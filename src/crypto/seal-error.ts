@@ -1,26 +1,10 @@
-/**
- * Why a sealed key does not open.
- *
- * - `SealMalformed`: not a sealed key of the one shape that is written
- * - `SealVersionUnknown`: a format version of another release
- * - `SealContextMismatch`: sealed for another namespace, registration or key ID
- * - `SealKEKMissing`: its KEK cannot be used; `kekID` says which, `cause` is the `KekError`
- * - `SealTampered`: changed since it was sealed, or its KEK has other bytes
- * - `SealKeyMismatch`: it opens, and holds another key than the one it is filed as
- */
-export type SealReason =
-  | 'SealMalformed'
-  | 'SealVersionUnknown'
-  | 'SealContextMismatch'
-  | 'SealKEKMissing'
-  | 'SealTampered'
-  | 'SealKeyMismatch';
+import type { SealReason } from '../api/reasons.ts';
 
-/** The message names the key, its registration and the remedy; never key material or ciphertext. */
+/** Why a sealed key does not open. The message names the key, its registration and the remedy; never key material or ciphertext. */
 export class SealError extends Error {
   override readonly name = 'SealError';
   readonly reason: SealReason;
-  /** The KEK the key says it was sealed under, once that is known. */
+  /** The KEK that the key says it was sealed under, once that is known; `cause` is the KekError where it cannot be used. */
   readonly kekID: string | undefined;
 
   constructor(reason: SealReason, message: string, options: { kekID?: string; cause?: unknown } = {}) {

@@ -1,6 +1,7 @@
+import type { SealReason } from '../api/reasons.ts';
 import { isKeyID } from '../domain/key-id.ts';
 import type { Kek } from './keyring.ts';
-import { SealError, type SealReason } from './seal-error.ts';
+import { SealError } from './seal-error.ts';
 import { kekIDOf, parseWrappedKey, type WrappedKey } from './wrapped-key.ts';
 
 /** What a sealed key is bound to: it opens nowhere else. */

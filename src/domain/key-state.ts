@@ -22,13 +22,3 @@ export function mayMove(from: KeyState, to: KeyState): boolean {
 export function isFinal(state: KeyState): boolean {
   return moves[state].length === 0;
 }
-
-/**
- * The states to show one after another so that an object in state `from` comes to show `to` by legal moves only: what
- * shows the ledger may have missed a step of it. `undefined` first where only a fresh start leads there.
- */
-export function movesTo(from: KeyState | undefined, to: KeyState): readonly (KeyState | undefined)[] {
-  if (from === undefined || from === to || mayMove(from, to)) return [to];
-  const between = moves[from].find((state) => mayMove(state, to));
-  return between ? [between, to] : [undefined, to];
-}

@@ -1,11 +1,30 @@
 import type { Instant } from './duration.ts';
-import type { KeyState, PublicJwk } from './jwk.ts';
+import type { KeyState } from './jwk.ts';
+import { narrowPublicJwk } from './jwks-document-key.ts';
 import { keyStates } from './key-state.ts';
-import type { Cause, Ledger, LedgerKey, OwedCause } from './ledger.ts';
+import type { Cause, Delivery, Ledger, LedgerKey, OwedCause } from './ledger.ts';
+
+import { storableRequest } from './registration.ts';
 
 /** `ledger.json`: how a ledger is written, and how bytes from outside become one. */
 
-const formatVersion = 1;
+/** Version 1 had no issuer, and the names of the delivery Secrets alone. Both are read, the newer one is written. */
+const formatVersion = 2;
+const ledgerMembers = [
+  'formatVersion',
+  'namespace',
+  'registration',
+  'issuer',
+  'serial',
+  'highestRevision',
+  'activeKeyID',
+  'rotationOwed',
+  'observedRotationTrigger',
+  'observedRotateRequest',
+  'deletionPolicy',
+  'deliveries',
+  'keys',
+];
 const causes: readonly string[] = [
   'Initial',
   'Import',
@@ -25,7 +44,9 @@ const instants = [
   'retiredAt',
   'revocationSeenAt',
   'revokedAt',
+  'absentAt',
 ] as const;
+const keyMembers = ['revision', 'keyID', 'algorithm', 'size', 'publicJWK', 'state', 'cause', 'verifyOnly', ...instants];
 
 export type LedgerFault = 'LedgerCorrupt' | 'LedgerMismatch' | 'LedgerFormatUnknown';
 
@@ -44,7 +65,11 @@ export function serializeLedger(ledger: Ledger): string {
   const times = (key: LedgerKey): object =>
     Object.fromEntries(instants.flatMap((name) => (key[name] === undefined ? [] : [[name, isoTime(key[name])]])));
   const keys = ledger.keys.map((key) => ({ ...key, ...times(key) }));
-  return JSON.stringify({ formatVersion, ...ledger, keys }, undefined, 1);
+  const deliveries = ledger.deliveries.map(({ secretName, leftAt }) => ({
+    secretName,
+    ...(leftAt === undefined ? {} : { leftAt: isoTime(leftAt) }),
+  }));
+  return JSON.stringify({ formatVersion, ...ledger, deliveries, keys }, undefined, 1);
 }
 
 /** Milliseconds are kept: a ledger read back is the ledger that was written. */
@@ -53,8 +78,8 @@ function isoTime(instant: Instant): string {
 }
 
 /**
- * Narrows `ledger.json` to the ledger of `namespace/registration`, or throws a LedgerError. A format version, state or
- * cause that this release does not know was written by a newer one and is told apart from damage.
+ * Narrows `ledger.json` to the ledger of `namespace/registration`, or throws a LedgerError. A format version, member, state
+ * or cause that this release does not know was written by a newer one: it is told apart from damage and never dropped.
  */
 export function parseLedger(text: string | undefined, namespace: string, registration: string): Ledger {
   if (text === undefined) throw corrupt('the entry ledger.json is missing');
@@ -66,50 +91,60 @@ export function parseLedger(text: string | undefined, namespace: string, registr
   }
   const at = new Reader(value, 'ledger.json');
   const version = at.number('formatVersion');
-  if (version !== formatVersion) {
-    throw unknownFormat(`ledger.json has format version ${version}, this release knows ${formatVersion}`);
+  if (version !== 1 && version !== formatVersion) {
+    throw unknownFormat(`ledger.json has format version ${version}, this release reads 1 and ${formatVersion}`);
   }
+  at.only(version === 1 ? [...ledgerMembers, 'deliverySecretNames'] : ledgerMembers);
   const owner = `${at.string('namespace')}/${at.string('registration')}`;
   if (owner !== `${namespace}/${registration}`) {
     const whose =
       /^[a-z0-9.-]+\/[a-z0-9.-]+$/.test(owner) && owner.length <= 127 ? `registration ${owner}` : 'something else';
     throw new LedgerError('LedgerMismatch', `ledger.json belongs to ${whose}`);
   }
+  // An earlier release may have recorded one that no status can hold.
+  const request = at.optionalString('observedRotateRequest');
   const ledger: Ledger = {
     namespace,
     registration,
+    ...optional('issuer', at.optionalString('issuer')),
     serial: at.number('serial'),
     highestRevision: at.number('highestRevision'),
     ...optional('activeKeyID', at.optionalString('activeKeyID')),
     ...(at.has('rotationOwed') ? { rotationOwed: at.known('rotationOwed', owedCauses) as OwedCause } : {}),
     ...optional('observedRotationTrigger', at.optionalString('observedRotationTrigger')),
-    ...optional('observedRotateRequest', at.optionalString('observedRotateRequest')),
-    deletionPolicy: at.string('deletionPolicy') === 'Delete' ? 'Delete' : 'Retain',
-    deliverySecretNames: at.list('deliverySecretNames').map((name) => String(name)),
+    ...optional('observedRotateRequest', request === undefined ? undefined : storableRequest(request)),
+    deletionPolicy: at.known('deletionPolicy', ['Retain', 'Delete']) as 'Retain' | 'Delete',
+    deliveries: version === 1 ? formerDeliveries(at) : at.list('deliveries').map(parseDelivery),
     keys: at.list('keys').map((key, index) => parseKey(new Reader(key, `ledger.json keys[${index}]`))),
   };
   checkAgreement(ledger);
   return ledger;
 }
 
+function formerDeliveries(at: Reader): readonly Delivery[] {
+  return at.list('deliverySecretNames').map((name) => {
+    if (typeof name !== 'string') throw corrupt(`${at.place}: deliverySecretNames has something else than names`);
+    return { secretName: name };
+  });
+}
+
+function parseDelivery(value: unknown, index: number): Delivery {
+  const at = new Reader(value, `ledger.json deliveries[${index}]`);
+  at.only(['secretName', 'leftAt']);
+  const leftAt = at.optionalInstant('leftAt');
+  return { secretName: at.string('secretName'), ...(leftAt === undefined ? {} : { leftAt }) };
+}
+
 function parseKey(at: Reader): LedgerKey {
-  const jwk = new Reader(at.object('publicJWK'), `${at.place}.publicJWK`);
+  at.only(keyMembers);
   const keyID = at.string('keyID');
-  const publicJWK: PublicJwk = {
-    kty: 'RSA',
-    use: 'sig',
-    alg: 'RS256',
-    kid: jwk.string('kid'),
-    n: jwk.string('n'),
-    e: jwk.string('e'),
-  };
+  const publicJWK = narrowPublicJwk(at.object('publicJWK'));
+  if (typeof publicJWK === 'string') throw corrupt(`${at.place}: publicJWK ${publicJWK}`);
   if (publicJWK.kid !== keyID) throw corrupt(`${at.place}: publicJWK.kid is not keyID`);
   const times: Partial<Record<(typeof instants)[number], Instant>> = {};
   for (const name of instants) {
-    const time = at.optionalString(name);
-    if (time === undefined) continue;
-    times[name] = Date.parse(time);
-    if (Number.isNaN(times[name])) throw corrupt(`${at.place}.${name} is not a time`);
+    const time = at.optionalInstant(name);
+    if (time !== undefined) times[name] = time;
   }
   if (times.createdAt === undefined) throw corrupt(`${at.place}.createdAt is missing`);
   return {
@@ -163,6 +198,12 @@ class Reader {
     this.place = place;
   }
 
+  /** Refuses members that this release does not know: dropping one at the next write would lose what a newer release keeps there. */
+  only(known: readonly string[]): void {
+    const unknown = Object.keys(this.members).filter((name) => !known.includes(name));
+    if (unknown.length > 0) throw unknownFormat(`${this.place} has ${unknown.length} unknown members`);
+  }
+
   has(name: string): boolean {
     return this.members[name] !== undefined;
   }
@@ -182,6 +223,14 @@ class Reader {
 
   optionalString(name: string): string | undefined {
     return this.has(name) ? this.string(name) : undefined;
+  }
+
+  optionalInstant(name: string): Instant | undefined {
+    const text = this.optionalString(name);
+    if (text === undefined) return undefined;
+    const instant = Date.parse(text);
+    if (Number.isNaN(instant)) throw corrupt(`${this.place}.${name} is not a time`);
+    return instant;
   }
 
   flag(name: string): boolean {

@@ -31,12 +31,16 @@ export interface LedgerKey {
   /** When a revocation of the signing key was first seen: its grace for a replacement counts from here. */
   readonly revocationSeenAt?: Instant;
   readonly revokedAt?: Instant;
+  /** Since when a revoked key was observed absent from every ready replica and the public URL. */
+  readonly absentAt?: Instant;
 }
 
 /** The system of record of one registration: `ledger.json` of its ledger Secret (DESIGN: one row set, one transaction). */
 export interface Ledger {
   readonly namespace: string;
   readonly registration: string;
+  /** The platform that the keys were made for; absent in ledgers that an earlier release wrote last. */
+  readonly issuer?: string;
   /** +1 with every write. */
   readonly serial: number;
   readonly highestRevision: number;
@@ -48,9 +52,15 @@ export interface Ledger {
   readonly observedRotateRequest?: string;
   readonly deletionPolicy: 'Retain' | 'Delete';
   /** Every delivery Secret that may exist, the wanted one last. */
-  readonly deliverySecretNames: readonly string[];
+  readonly deliveries: readonly Delivery[];
   /** In the order of their revisions. */
   readonly keys: readonly LedgerKey[];
+}
+
+export interface Delivery {
+  readonly secretName: string;
+  /** When another one took its place: tools may use it until the overlap is over. */
+  readonly leftAt?: Instant;
 }
 
 export function emptyLedger(namespace: string, registration: string): Ledger {
@@ -60,7 +70,7 @@ export function emptyLedger(namespace: string, registration: string): Ledger {
     serial: 0,
     highestRevision: 0,
     deletionPolicy: 'Retain',
-    deliverySecretNames: [],
+    deliveries: [],
     keys: [],
   };
 }

@@ -1,6 +1,7 @@
 import { Buffer } from 'node:buffer';
 import { rotateRequestedAtAnnotation } from '../api/names.ts';
 import type { LtiRegistration } from '../api/objects.ts';
+import { fnv1a } from './checksum.ts';
 import { type Duration, parseDuration } from './duration.ts';
 import type { RotationWindow } from './rotation-window.ts';
 
@@ -9,6 +10,7 @@ export interface Registration {
   readonly namespace: string;
   readonly name: string;
   readonly generation: number;
+  readonly issuer: string;
   /** The product the platform runs; `Other` if unset. */
   readonly platform?: string;
   readonly keyDistribution: 'JWKSURL' | 'Manual';
@@ -40,6 +42,7 @@ export function readRegistration(object: LtiRegistration): Registration {
     namespace: metadata.namespace ?? '',
     name: metadata.name,
     generation: metadata.generation ?? 0,
+    issuer: spec.issuer,
     platform: spec.platform ?? 'Other',
     keyDistribution: spec.keyDistribution ?? 'JWKSURL',
     keySize: spec.key?.size ?? 2048,
@@ -74,12 +77,5 @@ const oneLine = /^[^\p{Cc}\p{Cf}\p{Zl}\p{Zp}]*$/u;
 export function storableRequest(value: string): string {
   if (Buffer.byteLength(value) <= longestRequest && oneLine.test(value)) return value;
   const beginning = value.slice(0, 200).replaceAll(/[^ -~]/g, '?');
-  return `${beginning}… (${value.length} characters, FNV-1a ${fnv1a(value)})`;
-}
-
-/** The 32-bit FNV-1a checksum of the text's UTF-8 bytes, in hexadecimal. */
-function fnv1a(text: string): string {
-  let hash = 0x811c9dc5;
-  for (const byte of Buffer.from(text)) hash = Math.imul(hash ^ byte, 0x01000193);
-  return (hash >>> 0).toString(16).padStart(8, '0');
+  return `${beginning}… (${value.length} characters, FNV-1a ${fnv1a(value).toString(16).padStart(8, '0')})`;
 }

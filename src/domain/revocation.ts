@@ -1,5 +1,5 @@
 import { type Duration, formatDuration, formatInstant, hour, type Instant } from './duration.ts';
-import { activeKey, type Ledger, type LedgerKey } from './ledger.ts';
+import { activeKey, type Ledger } from './ledger.ts';
 import { revoked } from './transition.ts';
 
 /**
@@ -36,26 +36,59 @@ const accessTokenLifetime: Duration = hour;
 
 export interface RevocationVerdict {
   readonly status: 'True' | 'False' | 'Unknown';
-  readonly reason: 'RevocationEffective' | 'RevokedKeyMayBeAccepted';
+  readonly reason: 'RevocationEffective' | 'RevokedKeyMayBeAccepted' | 'StillServed';
   readonly message: string;
 }
 
-/** Whether the platform can be relied on to refuse the key by now, and until when it may not. */
-export function revocationVerdict(platform: string, key: LedgerKey, now: Instant): RevocationVerdict | undefined {
-  if (key.revokedAt === undefined) return undefined;
-  const { upTo, because } = acceptances[platform] ?? unknown;
-  const tokens = `access tokens granted before live up to ${formatDuration(accessTokenLifetime)} longer`;
-  if (upTo === undefined) {
-    const message = `${platform} may still accept revoked key ${key.keyID}: ${because}; ${tokens}`;
+export interface RevocationFacts {
+  readonly platform: string;
+  readonly keyID: string;
+  /** When it was first observed to be absent from every ready replica and the public URL. */
+  readonly absentAt: Instant | undefined;
+  /** The longest cache lifetime announced with documents that had the key. */
+  readonly cacheLifetime: Duration;
+  /** Who still serves it or gave no answer, as a sentence part; `undefined`: nobody, as far as anybody was asked. */
+  readonly stillServed: string | undefined;
+  readonly now: Instant;
+}
+
+/**
+ * Whether the platform can be relied on to refuse the revoked key by now, and until when it may not. What a platform and
+ * the caches before it hold ages only from the moment at which nobody hands it out any more.
+ */
+export function revocationVerdict(facts: RevocationFacts): RevocationVerdict {
+  const { platform, keyID, absentAt, cacheLifetime, stillServed, now } = facts;
+  if (stillServed !== undefined) {
+    const message = `revoked key ${keyID} may still be served: ${stillServed}`;
+    return { status: 'False', reason: 'StillServed', message };
+  }
+  if (absentAt === undefined) {
+    const message = `${platform} may accept revoked key ${keyID}: the replicas have not been asked yet whether they still serve it`;
     return { status: 'Unknown', reason: 'RevokedKeyMayBeAccepted', message };
   }
-  const until = key.revokedAt + upTo;
+  const acceptance = acceptances[platform] ?? unknown;
+  const { upTo, because } = heldLongest(acceptance, cacheLifetime);
+  const tokens = `access tokens granted before live up to ${formatDuration(accessTokenLifetime)} longer`;
+  if (upTo === undefined) {
+    const message = `${platform} may still accept revoked key ${keyID}: ${because}; ${tokens}`;
+    return { status: 'Unknown', reason: 'RevokedKeyMayBeAccepted', message };
+  }
+  const until = absentAt + upTo;
   if (now < until) {
-    const message = `${platform} may accept revoked key ${key.keyID} until ${formatInstant(until)}: ${because}; ${tokens}`;
+    const message = `${platform} may accept revoked key ${keyID} until ${formatInstant(until)}: ${because}; ${tokens}`;
     return { status: 'False', reason: 'RevokedKeyMayBeAccepted', message };
   }
-  const message = `${platform} no longer accepts revoked key ${key.keyID}: ${because}; ${tokens}`;
+  const message = `${platform} no longer accepts revoked key ${keyID}: ${acceptance.because}; ${tokens}`;
   return { status: 'True', reason: 'RevocationEffective', message };
+}
+
+/** A platform that keeps nothing may still be given the key by a cache between it and the replicas. */
+function heldLongest(acceptance: Acceptance, cacheLifetime: Duration): Acceptance {
+  if (acceptance.upTo === undefined || acceptance.upTo >= cacheLifetime) return acceptance;
+  return {
+    upTo: cacheLifetime,
+    because: `caches before it may keep a document with the key for ${formatDuration(cacheLifetime)}`,
+  };
 }
 
 /**

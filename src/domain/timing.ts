@@ -1,3 +1,4 @@
+import { fnv1a } from './checksum.ts';
 import { day, type Duration, formatDuration, hour, type Instant, minute, second } from './duration.ts';
 import type { LedgerKey } from './ledger.ts';
 import type { Registration } from './registration.ts';
@@ -17,6 +18,17 @@ export const revocationGrace: Duration = 45 * second;
 
 /** A document that lost a key to revocation is cached only briefly for this long. */
 export const shortCachePeriod: Duration = day;
+
+/** Keys of one registration that are published at the same time, at most: a ledger stays far under the 1 MiB of a Secret. */
+export const mostLiveKeys = 16;
+
+/**
+ * How often a registration is looked at even if nothing changed, for Secrets are not watched: as often as ten reads a second
+ * for all of them allow, at two reads a look. A hundred registrations are looked at every minute; `longest` is the limit.
+ */
+export function lookInterval(registrations: number, longest: Duration): Duration {
+  return Math.min(longest, Math.max(minute, (registrations * 2 * second) / 10));
+}
 
 /** Beyond this difference between local clock and API server nothing that depends on the time happens. */
 export const toleratedClockSkew: Duration = 5 * minute;
@@ -121,11 +133,4 @@ export function timingFault(
 
 function activatedAt(key: LedgerKey): Instant {
   return key.activatedAt ?? key.createdAt;
-}
-
-/** FNV-1a, 32 bits: an even spread is all that is asked of it. */
-function fnv1a(text: string): number {
-  let hash = 0x811c9dc5;
-  for (const character of text) hash = Math.imul(hash ^ character.codePointAt(0)!, 0x01000193);
-  return hash >>> 0;
 }

@@ -1,6 +1,6 @@
 import type { Instant } from './duration.ts';
 import { activeKey, changeKey, type Ledger, type LedgerKey, withoutActiveKey } from './ledger.ts';
-import type { Situation } from './situation.ts';
+import type { Lifecycle } from './situation.ts';
 
 /** One step of the lifecycle: what changes in the ledger, and what people and metrics are told of it. */
 export interface Transition {
@@ -11,6 +11,7 @@ export interface Transition {
 
 export type TransitionReason =
   | 'KeyPublished'
+  | 'KeyUnpublished'
   | 'KeyActivated'
   | 'KeyRetiring'
   | 'KeyRetired'
@@ -28,7 +29,7 @@ export interface Change {
 }
 
 /** Pointer and both states in one write. */
-export function activated({ ledger, observation, now }: Situation, key: LedgerKey, why: string): Change {
+export function activated({ ledger, observation, now }: Lifecycle, key: LedgerKey, why: string): Change {
   const previous = activeKey(ledger);
   const demoted = previous ? changeKey(ledger, previous.keyID, { state: 'Retiring' }) : ledger;
   const promoted = changeKey(demoted, key.keyID, {
@@ -69,4 +70,9 @@ export function retirementAt(ledger: Ledger, key: LedgerKey, stoppedSigningAt: I
 
 export function settings(ledger: Ledger, what: string): Change {
   return { ledger, transition: { reason: 'SettingsRecorded', message: `the ledger records the ${what}` } };
+}
+
+/** The rotation that is owed when a next key goes away, for the reason it was made for. */
+export function owedWithout({ cause }: LedgerKey): Pick<Ledger, 'rotationOwed'> {
+  return cause === 'Trigger' || cause === 'Request' || cause === 'Revocation' ? { rotationOwed: cause } : {};
 }

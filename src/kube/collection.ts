@@ -22,6 +22,10 @@ export class Collection<T extends KubeObject> {
     return this.#reflectors.flatMap(({ store }) => store.list());
   }
 
+  get size(): number {
+    return this.#reflectors.reduce((sum, { store }) => sum + store.size, 0);
+  }
+
   byIndex(index: string, value: string): readonly T[] {
     return this.#reflectors.flatMap(({ store }) => store.byIndex(index, value));
   }

@@ -53,9 +53,25 @@ export class TransportError extends Error {
   }
 }
 
-/** The request itself is refused, by rights, quota, validation or admission: the same one will be again until that changes. */
+/**
+ * The request itself is refused, by rights, quota, validation, admission or a webhook that fails: the same one will be again
+ * until that changes.
+ */
 export function isRefusal(error: unknown): error is ApiError {
-  return error instanceof ApiError && [400, 403, 413, 422].includes(error.status);
+  return error instanceof ApiError && refusing.has(error.status);
+}
+
+const refusing: ReadonlySet<number> = new Set([400, 403, 405, 406, 413, 415, 422, 500]);
+
+/** As `isRefusal`, of a write: its namespace or its resource type may be gone, too. */
+export function isRefusedWrite(error: unknown): error is ApiError {
+  return isRefusal(error) || (error instanceof ApiError && error.status === 404 && error.missing !== 'object');
+}
+
+/** There will be no answer to this read for now, though the API server answers others. */
+export function isUnreadable(error: unknown): error is ApiError | TransportError {
+  if (error instanceof TransportError) return error.failure === 'Timeout' || error.failure === 'Malformed';
+  return isRefusal(error);
 }
 
 /**

@@ -189,8 +189,20 @@ export const controllerTable = {
   rotations: {
     name: 'lti_rotations_total',
     type: 'counter',
-    help: 'Rotations by result: started (a next key was made) or activated (it signs).',
+    help: 'Rotations by result: started (a next key was made) or activated (it signs). First keys are not counted.',
     labels: ['result'],
+  },
+  refusedWrites: {
+    name: 'lti_refused_writes_total',
+    type: 'counter',
+    help: 'Writes that the API server refused, by the resource: secrets, ltikeys, ltikeys/status or ltiregistrations/status.',
+    labels: ['resource'],
+  },
+  pendingKeyPairs: {
+    name: 'lti_key_pairs_pending',
+    type: 'gauge',
+    help: 'Key pairs that are being generated or wait for a core.',
+    labels: [],
   },
 } as const satisfies Table;
 

@@ -112,11 +112,17 @@ export interface OperatorSources {
   readonly sealedKeys: () => { readonly complete: boolean; readonly counts: ReadonlyMap<string, number> } | undefined;
   /** Local clock minus the API server's. */
   readonly clockSkewMs: () => number | undefined;
+  /** Key pairs that are being generated or wait for a core. */
+  readonly pendingKeyPairs: () => number;
 }
 
 export interface OperatorMetrics {
   rotation(result: 'started' | 'activated'): void;
+  /** The API server refused a write of this resource. */
+  refused(resource: string): void;
 }
+
+const writtenResources = ['secrets', 'ltikeys', 'ltikeys/status', 'ltiregistrations/status'];
 
 /** What the operator as a whole can say of its own work; the sources are read at each scrape. */
 export function operatorMetrics(registry: Registry, sources: OperatorSources): OperatorMetrics {
@@ -138,7 +144,13 @@ export function operatorMetrics(registry: Registry, sources: OperatorSources): O
     const skew = sources.clockSkewMs();
     return [[{}, skew === undefined ? undefined : skew / 1000]];
   });
-  return { rotation: (result) => rotations.inc({ result }) };
+  computedGauge(registry, controllerTable.pendingKeyPairs, () => [[{}, sources.pendingKeyPairs()]]);
+  const refused = counter(registry, controllerTable.refusedWrites);
+  for (const resource of writtenResources) refused.inc({ resource }, 0);
+  return {
+    rotation: (result) => rotations.inc({ result }),
+    refused: (resource) => refused.inc({ resource }),
+  };
 }
 
 export interface PublisherSources {

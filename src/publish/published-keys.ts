@@ -16,7 +16,6 @@ export interface LtiKeyFacts {
     readonly state?: string;
     readonly createdAt?: string;
     readonly revokedAt?: string;
-    readonly conditions?: readonly { readonly type: string; readonly status: string }[];
   };
 }
 
@@ -92,7 +91,7 @@ function isPublished(state: string | undefined): boolean {
  * - a registration of which nothing is published yet has LtiKeys without a status that are not newer than its Active one: the
  *   operator is in the middle of showing a ledger, after a restore for one. All of it is held back until those have their
  *   status, for the grace period at the most: a document never starts with a part of its keys.
- * A key that no ledger knows is disowned by the operator, its state cleared, and leaves at once.
+ * A key that no ledger lists leaves at once: the operator shows it as Revoked before it deletes the LtiKey.
  * The spec is immutable, so a key's material never changes under its key ID.
  */
 export class PublishedKeys {
@@ -162,9 +161,6 @@ export class PublishedKeys {
       return;
     }
     if (known === undefined) return;
-    if (status?.conditions?.some((condition) => condition.type === 'Foreign' && condition.status === 'True')) {
-      return this.#drop(held, known);
-    }
     if (status !== undefined) return this.#miss(known, now, true);
     delete known.absentSince;
     known.cleared = false;

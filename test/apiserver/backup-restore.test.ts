@@ -14,8 +14,8 @@ import { TestRegistration } from '../process/registration.ts';
 import { controlPlane, createNamespace } from './bed.ts';
 
 /**
- * The commands of docs/guides/backup-and-restore.md: what `kubectl get --output yaml` prints on one control plane is given
- * to `kubectl create` on another one, with the garbage collector running on both. The operator is the built one.
+ * What `kubectl get` prints on one control plane is given to `kubectl create` on another one, with the garbage collector running
+ * on both. The operator is the built one. backup-guide.test.ts follows docs/guides/backup-and-restore.md to the letter.
  */
 describe('A backup', function () {
   this.timeout(180_000);
@@ -122,13 +122,21 @@ describe('A backup', function () {
       expect(response.status).to.equal(200);
       return {
         document: await response.text(),
-        ledger: Buffer.from(ledger.data!['ledger.json']!, 'base64').toString(),
+        ledger: withoutPublicationOfNext(Buffer.from(ledger.data!['ledger.json']!, 'base64').toString()),
         keys: keys.map(({ metadata, spec, status }) => [metadata.name, spec.keyID, status?.state]),
         kid: (await registration.delivered().catch(() => undefined))?.['kid'],
       };
     } finally {
       await registration.client.close();
     }
+  }
+
+  /** The activation delay of a key that was away from the documents starts again when it is back. */
+  function withoutPublicationOfNext(ledger: string): string {
+    const { serial: _, ...content }: { serial: number; keys: { state: string; publishedAt?: string }[] } =
+      JSON.parse(ledger);
+    for (const key of content.keys) if (key.state === 'Next') delete key.publishedAt;
+    return JSON.stringify(content);
   }
 
   async function fetchKeySet(pod: Pod, name: string): Promise<JSONWebKeySet> {

@@ -102,6 +102,13 @@ describe('The fields', () => {
       await inStep();
       await tenant.edit('canvas', { revokedKeyIDs: [(await tenant.key('canvas-1')).spec.keyID] });
       await tenant.untilStates('canvas', 'canvas-1 Revoked, canvas-2 Active');
+      await tenant.untilSays(
+        'canvas',
+        'RevocationEffective',
+        verdict.replace(/^True .*/, 'False RevokedKeyMayBeAccepted'),
+      );
+      // Caches before the sidecar may go on with the document for as long as it told them to.
+      await operator.travel(2 * hour);
       const message = await tenant.untilSays('canvas', 'RevocationEffective', verdict);
       expect(message).to.include(platform).and.to.include(says);
     });

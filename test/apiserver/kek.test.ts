@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { expect } from 'chai';
 import { ltiRegistrations } from '../../src/api/names.ts';
 import { hour, minute } from '../../src/domain/duration.ts';
-import { startOperator, writeKek, type Operator } from './operator.ts';
+import { forgetCanaries, startOperator, writeKek, type Operator } from './operator.ts';
 import { eventually, Tenant, text } from './tenant.ts';
 
 describe('Key-encryption keys', () => {
@@ -13,6 +13,7 @@ describe('Key-encryption keys', () => {
   let kekDir: string;
 
   beforeEach(async () => {
+    await forgetCanaries();
     tenant = await Tenant.inNewNamespace('kek');
     kekDir = await mkdtemp(join(tmpdir(), 'kek-'));
     operator = await startOperator({ namespaces: [tenant.namespace], kekDir });

@@ -48,7 +48,8 @@ describe('A damaged ledger', () => {
     {
       title: 'deleted',
       reason: 'LedgerMissing',
-      message: /canvas-lti-keys, the ledger with the private keys, is gone .* Restore it from a backup; no new key/,
+      message:
+        /canvas-lti-keys, the ledger with the private keys, is gone .* Restore it from a backup; the operator makes no new key/,
       damage: () => tenant.remove(secrets, name),
     },
     {
@@ -126,7 +127,7 @@ describe('A damaged ledger', () => {
       title: 'replaced by an older copy',
       reason: 'LedgerRolledBack',
       message:
-        /has serial \d+, but serial \d+ was already acted on: an older copy was restored over it\. Restore the newest copy/,
+        /has serial \d+, but the operator already acted on serial \d+: an older copy was restored over it\. Restore the newest copy/,
       damage: async ({ older }) => {
         await tenant.replaceSecret(name, () => ({ ...older.data }));
       },
@@ -134,10 +135,10 @@ describe('A damaged ledger', () => {
     {
       title: 'of a format version of a newer release',
       reason: 'LedgerFormatUnknown',
-      message: /format version 7, this release knows 1: it was written by a newer release/,
+      message: /format version 7, this release reads 1 and 2: it was written by a newer release/,
       damage: edit((data) => ({
         ...data,
-        [ledgerEntry]: base64(ledgerOf(data).replace('"formatVersion": 1', '"formatVersion": 7')),
+        [ledgerEntry]: base64(ledgerOf(data).replace('"formatVersion": 2', '"formatVersion": 7')),
       })),
     },
     {

@@ -3,34 +3,25 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Registry } from 'prom-client';
-import { ltiKeys, ltiRegistrations, operatorName } from '../../src/api/names.ts';
-import type { LtiKey, LtiRegistration } from '../../src/api/objects.ts';
-import { KekWatch } from '../../src/controllers/kek-watch.ts';
-import { ServedDocuments } from '../../src/controllers/publication/documents.ts';
-import { publicationObserver } from '../../src/controllers/publication/observer.ts';
-import { Reconciling } from '../../src/controllers/reconciling.ts';
-import { registrationOf } from '../../src/controllers/watch.ts';
-import { FileKekProvider } from '../../src/crypto/file-kek-provider.ts';
-import type { KekProvider } from '../../src/crypto/keyring.ts';
+import { operatorName } from '../../src/api/names.ts';
+import { parseConfig } from '../../src/config.ts';
+import type { Targets } from '../../src/controllers/publication/targets.ts';
+import { canarySecretName } from '../../src/controllers/kek-canary.ts';
+import { runController } from '../../src/controllers/run.ts';
 import type { Duration } from '../../src/domain/duration.ts';
-import { hour, minute } from '../../src/domain/duration.ts';
 import { runJwks } from '../../src/jwks/run.ts';
 import { KubeClient } from '../../src/kube/client.ts';
 import { Credentials, loadKubeConfig } from '../../src/kube/credentials.ts';
-import { KubeEventRecorder } from '../../src/kube/events.ts';
 import type { KubeObject, ResourceType } from '../../src/kube/objects.ts';
-import { watching } from '../../src/kube/watching.ts';
-import type { WorkQueueFigures } from '../../src/kube/workqueue.ts';
 import { sleep, systemClock } from '../../src/lib/clock.ts';
-import { publishing } from '../../src/publish/run.ts';
 import { recordingLog, type RecordedLine } from '../fakes/recording-log.ts';
 import { TravelClock } from '../fakes/travel-clock.ts';
 import { controlPlane, installCrds } from './bed.ts';
 
 /**
- * The operator as src/controllers/run.ts wires it and the sidecar beside it, in this process: real controllers, real
- * publishing and serving, the operator's own ServiceAccount with the rights of deploy/rbac.yaml, and a clock that tests
- * move. What talks to the API server keeps the system's time, for its timeouts are about real connections.
+ * The operator as it ships, in this process: `runController` with the options that a command line gives, the sidecar beside it,
+ * the operator's own ServiceAccount with the rights of deploy/, and a clock that tests move. What talks to the API server keeps
+ * the system's time, for its timeouts are about real connections.
  */
 
 export interface OperatorOptions {
@@ -38,8 +29,11 @@ export interface OperatorOptions {
   readonly clock?: TravelClock;
   /** A directory with the KEK k1 is made, and removed in the end, unless one is given. */
   readonly kekDir?: string;
-  /** Where KEKs come from instead. */
-  readonly keks?: (clock: TravelClock, client: KubeClient) => KekProvider;
+  /** Options of the command line that say where KEKs come from, instead of `--kek-dir`. */
+  readonly kekOptions?: readonly string[];
+  /** The kubeconfig of an account with other rights than the cluster-wide ones. */
+  readonly kubeconfig?: string;
+  /** What the clocks seem to differ by, instead of what they do. */
   readonly clockSkew?: () => number;
   /** Called before every write; throwing stands for a write that did not happen, or for a crash before it. */
   readonly beforeWrite?: BeforeWrite;
@@ -62,6 +56,8 @@ export interface Operator {
   readonly url: string;
   readonly lines: readonly RecordedLine[];
   lead(): void;
+  /** What a scrape of the controller gets. */
+  metrics(): Promise<string>;
   /** Moves time forward once the controllers rest, and waits until they rest again. */
   travel(duration: Duration): Promise<void>;
   /** Waits until no object is being reconciled or waits for it. */
@@ -97,68 +93,46 @@ export async function startOperator(options: OperatorOptions): Promise<Operator>
   const { log, lines } = recordingLog();
   const folder = await mkdtemp(join(tmpdir(), 'operator-'));
   const publishDir = await mkdtemp(join(folder, 'publish-'));
-  const kekDir = options.kekDir ?? (await makeKekDirectory(folder));
-  const kubeconfig = await operatorKubeconfig();
-  const credentials = new Credentials(() => loadKubeConfig(kubeconfig));
-  const client = new ObservedClient(credentials, options.beforeWrite);
+  const kekDir = options.kekDir ?? (options.kekOptions ? '' : await makeKekDirectory(folder));
+  const client = await ObservedClient.connect(options);
   const stopping = new AbortController();
   const { signal } = stopping;
+  const registry = new Registry();
+  const { promise: mayLead, resolve: lead } = Promise.withResolvers<void>();
+  if (!options.standby) lead();
 
-  const system = { client, clock: systemClock, log };
-  const registrations = watching<LtiRegistration>({ ...system, type: ltiRegistrations, namespaces });
-  const keys = watching<LtiKey>({ ...system, type: ltiKeys, namespaces, indexers: { registration: registrationOf } });
-  const shared = { client, clock, log };
-  const publisher = publishing({ ...shared, directory: publishDir, all: true, keys });
   const sidecar = runJwks(
     { publishDir, address: '127.0.0.1:0', adminAddress: '127.0.0.1:0', maxAge: 300 },
     { clock, logger: log, registry: new Registry(), signal, drainMs: 0 },
   );
   const url = `http://${await until(() => addressIn(lines), 'the sidecar names its address')}`;
-
-  const keks = options.keks?.(clock, client) ?? new FileKekProvider({ directory: kekDir, clock });
-  const kekWatch = new KekWatch({ keks, clock, log, changed: () => reconciling.enqueueAll() });
-  const documents = new ServedDocuments(clock);
-  const events = new KubeEventRecorder({ ...system, instance: 'test' });
-  const figures = new Map<string, () => WorkQueueFigures>();
-  const targets = (): readonly string[] => options.targets?.(url) ?? [url];
-  const ignore = (): void => undefined;
-  const reconciling = new Reconciling({
-    ...shared,
-    registrations,
-    keys,
-    keks,
-    observer: publicationObserver({ documents, targets, allKeys: true }),
-    events,
-    limits: { minimumOverlap: hour },
-    resync: 30 * minute,
-    clockSkew: options.clockSkew ?? (() => 0),
-    publicUrl,
-    queueMetrics: {
-      watch: (queue, read) => void figures.set(queue, read),
-      added: ignore,
-      retried: ignore,
-      waited: ignore,
-      worked: ignore,
-    },
-  });
-  const { promise: leading, resolve: lead } = Promise.withResolvers<void>();
-  if (!options.standby) lead();
-  const work = Promise.all([
-    registrations.run(signal),
-    keys.run(signal),
-    publisher.run(signal),
-    kekWatch.run(signal),
-    leading.then(() => reconciling.run(signal)),
-    sidecar,
+  const config = parseConfig('controller', [
+    ...namespaces.map((namespace) => `--namespace=${namespace}`),
+    ...(options.kekOptions ?? [`--kek-dir=${kekDir}`]),
+    `--publish-dir=${publishDir}`,
+    '--metrics-address=127.0.0.1:0',
+    `--jwks-public-url=${publicUrl}`,
   ]);
+  const targets: Targets = () => Promise.resolve(options.targets?.(url) ?? [url]);
+  const controller = runController(
+    config,
+    { clock, log, registry, signal },
+    { client, apiClock: systemClock, targets, mayLead },
+  );
+  const work = Promise.all([controller, sidecar]);
 
-  const busy = (): boolean =>
-    figures.size < 2 || [...figures.values()].some((read) => read().depth > 0 || read().longestRunningSeconds > 0);
+  const busy = async (): Promise<boolean> => {
+    const figure = async (name: string): Promise<number> =>
+      (await registry.getSingleMetric(name)?.get())?.values.reduce((sum, { value }) => sum + value, 0) ?? 1;
+    const names = ['workqueue_depth', 'workqueue_longest_running_processor_seconds', 'lti_key_pairs_pending'];
+    const figures = await Promise.all(names.map(figure));
+    return figures.some((value) => value > 0);
+  };
   async function rest(): Promise<void> {
     const deadline = Date.now() + 30_000;
     for (let since = Date.now(); Date.now() - since < restTime;) {
-      if (busy()) since = Date.now();
-      if (Date.now() > deadline) throw new Error('the controllers do not come to rest');
+      if (await busy()) since = Date.now();
+      if (Date.now() > deadline) throw new Error('the controller does not come to rest');
       await sleep(systemClock, 10);
     }
   }
@@ -168,8 +142,6 @@ export async function startOperator(options: OperatorOptions): Promise<Operator>
     stopping.abort();
     lead();
     await work;
-    await events.flush();
-    await Promise.all([documents.close(), client.close()]);
     await rm(folder, { recursive: true, force: true });
   }
 
@@ -181,6 +153,7 @@ export async function startOperator(options: OperatorOptions): Promise<Operator>
     lines,
     rest,
     lead,
+    metrics: () => registry.metrics(),
     async travel(duration) {
       await rest();
       clock.jump(duration);
@@ -193,10 +166,21 @@ export async function startOperator(options: OperatorOptions): Promise<Operator>
 /** A client that can be kept from writing. */
 class ObservedClient extends KubeClient {
   readonly #beforeWrite: BeforeWrite | undefined;
+  readonly #clockSkew: (() => number) | undefined;
 
-  constructor(credentials: Credentials, beforeWrite: BeforeWrite | undefined) {
+  constructor(credentials: Credentials, { beforeWrite, clockSkew }: OperatorOptions) {
     super({ credentials, clock: systemClock, userAgent: operatorName });
     this.#beforeWrite = beforeWrite;
+    this.#clockSkew = clockSkew;
+  }
+
+  static async connect(options: OperatorOptions): Promise<ObservedClient> {
+    const kubeconfig = options.kubeconfig ?? (await operatorKubeconfig());
+    return new ObservedClient(new Credentials(() => loadKubeConfig(kubeconfig)), options);
+  }
+
+  override clockSkewMs(): number | undefined {
+    return this.#clockSkew ? this.#clockSkew() : super.clockSkewMs();
   }
 
   override async create<T extends KubeObject>(type: ResourceType, object: T): Promise<T> {
@@ -220,8 +204,22 @@ class ObservedClient extends KubeClient {
   }
 }
 
+/** What the operator remembers of the KEKs of earlier tests: each has a k1 of its own, as after a new installation. */
+export async function forgetCanaries(): Promise<void> {
+  await operatorKubeconfig();
+  const { code, stderr } = await controlPlane().kubectlRun([
+    'delete',
+    'secret',
+    canarySecretName,
+    `--namespace=${operatorName}`,
+    '--ignore-not-found',
+  ]);
+  if (code !== 0) throw new Error(`the canaries cannot be deleted: ${stderr}`);
+}
+
 /** With the KEK k1, in a folder that the operator started with it does not remove. */
 export async function makeKekDirectory(folder = tmpdir()): Promise<string> {
+  await forgetCanaries();
   const directory = await mkdtemp(join(folder, 'kek-'));
   await writeKek(directory, 'k1');
   await writeFile(join(directory, 'primary'), 'k1\n');

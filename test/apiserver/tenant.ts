@@ -258,6 +258,7 @@ export class Tenant {
     expect(status?.observedGeneration, 'the newest spec was seen').to.equal(metadata.generation);
     expect(status?.activeKey?.keyID).to.equal(ledger.activeKeyID);
     expect(await this.says(registration, 'Ready')).to.equal('True KeySigns');
+    expect(await this.says(registration, 'Reconciling'), 'nothing is under way').to.match(/^False /);
     expect((await this.servedOf(url, registration)).keyIDs, 'the document').to.deep.equal(keyIDs);
     for (const path of [namespacePath(this.namespace), allKeysPath]) {
       expect((await this.served(url, path)).keyIDs, path).to.include.members(keyIDs);

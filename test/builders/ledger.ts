@@ -43,11 +43,12 @@ export function aLedger(keys: readonly LedgerKey[], more: Partial<Ledger> = {}):
   return {
     namespace: 'gradebook',
     registration: 'canvas',
+    issuer: 'https://platform.example.org',
     serial: 7,
     highestRevision: Math.max(0, ...keys.map(({ revision }) => revision)),
     ...(active ? { activeKeyID: active.keyID } : {}),
     deletionPolicy: 'Retain',
-    deliverySecretNames: [],
+    deliveries: [],
     keys,
     ...more,
   };

@@ -1,35 +1,77 @@
 import { hour } from '../../src/domain/duration.ts';
 import { liveKeys } from '../../src/domain/ledger.ts';
-import type { Custody, Fault, Situation } from '../../src/domain/situation.ts';
+import { ltiKeyOf } from '../../src/domain/ltikeys.ts';
+import { readRegistration } from '../../src/domain/registration.ts';
+import type { Custody, Fault, Lifecycle, Observation, Situation } from '../../src/domain/situation.ts';
 import { aKey, aLedger, epoch } from './ledger.ts';
-import { aRegistration } from './registration.ts';
+import { anLtiRegistration, aRegistration } from './registration.ts';
 
-type Parts = Partial<Omit<Situation, 'observation'>> & {
+type Parts = Partial<Omit<Lifecycle, 'observation'>> & {
   /** Key IDs that every ready replica serves; without it, those of all live keys. */
   readonly served?: readonly string[];
   readonly detail?: string;
   readonly cacheLifetime?: number;
+  readonly observed?: Partial<Observation>;
 };
 
 /** A fault as opening a sealed key finds it. */
-export const damaged: Fault = { reason: 'SealedKeyDamaged', message: 'the sealed key does not open' };
+export const damaged: Fault = { reason: 'SealTampered', message: 'the sealed key does not open' };
 /** A fault as asking for the key-encryption key finds it. */
 export const noKek: Fault = { reason: 'KEKMissing', message: 'there is no key-encryption key' };
 export const opens: Custody = { opens: true, kekID: 'kek-1' };
 
+/** Everything that is asked for is served, and nothing else. */
+export function anObservation(served: readonly string[], more: Partial<Observation> = {}): Observation {
+  return {
+    servedKeyIDs: new Set(served),
+    missingKeyIDs: new Set(),
+    stillServed: new Map(),
+    absentKeyIDs: new Set(),
+    detail: '',
+    cacheLifetime: 0,
+    ...more,
+  };
+}
+
 /** Revision 1 signs since the beginning, all is served, opens and is in time; `more` says what is different. */
-export function aSituation({ served, detail = '', cacheLifetime = 0, ...more }: Parts = {}): Situation {
+export function aLifecycle({ served, detail = '', cacheLifetime = 0, observed = {}, ...more }: Parts = {}): Lifecycle {
   const ledger = more.ledger ?? aLedger([aKey(1, 'Active')]);
   const live = liveKeys(ledger).map(({ keyID }) => keyID);
   return {
     registration: aRegistration(),
     custody: new Map(live.map((keyID) => [keyID, opens])),
-    observation: { servedKeyIDs: new Set(served ?? live), detail, cacheLifetime },
+    observation: anObservation(served ?? live, { detail, cacheLifetime, ...observed }),
     delivery: { leftovers: [] },
+    withdrawnKeyIDs: new Set(),
     clockSkew: 0,
     limits: { minimumOverlap: hour },
     now: epoch,
     ...more,
     ledger,
+  };
+}
+
+/** A registration that was applied and whose ledger was read; its LtiKeys show it, unless `more` says otherwise. */
+export function aSituation(more: Partial<Situation> = {}): Situation {
+  const object = more.registration?.kind === 'present' ? more.registration.object : anLtiRegistration();
+  const ledger = more.ledger ?? { kind: 'present', ledger: aLedger([aKey(1, 'Active')]) };
+  const keys = ledger.kind === 'present' ? ledger.ledger.keys : [];
+  const live = ledger.kind === 'present' ? liveKeys(ledger.ledger).map(({ keyID }) => keyID) : [];
+  return {
+    namespace: 'gradebook',
+    name: 'canvas',
+    registration: { kind: 'present', object, registration: readRegistration(object) },
+    ledger,
+    shown: ledger.kind === 'present' ? keys.map((key) => ltiKeyOf(ledger.ledger, key, opens, undefined, epoch)) : [],
+    custody: new Map(live.map((keyID) => [keyID, opens])),
+    observation: anObservation(live),
+    deliveries: new Map(),
+    sealingKeyID: 'kek-1',
+    shared: new Map(),
+    refused: new Map(),
+    clockSkew: 0,
+    limits: { minimumOverlap: hour },
+    now: epoch,
+    ...more,
   };
 }

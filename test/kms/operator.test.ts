@@ -1,15 +1,12 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { ledgerSecretName } from '../../src/api/names.ts';
-import { CanariedKekProvider, canarySecretName } from '../../src/controllers/kek-canary.ts';
-import { CombinedKekProvider } from '../../src/crypto/combined-kek-provider.ts';
-import { FileKekProvider } from '../../src/crypto/file-kek-provider.ts';
-import { GrpcKms } from '../../src/crypto/kms/grpc-kms.ts';
-import { KmsKekProvider } from '../../src/crypto/kms/kms-kek-provider.ts';
+import { ledgerSecretName, operatorName, secrets } from '../../src/api/names.ts';
+import type { Secret } from '../../src/kube/objects.ts';
+import { canarySecretName } from '../../src/controllers/kek-canary.ts';
 import { kekIDOf } from '../../src/crypto/wrapped-key.ts';
 import { minute, second } from '../../src/domain/duration.ts';
-import { makeKekDirectory, startOperator, type Operator } from '../apiserver/operator.ts';
+import { forgetCanaries, makeKekDirectory, startOperator, type Operator } from '../apiserver/operator.ts';
 import { eventually, Tenant } from '../apiserver/tenant.ts';
 import { Plugin } from './plugin.ts';
 
@@ -17,11 +14,11 @@ describe('An operator whose key-encryption key stays in a KMS', () => {
   let plugin: Plugin;
   let tenant: Tenant;
   let operator: Operator;
-  let kms: GrpcKms;
 
   beforeEach(async () => {
     plugin = new Plugin();
     [tenant] = await Promise.all([Tenant.inNewNamespace('kms'), plugin.start()]);
+    await forgetCanaries();
     await start();
     await tenant.apply('canvas', { rotationTrigger: 'a' });
     await inStep();
@@ -33,23 +30,13 @@ describe('An operator whose key-encryption key stays in a KMS', () => {
   });
 
   async function start(kekDir?: string): Promise<void> {
-    kms = new GrpcKms({ socket: plugin.socket, deadline: second });
-    const { namespace } = tenant;
     operator = await startOperator({
-      namespaces: [namespace],
-      keks: (clock, client) => {
-        const service = new KmsKekProvider({ kms, clock });
-        const files = kekDir === undefined ? undefined : new FileKekProvider({ directory: kekDir, clock });
-        const keks = files ? new CombinedKekProvider({ files, kms: service }) : service;
-        const keys = { list: () => [], hasSynced: () => true };
-        return new CanariedKekProvider({ keks, client, namespace, keys, clock });
-      },
+      namespaces: [tenant.namespace],
+      kekOptions: [`--kms-socket=${plugin.socket}`, ...(kekDir === undefined ? [] : [`--kek-dir=${kekDir}`])],
     });
   }
-  async function stop(): Promise<void> {
-    await operator.stop();
-    kms.close();
-  }
+  const stop = (): Promise<void> => operator.stop();
+  const canaries = (): Promise<Secret> => tenant.client.get<Secret>(secrets, operatorName, canarySecretName);
   const inStep = (): Promise<void> => tenant.untilInStep(operator.url, 'canvas');
   const kekIDs = async () => (await tenant.keys('canvas')).map(({ status }) => status?.kekID);
   const served = async () => (await tenant.servedOf(operator.url, 'canvas')).text;
@@ -129,7 +116,7 @@ describe('An operator whose key-encryption key stays in a KMS', () => {
   it('seals and overwrites nothing when the KMS has another key under the same key_id', async () => {
     const before = await tenant.ledgerSecret('canvas');
     const document = await served();
-    expect(Object.keys((await tenant.secret(canarySecretName))?.data ?? {})).to.deep.equal([kekIDOf('kek-1')]);
+    expect(Object.keys((await canaries()).data ?? {})).to.deep.equal([kekIDOf('kek-1')]);
     await stop();
     plugin.behave('ok', 'kek-1', 'other bytes');
     await start();

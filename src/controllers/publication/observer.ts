@@ -3,16 +3,29 @@ import type { Duration } from '../../domain/duration.ts';
 import type { PublicJwk } from '../../domain/jwk.ts';
 import type { Observation } from '../../domain/situation.ts';
 import { rsaThumbprint } from '../../lib/thumbprint.ts';
-import type { ServedDocument, ServedDocuments } from './documents.ts';
+import type { ServedDocuments } from './documents.ts';
+import type { ServedDocument } from './served-document.ts';
 import type { Targets } from './targets.ts';
 
-/** Asks every replica for every document that has to contain a registration's keys. */
+export interface KeysToObserve {
+  /** Keys that have to be served. */
+  readonly present: readonly PublicJwk[];
+  /** Keys that nobody may serve any more. */
+  readonly absent: readonly PublicJwk[];
+  /**
+   * Key IDs among `absent` that another registration of the namespace goes on using: only the registration's own
+   * document is asked about them.
+   */
+  readonly shared?: ReadonlySet<string>;
+}
+
+/** Asks every replica for every document that a registration's keys belong to. */
 export interface PublicationObserver {
-  observe(namespace: string, registration: string, keys: readonly PublicJwk[]): Promise<Observation>;
+  observe(namespace: string, registration: string, keys: KeysToObserve): Promise<Observation>;
 }
 
 export interface ObserverOptions {
-  readonly documents: Pick<ServedDocuments, 'fetch' | 'fetchShared' | 'keepOnly'>;
+  readonly documents: Pick<ServedDocuments, 'fetch' | 'fetchShared' | 'keepOnly' | 'longestLifetime'>;
   readonly targets: Targets;
   /** Whether the document of all namespaces is published. */
   readonly allKeys: boolean;
@@ -29,33 +42,104 @@ export function publicationObserver({ documents, targets, allKeys }: ObserverOpt
   let known: readonly string[] = [];
   return {
     async observe(namespace, registration, keys) {
-      const bases = targets();
-      if (bases.join() !== known.join()) documents.keepOnly((known = bases));
-      if (bases.length === 0) {
-        return { servedKeyIDs: new Set(), detail: 'there is no ready replica to ask', cacheLifetime: 0 };
+      const bases = await targets();
+      if (bases === undefined || bases.length === 0) {
+        const why = bases
+          ? 'there is no ready replica to ask'
+          : 'the list of replicas is not current: the watch is not connected';
+        return nothingKnown(keys, why, documents.longestLifetime([]));
       }
-      const shared = [namespacePath(namespace), ...(allKeys ? [allKeysPath] : [])];
+      if (bases.join() !== known.join()) documents.keepOnly((known = bases));
+      const aggregates = isInAggregates(keys) ? [namespacePath(namespace), ...(allKeys ? [allKeysPath] : [])] : [];
       const own = async (url: string): Promise<Answer> => ({ url, own: true, document: await documents.fetch(url) });
-      const common = async (url: string): Promise<Answer> => ({
+      const aggregate = async (url: string): Promise<Answer> => ({
         url,
         own: false,
         document: await documents.fetchShared(url),
       });
       const asked = bases.flatMap((base) => [
         own(base + registrationPath(namespace, registration)),
-        ...shared.map((path) => common(base + path)),
+        ...aggregates.map((path) => aggregate(base + path)),
       ]);
-      return summary(await Promise.all(asked), keys);
+      const answers = await Promise.all(asked);
+      const { stillServed } = absence(answers, keys);
+      const absent = keys.absent.filter(({ kid }) => !stillServed.has(kid));
+      return {
+        ...presence(answers, keys),
+        stillServed,
+        absentKeyIDs: new Set(absent.map(({ kid }) => kid)),
+        cacheLifetime: documents.longestLifetime(bases),
+      };
     },
   };
 }
 
-function summary(answers: readonly Answer[], keys: readonly PublicJwk[]): Observation {
-  const lacks = (answer: Answer, key: PublicJwk): boolean =>
-    !answer.document.keyIDs.has(key.kid) && (answer.own || key.kid === rsaThumbprint(key));
-  const served = keys.filter((key) => !answers.some((answer) => lacks(answer, key)));
-  const lacking = answers.find((answer) => keys.some((key) => lacks(answer, key)));
-  const cacheLifetime: Duration = Math.max(0, ...answers.map(({ document }) => document.cacheLifetime));
-  const detail = lacking ? `${lacking.url} ${lacking.document.problem ?? 'does not contain it'}` : '';
-  return { servedKeyIDs: new Set(served.map(({ kid }) => kid)), detail, cacheLifetime };
+function isInAggregates({ present, absent, shared }: KeysToObserve): boolean {
+  return present.some(hasOwnKeyID) || absent.some(({ kid }) => !shared?.has(kid));
+}
+
+/** A foreign key ID means nothing outside of its registration. */
+function hasOwnKeyID(key: PublicJwk): boolean {
+  return key.kid === rsaThumbprint(key);
+}
+
+function nothingKnown({ absent }: KeysToObserve, why: string, cacheLifetime: Duration): Observation {
+  return {
+    servedKeyIDs: new Set(),
+    missingKeyIDs: new Set(),
+    stillServed: new Map(absent.map(({ kid }) => [kid, why])),
+    absentKeyIDs: new Set(),
+    detail: why,
+    cacheLifetime,
+  };
+}
+
+function presence(
+  answers: readonly Answer[],
+  { present }: KeysToObserve,
+): Pick<Observation, 'servedKeyIDs' | 'missingKeyIDs' | 'detail'> {
+  const servedKeyIDs = new Set<string>();
+  const missingKeyIDs = new Set<string>();
+  const lacking = new Set<string>();
+  for (const key of present) {
+    const { kid } = key;
+    const ownKeyID = hasOwnKeyID(key);
+    const without = answers.filter(({ own, document }) => (own || ownKeyID) && !document.keys?.serves(key));
+    if (without.length === 0) servedKeyIDs.add(kid);
+    for (const { url, document } of without) {
+      if (document.keys) missingKeyIDs.add(kid);
+      const other = document.keys?.hasID(kid) ? `serves another key as ${kid}` : `does not contain key ${kid}`;
+      lacking.add(`${shortened(url)} ${document.problem ?? other}`);
+    }
+  }
+  return { servedKeyIDs, missingKeyIDs, detail: named([...lacking]) };
+}
+
+function absence(answers: readonly Answer[], { absent, shared }: KeysToObserve): Pick<Observation, 'stillServed'> {
+  const stillServed = new Map<string, string>();
+  for (const key of absent) {
+    const serving = answers.filter((answer) => (answer.own || !shared?.has(key.kid)) && mayServe(answer, key));
+    if (serving.length === 0) continue;
+    const who = serving.map(({ url, document: { keys, problem } }) =>
+      keys ? `${shortened(url)} still serves it` : `${shortened(url)} ${problem}`,
+    );
+    stillServed.set(key.kid, named(who));
+  }
+  return { stillServed };
+}
+
+/** Another registration may use the same foreign key ID for a key of its own, which an aggregate then has. */
+function mayServe({ own, document: { keys } }: Answer, key: PublicJwk): boolean {
+  if (!keys) return true;
+  return keys.hasModulus(key) || ((own || hasOwnKeyID(key)) && keys.hasID(key.kid));
+}
+
+/** A condition's message has to stay readable, whatever the number of replicas. */
+function named(who: readonly string[]): string {
+  const shown = who.slice(0, 3);
+  return [...shown, ...(who.length > shown.length ? [`and ${who.length - shown.length} more`] : [])].join('; ');
+}
+
+function shortened(url: string): string {
+  return url.length > 400 ? `${url.slice(0, 399)}…` : url;
 }

@@ -6,33 +6,68 @@ import { expect } from 'chai';
 
 const root = join(import.meta.dirname, '../../..');
 
-function check(folder: string): { status: number | null; stderr: string } {
-  const script = join(folder, 'dev/generate-types.ts');
-  const { status, stderr } = spawnSync(process.execPath, [script, '--check'], { encoding: 'utf8' });
+function generate(folder: string, ...options: readonly string[]): { status: number | null; stderr: string } {
+  const script = join(folder, 'dev/generate/main.ts');
+  const { status, stderr } = spawnSync(process.execPath, [script, ...options], { encoding: 'utf8' });
   return { status, stderr };
 }
 
-describe('The types generated from the CRDs', () => {
-  it('are those that are committed', () => {
-    expect(check(root)).to.deep.equal({ status: 0, stderr: '' });
+/** Runs `test` on a copy of what generates and of what is generated. */
+function onCopy(test: (folder: string) => void): void {
+  const copy = mkdtempSync(join(tmpdir(), 'generated-'));
+  try {
+    for (const path of [
+      'crds',
+      'src/api',
+      'src/kube/objects.ts',
+      'dev/generate',
+      'docs/conditions.md',
+      'package.json',
+    ]) {
+      cpSync(join(root, path), join(copy, path), { recursive: true });
+    }
+    symlinkSync(join(root, 'node_modules'), join(copy, 'node_modules'));
+    test(copy);
+  } finally {
+    rmSync(copy, { recursive: true, force: true });
+  }
+}
+
+function edit(file: string, from: string, to: string): void {
+  const text = readFileSync(file, 'utf8');
+  expect(text).to.include(from);
+  writeFileSync(file, text.replace(from, to));
+}
+
+describe('What is generated', () => {
+  it('is what is committed', () => {
+    expect(generate(root, '--check')).to.deep.equal({ status: 0, stderr: '' });
   });
 
-  it('are missed, with a sentence that says what to do, when a CRD changed without them', () => {
-    const copy = mkdtempSync(join(tmpdir(), 'generated-'));
-    try {
-      for (const path of ['crds', 'src/api', 'dev/generate-types.ts', 'package.json']) {
-        cpSync(join(root, path), join(copy, path), { recursive: true });
-      }
-      symlinkSync(join(root, 'node_modules'), join(copy, 'node_modules'));
-      const crd = join(copy, 'crds/ltikeys.yaml');
-      writeFileSync(crd, readFileSync(crd, 'utf8').replace('retiredAt:', 'leftAt:'));
-      expect(check(copy)).to.deep.equal({
+  it('is missed, with a sentence that says what to do, when a CRD changed without its types', () => {
+    onCopy((copy) => {
+      edit(join(copy, 'crds/ltikeys.yaml'), 'retiredAt:', 'leftAt:');
+      expect(generate(copy, '--check')).to.deep.equal({
         status: 1,
         stderr:
           'src/api/ltikey.gen.ts does not match crds/ltikeys.yaml. Run `npm run generate` and commit the result.\n',
       });
-    } finally {
-      rmSync(copy, { recursive: true, force: true });
-    }
+    });
+  });
+
+  it('is missed when a reason changed without its row in docs/conditions.md, and is right after the next run', () => {
+    onCopy((copy) => {
+      edit(join(copy, 'src/api/reasons.ts'), 'Every ready replica serves it.', 'Every replica | serves it.');
+      expect(generate(copy, '--check')).to.deep.equal({
+        status: 1,
+        stderr:
+          'docs/conditions.md does not match src/api/reasons.ts and src/api/conditions.ts. Run `npm run generate` and commit the result.\n',
+      });
+      expect(generate(copy)).to.deep.equal({ status: 0, stderr: '' });
+      expect(generate(copy, '--check')).to.deep.equal({ status: 0, stderr: '' });
+      expect(readFileSync(join(copy, 'docs/conditions.md'), 'utf8')).to.include(
+        String.raw`Every replica \| serves it.`,
+      );
+    });
   });
 });

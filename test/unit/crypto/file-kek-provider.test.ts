@@ -2,7 +2,8 @@ import { symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { FileKekProvider } from '../../../src/crypto/file-kek-provider.ts';
-import { KekError, type KekReason } from '../../../src/crypto/kek-error.ts';
+import type { KekReason } from '../../../src/api/reasons.ts';
+import { KekError } from '../../../src/crypto/kek-error.ts';
 import { KekFiles, kekText, ManualClock } from './kek-files.ts';
 
 async function failure(promise: Promise<unknown>): Promise<KekError> {

@@ -5,7 +5,7 @@ import * as fc from 'fast-check';
 import { FileKekProvider } from '../../../src/crypto/file-kek-provider.ts';
 import { generateKeyPair, publicJwk, type KeyPair } from '../../../src/crypto/key-pair.ts';
 import { open, seal } from '../../../src/crypto/seal.ts';
-import type { SealReason } from '../../../src/crypto/seal-error.ts';
+import type { SealReason } from '../../../src/api/reasons.ts';
 import { describeSealed, type SealContext } from '../../../src/crypto/sealed-format.ts';
 import { KekFiles, kekText, ManualClock } from './kek-files.ts';
 import { forge, headerOf, leakFinder, parts, sealFailure, withHeader } from './sealing.ts';

@@ -1,13 +1,13 @@
 import { expect } from 'chai';
 import { day, hour, minute, second } from '../../../src/domain/duration.ts';
-import { plan, withKey } from '../../../src/domain/key-plan.ts';
-import { neededRevision } from '../../../src/domain/key-policies.ts';
+import { plan } from '../../../src/domain/key-plan.ts';
+import { neededRevision, withKey } from '../../../src/domain/needed-revision.ts';
 import { emptyLedger, type KeyFacts } from '../../../src/domain/ledger.ts';
-import type { ImportState, Situation } from '../../../src/domain/situation.ts';
+import type { ImportState, Lifecycle } from '../../../src/domain/situation.ts';
 import { nextRotationTime, preparationTime } from '../../../src/domain/timing.ts';
 import { aKey, aLedger, epoch, keyFacts } from '../../builders/ledger.ts';
 import { aRegistration } from '../../builders/registration.ts';
-import { aSituation, damaged, noKek, opens } from '../../builders/situation.ts';
+import { aLifecycle, damaged, noKek, opens } from '../../builders/situation.ts';
 
 const active = aKey(1, 'Active');
 const signs = aLedger([active]);
@@ -18,40 +18,40 @@ const imports: ImportState = { signing: keyFacts('former'), verifyOnly: [] };
 const damagedActive = { custody: new Map([['kid-1', damaged]]) };
 
 describe('a new revision is made', () => {
-  const cases: readonly (readonly [string, Situation, string | undefined])[] = [
-    ['for a new registration', aSituation({ ledger: none }), 'Initial'],
+  const cases: readonly (readonly [string, Lifecycle, string | undefined])[] = [
+    ['for a new registration', aLifecycle({ ledger: none }), 'Initial'],
     [
       'for one that is suspended from the beginning',
-      aSituation({ ledger: none, registration: aRegistration({ suspend: true }) }),
+      aLifecycle({ ledger: none, registration: aRegistration({ suspend: true }) }),
       'Initial',
     ],
-    ['from the key of a former system', aSituation({ ledger: none, imports }), 'Import'],
-    ['where nothing signs or waits any more', aSituation({ ledger: aLedger([aKey(1, 'Revoked')]) }), 'Revocation'],
-    ['where every record of a key is gone', aSituation({ ledger: aLedger([], { highestRevision: 3 }) }), 'Revocation'],
-    ['not while one waits already', aSituation({ ledger: aLedger([active, aKey(2, 'Next')]), now: due }), undefined],
+    ['from the key of a former system', aLifecycle({ ledger: none, imports }), 'Import'],
+    ['where nothing signs or waits any more', aLifecycle({ ledger: aLedger([aKey(1, 'Revoked')]) }), 'Revocation'],
+    ['where every record of a key is gone', aLifecycle({ ledger: aLedger([], { highestRevision: 3 }) }), 'Revocation'],
+    ['not while one waits already', aLifecycle({ ledger: aLedger([active, aKey(2, 'Next')]), now: due }), undefined],
     [
       'for a revoked signing key, even while suspended',
-      aSituation({ registration: { ...revoking, suspend: true } }),
+      aLifecycle({ registration: { ...revoking, suspend: true } }),
       'Revocation',
     ],
     [
       'not for a revoked signing key that a retiring one replaces',
-      aSituation({
+      aLifecycle({
         ledger: aLedger([aKey(1, 'Retiring'), aKey(2, 'Active')]),
         registration: aRegistration({ revokedKeyIDs: new Set(['kid-2']) }),
       }),
       undefined,
     ],
-    ['for a rotation that is owed', aSituation({ ledger: { ...signs, rotationOwed: 'Trigger' } }), 'Trigger'],
+    ['for a rotation that is owed', aLifecycle({ ledger: { ...signs, rotationOwed: 'Trigger' } }), 'Trigger'],
     [
       'not for one that is owed while suspended',
-      aSituation({ ledger: { ...signs, rotationOwed: 'Revocation' }, registration: aRegistration({ suspend: true }) }),
+      aLifecycle({ ledger: { ...signs, rotationOwed: 'Revocation' }, registration: aRegistration({ suspend: true }) }),
       undefined,
     ],
-    ['for another size', aSituation({ registration: aRegistration({ keySize: 3072 }) }), 'KeySize'],
+    ['for another size', aLifecycle({ registration: aRegistration({ keySize: 3072 }) }), 'KeySize'],
     [
       'for an imported key that is smaller than asked for',
-      aSituation({
+      aLifecycle({
         ledger: aLedger([aKey(1, 'Active', { cause: 'Import' })]),
         registration: aRegistration({ keySize: 3072 }),
       }),
@@ -59,18 +59,18 @@ describe('a new revision is made', () => {
     ],
     [
       'not for an imported key that is larger than asked for',
-      aSituation({ ledger: aLedger([aKey(1, 'Active', { cause: 'Import', size: 3072 })]) }),
+      aLifecycle({ ledger: aLedger([aKey(1, 'Active', { cause: 'Import', size: 3072 })]) }),
       undefined,
     ],
     [
       'not for another size while suspended',
-      aSituation({ registration: aRegistration({ keySize: 3072, suspend: true }) }),
+      aLifecycle({ registration: aRegistration({ keySize: 3072, suspend: true }) }),
       undefined,
     ],
-    ['for a changed trigger', aSituation({ registration: aRegistration({ rotationTrigger: 'b' }) }), 'Trigger'],
+    ['for a changed trigger', aLifecycle({ registration: aRegistration({ rotationTrigger: 'b' }) }), 'Trigger'],
     [
       'not for a trigger that was answered',
-      aSituation({
+      aLifecycle({
         ledger: { ...signs, observedRotationTrigger: 'b' },
         registration: aRegistration({ rotationTrigger: 'b' }),
       }),
@@ -78,21 +78,21 @@ describe('a new revision is made', () => {
     ],
     [
       'not for a trigger that was taken away',
-      aSituation({ ledger: { ...signs, observedRotationTrigger: 'b' } }),
+      aLifecycle({ ledger: { ...signs, observedRotationTrigger: 'b' } }),
       undefined,
     ],
-    ['for a request', aSituation({ registration: aRegistration({ rotateRequest: 'now' }) }), 'Request'],
+    ['for a request', aLifecycle({ registration: aRegistration({ rotateRequest: 'now' }) }), 'Request'],
     [
       'not for a request that was answered',
-      aSituation({
+      aLifecycle({
         ledger: { ...signs, observedRotateRequest: 'now' },
         registration: aRegistration({ rotateRequest: 'now' }),
       }),
       undefined,
     ],
-    ['for the schedule, early enough', aSituation({ now: due }), 'Schedule'],
-    ['not for the schedule a millisecond earlier', aSituation({ now: due - 1 }), undefined],
-    ['not for the schedule while an inequality is broken', aSituation({ now: due, cacheLifetime: day }), undefined],
+    ['for the schedule, early enough', aLifecycle({ now: due }), 'Schedule'],
+    ['not for the schedule a millisecond earlier', aLifecycle({ now: due - 1 }), undefined],
+    ['not for the schedule while an inequality is broken', aLifecycle({ now: due, cacheLifetime: day }), undefined],
   ];
   for (const [when, situation, cause] of cases) {
     it(when, () => {
@@ -104,16 +104,16 @@ describe('a new revision is made', () => {
 
   it('of the size that the registration asks for', () => {
     const registration = aRegistration({ keySize: 4096 });
-    expect(plan(aSituation({ ledger: none, registration })).generate).to.deep.equal({ cause: 'Initial', size: 4096 });
+    expect(plan(aLifecycle({ ledger: none, registration })).generate).to.deep.equal({ cause: 'Initial', size: 4096 });
   });
 
-  const obstacles: readonly (readonly [string, Partial<Situation>, string])[] = [
+  const obstacles: readonly (readonly [string, Partial<Lifecycle>, string])[] = [
     ['nothing can be sealed', { sealingFault: noKek }, 'KEKMissing'],
-    ['a key of the ledger does not open', damagedActive, 'SealedKeyDamaged'],
+    ['a key of the ledger does not open', damagedActive, 'SealTampered'],
   ];
   for (const [what, more, reason] of obstacles) {
     it(`never while ${what}: the fault is told and looked at again`, () => {
-      const decision = plan(aSituation({ now: due, ...more }));
+      const decision = plan(aLifecycle({ now: due, ...more }));
       expect(decision).not.to.have.property('generate');
       expect(decision.generationFault).to.include({ reason });
       expect(decision.nextCheckAt).to.equal(due + 30 * second);
@@ -121,12 +121,12 @@ describe('a new revision is made', () => {
   }
 
   it('where only the key that is revoked does not open', () => {
-    expect(plan(aSituation({ registration: revoking, ...damagedActive })).generate).to.include({ cause: 'Revocation' });
+    expect(plan(aLifecycle({ registration: revoking, ...damagedActive })).generate).to.include({ cause: 'Revocation' });
   });
 
   it('never in place of a key that was to be imported and cannot be', () => {
-    const fault = { reason: 'ImportRefused', message: 'the Secret grants nothing' };
-    const decision = plan(aSituation({ ledger: none, imports: { signing: fault, verifyOnly: [] } }));
+    const fault = { reason: 'ImportNotGranted', message: 'the Secret grants nothing' } as const;
+    const decision = plan(aLifecycle({ ledger: none, imports: { signing: fault, verifyOnly: [] } }));
     expect(decision).not.to.have.property('generate');
     expect(decision.generationFault).to.equal(fault);
   });
@@ -139,12 +139,12 @@ describe('the ledger with a new key', () => {
       deliverySecretName: 'signing',
       rotationTrigger: 'a',
     });
-    const ledger = withKey(aSituation({ ledger: none, registration }), keyFacts('a'), 'Initial');
+    const ledger = withKey(aLifecycle({ ledger: none, registration }), keyFacts('a'), 'Initial');
     expect(ledger).to.deep.include({
       serial: 1,
       highestRevision: 1,
       deletionPolicy: 'Delete',
-      deliverySecretNames: ['signing'],
+      deliveries: [{ secretName: 'signing' }],
       observedRotationTrigger: 'a',
     });
     expect(ledger.keys).to.have.length(1);
@@ -153,13 +153,13 @@ describe('the ledger with a new key', () => {
   it('has answered trigger, request and what was owed', () => {
     const registration = aRegistration({ rotationTrigger: 'b', rotateRequest: 'now' });
     const ledger = withKey(
-      aSituation({ ledger: { ...signs, rotationOwed: 'Revocation' }, registration }),
+      aLifecycle({ ledger: { ...signs, rotationOwed: 'Revocation' }, registration }),
       keyFacts('a'),
       'Trigger',
     );
     expect(ledger).to.include({ serial: 8, observedRotationTrigger: 'b', observedRotateRequest: 'now' });
     expect(ledger).not.to.have.property('rotationOwed');
-    expect(neededRevision(aSituation({ ledger, registration }))).to.equal(undefined);
+    expect(neededRevision(aLifecycle({ ledger, registration }))).to.equal(undefined);
   });
 
   it('takes the public keys of a former system as retiring, but for those whose time is over or that it has', () => {
@@ -169,7 +169,7 @@ describe('the ledger with a new key', () => {
       { ...keyFacts('former'), until: epoch + day },
     ];
     const facts = imports.signing as KeyFacts;
-    const ledger = withKey(aSituation({ ledger: none, imports: { ...imports, verifyOnly } }), facts, 'Import');
+    const ledger = withKey(aLifecycle({ ledger: none, imports: { ...imports, verifyOnly } }), facts, 'Import');
     expect(ledger.keys.map(({ keyID, state, revision }) => [keyID, state, revision])).to.deep.equal([
       ['former', 'Next', 1],
       ['old', 'Retiring', 2],
@@ -185,14 +185,14 @@ describe('keys are sealed anew', () => {
       ['kid-1', opens],
       ['kid-2', { opens: true, kekID: 'kek-2' } as const],
     ]);
-    expect(plan(aSituation({ ledger, custody, sealingKeyID: 'kek-2' })).reseal).to.deep.equal(['kid-1']);
-    expect(plan(aSituation({ ledger, custody })).reseal).to.deep.equal([]);
-    expect(plan(aSituation({ ...damagedActive, sealingKeyID: 'kek-2' })).reseal).to.deep.equal([]);
+    expect(plan(aLifecycle({ ledger, custody, sealingKeyID: 'kek-2' })).reseal).to.deep.equal(['kid-1']);
+    expect(plan(aLifecycle({ ledger, custody })).reseal).to.deep.equal([]);
+    expect(plan(aLifecycle({ ...damagedActive, sealingKeyID: 'kek-2' })).reseal).to.deep.equal([]);
   });
 
   it('only once nothing is left to write', () => {
     const registration = aRegistration({ deletionPolicy: 'Delete' });
-    expect(plan(aSituation({ registration, sealingKeyID: 'kek-2' })).reseal).to.deep.equal([]);
+    expect(plan(aLifecycle({ registration, sealingKeyID: 'kek-2' })).reseal).to.deep.equal([]);
   });
 });
 
@@ -200,53 +200,53 @@ describe('the next look', () => {
   const requested = aKey(2, 'Next', { cause: 'Trigger', publishedAt: epoch });
   const retiring = aKey(1, 'Retiring', { stoppedSigningAt: epoch, retireAt: epoch + 2 * day });
   const delivered = aRegistration({ deliverySecretName: 'signing' });
-  const recorded = aLedger([active], { deliverySecretNames: ['signing'] });
+  const recorded = aLedger([active], { deliveries: [{ secretName: 'signing' }] });
   const held = aRegistration({ suspend: true });
   const waiting = aLedger([active, aKey(2, 'Next')]);
-  const cases: readonly (readonly [string, Situation, number | undefined])[] = [
-    ['at the preparation of the next rotation', aSituation(), due],
-    ['at the activation of a requested key', aSituation({ ledger: aLedger([active, requested]) }), epoch + day],
+  const cases: readonly (readonly [string, Lifecycle, number | undefined])[] = [
+    ['at the preparation of the next rotation', aLifecycle(), due],
+    ['at the activation of a requested key', aLifecycle({ ledger: aLedger([active, requested]) }), epoch + day],
     [
       'on the day of a scheduled one',
-      aSituation({ ledger: aLedger([active, aKey(2, 'Next', { publishedAt: epoch })]) }),
+      aLifecycle({ ledger: aLedger([active, aKey(2, 'Next', { publishedAt: epoch })]) }),
       nextRotationTime(active, aRegistration()),
     ],
-    ['at a retirement', aSituation({ ledger: aLedger([retiring, aKey(2, 'Active')]) }), epoch + 2 * day],
+    ['at a retirement', aLifecycle({ ledger: aLedger([retiring, aKey(2, 'Active')]) }), epoch + 2 * day],
     [
       'at the end of the grace of a revoked key',
-      aSituation({ ledger: aLedger([{ ...active, revocationSeenAt: epoch }]), registration: revoking }),
+      aLifecycle({ ledger: aLedger([{ ...active, revocationSeenAt: epoch }]), registration: revoking }),
       epoch + 45 * second,
     ],
     [
       'not at all while all of it is suspended',
-      aSituation({ ledger: aLedger([retiring, aKey(2, 'Active')]), registration: held }),
+      aLifecycle({ ledger: aLedger([retiring, aKey(2, 'Active')]), registration: held }),
       undefined,
     ],
     [
       'not for a key that waits for its acknowledgement',
-      aSituation({ ledger: aLedger([active, requested]), registration: aRegistration({ keyDistribution: 'Manual' }) }),
+      aLifecycle({ ledger: aLedger([active, requested]), registration: aRegistration({ keyDistribution: 'Manual' }) }),
       undefined,
     ],
-    ['250 ms after a new key is to be served', aSituation({ ledger: waiting, served: ['kid-1'] }), epoch + 250],
+    ['250 ms after a new key is to be served', aLifecycle({ ledger: waiting, served: ['kid-1'] }), epoch + 250],
     [
       'ever later while it is not',
-      aSituation({ ledger: waiting, served: ['kid-1'], now: epoch + 8 * second }),
+      aLifecycle({ ledger: waiting, served: ['kid-1'], now: epoch + 8 * second }),
       epoch + 10 * second,
     ],
     [
       'at most 5 s later',
-      aSituation({ ledger: waiting, served: ['kid-1'], now: epoch + hour }),
+      aLifecycle({ ledger: waiting, served: ['kid-1'], now: epoch + hour }),
       epoch + hour + 5 * second,
     ],
     [
       'in no haste after the clock went back',
-      aSituation({ ledger: waiting, served: ['kid-1'], now: epoch - 4 * minute }),
+      aLifecycle({ ledger: waiting, served: ['kid-1'], now: epoch - 4 * minute }),
       epoch - 4 * minute + 5 * second,
     ],
-    ['in a minute while the clock is wrong', aSituation({ clockSkew: hour }), epoch + minute],
+    ['in a minute while the clock is wrong', aLifecycle({ clockSkew: hour }), epoch + minute],
     [
       'in 30 s for a step that is due and held back',
-      aSituation({
+      aLifecycle({
         ledger: aLedger([active, requested]),
         now: epoch + day,
         served: ['kid-1', 'kid-2'],
@@ -256,12 +256,12 @@ describe('the next look', () => {
     ],
     [
       'in 30 s while the delivery Secret does not hold the signing key, for Secrets are not watched',
-      aSituation({ ledger: recorded, registration: delivered }),
+      aLifecycle({ ledger: recorded, registration: delivered }),
       epoch + 30 * second,
     ],
     [
       'at the usual time where it does',
-      aSituation({ ledger: recorded, registration: delivered, delivery: { keyID: 'kid-1', leftovers: [] } }),
+      aLifecycle({ ledger: recorded, registration: delivered, delivery: { keyID: 'kid-1', leftovers: [] } }),
       due,
     ],
   ];
@@ -281,7 +281,7 @@ describe('a plan', () => {
       aKey(2, 'Active'),
       aKey(3, 'Next', { cause: 'Trigger' }),
     ]);
-    const situation = aSituation({ ledger, now: epoch + 9 * day });
+    const situation = aLifecycle({ ledger, now: epoch + 9 * day });
     const decision = plan(situation);
     expect(plan(situation)).to.deep.equal(decision);
     expect(decision.transitions).not.to.have.length(0);
@@ -291,7 +291,7 @@ describe('a plan', () => {
   });
 
   it('raises the serial by one however many steps it takes', () => {
-    const situation = aSituation({
+    const situation = aLifecycle({
       ledger: aLedger([aKey(1, 'Next')]),
       registration: aRegistration({ deletionPolicy: 'Delete' }),
     });
@@ -305,10 +305,10 @@ describe('a plan', () => {
   });
 
   it('of jumps over several periods is one rotation', () => {
-    const situation = aSituation({ now: epoch + 900 * day });
+    const situation = aLifecycle({ now: epoch + 900 * day });
     const ledger = withKey(situation, keyFacts('kid-2'), plan(situation).generate!.cause);
-    const published = plan(aSituation({ ledger, now: epoch + 900 * day }));
-    const rotated = plan(aSituation({ ledger: published.ledger, now: epoch + 901 * day }));
+    const published = plan(aLifecycle({ ledger, now: epoch + 900 * day }));
+    const rotated = plan(aLifecycle({ ledger: published.ledger, now: epoch + 901 * day }));
     expect(rotated.ledger.keys.map(({ state }) => state)).to.deep.equal(['Retiring', 'Active']);
     expect(rotated).not.to.have.property('generate');
   });

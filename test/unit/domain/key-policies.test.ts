@@ -4,16 +4,16 @@ import { day, hour, minute, second } from '../../../src/domain/duration.ts';
 import { plan } from '../../../src/domain/key-plan.ts';
 import { policies } from '../../../src/domain/key-policies.ts';
 import { activeKey, type KeyChange } from '../../../src/domain/ledger.ts';
-import type { Situation } from '../../../src/domain/situation.ts';
+import type { Lifecycle } from '../../../src/domain/situation.ts';
 import { nextRotationTime } from '../../../src/domain/timing.ts';
 import { aKey, aLedger, epoch } from '../../builders/ledger.ts';
 import { aRegistration } from '../../builders/registration.ts';
-import { aSituation, damaged, opens } from '../../builders/situation.ts';
+import { aLifecycle, damaged, opens } from '../../builders/situation.ts';
 
 /** One sentence per rule and per thing that keeps it from acting: what is told, what each key is then. */
 interface Case {
   readonly when: string;
-  readonly situation: Situation;
+  readonly situation: Lifecycle;
   /** `reason: message` of each step. */
   readonly told: readonly string[];
   readonly states?: readonly string[];
@@ -34,7 +34,8 @@ const revoking = (...revisions: number[]) =>
 const manual = (acknowledgedKeyID?: string) =>
   aRegistration({ keyDistribution: 'Manual', ...(acknowledgedKeyID ? { acknowledgedKeyID } : {}) });
 const delivered = (more: object = {}) => aRegistration({ deliverySecretName: 'signing', ...more });
-const names = { deliverySecretNames: ['signing'] };
+const left = { deliveries: [{ secretName: 'signing', leftAt: epoch }] };
+const names = { deliveries: [{ secretName: 'signing' }] };
 
 const signs = 'KeyActivated: key kid-2 signs from now on: it replaces kid-1';
 const stops = 'KeyRetiring: key kid-1 no longer signs and stays published for the overlap';
@@ -44,14 +45,14 @@ const rules: Readonly<Record<string, readonly Case[]>> = {
   'a revoked key that does not sign': [
     {
       when: 'leaves at once while it waits, and its rotation is owed',
-      situation: aSituation({ ledger: rotating, registration: revoking(2) }),
+      situation: aLifecycle({ ledger: rotating, registration: revoking(2) }),
       told: ['KeyRevoked: key kid-2 is revoked and its private half destroyed: it did not sign'],
       states: ['Active', 'Revoked'],
       key: [2, { revokedAt: epoch }],
     },
     {
       when: 'leaves at once while it retires, suspended and with a wrong clock',
-      situation: aSituation({
+      situation: aLifecycle({
         ledger: retirement,
         registration: { ...revoking(1), suspend: true },
         clockSkew: hour,
@@ -62,7 +63,7 @@ const rules: Readonly<Record<string, readonly Case[]>> = {
     },
     {
       when: 'stays as it is where it is gone already',
-      situation: aSituation({ ledger: aLedger([aKey(1, 'Retired'), second2]), registration: revoking(1) }),
+      situation: aLifecycle({ ledger: aLedger([aKey(1, 'Retired'), second2]), registration: revoking(1) }),
       told: [],
       states: ['Retired', 'Active'],
     },
@@ -70,7 +71,7 @@ const rules: Readonly<Record<string, readonly Case[]>> = {
   'a revoked signing key': [
     {
       when: 'is replaced by a served next key, before its delay is over',
-      situation: aSituation({ ledger: rotating, registration: revoking(1) }),
+      situation: aLifecycle({ ledger: rotating, registration: revoking(1) }),
       told: [
         'KeyRevoked: key kid-1 is revoked and its private half destroyed: key kid-2 takes over',
         'KeyActivated: key kid-2 signs from now on: it replaces the revoked key kid-1',
@@ -79,7 +80,7 @@ const rules: Readonly<Record<string, readonly Case[]>> = {
     },
     {
       when: 'is replaced by a still served retiring key where nothing waits',
-      situation: aSituation({ ledger: retirement, registration: revoking(2) }),
+      situation: aLifecycle({ ledger: retirement, registration: revoking(2) }),
       told: [
         'KeyRevoked: key kid-2 is revoked and its private half destroyed: key kid-1 takes over',
         'KeyActivated: key kid-1 signs from now on: it replaces the revoked key kid-2',
@@ -89,7 +90,7 @@ const rules: Readonly<Record<string, readonly Case[]>> = {
     },
     {
       when: 'is replaced by a retiring key where the next one is not served',
-      situation: aSituation({
+      situation: aLifecycle({
         ledger: aLedger([retiring, second2, aKey(3, 'Next')]),
         registration: revoking(2),
         served: ['kid-1', 'kid-2'],
@@ -102,7 +103,7 @@ const rules: Readonly<Record<string, readonly Case[]>> = {
     },
     {
       when: 'is not replaced by an unacknowledged next key, and its grace begins',
-      situation: aSituation({
+      situation: aLifecycle({
         ledger: rotating,
         registration: { ...manual(), revokedKeyIDs: new Set(['kid-1']) },
       }),
@@ -112,7 +113,7 @@ const rules: Readonly<Record<string, readonly Case[]>> = {
     },
     {
       when: 'is not replaced by a next key that does not open, nor by one that is revoked too',
-      situation: aSituation({
+      situation: aLifecycle({
         ledger: rotating,
         registration: revoking(1),
         custody: new Map<string, Custody>([
@@ -125,7 +126,7 @@ const rules: Readonly<Record<string, readonly Case[]>> = {
     },
     {
       when: 'stays within its grace',
-      situation: aSituation({
+      situation: aLifecycle({
         ledger: aLedger([{ ...active, revocationSeenAt: epoch }]),
         registration: revoking(1),
         now: epoch + 45 * second - 1,
@@ -135,7 +136,7 @@ const rules: Readonly<Record<string, readonly Case[]>> = {
     },
     {
       when: 'leaves when its grace is over, replacement or not',
-      situation: aSituation({
+      situation: aLifecycle({
         ledger: aLedger([{ ...active, revocationSeenAt: epoch }]),
         registration: revoking(1),
         now: epoch + 45 * second,
@@ -145,7 +146,7 @@ const rules: Readonly<Record<string, readonly Case[]>> = {
     },
     {
       when: 'has no second grace where the clock went back',
-      situation: aSituation({
+      situation: aLifecycle({
         ledger: aLedger([{ ...active, revocationSeenAt: epoch }]),
         registration: revoking(1),
         now: epoch - 4 * minute,
@@ -155,7 +156,7 @@ const rules: Readonly<Record<string, readonly Case[]>> = {
     },
     {
       when: 'signs on where the revocation is taken back, and a later one has its whole grace',
-      situation: aSituation({ ledger: aLedger([{ ...active, revocationSeenAt: epoch }]), now: epoch + hour }),
+      situation: aLifecycle({ ledger: aLedger([{ ...active, revocationSeenAt: epoch }]), now: epoch + hour }),
       told: ['SettingsRecorded: the ledger records the withdrawn revocation'],
       states: ['Active'],
       key: [1, { revocationSeenAt: undefined }],
@@ -164,37 +165,37 @@ const rules: Readonly<Record<string, readonly Case[]>> = {
   'a key that every ready replica serves': [
     {
       when: 'is recorded as published, once',
-      situation: aSituation({ ledger: aLedger([active, aKey(2, 'Next')]), now: epoch + 9 }),
+      situation: aLifecycle({ ledger: aLedger([active, aKey(2, 'Next')]), now: epoch + 9 }),
       told: ['KeyPublished: every ready replica serves key kid-2'],
       key: [2, { publishedAt: epoch + 9 }],
     },
     {
       when: 'is not recorded anew',
-      situation: aSituation({ ledger: aLedger([active, scheduled]), now: epoch + 9 }),
+      situation: aLifecycle({ ledger: aLedger([active, scheduled]), now: epoch + 9 }),
       told: [],
       key: [2, { publishedAt: epoch }],
     },
     {
       when: 'is not recorded by a wrong clock, whose time would shorten the delay',
-      situation: aSituation({ ledger: aLedger([active, aKey(2, 'Next')]), clockSkew: -5 * minute - 1 }),
+      situation: aLifecycle({ ledger: aLedger([active, aKey(2, 'Next')]), clockSkew: -5 * minute - 1 }),
       told: [],
       key: [2, { publishedAt: undefined }],
     },
     {
       when: 'is recorded by a clock that differs as much as is tolerated',
-      situation: aSituation({ ledger: aLedger([active, aKey(2, 'Next')]), clockSkew: -5 * minute }),
+      situation: aLifecycle({ ledger: aLedger([active, aKey(2, 'Next')]), clockSkew: -5 * minute }),
       told: ['KeyPublished: every ready replica serves key kid-2'],
     },
     {
       when: 'is not recorded where one replica lacks it',
-      situation: aSituation({ ledger: aLedger([active, aKey(2, 'Next')]), served: ['kid-1'] }),
+      situation: aLifecycle({ ledger: aLedger([active, aKey(2, 'Next')]), served: ['kid-1'] }),
       told: [],
     },
   ],
   'the first key': [
     {
       when: 'signs as soon as it is served, without a delay',
-      situation: aSituation({ ledger: aLedger([aKey(1, 'Next')]) }),
+      situation: aLifecycle({ ledger: aLedger([aKey(1, 'Next')]) }),
       told: [
         'KeyPublished: every ready replica serves key kid-1',
         'KeyActivated: key kid-1 signs from now on: every ready replica serves it and no other key signs',
@@ -204,17 +205,17 @@ const rules: Readonly<Record<string, readonly Case[]>> = {
     },
     {
       when: 'signs although it is to be pasted, for nobody has another',
-      situation: aSituation({ ledger: aLedger([aKey(1, 'Next', { publishedAt: epoch })]), registration: manual() }),
+      situation: aLifecycle({ ledger: aLedger([aKey(1, 'Next', { publishedAt: epoch })]), registration: manual() }),
       told: ['KeyActivated: key kid-1 signs from now on: every ready replica serves it and no other key signs'],
     },
     {
       when: 'does not sign while a replica lacks it',
-      situation: aSituation({ ledger: aLedger([aKey(1, 'Next', { publishedAt: epoch })]), served: [] }),
+      situation: aLifecycle({ ledger: aLedger([aKey(1, 'Next', { publishedAt: epoch })]), served: [] }),
       told: [],
     },
     {
       when: 'does not sign while it does not open',
-      situation: aSituation({
+      situation: aLifecycle({
         ledger: aLedger([aKey(1, 'Next', { publishedAt: epoch })]),
         custody: new Map([['kid-1', damaged]]),
       }),
@@ -222,12 +223,12 @@ const rules: Readonly<Record<string, readonly Case[]>> = {
     },
     {
       when: 'does not sign while the clock is wrong',
-      situation: aSituation({ ledger: aLedger([aKey(1, 'Next', { publishedAt: epoch })]), clockSkew: 5 * minute + 1 }),
+      situation: aLifecycle({ ledger: aLedger([aKey(1, 'Next', { publishedAt: epoch })]), clockSkew: 5 * minute + 1 }),
       told: [],
     },
     {
       when: 'of a revocation waits for its acknowledgement',
-      situation: aSituation({
+      situation: aLifecycle({
         ledger: aLedger([aKey(1, 'Revoked'), aKey(2, 'Next', { cause: 'Revocation', publishedAt: epoch })]),
         registration: manual(),
       }),
@@ -237,7 +238,7 @@ const rules: Readonly<Record<string, readonly Case[]>> = {
   'a request for a rotation': [
     {
       when: 'is answered by the key that is on its way, which waits for its day no longer',
-      situation: aSituation({
+      situation: aLifecycle({
         ledger: aLedger([active, scheduled], { observedRotationTrigger: 'a' }),
         registration: aRegistration({ rotationTrigger: 'b', rotateRequest: 'now' }),
       }),
@@ -246,7 +247,7 @@ const rules: Readonly<Record<string, readonly Case[]>> = {
     },
     {
       when: 'changes no other cause',
-      situation: aSituation({
+      situation: aLifecycle({
         ledger: aLedger([active, aKey(2, 'Next', { cause: 'Revocation', publishedAt: epoch })]),
         registration: aRegistration({ rotateRequest: 'now' }),
       }),
@@ -255,7 +256,7 @@ const rules: Readonly<Record<string, readonly Case[]>> = {
     },
     {
       when: 'waits while the registration is suspended',
-      situation: aSituation({
+      situation: aLifecycle({
         ledger: aLedger([active, scheduled]),
         registration: aRegistration({ rotationTrigger: 'b', suspend: true }),
       }),
@@ -263,7 +264,7 @@ const rules: Readonly<Record<string, readonly Case[]>> = {
     },
     {
       when: 'that was answered, or is taken away, asks for nothing',
-      situation: aSituation({
+      situation: aLifecycle({
         ledger: aLedger([active, scheduled], { observedRotationTrigger: 'a', observedRotateRequest: 'now' }),
         registration: aRegistration({ rotateRequest: 'now' }),
       }),
@@ -273,81 +274,81 @@ const rules: Readonly<Record<string, readonly Case[]>> = {
   'a next key of another size': [
     {
       when: 'gives way',
-      situation: aSituation({ ledger: rotating, registration: aRegistration({ keySize: 4096 }) }),
+      situation: aLifecycle({ ledger: rotating, registration: aRegistration({ keySize: 4096 }) }),
       told: ['KeyDiscarded: spec.key.size is 4096 now, key kid-2 has 2048 bits and never signed'],
       states: ['Active', 'Retired'],
       key: [2, { retiredAt: epoch }],
     },
     {
       when: 'stays while the registration is suspended',
-      situation: aSituation({ ledger: rotating, registration: aRegistration({ keySize: 4096, suspend: true }) }),
+      situation: aLifecycle({ ledger: rotating, registration: aRegistration({ keySize: 4096, suspend: true }) }),
       told: [],
     },
     {
       when: 'stays if it was imported, although no replica serves it yet',
-      situation: aSituation({ ledger: aLedger([aKey(1, 'Next', { cause: 'Import', size: 3072 })]), served: [] }),
+      situation: aLifecycle({ ledger: aLedger([aKey(1, 'Next', { cause: 'Import', size: 3072 })]), served: [] }),
       told: [],
     },
   ],
   'a rotation': [
     {
       when: 'happens when the delay is over',
-      situation: aSituation({ ledger: rotating, now: epoch + day }),
+      situation: aLifecycle({ ledger: rotating, now: epoch + day }),
       told: [signs, stops],
       states: ['Retiring', 'Active'],
       key: [2, { activatedAt: epoch + day }],
     },
-    { when: 'does not happen before', situation: aSituation({ ledger: rotating, now: epoch + day - 1 }), told: [] },
+    { when: 'does not happen before', situation: aLifecycle({ ledger: rotating, now: epoch + day - 1 }), told: [] },
     {
       when: 'that was scheduled waits for its day',
-      situation: aSituation({ ledger: aLedger([active, scheduled]), now: rotationDay - 1 }),
+      situation: aLifecycle({ ledger: aLedger([active, scheduled]), now: rotationDay - 1 }),
       told: [],
     },
     {
       when: 'that was scheduled happens on its day',
-      situation: aSituation({ ledger: aLedger([active, scheduled]), now: rotationDay }),
+      situation: aLifecycle({ ledger: aLedger([active, scheduled]), now: rotationDay }),
       told: [signs, stops],
     },
     {
       when: 'waits while a replica lacks the key, although it was published before',
-      situation: aSituation({ ledger: rotating, now: epoch + day, served: ['kid-1'] }),
+      situation: aLifecycle({ ledger: rotating, now: epoch + day, served: ['kid-1'] }),
       told: [],
     },
     {
       when: 'waits while the key does not open',
-      situation: aSituation({ ledger: rotating, now: epoch + day, custody: new Map([['kid-1', opens]]) }),
+      situation: aLifecycle({ ledger: rotating, now: epoch + day, custody: new Map([['kid-1', opens]]) }),
       told: [],
     },
     {
       when: 'waits while the clock is wrong',
-      situation: aSituation({ ledger: rotating, now: epoch + day, clockSkew: -hour }),
+      situation: aLifecycle({ ledger: rotating, now: epoch + day, clockSkew: -hour }),
       told: [],
     },
     {
       when: 'waits while the registration is suspended',
-      situation: aSituation({ ledger: rotating, now: epoch + day, registration: aRegistration({ suspend: true }) }),
+      situation: aLifecycle({ ledger: rotating, now: epoch + day, registration: aRegistration({ suspend: true }) }),
       told: [],
     },
     {
       when: 'waits while a safety inequality is broken',
-      situation: aSituation({ ledger: rotating, now: epoch + day, cacheLifetime: day }),
+      situation: aLifecycle({ ledger: rotating, now: epoch + day, cacheLifetime: day }),
       told: [],
     },
     {
       when: 'waits for the acknowledgement of a pasted key',
-      situation: aSituation({ ledger: rotating, now: epoch + day, registration: manual('kid-1') }),
+      situation: aLifecycle({ ledger: rotating, now: epoch + day, registration: manual('kid-1') }),
       told: [],
     },
     {
       when: 'happens with the acknowledgement of this very key',
-      situation: aSituation({ ledger: rotating, now: epoch + day, registration: manual('kid-2') }),
+      situation: aLifecycle({ ledger: rotating, now: epoch + day, registration: manual('kid-2') }),
       told: [signs, stops],
     },
   ],
   'the overlap': [
     {
       when: 'begins when the tool has the new key',
-      situation: aSituation({
+      situation: aLifecycle({
         ledger: aLedger([aKey(1, 'Retiring'), second2], names),
         registration: delivered(),
         delivery: { keyID: 'kid-2', leftovers: [] },
@@ -358,7 +359,7 @@ const rules: Readonly<Record<string, readonly Case[]>> = {
     },
     {
       when: 'does not begin while the delivery Secret holds the old key',
-      situation: aSituation({
+      situation: aLifecycle({
         ledger: aLedger([aKey(1, 'Retiring'), second2], names),
         registration: delivered(),
         delivery: { keyID: 'kid-1', leftovers: [] },
@@ -367,43 +368,43 @@ const rules: Readonly<Record<string, readonly Case[]>> = {
     },
     {
       when: 'does not begin while there is no delivery Secret yet',
-      situation: aSituation({ ledger: aLedger([aKey(1, 'Retiring'), second2], names), registration: delivered() }),
+      situation: aLifecycle({ ledger: aLedger([aKey(1, 'Retiring'), second2], names), registration: delivered() }),
       told: [],
     },
     {
       when: 'does not begin while a former delivery Secret is left, which may hold the old key',
-      situation: aSituation({
-        ledger: aLedger([aKey(1, 'Retiring'), second2], names),
+      situation: aLifecycle({
+        ledger: aLedger([aKey(1, 'Retiring'), second2], left),
         delivery: { leftovers: ['signing'] },
       }),
       told: [],
     },
     {
       when: 'does not begin while the clock is wrong, whose time would end it early',
-      situation: aSituation({ ledger: aLedger([aKey(1, 'Retiring'), second2]), clockSkew: -hour }),
+      situation: aLifecycle({ ledger: aLedger([aKey(1, 'Retiring'), second2]), clockSkew: -hour }),
       told: [],
     },
     {
       when: 'begins at once where nothing is delivered',
-      situation: aSituation({ ledger: aLedger([aKey(1, 'Retiring'), second2]) }),
+      situation: aLifecycle({ ledger: aLedger([aKey(1, 'Retiring'), second2]) }),
       told: [stops],
     },
     {
       when: 'follows spec.overlap',
-      situation: aSituation({ ledger: retirement, registration: aRegistration({ overlap: 3 * day }) }),
+      situation: aLifecycle({ ledger: retirement, registration: aRegistration({ overlap: 3 * day }) }),
       told: [stops],
       key: [1, { stoppedSigningAt: epoch, retireAt: epoch + 3 * day }],
     },
     {
       when: 'follows spec.overlap to its floor and no further',
-      situation: aSituation({ ledger: retirement, registration: aRegistration({ overlap: second }), now: epoch + 9 }),
+      situation: aLifecycle({ ledger: retirement, registration: aRegistration({ overlap: second }), now: epoch + 9 }),
       told: [stops],
       states: ['Retiring', 'Active'],
       key: [1, { retireAt: epoch + hour }],
     },
     {
       when: 'does not touch the time of a public key of a former system',
-      situation: aSituation({
+      situation: aLifecycle({
         ledger: aLedger([aKey(1, 'Active'), aKey(2, 'Retiring', { verifyOnly: true, retireAt: epoch + 9 })]),
       }),
       told: [],
@@ -413,19 +414,19 @@ const rules: Readonly<Record<string, readonly Case[]>> = {
   'a retiring key': [
     {
       when: 'is retired when its time has come',
-      situation: aSituation({ ledger: retirement, now: epoch + 2 * day }),
+      situation: aLifecycle({ ledger: retirement, now: epoch + 2 * day }),
       told: [retired],
       states: ['Retired', 'Active'],
       key: [1, { retiredAt: epoch + 2 * day }],
     },
     {
       when: 'stays a millisecond before',
-      situation: aSituation({ ledger: retirement, now: epoch + 2 * day - 1 }),
+      situation: aLifecycle({ ledger: retirement, now: epoch + 2 * day - 1 }),
       told: [],
     },
     {
       when: 'stays while the registration is suspended',
-      situation: aSituation({
+      situation: aLifecycle({
         ledger: retirement,
         now: epoch + 9 * day,
         registration: aRegistration({ suspend: true }),
@@ -434,24 +435,24 @@ const rules: Readonly<Record<string, readonly Case[]>> = {
     },
     {
       when: 'stays while the clock is wrong',
-      situation: aSituation({ ledger: retirement, now: epoch + 9 * day, clockSkew: 9 * day }),
+      situation: aLifecycle({ ledger: retirement, now: epoch + 9 * day, clockSkew: 9 * day }),
       told: [],
     },
     {
       when: 'goes although replicas do not answer, for it was told long ago',
-      situation: aSituation({ ledger: retirement, now: epoch + 2 * day, served: [] }),
+      situation: aLifecycle({ ledger: retirement, now: epoch + 2 * day, served: [] }),
       told: [retired],
     },
   ],
   'a delivery Secret': [
     {
       when: 'is recorded before it is written',
-      situation: aSituation({ registration: delivered() }),
+      situation: aLifecycle({ registration: delivered() }),
       told: ['SettingsRecorded: the ledger records the delivery Secret'],
     },
     {
       when: 'is not forgotten while it exists',
-      situation: aSituation({
+      situation: aLifecycle({
         ledger: aLedger([active], names),
         registration: aRegistration({ deliverySecretName: 'new' }),
         delivery: { leftovers: ['signing'] },
@@ -460,12 +461,12 @@ const rules: Readonly<Record<string, readonly Case[]>> = {
     },
     {
       when: 'stays on record when it is gone, until another one was recorded after it',
-      situation: aSituation({ ledger: aLedger([active], names) }),
+      situation: aLifecycle({ ledger: aLedger([active], left) }),
       told: [],
     },
     {
       when: 'that is recorded is not recorded again',
-      situation: aSituation({
+      situation: aLifecycle({
         ledger: aLedger([active], names),
         registration: delivered(),
         delivery: { keyID: 'kid-1', leftovers: [] },
@@ -476,14 +477,14 @@ const rules: Readonly<Record<string, readonly Case[]>> = {
   'the deletion policy': [
     {
       when: 'is recorded where it changed',
-      situation: aSituation({ registration: aRegistration({ deletionPolicy: 'Delete' }) }),
+      situation: aLifecycle({ registration: aRegistration({ deletionPolicy: 'Delete' }) }),
       told: ['SettingsRecorded: the ledger records the deletion policy'],
     },
   ],
   'the history': [
     {
       when: 'keeps as many final records as asked for, the newest',
-      situation: aSituation({
+      situation: aLifecycle({
         ledger: aLedger([aKey(1, 'Retired'), aKey(2, 'Retired'), aKey(3, 'Active')]),
         registration: aRegistration({ keyHistoryLimit: 1 }),
       }),
@@ -492,7 +493,7 @@ const rules: Readonly<Record<string, readonly Case[]>> = {
     },
     {
       when: 'keeps a revoked record for a day, in which its documents are cached only briefly',
-      situation: aSituation({
+      situation: aLifecycle({
         ledger: aLedger([aKey(1, 'Revoked'), second2]),
         registration: aRegistration({ keyHistoryLimit: 0 }),
         now: epoch + day - 1,
@@ -502,7 +503,7 @@ const rules: Readonly<Record<string, readonly Case[]>> = {
     },
     {
       when: 'drops a revoked record after that day',
-      situation: aSituation({
+      situation: aLifecycle({
         ledger: aLedger([aKey(1, 'Revoked'), second2]),
         registration: aRegistration({ keyHistoryLimit: 0 }),
         now: epoch + day,
@@ -536,11 +537,11 @@ for (const [rule, cases] of Object.entries(rules)) {
 
 describe('the rules', () => {
   it('leave an untroubled registration alone, each of them', () => {
-    for (const policy of policies) expect(policy(aSituation()), policy.name).to.equal(undefined);
+    for (const policy of policies) expect(policy(aLifecycle()), policy.name).to.equal(undefined);
   });
 
   it('forget that a key stopped signing when it signs again', () => {
-    const { ledger } = plan(aSituation({ ledger: retirement, registration: revoking(2) }));
+    const { ledger } = plan(aLifecycle({ ledger: retirement, registration: revoking(2) }));
     expect(activeKey(ledger)).not.to.have.any.keys('stoppedSigningAt', 'retireAt');
     expect(ledger.rotationOwed).to.equal('Revocation');
   });
@@ -555,7 +556,7 @@ describe('the rules', () => {
     it(`owe ${owed ? 'the rotation, for the same reason,' : 'nothing'} where a key made for ${cause} was revoked or discarded`, () => {
       const ledger = aLedger([active, aKey(2, 'Next', { cause, publishedAt: epoch })]);
       for (const registration of [revoking(2), aRegistration({ keySize: 4096 })])
-        expect(plan(aSituation({ ledger, registration })).ledger.rotationOwed).to.equal(owed);
+        expect(plan(aLifecycle({ ledger, registration })).ledger.rotationOwed).to.equal(owed);
     });
   }
 
@@ -566,25 +567,28 @@ describe('the rules', () => {
       ['Trigger', 'Trigger'],
     ] as const) {
       const ledger = aLedger([active, aKey(2, 'Next', { cause, publishedAt: epoch })]);
-      expect(plan(aSituation({ ledger, registration })).generate, cause).to.deep.equal({ cause: then, size: 4096 });
+      expect(plan(aLifecycle({ ledger, registration })).generate, cause).to.deep.equal({ cause: then, size: 4096 });
     }
   });
 
   it('record both answers where a trigger and a request were answered by one key', () => {
     const registration = aRegistration({ rotationTrigger: 'b', rotateRequest: 'now' });
-    const { ledger } = plan(aSituation({ ledger: aLedger([active, scheduled]), registration }));
+    const { ledger } = plan(aLifecycle({ ledger: aLedger([active, scheduled]), registration }));
     expect(ledger).to.include({ observedRotationTrigger: 'b', observedRotateRequest: 'now' });
   });
 
   it('record the names of delivery Secrets with the wanted one last', () => {
     const registration = aRegistration({ deliverySecretName: 'new' });
-    const before = aLedger([active], { deliverySecretNames: ['gone', 'left'] });
-    const situation = aSituation({ ledger: before, registration, delivery: { leftovers: ['left'] } });
-    expect(plan(situation).ledger.deliverySecretNames).to.deep.equal(['left', 'new']);
+    const before = aLedger([active], { deliveries: [{ secretName: 'gone' }, { secretName: 'left' }] });
+    const situation = aLifecycle({ ledger: before, registration, delivery: { leftovers: ['left'] } });
+    expect(plan(situation).ledger.deliveries).to.deep.equal([
+      { secretName: 'left', leftAt: epoch },
+      { secretName: 'new' },
+    ]);
   });
 
   it('change nothing before the first key', () => {
-    const situation = aSituation({ ledger: aLedger([]), registration: delivered({ deletionPolicy: 'Delete' }) });
+    const situation = aLifecycle({ ledger: aLedger([]), registration: delivered({ deletionPolicy: 'Delete' }) });
     expect(plan(situation).transitions).to.deep.equal([]);
   });
 });

@@ -17,7 +17,7 @@ const full: Ledger = aLedger(
     observedRotationTrigger: 'staff change',
     observedRotateRequest: '2026-03-01',
     deletionPolicy: 'Delete',
-    deliverySecretNames: ['old', 'new'],
+    deliveries: [{ secretName: 'old', leftAt: epoch + 9 }, { secretName: 'new' }],
   },
 );
 
@@ -56,6 +56,16 @@ describe('ledger.json', () => {
     expect(parseLedger(serializeLedger(imported), 'gradebook', 'canvas')).to.deep.equal(imported);
   });
 
+  it('is read as an earlier release wrote it, without an issuer and with names of delivery Secrets alone', () => {
+    const { issuer: _, deliveries: __, ...rest } = stored();
+    const former = JSON.stringify({ ...rest, formatVersion: 1, deliverySecretNames: ['old', 'new'] });
+    const { issuer: ___, ...expected } = full;
+    expect(parseLedger(former, 'gradebook', 'canvas')).to.deep.equal({
+      ...expected,
+      deliveries: [{ secretName: 'old' }, { secretName: 'new' }],
+    });
+  });
+
   it('is recognized as corrupt wherever it was cut off', () => {
     const text = serializeLedger(full);
     for (let length = 0; length < text.length; length += 97) {
@@ -78,13 +88,13 @@ describe('ledger.json', () => {
     ['a fractional serial', (at) => (at['serial'] = 1.5), 'ledger.json: serial is not a whole number'],
     ['no highest revision', (at) => delete at['highestRevision'], 'ledger.json: highestRevision is not a whole number'],
     ['no list of keys', (at) => (at['keys'] = {} as never), 'ledger.json: keys is not a list'],
-    ['no list of Secrets', (at) => delete at['deliverySecretNames'], 'ledger.json: deliverySecretNames is not a list'],
+    ['no list of Secrets', (at) => delete at['deliveries'], 'ledger.json: deliveries is not a list'],
     ['a row that is no object', (at) => (at.keys[1] = null as never), 'ledger.json keys[1] is not an object'],
     ['a row without key ID', (at) => delete at.keys[2]['keyID'], 'ledger.json keys[2]: keyID is not a string'],
     [
       'a row without public key',
       (at) => delete at.keys[0]['publicJWK'],
-      'ledger.json keys[0].publicJWK is not an object',
+      'ledger.json keys[0]: publicJWK is not a JSON object',
     ],
     [
       'a row with the public key of another',
@@ -138,7 +148,23 @@ describe('ledger.json', () => {
   });
 
   const newer: readonly (readonly [string, (ledger: Json & Rows) => void, string])[] = [
-    ['format version', (at) => (at['formatVersion'] = 2), 'ledger.json has format version 2, this release knows 1'],
+    [
+      'format version',
+      (at) => (at['formatVersion'] = 3),
+      'ledger.json has format version 3, this release reads 1 and 2',
+    ],
+    ['member', (at) => (at['pinned'] = true), 'ledger.json has 1 unknown members'],
+    ['member of a row', (at) => (at.keys[1]['retain'] = true), 'ledger.json keys[1] has 1 unknown members'],
+    [
+      'member of a delivery Secret',
+      (at) => ((at['deliveries'] as Json[])[0]!['kind'] = 'CSI'),
+      'ledger.json deliveries[0] has 1 unknown members',
+    ],
+    [
+      'deletion policy',
+      (at) => (at['deletionPolicy'] = 'Archive'),
+      'ledger.json: deletionPolicy is none of Retain, Delete',
+    ],
     [
       'state',
       (at) => (at.keys[1]['state'] = 'Frozen'),

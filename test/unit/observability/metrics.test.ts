@@ -161,9 +161,20 @@ describe('metrics of the controller', () => {
       kekError: () => kekError,
       sealedKeys: () => usage,
       clockSkewMs: () => clockSkewMs,
+      pendingKeyPairs: () => 4,
     };
-    operatorMetrics(registry, sources).rotation('activated');
-    const rotations = ['lti_rotations_total{result="started"} 0', 'lti_rotations_total{result="activated"} 1'];
+    const metrics = operatorMetrics(registry, sources);
+    metrics.rotation('activated');
+    metrics.refused('secrets');
+    const rotations = [
+      'lti_key_pairs_pending 4',
+      'lti_refused_writes_total{resource="secrets"} 1',
+      'lti_refused_writes_total{resource="ltikeys"} 0',
+      'lti_refused_writes_total{resource="ltikeys/status"} 0',
+      'lti_refused_writes_total{resource="ltiregistrations/status"} 0',
+      'lti_rotations_total{result="started"} 0',
+      'lti_rotations_total{result="activated"} 1',
+    ];
     expect((await series(registry, 'lti_')).slice(1)).to.have.members([
       'lti_kek_available 0',
       'lti_kek_error_info{reason="KEKMissing"} 1',
@@ -236,6 +247,7 @@ describe('the table of metrics', () => {
       kekError: () => undefined,
       sealedKeys: () => undefined,
       clockSkewMs: () => undefined,
+      pendingKeyPairs: () => 0,
     });
     publisherMetrics(registry, { documents: () => 0, lastSync: () => undefined });
     sidecarMetrics(registry, { documents: () => 0, ageSeconds: () => undefined, refusalReasons: [] });

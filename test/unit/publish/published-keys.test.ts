@@ -78,13 +78,6 @@ describe('PublishedKeys', () => {
     expect(keys.nextExpiry()).to.equal(Number.POSITIVE_INFINITY);
   });
 
-  it('drops a key at once that the operator disowned', () => {
-    const { listed } = held();
-    listed([active], 0);
-    const conditions = [{ type: 'Foreign', status: 'True' }];
-    expect(listed([{ ...active, status: { conditions } }], 1)).to.deep.equal([]);
-  });
-
   it('gives a key whose state was cleared the grace and asks nobody then', () => {
     const { keys, listed } = held();
     listed([active], 0);

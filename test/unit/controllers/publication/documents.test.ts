@@ -8,7 +8,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { expect } from 'chai';
-import { cacheLifetime, ServedDocuments } from '../../../../src/controllers/publication/documents.ts';
+import { ServedDocuments } from '../../../../src/controllers/publication/documents.ts';
+import type { ServedDocument } from '../../../../src/controllers/publication/served-document.ts';
 import { systemClock } from '../../../../src/lib/clock.ts';
 
 async function until(holds: () => boolean): Promise<void> {
@@ -48,10 +49,30 @@ describe('ServedDocuments', () => {
   const serve = async (listener: RequestListener): Promise<string> =>
     `http://127.0.0.1:${await listening(createServer(listener))}`;
 
-  it('reads key IDs and how long caches may keep them', async () => {
-    const { keyIDs, cacheLifetime: lifetime, problem } = await documents.fetch(await serve(keySet));
-    expect([...keyIDs]).to.deep.equal(['a', 'b']);
-    expect([lifetime, problem]).to.deep.equal([360_000, undefined]);
+  const keyIDs = ({ keys }: ServedDocument): readonly string[] | undefined =>
+    keys && ['a', 'b', 'c'].filter((keyID) => keys.hasID(keyID));
+
+  it('reads keys and how long caches may keep them', async () => {
+    const document = await documents.fetch(await serve(keySet));
+    expect(keyIDs(document)).to.deep.equal(['a', 'b']);
+    expect([document.cacheLifetime, document.problem]).to.deep.equal([360_000, undefined]);
+  });
+
+  it('takes 404 for an answer: no key is served there', async () => {
+    const document = await documents.fetch(
+      await serve((_request, response) => response.writeHead(404).end('not found')),
+    );
+    expect(keyIDs(document)).to.deep.equal([]);
+    expect(document.problem).to.equal('answers 404');
+  });
+
+  it('remembers the longest lifetime of a replica, which 404 does not shorten', async () => {
+    const base = await serve((request, response) =>
+      request.url === '/a' ? keySet(request, response) : response.writeHead(404, { 'Cache-Control': 'no-store' }).end(),
+    );
+    await documents.fetch(`${base}/a`);
+    await documents.fetch(`${base}/b`);
+    expect(documents.longestLifetime([base, 'http://127.0.0.1:9'])).to.equal(360_000);
   });
 
   it('asks for a shared document with its ETag the next time, and takes 304 for the same', async () => {
@@ -64,14 +85,14 @@ describe('ServedDocuments', () => {
   const refusals: readonly (readonly [what: string, listener: RequestListener, problem: string])[] = [
     ['an error', (_request, response) => response.writeHead(503).end(), 'answers 503'],
     ['a redirect', (_request, response) => response.writeHead(302, { Location: '/' }).end(), 'answers 302'],
-    ['no JSON', (_request, response) => response.end('<html>'), 'gives no key set (no usable answer)'],
-    ['another JSON', (_request, response) => response.end('{"keys":{}}'), 'gives no key set (no usable answer)'],
-    ['a connection that breaks', (request) => request.socket.destroy(), 'gives no key set (UND_ERR_SOCKET)'],
+    ['no JSON', (_request, response) => response.end('<html>'), 'gives no key set'],
+    ['another JSON', (_request, response) => response.end('{"keys":{}}'), 'gives no key set'],
+    ['a connection that breaks', (request) => request.socket.destroy(), 'gives no answer (UND_ERR_SOCKET)'],
   ];
   for (const [what, listener, problem] of refusals) {
-    it(`takes ${what} for no key at all, and says so`, async () => {
+    it(`takes ${what} for no answer, and says so`, async () => {
       const document = await documents.fetch(await serve(listener));
-      expect([...document.keyIDs]).to.deep.equal([]);
+      expect(document.keys).to.equal(undefined);
       expect(document.problem).to.equal(problem);
     });
   }
@@ -93,7 +114,7 @@ describe('ServedDocuments', () => {
     const asking = documents.fetch(`${url}/d`);
     await until(() => questions === 2);
     for (const server of servers) (server as HttpServer).closeAllConnections();
-    expect((await asking).problem).to.match(/^gives no key set/);
+    expect((await asking).problem).to.match(/^gives no answer \(/);
   });
 
   it('keeps what it learned of replicas that are still there, and of no others', async () => {
@@ -114,14 +135,8 @@ describe('ServedDocuments', () => {
     const options = { cert: readFileSync(certificate), key: readFileSync(key) };
     await rm(folder, { recursive: true });
     const port = await listening(createSecureServer(options, keySet));
-    expect([...(await documents.fetch(`https://127.0.0.1:${port}`)).keyIDs]).to.deep.equal(['a', 'b']);
+    expect(keyIDs(await documents.fetch(`https://127.0.0.1:${port}`))).to.deep.equal(['a', 'b']);
     const named = await documents.fetch(`https://localhost:${port}`);
-    expect(named.problem).to.match(/^gives no key set \((DEPTH_ZERO_SELF_SIGNED_CERT|SELF_SIGNED_CERT_IN_CHAIN)\)$/);
-  });
-
-  it('adds up what a cache may do with an answer', () => {
-    expect(cacheLifetime('public, max-age=300, stale-while-revalidate=60, stale-if-error=3600')).to.equal(3_960_000);
-    expect(cacheLifetime('no-store')).to.equal(0);
-    expect(cacheLifetime('x-max-age=5')).to.equal(0);
+    expect(named.problem).to.match(/^gives no answer \((DEPTH_ZERO_SELF_SIGNED_CERT|SELF_SIGNED_CERT_IN_CHAIN)\)$/);
   });
 });

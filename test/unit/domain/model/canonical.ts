@@ -1,59 +1,84 @@
-import { type Duration, day, type Instant } from '../../../../src/domain/duration.ts';
+import type { LtiKey } from '../../../../src/api/objects.ts';
+import { day, type Duration, type Instant } from '../../../../src/domain/duration.ts';
 import { isFinal } from '../../../../src/domain/key-state.ts';
 import type { LedgerKey } from '../../../../src/domain/ledger.ts';
 import { tick, timing, type World } from './world.ts';
 
 /**
  * One text for all worlds that go on in the same way: keys are named by the order of their revisions, times count from
- * now, and what lies so far back that it no longer matters is one time.
+ * now, and what lies so far back that it no longer matters is one time. Without `times` for all that go on alike for a minute.
  */
-export function canonical(world: World): string {
-  const { ledger, registration, faces, secrets, served, real } = world;
-  const now = real + world.clockAhead;
-  const names = new Map(ledger.keys.map(({ keyID }, index) => [keyID, String.fromCharCode(65 + index)]));
-  // Final keys and those that the ledger no longer knows matter only as what a Secret still holds.
+export function canonical(world: World, times = true): string {
+  const { ledger, object, registration, keys, secrets, replicas, real } = world;
+  const names = new Map((ledger?.keys ?? []).map(({ keyID }, index) => [keyID, String.fromCharCode(65 + index)]));
+  for (const { spec } of keys.values()) if (!names.has(spec.keyID)) names.set(spec.keyID, `x${names.size}`);
+  // Keys that no record and no LtiKey knows matter only as what a Secret or a replica still holds.
   const nameOf = (keyID: string | undefined): string => (keyID === undefined ? '-' : (names.get(keyID) ?? '?'));
-  let text = `${world.disturbances}${world.clockAhead / tick}${world.kekMissing ? 'k' : ''}${nameOf(world.damagedKeyID)}|`;
+  const serial = ledger?.serial ?? 0;
+  let text = `${world.disturbances}${world.clockAhead / tick}${world.kekMissing ? 'k' : ''}${nameOf(world.damagedKeyID)}`;
+  text += `${world.ledgerFault ?? ''}${world.refused ?? ''}${world.generating ?? ''}p${world.pair?.size ?? ''}`;
+  text += object ? statusText(object.status, serial) : `gone${world.seen}`;
   const { overlap, keySize, keyHistoryLimit, keyDistribution, suspend, deliverySecretName } = registration;
-  text += `${overlap / tick},${keySize},${keyHistoryLimit},${keyDistribution},${suspend},${deliverySecretName}|`;
-  text += `${registration.rotationTrigger !== ledger.observedRotationTrigger}`;
-  text += `${registration.rotateRequest !== ledger.observedRotateRequest}${nameOf(registration.acknowledgedKeyID)}|`;
-  const fresh = ledger.keys.at(-1)?.revision === ledger.highestRevision;
-  const flags = Object.entries(ledger).flatMap(([name, value]) => (value === true ? [name] : []));
-  text += `${ledger.highestRevision === 0}${fresh}${flags.join()}${ledger.deliverySecretNames.join()}|`;
-  for (const key of ledger.keys) {
-    const { keyID, state } = key;
-    text += nameOf(keyID) + state;
-    if (isFinal(state)) {
-      text += `${(key.revokedAt ?? 0) > now - day}`;
-      continue;
-    }
-    text += `${faces.get(keyID)?.state}${served.has(keyID) ? 's' : ''}`;
-    if (registration.revokedKeyIDs.has(keyID)) text += 'r';
-    text += liveText(key, now, world);
+  text += `|${overlap / tick},${keySize},${keyHistoryLimit},${keyDistribution},${suspend},${deliverySecretName}`;
+  text += `,${registration.deletionPolicy},${registration.issuer === ledger?.issuer}`;
+  text += `${registration.rotationTrigger === ledger?.observedRotationTrigger}`;
+  text += `${registration.rotateRequest === ledger?.observedRotateRequest}${nameOf(registration.acknowledgedKeyID)}|`;
+  for (const { serves, answers } of replicas) text += `${[...serves].map(nameOf).toSorted().join('')}${answers},`;
+  for (const key of keys.values()) text += keyText(key, nameOf, serial, world);
+  for (const [name, secret] of secrets) {
+    const listed = secret.entries['jwks.json']?.split('"kid"').length;
+    text += `|${name}${nameOf(secret.keyID)}${listed}${secret.serial > serial}`;
   }
-  for (const [name, { keyID }] of secrets) text += `|${name}${nameOf(keyID)}`;
-  return text + earlierText(world, nameOf);
+  for (const name of world.taken) text += `!${name}`;
+  if (!ledger) return text;
+  const fresh = ledger.keys.at(-1)?.revision === ledger.highestRevision;
+  text += `|${fresh}${ledger.deletionPolicy}${ledger.rotationOwed ?? ''}`;
+  for (const { secretName, leftAt } of ledger.deliveries)
+    text += times ? secretName + ago(leftAt, real, timing.longerOverlap) : secretName;
+  for (const row of ledger.keys) text += rowText(row, nameOf, world, times);
+  return text + olderText(world, nameOf);
 }
 
-function liveText(key: LedgerKey, now: Instant, { servedSince, signedUntil, real }: World): string {
+function ago(time: Instant | undefined, from: Instant, horizon: Duration): string {
+  return time === undefined ? '-' : `${Math.max(time - from, -horizon) / tick}`;
+}
+
+type Status = NonNullable<World['object']>['status'];
+
+function statusText(status: Status, serial: number): string {
+  if (!status) return 'new';
+  return `${(status.ledgerSerial ?? 0) > serial}${status.activeKey !== undefined}${status.phase}`;
+}
+
+function keyText({ spec, status }: LtiKey, nameOf: (id: string) => string, serial: number, world: World): string {
+  let text = `|${nameOf(spec.keyID)}${status?.state ?? 'bare'}`;
+  if (world.left.has(spec.keyID)) text += 'l';
+  if (world.registration.revokedKeyIDs.has(spec.keyID)) text += 'r';
+  if (!status) return text;
+  text += `${(status.ledgerSerial ?? 0) > serial}${status.publishedAt === undefined ? '' : 'p'}`;
+  for (const { type, reason } of status.conditions ?? []) text += type[0]! + reason[0]! + reason.length;
+  return text;
+}
+
+function rowText(key: LedgerKey, nameOf: (id: string) => string, world: World, times: boolean): string {
+  const { registration, real, servedSince, signedUntil } = world;
   const { keyID, state, cause, size } = key;
+  const text = `|${nameOf(keyID)}${state}${registration.revokedKeyIDs.has(keyID) ? 'r' : ''}`;
+  if (isFinal(state)) return `${text}${(key.revokedAt ?? 0) > real - day}${ago(key.absentAt, real, tick)}`;
+  if (!times) return `${text}${key.publishedAt !== undefined}${ago(key.revocationSeenAt, real, tick)}`;
   const { activationDelay, longerOverlap, rotateAfter } = timing;
-  const ago = (time: Instant | undefined, from: Instant, horizon: Duration): string =>
-    time === undefined ? '-' : `${Math.max(time - from, -horizon) / tick}`;
-  const parts = [size, ago(key.revocationSeenAt, now, tick)];
-  parts.push(ago(key.stoppedSigningAt, now, longerOverlap), ago(key.retireAt, now, tick));
+  const parts = [text, size, ago(key.revocationSeenAt, real, tick)];
+  parts.push(ago(key.stoppedSigningAt, real, longerOverlap), ago(key.retireAt, real, tick));
   if (state === 'Next') {
-    parts.push(cause, ago(key.publishedAt, now, activationDelay), ago(servedSince.get(keyID), real, activationDelay));
+    parts.push(cause, ago(key.publishedAt, real, activationDelay), ago(servedSince.get(keyID), real, activationDelay));
   } else {
-    if (state === 'Active') parts.push(`${key.publishedAt === undefined}`, ago(key.activatedAt, now, rotateAfter));
+    if (state === 'Active') parts.push(`${key.publishedAt === undefined}`, ago(key.activatedAt, real, rotateAfter));
     parts.push(ago(signedUntil.get(keyID), real, longerOverlap));
   }
   return parts.join();
 }
 
-function earlierText({ earlier }: World, nameOf: (keyID: string | undefined) => string): string {
-  if (!earlier) return '';
-  const { ledger, wanted } = earlier;
-  return `|${wanted}${nameOf(ledger.activeKeyID)}${ledger.keys.map((key) => nameOf(key.keyID) + key.state).join('')}`;
+function olderText({ older, ledgerFault }: World, nameOf: (id: string | undefined) => string): string {
+  if (!older || ledgerFault !== 'rolledBack') return '';
+  return `|o${nameOf(older.activeKeyID)}${older.keys.map((key) => nameOf(key.keyID) + key.state).join('')}`;
 }

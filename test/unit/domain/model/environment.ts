@@ -1,9 +1,20 @@
 import { day } from '../../../../src/domain/duration.ts';
-import { plan } from '../../../../src/domain/key-plan.ts';
-import { activeKey, keysIn, liveKeys, nextKey } from '../../../../src/domain/ledger.ts';
-import type { Registration } from '../../../../src/domain/registration.ts';
-import { deliver, gather, ledgerToWrite, showKeys, synchronizeReplicas, writeLedger } from './operator.ts';
-import { observed, tick, type World } from './world.ts';
+import { keysIn, liveKeys, nextKey } from '../../../../src/domain/ledger.ts';
+import { isShownPublished } from '../../../../src/domain/ltikeys.ts';
+import { readRegistration } from '../../../../src/domain/registration.ts';
+import { keyIDOf } from '../../../builders/ledger.ts';
+import type { PublicJwk } from '../../../../src/domain/jwk.ts';
+import { rotateRequestedAtAnnotation } from '../../../../src/api/names.ts';
+import {
+  observed,
+  readableLedger,
+  type Replica,
+  type Spec,
+  tick,
+  type World,
+  type WriteKind,
+  writeKinds,
+} from './world.ts';
 
 /** Something that may happen next, as a label for the trace and the world after it. */
 export type Step = readonly [label: string, world: World];
@@ -11,106 +22,117 @@ export type Step = readonly [label: string, world: World];
 /** Ten years on the grid: longer than anything counts. */
 const ages = 3650 * day;
 
-/**
- * What a controller does that is killed after any of its writes, and a second one that is a ledger write behind. Whoever
- * reads `world` now and writes later is in `lateSteps`.
- */
-export function operatorSteps(world: World): Step[] {
-  const situation = gather(world);
-  const ledger = ledgerToWrite(situation, plan(situation));
-  const steps: Step[] = [];
-  if (ledger) steps.push(['write the ledger', writeLedger(world, situation.ledger, ledger)!]);
-  else if (world.ledger.highestRevision > 0) {
-    const shown = showKeys(world, world.ledger);
-    steps.push(['show one key and crash', showKeys(world, world.ledger, 1)]);
-    steps.push(['show the keys and crash', shown]);
-    steps.push(['show the keys and deliver', deliver(shown, world.ledger, world.registration.deliverySecretName)]);
-  }
-  const { earlier } = world;
-  if (earlier && earlier.ledger.highestRevision > 0) {
-    steps.push(['a late controller shows keys', showKeys(world, earlier.ledger)]);
-    // Out of bounds: it makes a Secret that is not there, perhaps because delivery was stopped meanwhile. Its name is on
-    // record, so the next pass removes it or writes it anew.
-    const { wanted } = earlier;
-    if (wanted === undefined || world.secrets.has(wanted))
-      steps.push(['a late controller delivers', deliver(world, earlier.ledger, wanted)]);
-  }
-  return steps;
-}
-
-/** What a controller that decided in `before` does to the ledger in `after`: refused if that was written in between. */
-export function lateStep(before: World, after: World): World | undefined {
-  const situation = gather(before);
-  const ledger = ledgerToWrite(situation, plan(situation));
-  return ledger && writeLedger(after, situation.ledger, ledger);
-}
-
 /** Time, replicas, faults, people. Healing and answering are free; the rest uses up the disturbances. */
 export function environmentSteps(world: World, kinds: readonly Kind[]): Step[] {
   return [...timeSteps(world), ...healingSteps(world), ...(world.disturbances > 0 ? disturbances(world, kinds) : [])];
 }
 
 function timeSteps(world: World): Step[] {
-  const { earlier: _, ...later } = world;
-  const { nextCheckAt, now } = { now: world.real + world.clockAhead, ...plan(gather(world)) };
-  const pass = (ticks: number): World => observed({ ...later, real: world.real + ticks * tick });
-  const steps: Step[] = [
-    ['a tick passes', pass(1)],
-    ['ten years pass', pass(ages / tick)],
+  return [
+    ['a tick passes', later(world, 1)],
+    ['ten years pass', later(world, ages / tick)],
   ];
-  const ticks = nextCheckAt === undefined ? 0 : Math.ceil((nextCheckAt - now) / tick);
-  if (ticks > 1) steps.push(['the next check is due', pass(ticks)]);
-  return steps;
+}
+
+export function later(world: World, ticks: number): World {
+  return observed({ ...world, real: world.real + ticks * tick });
 }
 
 function healingSteps(world: World): Step[] {
-  const { registration } = world;
-  const steps: Step[] = [['the replicas catch up', synchronizeReplicas(world)]];
+  const { registration, ledger, object, generating } = world;
+  const steps: Step[] = [
+    ['the replicas catch up', synchronizeReplicas(world)],
+    ['one replica catches up', synchronizeReplicas(world, 1)],
+  ];
+  if (generating !== undefined) steps.push(['the key pair is ready', withPair(world, generating)]);
   if (world.kekMissing) steps.push(['the KEK is back', { ...world, kekMissing: false }]);
-  if (world.damagedKeyID !== undefined) steps.push(['the ledger is restored', { ...world, damagedKeyID: undefined }]);
+  if (world.damagedKeyID !== undefined)
+    steps.push(['the sealed key is restored', { ...world, damagedKeyID: undefined }]);
+  if (world.ledgerFault !== undefined) steps.push(['the ledger is restored', { ...world, ledgerFault: undefined }]);
   if (world.clockAhead !== 0) steps.push(['the clock is right again', { ...world, clockAhead: 0 }]);
+  if (world.refused !== undefined) steps.push(['nothing is refused any more', { ...world, refused: undefined }]);
+  if (world.taken.size > 0) steps.push(['the foreign Secret is gone', { ...world, taken: new Set() }]);
+  if (!object) return steps;
   if (registration.suspend) steps.push(['resume', edited(world, { suspend: false })]);
-  const next = nextKey(world.ledger);
+  const next = ledger && nextKey(ledger);
   if (next && registration.keyDistribution === 'Manual' && registration.acknowledgedKeyID !== next.keyID) {
     steps.push(['acknowledge', edited(world, { acknowledgedKeyID: next.keyID })]);
   }
   return steps;
 }
 
-export type Kind = 'edit' | 'delivery' | 'revocation' | 'fault' | 'clock' | 'replica';
-export const everyKind: readonly Kind[] = ['edit', 'delivery', 'revocation', 'fault', 'clock', 'replica'];
+/** What the process had in mind is lost. */
+export function restarted(world: World): World {
+  return { ...world, generating: undefined, pair: undefined, seen: world.object !== undefined };
+}
+
+export function withPair(world: World, size: number): World {
+  const keyID = keyIDOf(world.made + 1);
+  const publicJWK: PublicJwk = { kty: 'RSA', use: 'sig', alg: 'RS256', kid: keyID, n: `n-${keyID}`, e: 'AQAB' };
+  const pair = { keyID, algorithm: 'RS256' as const, size, publicJWK };
+  return { ...world, generating: undefined, pair, made: world.made + 1 };
+}
+
+/** The first `count` replicas serve what the LtiKeys show. */
+export function synchronizeReplicas(world: World, count = Infinity): World {
+  const serves = new Set([...world.keys.values()].flatMap((key) => (isShownPublished(key) ? [key.spec.keyID] : [])));
+  const replicas = world.replicas.map((replica, index): Replica =>
+    index < count ? { serves, answers: true } : replica,
+  );
+  return observed({ ...world, replicas });
+}
+
+export type Kind =
+  'edit' | 'delivery' | 'revocation' | 'fault' | 'ledger' | 'refusal' | 'clock' | 'replica' | 'removal' | 'foreign';
 
 const disturbancesOf: Readonly<Record<Kind, (world: World) => Step[]>> = {
   edit: (world) => {
     const { rotationTrigger, rotateRequest, keyDistribution, keySize, overlap, keyHistoryLimit } = world.registration;
+    const request = { [rotateRequestedAtAnnotation]: `${Number(rotateRequest ?? 0) + 1}` };
     return [
       ['change the trigger', edited(world, { rotationTrigger: `${Number(rotationTrigger) + 1}` })],
-      ['ask for a rotation', edited(world, { rotateRequest: `${Number(rotateRequest) + 1}` })],
+      ['ask for a rotation', edited(world, {}, request)],
       ['suspend', edited(world, { suspend: true })],
       ['paste keys or not', edited(world, { keyDistribution: keyDistribution === 'Manual' ? 'JWKSURL' : 'Manual' })],
-      ['change the size', edited(world, { keySize: keySize === 2048 ? 3072 : 2048 })],
-      ['change the overlap', edited(world, { overlap: 3 * tick - overlap })],
-      ['cut the overlap below its floor', edited(world, { overlap: 0 })],
+      ['change the size', edited(world, { key: { algorithm: 'RS256', size: keySize === 2048 ? 3072 : 2048 } })],
+      ['change the overlap', edited(world, { overlap: overlap === tick ? '40m' : '20m' })],
+      ['cut the overlap below its floor', edited(world, { overlap: '0s' })],
       ['change the history limit', edited(world, { keyHistoryLimit: 1 - keyHistoryLimit })],
     ];
   },
   delivery: (world) => {
-    const { deliverySecretName, ...rest } = world.registration;
-    const other = edited(world, { deliverySecretName: deliverySecretName === 'a' ? 'b' : 'a' });
-    const steps: Step[] = [['change the delivery Secret', other]];
-    if (deliverySecretName !== undefined) steps.push(['stop delivery', { ...world, registration: rest }]);
+    const { deliverySecretName } = world.registration;
+    const other = { secretName: deliverySecretName === 'a' ? 'b' : 'a' };
+    const steps: Step[] = [['change the delivery Secret', edited(world, { delivery: other })]];
+    if (deliverySecretName !== undefined) steps.push(['stop delivery', edited(world, { delivery: undefined })]);
     return steps;
   },
-  revocation: (world) => revocations(world).map(([label, revokedKeyIDs]) => [label, edited(world, { revokedKeyIDs })]),
+  revocation: (world) =>
+    revocations(world).map(([label, revokedKeyIDs]) => [label, edited(world, { revokedKeyIDs: [...revokedKeyIDs] })]),
   fault: (world) => {
     const steps: Step[] = world.kekMissing ? [] : [['lose the KEK', { ...world, kekMissing: true }]];
-    if (world.damagedKeyID !== undefined) return steps;
+    if (world.damagedKeyID !== undefined || !world.ledger) return steps;
     const damaged = liveKeys(world.ledger).map(({ keyID }): Step => [
       `damage ${keyID}`,
       { ...world, damagedKeyID: keyID },
     ]);
     return [...steps, ...damaged];
   },
+  // One that nothing tells of is as if it had never been; an older one is known by the status for sure.
+  ledger: (world) => {
+    const { ledger, ledgerFault, older, object, keys } = world;
+    if (!ledger || ledgerFault !== undefined) return [];
+    const seen = Math.max(
+      object?.status?.ledgerSerial ?? 0,
+      ...[...keys.values()].map(({ status }) => status?.ledgerSerial ?? 0),
+    );
+    const steps: Step[] = [['the ledger is corrupt', { ...world, ledgerFault: 'corrupt' }]];
+    if (seen > 0) steps.push(['the ledger is deleted', { ...world, ledgerFault: 'missing' }]);
+    if (older && (object?.status?.ledgerSerial ?? 0) > older.serial)
+      steps.push(['an old ledger is restored', { ...world, ledgerFault: 'rolledBack' }]);
+    return steps;
+  },
+  refusal: (world) => (world.refused === undefined ? writeKinds.map((kind) => refuse(world, kind)) : []),
   clock: (world) => {
     if (world.clockAhead !== 0) return [];
     return [
@@ -119,45 +141,102 @@ const disturbancesOf: Readonly<Record<Kind, (world: World) => Step[]>> = {
     ];
   },
   replica: (world) => {
-    const { served } = world;
-    const newest = [...served].at(-1);
-    if (newest === undefined) return [];
-    return [
-      ['a replica comes without any key', { ...world, served: new Set() }],
-      ['a replica lacks the newest key', { ...world, served: without(served, newest) }],
+    const [first, second] = world.replicas as readonly [Replica, Replica];
+    const everything = new Set([...world.keys.values()].map(({ spec }) => spec.keyID));
+    const steps: Step[] = [
+      ['a replica comes without any key', { ...world, replicas: [first, { serves: new Set(), answers: true }] }],
+      [
+        'a replica serves what it served long ago',
+        { ...world, replicas: [first, { serves: everything, answers: true }] },
+      ],
     ];
+    if (second.answers)
+      steps.push(['a replica gives no answer', { ...world, replicas: [first, { ...second, answers: false }] }]);
+    return steps;
+  },
+  removal: (world) => {
+    const { object, registration } = world;
+    if (!object) {
+      const { status: _, ...bare } = world.last;
+      return [
+        ['it is applied again', { ...world, object: bare, seen: true }],
+        [
+          'it is applied again for another platform',
+          edited({ ...world, object: bare, seen: true }, { issuer: `${registration.issuer}/other` }),
+        ],
+      ];
+    }
+    const policy = registration.deletionPolicy === 'Delete' ? 'Retain' : 'Delete';
+    const steps: Step[] = [['change the deletion policy', edited(world, { deletionPolicy: policy })]];
+    // The API server refuses to delete one whose newest spec the operator has not seen.
+    if (object.status?.observedGeneration !== object.metadata.generation) return steps;
+    return [
+      ...steps,
+      ['it is deleted', { ...world, object: undefined, seen: true }],
+      ['it is deleted while the operator is down', restarted({ ...world, object: undefined })],
+    ];
+  },
+  foreign: (world) => {
+    const name = world.registration.deliverySecretName;
+    if (name === undefined || world.secrets.has(name) || world.taken.has(name)) return [];
+    return [['somebody else makes the Secret', { ...world, taken: new Set([name]) }]];
   },
 };
 
+function refuse(world: World, refused: WriteKind): Step {
+  return [`the API server refuses every ${refused} write`, { ...world, refused }];
+}
+
 function disturbances(world: World, kinds: readonly Kind[]): Step[] {
   const worlds = kinds.flatMap((kind) => disturbancesOf[kind](world));
-  return worlds.map(([label, after]) => [label, { ...after, disturbances: world.disturbances - 1 }]);
+  return worlds.map(([label, after]) => [label, observed({ ...after, disturbances: world.disturbances - 1 })]);
 }
 
-/** Each live key, two at once, and a revocation taken back. */
-function revocations({ ledger, registration }: World): [string, ReadonlySet<string>][] {
-  const live = liveKeys(ledger).map(({ keyID }) => keyID);
-  const sets = [...live.map((keyID) => [keyID]), ...(live.length > 1 ? [live.slice(0, 2), live.slice(-2)] : [])];
+/** Each live key, all of them at once, and a revocation taken back. */
+function revocations({ ledger, keys, registration, object }: World): [string, ReadonlySet<string>][] {
+  if (!object) return [];
+  const { revokedKeyIDs } = registration;
+  const shown = [...keys.values()].filter(isShownPublished).map(({ spec }) => spec.keyID);
+  const live = shown.filter((keyID) => !revokedKeyIDs.has(keyID));
+  const sets = [...live.map((keyID) => [keyID]), ...(live.length > 1 ? [live] : [])];
   const revoked = sets.map((keyIDs): [string, ReadonlySet<string>] => [
     `revoke ${keyIDs.join(' and ')}`,
-    new Set([...registration.revokedKeyIDs, ...keyIDs]),
+    new Set([...revokedKeyIDs, ...keyIDs]),
   ]);
-  const pending = activeKey(ledger)?.keyID;
-  if (pending === undefined || !registration.revokedKeyIDs.has(pending)) return revoked;
-  return [...revoked, [`take back the revocation of ${pending}`, without(registration.revokedKeyIDs, pending)]];
+  const pending = ledger?.activeKeyID;
+  if (pending === undefined || !revokedKeyIDs.has(pending)) return revoked;
+  const others = new Set([...revokedKeyIDs].filter((keyID) => keyID !== pending));
+  return [...revoked, [`take back the revocation of ${pending}`, others]];
 }
 
-function without(set: ReadonlySet<string>, member: string): ReadonlySet<string> {
-  return new Set([...set].filter((other) => other !== member));
-}
+type Edit = { readonly [Field in keyof Spec]?: Spec[Field] | undefined };
 
-function edited(world: World, edit: Partial<Registration>): World {
-  return { ...world, registration: { ...world.registration, ...edit } };
+export function edited(world: World, edit: Edit, annotations: Readonly<Record<string, string>> = {}): World {
+  const { object } = world;
+  if (!object) return world;
+  const spec = Object.fromEntries(
+    Object.entries({ ...object.spec, ...edit }).filter(([, value]) => value !== undefined),
+  );
+  const { metadata } = object;
+  const changed = {
+    ...object,
+    metadata: {
+      ...metadata,
+      generation: (metadata.generation ?? 0) + 1,
+      annotations: { ...metadata.annotations, ...annotations },
+    },
+    // oxlint-disable-next-line no-unsafe-type-assertion -- an edit removes optional fields alone
+    spec: spec as unknown as Spec,
+  };
+  return observed({ ...world, object: changed, last: changed, registration: readRegistration(changed) });
 }
 
 /** Worlds with more live keys than this are checked but not gone on from. */
 export const mostLiveKeys = 3;
 
-export function isWithinBounds({ ledger }: World): boolean {
-  return liveKeys(ledger).length <= mostLiveKeys && keysIn(ledger, 'Retired').length <= 2;
+export function isWithinBounds(world: World): boolean {
+  const { ledger } = world;
+  if (!ledger) return true;
+  const live = Math.max(liveKeys(ledger).length, liveKeys(readableLedger(world) ?? ledger).length);
+  return live <= mostLiveKeys && keysIn(ledger, 'Retired').length <= 2 && keysIn(ledger, 'Revoked').length <= 2;
 }

@@ -1,153 +1,206 @@
 import { isDeepStrictEqual } from 'node:util';
-import { day, minute, second } from '../../../../src/domain/duration.ts';
-import { plan, type Plan } from '../../../../src/domain/key-plan.ts';
-import { activeKey, type Ledger, type LedgerKey, liveKeys } from '../../../../src/domain/ledger.ts';
-import { registrationStatus } from '../../../../src/domain/projection.ts';
-import type { Situation } from '../../../../src/domain/situation.ts';
-import { gather, ledgerToWrite } from './operator.ts';
-import { limits, signing, type World } from './world.ts';
+import type { LtiKey } from '../../../../src/api/objects.ts';
+import { decide } from '../../../../src/domain/decide.ts';
+import { day, second } from '../../../../src/domain/duration.ts';
+import { type Decision, type Effect, effectID } from '../../../../src/domain/effects.ts';
+import { isShownPublished } from '../../../../src/domain/ltikeys.ts';
+import { isFault, type Situation } from '../../../../src/domain/situation.ts';
+import { checkWrite } from './ledger-invariants.ts';
+import { isPublished, isServedByAll, readableLedger, rowOf, type World } from './world.ts';
+import { traceOf } from './gather.ts';
 
 /** What must hold (DESIGN: invariants), held against the truth of the world and not against the domain's own times. */
 
-/** The diagram once more, independent of src/domain/key-state.ts. */
-const legalMoves = new Set([
-  'Next Active',
-  'Next Retired',
-  'Next Revoked',
-  'Active Retiring',
-  'Active Revoked',
-  'Retiring Active',
-  'Retiring Retired',
-  'Retiring Revoked',
-]);
+/** An effect that was carried out: decided in `situation`, between these two worlds. */
+export interface Happened {
+  readonly before: World;
+  readonly after: World;
+  readonly situation: Situation;
+  readonly effect: Effect;
+}
 
-/** Twice the clock difference that is tolerated. */
-const slack = 10 * minute;
+export function checkEffect(happened: Happened): void {
+  const fault = faultOf(happened);
+  if (fault !== undefined) throw new Error(`${effectID(happened.effect)}: ${fault}`);
+}
 
-/** What is wrong with a write of the ledger that was decided in `before` and happened in `after`. */
-export function checkWrite(before: World, after: World): string | undefined {
-  const { ledger: old, registration } = before;
-  const { ledger } = after;
-  if (ledger.serial !== old.serial + 1) return 'the serial does not go up by one';
-  if (!pointsAtItsOnlyActiveKey(ledger)) return 'the ledger does not point at its only Active key';
-  if (ledger.keys.filter(({ state }) => state === 'Next').length > 1) return 'two keys wait to sign';
-  const signed = activeKey(old);
-  if (signed && !activeKey(ledger) && !registration.revokedKeyIDs.has(signed.keyID)) return 'no key signs any more';
-  if (ledger.highestRevision > old.highestRevision) {
-    const damage = before.damagedKeyID;
-    const lost = damage !== undefined && !registration.revokedKeyIDs.has(damage) && isLive(old, damage);
-    if (before.kekMissing || lost) return 'a key was made because of a fault';
-    if (ledger.highestRevision !== old.highestRevision + 1) return 'a revision was skipped';
-  }
-  for (const was of old.keys) {
-    const is = ledger.keys.find(({ keyID }) => keyID === was.keyID);
-    if (!is && isLive(old, was.keyID)) {
-      const fault = checkMove(before, after, was, {
-        ...was,
-        state: registration.revokedKeyIDs.has(was.keyID) ? 'Revoked' : 'Retired',
-      });
-      if (fault) return fault;
-      continue;
+function faultOf({ before, after, situation, effect }: Happened): string | undefined {
+  switch (effect.kind) {
+    case 'generate':
+      return before.kekMissing ? 'a key pair is made that cannot be sealed' : undefined;
+    case 'writeLedger': {
+      const undetectable = before.ledgerFault === 'missing' && traceOf(before) === undefined;
+      if (before.ledgerFault !== undefined && !undetectable)
+        return `a ledger that is ${before.ledgerFault} is replaced`;
+      return checkWrite(before, after, situation);
     }
-    if (!is) continue;
-    if (is.size !== was.size || is.revision !== was.revision || is.createdAt !== was.createdAt) return 'facts changed';
-    if (was.publishedAt !== undefined && is.publishedAt !== was.publishedAt) return 'publishedAt moved';
-    const fault = is.state === was.state ? undefined : checkMove(before, after, was, is);
-    if (fault) return fault;
+    case 'removeLedger':
+      if (before.ledgerFault !== undefined) return 'a ledger that cannot be read is removed';
+      if (!isToBeRemoved(before, situation)) return 'the ledger is removed and nobody asked';
+      return before.secrets.size > 0 ? 'a private half outlives the ledger' : published(before);
+    case 'createKey':
+      return undefined;
+    case 'showKey':
+      return checkShown(before, situation, effect.key);
+    case 'removeKey':
+      return checkRemovedKey(before, situation, effect.key);
+    case 'deliver':
+      return checkDelivered(before, after, effect.content.secretName);
+    default:
+      return checkRemovedDelivery(before, situation, effect.secretName);
   }
+}
+
+function published({ keys }: World): string | undefined {
+  return [...keys.values()].some(isShownPublished) ? 'the ledger is removed while keys are published' : undefined;
+}
+
+/** Whether everything of the registration goes, as somebody wanted. */
+function isToBeRemoved({ object, registration, ledger }: World, { registration: read }: Situation): boolean {
+  // Another object of the same name, for another platform, took the place of one that wanted its keys deleted.
+  if (object && read.kind === 'present')
+    return ledger?.deletionPolicy === 'Delete' && ledger.issuer !== registration.issuer;
+  return registration.deletionPolicy === 'Delete';
+}
+
+function isRevoked({ registration, ledger }: World, keyID: string): boolean {
+  if (registration.revokedKeyIDs.has(keyID)) return true;
+  return ledger?.keys.some((key) => key.keyID === keyID && (key.state === 'Revoked' || isLeaving(key))) ?? false;
+}
+
+function isLeaving({ revocationSeenAt }: { readonly revocationSeenAt?: number }): boolean {
+  return revocationSeenAt !== undefined;
+}
+
+function checkShown(before: World, situation: Situation, key: LtiKey): string | undefined {
+  const { keyID } = key.spec;
+  const was = before.keys.get(key.metadata.name);
+  const shows = isShownPublished(key);
+  if (shows && before.left.has(keyID)) return `${keyID} was revoked, left, and comes back`;
+  if (shows || !was || !isShownPublished(was) || isRevoked(before, keyID)) return undefined;
+  const row = rowOf(before, keyID);
+  if (row === undefined || row.state === 'Retired' || isToBeRemoved(before, situation)) return undefined;
+  return `${keyID} leaves the documents and is ${row.state}`;
+}
+
+function checkRemovedKey(before: World, situation: Situation, { metadata, spec }: LtiKey): string | undefined {
+  const ledger = readableLedger(before);
+  const listed = ledger?.keys.find((key) => key.keyID === spec.keyID && key.revision === spec.revision);
+  if (ledger && before.ledgerFault === undefined && !listed) return undefined;
+  const over = [...before.keys.values()].every((key) => !isShownPublished(key));
+  const isGone = situation.registration.kind === 'gone' && before.ledgerFault !== 'corrupt';
+  if (!ledger && (isGone || before.ledgerFault === undefined) && over) return undefined;
+  const wayOut = situation.refused.has(`showKey ${metadata.name}`);
+  if (wayOut && (isRevoked(before, spec.keyID) || isToBeRemoved(before, situation))) return undefined;
+  return 'an LtiKey is removed that is on record, or may be';
+}
+
+/** Publish before sign. */
+function checkDelivered(before: World, after: World, name: string): string | undefined {
+  const keyID = after.secrets.get(name)?.keyID;
+  const had = before.secrets.get(name)?.keyID;
+  if (keyID === undefined)
+    return had !== undefined && !mayLose(before, had) ? `${had} is taken from the tool` : undefined;
+  if (before.left.has(keyID)) return `${keyID} was revoked, left, and is delivered again`;
+  if (keyID === had) return undefined;
+  if (!before.servedSince.has(keyID)) return `${keyID} is delivered and was never served by all`;
+  if (rowOf(before, keyID)?.state !== 'Active') return `${keyID} is delivered and is not the signing key`;
   return undefined;
 }
 
-function checkMove(before: World, after: World, was: LedgerKey, is: LedgerKey): string | undefined {
-  const { registration, clockAhead, real } = before;
-  const { keyID } = was;
-  if (!legalMoves.has(`${was.state} ${is.state}`) && !passesThrough(was, is))
-    return `${keyID}: ${was.state} to ${is.state}`;
-  const skewed = Math.abs(clockAhead) > 5 * minute;
-  const revoked = (id: string | undefined): boolean => id !== undefined && registration.revokedKeyIDs.has(id);
-  if (is.state === 'Active') {
-    if (skewed) return `${keyID} was activated while the clock was wrong`;
-    if (!before.served.has(keyID)) return `${keyID} was activated without being served`;
-    if (before.kekMissing || before.damagedKeyID === keyID) return `${keyID} was activated and does not open`;
-    if (revoked(keyID)) return `${keyID} is revoked and was activated`;
-    const { activeKeyID } = before.ledger;
-    if (activeKeyID !== undefined && !revoked(activeKeyID)) {
-      if (registration.suspend) return `${keyID} was activated while suspended`;
-      const since = before.servedSince.get(keyID) ?? Infinity;
-      if (real - since < registration.activationDelay - slack) return `${keyID} was activated before its delay`;
-      const awaits = registration.keyDistribution === 'Manual' && registration.acknowledgedKeyID !== keyID;
-      if (awaits) return `${keyID} was activated unacknowledged`;
-    }
-  }
-  if (is.state === 'Revoked' && !revoked(keyID)) return `${keyID} was revoked and nobody asked`;
-  if (is.state === 'Retired' && was.state === 'Next' && was.size === registration.keySize)
-    return `${keyID} was discarded`;
-  if (is.state === 'Retired' && was.state !== 'Next') {
-    if (skewed) return `${keyID} was retired while the clock was wrong`;
-    if (registration.suspend) return `${keyID} was retired while suspended`;
-    const overlap = Math.max(registration.overlap, limits.minimumOverlap);
-    const until = after.signedUntil.get(keyID) ?? -Infinity;
-    if (real - until < overlap - slack) return `${keyID} was removed before its overlap was over`;
-  }
-  return undefined;
+function mayLose(world: World, keyID: string): boolean {
+  return isRevoked(world, keyID) || rowOf(world, keyID)?.state !== 'Active';
 }
 
-/** Moves that one write may make at once. */
-function passesThrough(was: LedgerKey, is: LedgerKey): boolean {
-  return was.state === 'Active' && is.state === 'Retired';
+function checkRemovedDelivery(before: World, situation: Situation, name: string): string | undefined {
+  const { object, registration, secrets, ledger } = before;
+  const keyID = secrets.get(name)?.keyID;
+  if (keyID === undefined || isRevoked(before, keyID) || isToBeRemoved(before, situation)) return undefined;
+  if (!object) return 'a delivery Secret is removed under Retain';
+  if (registration.deliverySecretName === undefined) return undefined;
+  if (registration.deliverySecretName === name) return 'the wanted delivery Secret is removed';
+  const wanted = secrets.get(registration.deliverySecretName)?.keyID;
+  return wanted !== ledger?.activeKeyID ? 'a delivery Secret is removed before the tool has the new one' : undefined;
 }
 
-/** What is wrong in a world, whatever led there. */
-export function checkWorld(world: World): string | undefined {
-  for (const keyID of signing(world)) {
-    if (!world.servedSince.has(keyID)) return `${keyID} signs and was never served by all`;
-    if (world.ledger.keys.find((key) => key.keyID === keyID)?.state === 'Next') return `${keyID} signs before its time`;
-  }
-  const situation = gather(world);
-  const decision = plan(situation);
-  return checkDecision(situation, decision) ?? checkNextCheck(situation, decision) ?? checkStatus(situation, decision);
+/** The same situation gives the same decision, and nothing happens by itself before the next look. */
+export function checkDecision(situation: Situation, decision: Decision): void {
+  const fault =
+    checkRepeats(situation, decision) ?? checkNextCheck(situation, decision) ?? checkNeighbour(situation, decision);
+  if (fault !== undefined) throw new Error(fault);
 }
 
-function checkDecision(situation: Situation, decision: Plan): string | undefined {
-  if (!isDeepStrictEqual(plan(situation), decision)) return 'the plan is not the same twice';
-  const ledger = ledgerToWrite(situation, decision);
-  if (!ledger) return undefined;
-  const again = plan({ ...situation, ledger });
-  if (decision.transitions.length > 0)
-    return again.transitions.length > 0 ? 'the plan of its own result is new' : undefined;
-  return again.generate ? 'the plan asks for another key at once' : undefined;
+/** What a decision after which nothing is left to do says. */
+export function checkStatus(world: World, situation: Situation, decision: Decision): void {
+  const fault = statusFault(world, situation, decision);
+  if (fault !== undefined) throw new Error(fault);
+}
+
+function checkRepeats(situation: Situation, decision: Decision): string | undefined {
+  return isDeepStrictEqual(decide(situation), decision) ? undefined : 'the decision is not the same twice';
+}
+
+/** Another registration in whose documents the same keys are changes what is said, and nothing that is done. */
+function checkNeighbour(situation: Situation, decision: Decision): string | undefined {
+  if (situation.shown.every(({ status }) => status?.state !== 'Revoked')) return undefined;
+  const shared = new Map(situation.shown.map(({ spec }) => [spec.keyID, ['moodle']]));
+  const { effects, nextCheckAt } = decide({ ...situation, shared });
+  const same = nextCheckAt === decision.nextCheckAt && isDeepStrictEqual(effects, decision.effects);
+  return same ? undefined : 'a registration with the same key changes what is done';
 }
 
 /** Nothing may become due before the next look, nor be looked at without a pause. */
-function checkNextCheck(situation: Situation, decision: Plan): string | undefined {
-  const { now } = situation;
-  if (ledgerToWrite(situation, decision)) return undefined;
-  const { nextCheckAt } = decision;
+function checkNextCheck(situation: Situation, { status, nextCheckAt }: Decision): string | undefined {
+  const { now, registration, refused } = situation;
+  // A key pair that is ready has the operator look.
+  const wakes = situation.generating === true;
+  if (registration.kind === 'present' && !status && !wakes && (nextCheckAt ?? Infinity) > now + second)
+    return 'there is no status, and no look within a second';
   if (nextCheckAt !== undefined && nextCheckAt < now + second / 10) return 'the next check is too soon';
-  const later = plan({ ...situation, now: (nextCheckAt ?? now + 3650 * day) - 1 });
-  const due = later.generate ?? later.transitions.find(({ reason }) => reason !== 'HistoryPruned');
-  return due ? `something is due before the next check: ${JSON.stringify(due)}` : undefined;
+  const later = decide({ ...situation, now: (nextCheckAt ?? now + 3650 * day) - 1 });
+  const rows = ({ ledger }: Situation): number => (ledger.kind === 'present' ? ledger.ledger.keys.length : 0);
+  const due = later.effects.find((effect) => {
+    if (refused.has(effectID(effect))) return false;
+    // The history is pruned at the next occasion.
+    const prunes = later.effects.some(
+      (other) => other.kind === 'writeLedger' && other.ledger.keys.length < rows(situation),
+    );
+    return !prunes;
+  });
+  return due ? `something is due before the next check: ${effectID(due)}` : undefined;
 }
 
-function checkStatus(situation: Situation, decision: Plan): string | undefined {
-  const outcome = { situation, plan: decision };
-  const status = registrationStatus(outcome, undefined);
-  const ready = status.conditions?.find(({ type }) => type === 'Ready')?.status === 'True';
-  const active = activeKey(decision.ledger);
-  const wanted = situation.registration.deliverySecretName;
+function statusFault(world: World, situation: Situation, { status }: Decision): string | undefined {
+  const { registration: read, refused, now } = situation;
+  if (read.kind !== 'present' || !status) return undefined;
+  const condition = (type: string) => status.conditions?.find((found) => found.type === type);
+  const stalled = condition('Stalled');
+  if (status.observedGeneration !== read.object.metadata.generation) return 'the status is of an earlier generation';
+  if (refused.size > 0 && !(stalled?.status === 'True' && stalled.reason === 'WriteRefused'))
+    return 'a refused write is not in the status';
+  const faulty = isFault(read.registration) || world.ledgerFault !== undefined;
+  if (faulty && stalled?.status !== 'True') return 'a ledger that cannot be used is not in the status';
+  if (condition('RevocationEffective')?.status === 'True') {
+    const served = [...(world.ledger?.keys ?? [])].find(
+      ({ keyID, state, revokedAt }) =>
+        state === 'Revoked' &&
+        (revokedAt ?? 0) > now - day &&
+        (isPublished(world, keyID) || world.replicas.some(({ serves }) => serves.has(keyID))),
+    );
+    if (served) return `RevocationEffective is True while a replica serves ${served.keyID}`;
+  }
+  return faulty ? undefined : checkReady(world, condition('Ready')?.status === 'True');
+}
+
+function checkReady(world: World, ready: boolean): string | undefined {
+  const { ledger, registration, secrets } = world;
+  const active = ledger?.activeKeyID;
+  const wanted = registration.deliverySecretName;
   const usable =
     active !== undefined &&
-    situation.observation.servedKeyIDs.has(active.keyID) &&
-    (wanted === undefined || situation.delivery.keyID === active.keyID);
-  if (ready !== usable) return `Ready is ${ready}, usable is ${usable}`;
-  return isDeepStrictEqual(registrationStatus(outcome, status), status) ? undefined : 'the status moves by itself';
-}
-
-function pointsAtItsOnlyActiveKey(ledger: Ledger): boolean {
-  const active = ledger.keys.filter(({ state }) => state === 'Active');
-  return active.length <= 1 && active[0]?.keyID === ledger.activeKeyID;
-}
-
-function isLive(ledger: Ledger, keyID: string): boolean {
-  return liveKeys(ledger).some((key) => key.keyID === keyID);
+    ledger?.issuer === registration.issuer &&
+    isPublished(world, active) &&
+    isServedByAll(world, active) &&
+    (wanted === undefined || (secrets.get(wanted)?.keyID === active && !world.taken.has(wanted)));
+  return ready && !usable ? 'Ready is True, and no tool can sign so that all can verify' : undefined;
 }

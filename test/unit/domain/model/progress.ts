@@ -1,78 +1,120 @@
-import { minute } from '../../../../src/domain/duration.ts';
+import { minute, second } from '../../../../src/domain/duration.ts';
 import { activeKey, keysIn, nextKey } from '../../../../src/domain/ledger.ts';
-import { registrationStatus } from '../../../../src/domain/projection.ts';
+import { isShownPublished } from '../../../../src/domain/ltikeys.ts';
 import { canonical } from './canonical.ts';
-import { reconcile, synchronizeReplicas } from './operator.ts';
-import { signing, tick, timing, type World } from './world.ts';
+import { edited, synchronizeReplicas, withPair } from './environment.ts';
+import { reconcile, type Reconciled } from './executor.ts';
+import { isDelivered, isPublished, observed, tick, timing, type World } from './world.ts';
 
 /** What has to come about once everything is well, and within which time a revoked key is gone. */
 
 /** The world with every fault gone, and with people who have stopped editing and paste what they are asked to. */
 export function healed(world: World): World {
-  const { earlier: _, ...rest } = world;
-  const { registration } = world;
-  const overlap = Math.max(registration.overlap, timing.overlap);
-  return {
-    ...rest,
-    registration: { ...registration, overlap, suspend: false },
+  const well: World = {
+    ...world,
+    ledgerFault: undefined,
+    taken: new Set(),
+    refused: undefined,
     kekMissing: false,
     damagedKeyID: undefined,
     clockAhead: 0,
     disturbances: 0,
   };
+  const { registration, ledger } = well;
+  const issuer = ledger?.deletionPolicy === 'Retain' ? (ledger.issuer ?? registration.issuer) : registration.issuer;
+  if (registration.overlap >= timing.overlap && !registration.suspend && issuer === registration.issuer) return well;
+  return edited(well, { overlap: '20m', suspend: false, issuer });
 }
 
-const mostSteps = 40;
+const mostSteps = 60;
 
-/** Follows a healed world until one key signs and nothing is under way; worlds in `known` are known to get there. */
-export function checkSettles(start: World, known: Set<string>): string | undefined {
+/** Follows a healed world until nothing is under way; worlds in `known` are known to get there. */
+export function settle(start: World, known: Set<string>): World {
   const path: string[] = [];
   let current = healed(start);
   for (let step = 0; step < mostSteps; step++) {
     const text = canonical(current);
     if (known.has(text)) break;
-    if (path.includes(text)) return 'the same worlds come again and again, none of them settled';
+    if (path.includes(text)) throw new Error('the same worlds come again and again, none of them settled');
     path.push(text);
-    const { world, situation, plan } = reconcile(current);
-    const reconciling = registrationStatus({ situation, plan }, undefined).conditions?.find(
-      ({ type }) => type === 'Reconciling',
-    );
-    const settled = reconciling?.reason === 'Settled' && activeKey(world.ledger) && !nextKey(world.ledger);
-    if (settled && keysIn(world.ledger, 'Retiring').length === 0) break;
-    current = obeyed(synchronizeReplicas(world), canonical(world) === text);
-    if (step === mostSteps - 1) return 'it does not settle';
+    const reconciled = reconcile(current);
+    if (isSettled(current, reconciled)) {
+      for (const passed of path) known.add(passed);
+      return reconciled.world;
+    }
+    current = obeyed(synchronizeReplicas(reconciled.world), canonical(reconciled.world) === text);
+    if (step === mostSteps - 1) throw new Error('it does not settle');
   }
   for (const text of path) known.add(text);
-  return undefined;
+  return current;
+}
+
+function isSettled(before: World, { world, decision }: Reconciled): boolean {
+  const { object, ledger, keys, secrets, registration } = world;
+  if (!object) {
+    const unchanged = ledger === before.ledger && keys === before.keys && secrets === before.secrets;
+    if (!unchanged) return false;
+    if (ledger && registration.deletionPolicy === 'Delete') throw new Error('a removal does not end');
+    if (!ledger && keys.size + secrets.size > 0) throw new Error('something is left of a removal');
+    return true;
+  }
+  const condition = (type: string) => decision?.status?.conditions?.find((found) => found.type === type);
+  if (condition('Ready')?.status !== 'True' || condition('Reconciling')?.reason !== 'Settled') return false;
+  return ledger !== undefined && activeKey(ledger) !== undefined && !nextKey(ledger) && isQuiet(world);
+}
+
+function isQuiet({ ledger, secrets, registration }: World): boolean {
+  const wanted = registration.deliverySecretName === undefined ? 0 : 1;
+  return keysIn(ledger!, 'Retiring').length === 0 && secrets.size === wanted;
 }
 
 /** People paste the key they are asked for; time passes only where nothing else happens. */
 function obeyed(world: World, idle: boolean): World {
-  const next = nextKey(world.ledger);
-  const { registration } = world;
-  if (next && registration.keyDistribution === 'Manual' && registration.acknowledgedKeyID !== next.keyID) {
-    return { ...world, registration: { ...registration, acknowledgedKeyID: next.keyID } };
+  const { registration, ledger, generating } = world;
+  if (generating !== undefined) return withPair(world, generating);
+  const next = ledger && nextKey(ledger);
+  if (
+    world.object &&
+    next &&
+    registration.keyDistribution === 'Manual' &&
+    registration.acknowledgedKeyID !== next.keyID
+  ) {
+    return edited(world, { acknowledgedKeyID: next.keyID });
   }
-  return idle ? { ...world, real: world.real + tick } : world;
+  return idle ? observed({ ...world, real: world.real + tick }) : world;
 }
 
-/** A signing key that is revoked now is out everywhere within a minute, replacement or not, whatever is broken. */
-export function checkRevocation(world: World): string | undefined {
-  const keyID = world.ledger.activeKeyID;
-  const { registration } = world;
-  if (keyID === undefined || registration.revokedKeyIDs.has(keyID)) return undefined;
-  const revokedKeyIDs = new Set([...registration.revokedKeyIDs, keyID]);
-  let current: World = { ...world, registration: { ...registration, revokedKeyIDs } };
-  const deadline = world.real + minute;
-  for (;;) {
-    const { world: after, situation, plan } = reconcile(current);
-    const wait = (plan.nextCheckAt ?? Infinity) - situation.now;
-    current = { ...after, real: after.real + wait };
-    if (after.ledger.activeKeyID !== keyID) {
-      const shown = after.faces.get(keyID)?.state ?? 'Revoked';
-      if (shown !== 'Revoked') return `${keyID} is revoked and shown as ${shown}`;
-      return signing(after).includes(keyID) ? `${keyID} is revoked and still delivered` : undefined;
-    }
-    if (current.real > deadline) return `${keyID} is revoked and still signs after a minute`;
+/**
+ * What is revoked now, or was before, is out everywhere within a minute, whatever is broken or refused: the replacement
+ * never comes, and the operator looks again only if it said so.
+ */
+export function checkRevocations(world: World, known: Set<string>): void {
+  if (!world.object) return;
+  const { activeKeyID } = world.ledger ?? {};
+  const shown = [...world.keys.values()].filter(isShownPublished).map(({ spec }) => spec.keyID);
+  const delivered = [...world.secrets.values()].flatMap(({ keyID }) => (keyID === undefined ? [] : [keyID]));
+  const all = new Set([...shown, ...delivered]);
+  if (all.size === 0) return;
+  const sets = [[...all], ...(activeKeyID !== undefined && all.size > 1 ? [[activeKeyID]] : [])];
+  for (const keyIDs of sets) checkRevocation(world, keyIDs, known);
+}
+
+function checkRevocation(world: World, keyIDs: readonly string[], known: Set<string>): void {
+  const revokedKeyIDs = [...new Set([...world.registration.revokedKeyIDs, ...keyIDs])];
+  let current = edited({ ...world, generating: undefined, pair: undefined, disturbances: 0 }, { revokedKeyIDs });
+  const text = canonical(current, false);
+  if (known.has(text)) return;
+  known.add(text);
+  for (const wait of [0, 50 * second]) {
+    current = observed({ ...current, real: world.real + wait });
+    const { world: after, decision } = reconcile(current, { repeats: false });
+    if (revokedKeyIDs.every((keyID) => !isPublished(after, keyID) && !isDelivered(after, keyID))) return;
+    if ((decision?.nextCheckAt ?? Infinity) > world.real + minute) break;
+    current = after;
   }
+  const stays = revokedKeyIDs.find((keyID) => isPublished(current, keyID));
+  const held = revokedKeyIDs.find((keyID) => isDelivered(current, keyID));
+  throw new Error(
+    `a minute after the revocation of ${keyIDs.join(' and ')} ${stays === undefined ? `${held} is delivered` : `${stays} is published`}`,
+  );
 }

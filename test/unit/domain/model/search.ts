@@ -1,80 +1,84 @@
 import { canonical } from './canonical.ts';
-import {
-  environmentSteps,
-  everyKind,
-  isWithinBounds,
-  type Kind,
-  lateStep,
-  operatorSteps,
-  type Step,
-} from './environment.ts';
-import { checkWorld, checkWrite } from './invariants.ts';
-import { checkRevocation, checkSettles } from './progress.ts';
-import type { World } from './world.ts';
+import { environmentSteps, isWithinBounds, type Kind, later, restarted, type Step } from './environment.ts';
+import { actLate, reconcile } from './executor.ts';
+import { checkRevocations, settle } from './progress.ts';
+import { tick, type World } from './world.ts';
 
 export interface Found {
   readonly worlds: number;
   readonly steps: number;
-  /** Refusals of a ledger write that was decided on an older ledger. */
-  readonly conflicts: number;
 }
 
-interface Visit {
-  readonly world: World;
+export interface Options {
+  readonly kinds: readonly Kind[];
+  /** Whether a second controller acts on what is no longer so. */
+  readonly late?: boolean;
+  /** The search ends with the level that reaches so many. */
+  readonly mostWorlds?: number;
+}
+
+export interface Visit<Kept = World> {
+  readonly world: Kept;
   readonly label: string;
-  readonly from: Visit | undefined;
+  readonly from: Visit<Kept> | undefined;
 }
 
 /** Breadth first through every world that can come about; throws the shortest way to one that must not. */
-export function search(start: World, kinds: readonly Kind[] = everyKind): Found {
+export function search(start: World, { kinds, late = false, mostWorlds = Infinity }: Options): Found {
   const seen = new Set([canonical(start)]);
   const settling = new Set<string>();
-  // What may still be disturbed and what a late controller read make no difference to what has to hold.
-  const checked = new Set<string>();
+  const revoking = new Set<string>();
   let level: Visit[] = [{ world: start, label: 'the beginning', from: undefined }];
   let steps = 0;
-  let conflicts = 0;
-  while (level.length > 0) {
+  while (level.length > 0 && seen.size < mostWorlds) {
     const next: Visit[] = [];
     for (const visit of level) {
       const { world } = visit;
-      const enter = ([label, after]: Step, decidedIn = world): void => {
+      const enter = ([label, after]: Step): void => {
         steps++;
-        const reached = { world: after, label, from: visit };
-        if (after.ledger !== world.ledger) fail(checkWrite(decidedIn, after), reached);
         const text = canonical(after);
         if (seen.has(text)) return;
         seen.add(text);
-        const { earlier: _, ...alone } = after;
-        const situation = canonical({ ...alone, disturbances: 0 });
-        if (!checked.has(situation)) {
-          checked.add(situation);
-          fail(checkWorld(after) ?? checkSettles(after, settling) ?? checkRevocation(after), reached);
-        }
+        const reached = { world: after, label, from: visit };
+        attempt(reached, 'once all is well', () => settle(after, settling));
+        attempt(reached, 'a minute later', () => checkRevocations(after, revoking));
         if (isWithinBounds(after)) next.push(reached);
       };
-      const own = operatorSteps(world);
-      for (const step of own) {
+      const away = attempt(visit, 'the operator looks', () => operatorSteps(world));
+      for (const step of away) enter(step);
+      for (const step of environmentSteps(world, kinds)) {
         enter(step);
-        if (step[1].ledger === world.ledger) continue;
-        if (lateStep(world, step[1])) fail('a ledger that was no longer the stored one was replaced', visit);
-        conflicts++;
-      }
-      for (const [label, after] of environmentSteps(world, kinds)) {
-        enter([label, after]);
-        const late =
-          after.real === world.real && own[0]?.[0] === 'write the ledger' ? lateStep(world, after) : undefined;
-        if (late) enter([`${label}, then what was decided before is written`, late], { ...world, real: after.real });
+        if (!late || step[1].real !== world.real) continue;
+        const acts = `${step[0]}, and a controller that had looked before acts`;
+        for (const [effect, after] of attempt(visit, acts, () => actLate(world, step[1])))
+          enter([`${acts}: ${effect}`, after]);
       }
     }
     level = next;
   }
-  return { worlds: seen.size, steps, conflicts };
+  return { worlds: seen.size, steps };
 }
 
-function fail(fault: string | undefined, visit: Visit): void {
-  if (fault === undefined) return;
-  const way: string[] = [];
-  for (let at: Visit | undefined = visit; at; at = at.from) way.unshift(at.label);
-  throw Object.assign(new Error(`${fault}, after: ${way.join(' → ')}`), { visit });
+/** A whole reconcile, and one that is killed after any of its effects. */
+export function operatorSteps(world: World): Step[] {
+  const steps: Step[] = [];
+  const { world: after, decision } = reconcile(world, {
+    crash: (effect, at) => steps.push([`${effect}, and the process is killed`, restarted(at)]),
+  });
+  steps.push(['the operator looks', after]);
+  const ticks = after === world && decision?.nextCheckAt !== undefined ? (decision.nextCheckAt - world.real) / tick : 0;
+  if (ticks > 1) steps.push(['the next check is due', later(world, Math.ceil(ticks))]);
+  return steps;
+}
+
+export function attempt<T, Kept>(visit: Visit<Kept>, last: string, act: () => T): T {
+  try {
+    return act();
+  } catch (error) {
+    const way: string[] = [last];
+    for (let at: Visit<Kept> | undefined = visit; at; at = at.from) way.unshift(at.label);
+    throw Object.assign(new Error(`${(error as Error).message}, after: ${way.join(' → ')}`, { cause: error }), {
+      visit,
+    });
+  }
 }

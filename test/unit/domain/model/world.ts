@@ -1,46 +1,68 @@
+import type { LtiKey, LtiRegistration } from '../../../../src/api/objects.ts';
 import { type Duration, type Instant, minute } from '../../../../src/domain/duration.ts';
-import type { KeyState } from '../../../../src/domain/jwk.ts';
-import { emptyLedger, type Ledger } from '../../../../src/domain/ledger.ts';
-import type { Registration } from '../../../../src/domain/registration.ts';
+import type { KeyFacts, Ledger, LedgerKey } from '../../../../src/domain/ledger.ts';
+import { isShownPublished } from '../../../../src/domain/ltikeys.ts';
+import { readRegistration, type Registration } from '../../../../src/domain/registration.ts';
+import type { DeliverySecret } from '../../../../src/domain/situation.ts';
 import type { TimingLimits } from '../../../../src/domain/timing.ts';
 import { epoch } from '../../../builders/ledger.ts';
-import { aRegistration } from '../../../builders/registration.ts';
+import { anLtiRegistration } from '../../../builders/registration.ts';
 
-/** One registration, everything that its lifecycle depends on, and what really happened to its keys. Never edited. */
+/**
+ * One registration, everything that a decision about it depends on, and what really happened to its keys. Nothing in it is ever
+ * edited, so that an object is its own resourceVersion.
+ */
 export interface World {
-  /** The true time, which is also the API server's. */
+  /** The API server's time, which is the true one. */
   readonly real: Instant;
   /** What the operator's clock is ahead of it. */
   readonly clockAhead: Duration;
+  /** The LtiRegistration with its status, unless it was deleted. */
+  readonly object: LtiRegistration | undefined;
+  /** As it was applied at last. */
+  readonly last: LtiRegistration;
+  /** What that says. */
   readonly registration: Registration;
-  readonly ledger: Ledger;
-  /** What a second, slower controller may have read before the last write of the ledger and still acts on. */
-  readonly earlier?: { readonly ledger: Ledger; readonly wanted: string | undefined };
-  /** Key ID → what the LtiKey shows. */
-  readonly faces: ReadonlyMap<string, Face>;
-  /** Name → what the delivery Secret holds. */
-  readonly secrets: ReadonlyMap<string, Delivered>;
-  /** The key IDs that every ready replica serves. */
-  readonly served: ReadonlySet<string>;
+  /** Whether this process saw what it said at last before it was deleted. */
+  readonly seen: boolean;
+  /** The newest ledger. `ledgerFault`: what became of the Secret; it can be put back. */
+  readonly ledger: Ledger | undefined;
+  readonly ledgerFault: LedgerFault | undefined;
+  /** The ledger before its last write, as a backup has it. */
+  readonly older: Ledger | undefined;
+  /** LtiKeys by name. */
+  readonly keys: ReadonlyMap<string, LtiKey>;
+  /** The delivery Secrets of the registration by name. */
+  readonly secrets: ReadonlyMap<string, Ours>;
+  /** Names under which there are Secrets of somebody else. */
+  readonly taken: ReadonlySet<string>;
+  readonly replicas: readonly Replica[];
+  /** Memory of the process: a key pair of this size is being made, or this one waits. */
+  readonly generating: number | undefined;
+  readonly pair: KeyFacts | undefined;
+  /** How many key pairs were made so far. */
+  readonly made: number;
+  /** Writes of this kind are refused until somebody sees to it. */
+  readonly refused: WriteKind | undefined;
   readonly kekMissing: boolean;
   readonly damagedKeyID: string | undefined;
   /** Edits, faults and losses that may still happen. */
   readonly disturbances: number;
-  /** The truth, which the operator does not see: since when all replicas have served a key, until when a tool had it. */
+  /** The truth, which the operator does not see: since when a key is served by all, and until when a tool had it. */
   readonly servedSince: ReadonlyMap<string, Instant>;
   readonly signedUntil: ReadonlyMap<string, Instant>;
+  /** Keys that the registration lists as revoked and that were neither published nor delivered since. */
+  readonly left: ReadonlySet<string>;
 }
 
-export interface Face {
-  readonly state: KeyState;
-  readonly serial: number;
-}
+export type Ours = Extract<DeliverySecret, { kind: 'ours' }>;
+export type LedgerFault = 'missing' | 'corrupt' | 'rolledBack';
+export type WriteKind = 'ledger' | 'createKey' | 'showKey' | 'deliver' | 'delete' | 'status';
+export const writeKinds: readonly WriteKind[] = ['ledger', 'createKey', 'showKey', 'deliver', 'delete', 'status'];
 
-export interface Delivered {
-  readonly keyID: string | undefined;
-  /** `jwks.json`: the live key IDs. */
-  readonly listed: string;
-  readonly serial: number;
+export interface Replica {
+  readonly serves: ReadonlySet<string>;
+  readonly answers: boolean;
 }
 
 /**
@@ -49,52 +71,98 @@ export interface Delivered {
  */
 export const tick: Duration = 20 * minute;
 export const timing = { activationDelay: tick, overlap: tick, longerOverlap: 2 * tick, rotateAfter: 4 * tick };
-export const limits: TimingLimits = { minimumOverlap: tick };
+export const cacheLifetime: Duration = tick;
+export const limits: TimingLimits = { minimumOverlap: tick, minimumActivationDelay: tick };
 
-export function newWorld(disturbances: number, more: Partial<Registration> = {}): World {
-  const { activationDelay, overlap, rotateAfter } = timing;
-  const registration = aRegistration({
-    activationDelay,
-    overlap,
-    rotateAfter,
+export type Spec = LtiRegistration['spec'];
+
+export function newWorld(disturbances: number, spec: Partial<Spec> = {}): World {
+  const object = anLtiRegistration({
+    platform: 'Canvas',
+    activationDelay: '20m',
+    overlap: '20m',
+    rotateAfter: '80m',
     keyHistoryLimit: 1,
-    deliverySecretName: 'a',
+    delivery: { secretName: 'a' },
     rotationTrigger: '0',
-    rotateRequest: '0',
-    ...more,
+    ...spec,
   });
   return {
     real: epoch,
     clockAhead: 0,
-    registration,
-    ledger: emptyLedger(registration.namespace, registration.name),
-    faces: new Map(),
+    object,
+    last: object,
+    registration: readRegistration(object),
+    seen: true,
+    ledger: undefined,
+    ledgerFault: undefined,
+    older: undefined,
+    keys: new Map(),
     secrets: new Map(),
-    served: new Set(),
+    taken: new Set(),
+    replicas: [
+      { serves: new Set(), answers: true },
+      { serves: new Set(), answers: true },
+    ],
+    generating: undefined,
+    pair: undefined,
+    made: 0,
+    refused: undefined,
     kekMissing: false,
     damagedKeyID: undefined,
     disturbances,
     servedSince: new Map(),
     signedUntil: new Map(),
+    left: new Set(),
   };
 }
 
+/** The ledger as it can be read: none where it is missing or corrupt, an older one where that was put over it. */
+export function readableLedger({ ledger, ledgerFault, older }: World): Ledger | undefined {
+  if (ledgerFault === undefined) return ledger;
+  return ledgerFault === 'rolledBack' ? older : undefined;
+}
+
+/** The row of the newest ledger. */
+export function rowOf({ ledger }: World, keyID: string): LedgerKey | undefined {
+  return ledger?.keys.find((key) => key.keyID === keyID);
+}
+
+export function isServedByAll({ replicas }: World, keyID: string): boolean {
+  return replicas.every(({ serves, answers }) => answers && serves.has(keyID));
+}
+
+export function isPublished({ keys }: World, keyID: string): boolean {
+  for (const key of keys.values()) if (key.spec.keyID === keyID && isShownPublished(key)) return true;
+  return false;
+}
+
+export function isDelivered({ secrets }: World, keyID: string): boolean {
+  for (const secret of secrets.values()) if (secret.keyID === keyID) return true;
+  return false;
+}
+
 /** The key IDs that some tool can sign with at this moment: the delivered ones, and without delivery the active one. */
-export function signing(world: World): readonly string[] {
-  const delivered = [...world.secrets.values()].flatMap(({ keyID }) => (keyID === undefined ? [] : [keyID]));
-  const { activeKeyID } = world.ledger;
-  return world.secrets.size === 0 && activeKeyID !== undefined ? [activeKeyID] : delivered;
+function signing({ secrets, ledger }: World): readonly string[] {
+  const delivered = [...secrets.values()].flatMap(({ keyID }) => (keyID === undefined ? [] : [keyID]));
+  return secrets.size === 0 && ledger?.activeKeyID !== undefined ? [ledger.activeKeyID] : delivered;
 }
 
 /** The world with the truth brought up to date after something happened. */
 export function observed(world: World): World {
-  const { real, served, servedSince, signedUntil } = world;
-  const since = [...served].filter((keyID) => !servedSince.has(keyID));
+  const { real, servedSince, signedUntil, left, registration, replicas } = world;
+  const since = [...replicas[0]!.serves].filter((keyID) => !servedSince.has(keyID) && isServedByAll(world, keyID));
   const until = signing(world).filter((keyID) => signedUntil.get(keyID) !== real);
-  if (since.length + until.length === 0) return world;
+  const { revokedKeyIDs } = registration;
+  const gone = [...revokedKeyIDs].filter(
+    (keyID) => !left.has(keyID) && !isPublished(world, keyID) && !isDelivered(world, keyID),
+  );
+  const back = [...left].some((keyID) => !revokedKeyIDs.has(keyID));
+  if (since.length + until.length + gone.length === 0 && !back) return world;
   return {
     ...world,
     servedSince: new Map([...servedSince, ...since.map((keyID) => [keyID, real] as const)]),
     signedUntil: new Map([...signedUntil, ...until.map((keyID) => [keyID, real] as const)]),
+    left: new Set([...[...left].filter((keyID) => revokedKeyIDs.has(keyID)), ...gone]),
   };
 }

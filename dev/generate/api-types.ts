@@ -1,14 +1,11 @@
 /**
- * Writes the TypeScript types of the API from its CRDs. `--check` writes nothing and fails if a file is out of date.
+ * The TypeScript types of the API, from its CRDs.
  *
  * A field with a default is not optional in the types: they describe objects read from the API server, which fills in
  * defaults. CEL rules, patterns and bounds have no place in a type; the API server holds them.
  */
-import { readFile, writeFile } from 'node:fs/promises';
 import { compile, type JSONSchema } from 'json-schema-to-typescript';
 import { parse } from 'yaml';
-
-const root = new URL('../', import.meta.url);
 
 /** The part of a CRD's schema this program looks at (apiextensions.k8s.io/v1 JSONSchemaProps). */
 interface Schema {
@@ -56,8 +53,9 @@ function elementName(list: string): string {
   return list.charAt(0).toUpperCase() + list.slice(1).replace(/s$/, '');
 }
 
-async function typesOf(crdFile: string): Promise<string> {
-  const crd: Crd = parse(await readFile(new URL(crdFile, root), 'utf8'));
+/** @param crdFile what the text is generated from, for its first line */
+export async function apiTypes(crdFile: string, yaml: string): Promise<string> {
+  const crd: Crd = parse(yaml);
   const schema = crd.spec.versions[0]?.schema.openAPIV3Schema.properties ?? {};
   const parts = await Promise.all(
     ['Spec', 'Status'].map((part) =>
@@ -72,16 +70,4 @@ async function typesOf(crdFile: string): Promise<string> {
     .replaceAll(/^(\s+)(\w+\??: |\[k: string\]: )/gm, '$1readonly $2')
     .replaceAll(/: (\w+\[\];)/g, ': readonly $1');
   return `// Generated from ${crdFile} by \`npm run generate\`. Do not edit.\n\n${text}`;
-}
-
-const check = process.argv.includes('--check');
-for (const kind of ['ltiregistration', 'ltikey']) {
-  const file = `src/api/${kind}.gen.ts`;
-  const wanted = await typesOf(`crds/${kind}s.yaml`);
-  if (!check) {
-    await writeFile(new URL(file, root), wanted);
-  } else if (wanted !== (await readFile(new URL(file, root), 'utf8').catch(() => ''))) {
-    console.error(`${file} does not match crds/${kind}s.yaml. Run \`npm run generate\` and commit the result.`);
-    process.exitCode = 1;
-  }
 }

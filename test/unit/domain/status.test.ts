@@ -1,30 +1,28 @@
 import { expect } from 'chai';
 import { day, formatInstant, hour, second } from '../../../src/domain/duration.ts';
+import type { ConditionReason } from '../../../src/api/reasons.ts';
 import { plan } from '../../../src/domain/key-plan.ts';
 import { emptyLedger } from '../../../src/domain/ledger.ts';
-import {
-  conditions,
-  faultedStatus,
-  keyObject,
-  type Outcome,
-  registrationStatus,
-} from '../../../src/domain/projection.ts';
-import type { Situation } from '../../../src/domain/situation.ts';
+import { conditions } from '../../../src/domain/condition.ts';
+import { ltiKeyOf } from '../../../src/domain/ltikeys.ts';
+import { faultedStatus, registrationStatus } from '../../../src/domain/status.ts';
+import type { Outcome } from '../../../src/domain/verdicts.ts';
+import type { Lifecycle } from '../../../src/domain/situation.ts';
 import { nextRotationTime } from '../../../src/domain/timing.ts';
 import { aKey, aLedger, aPublicJwk, epoch } from '../../builders/ledger.ts';
 import { aRegistration } from '../../builders/registration.ts';
-import { aSituation, damaged, noKek, opens } from '../../builders/situation.ts';
+import { aLifecycle, anObservation, damaged, noKek, opens } from '../../builders/situation.ts';
 
 type Conditions = ReturnType<typeof registrationStatus>['conditions'];
 
 const active = aKey(1, 'Active');
 const delivered = aRegistration({ deliverySecretName: 'signing' });
-const recorded = aLedger([active], { deliverySecretNames: ['signing'] });
+const recorded = aLedger([active], { deliveries: [{ secretName: 'signing' }] });
 const requested = aKey(2, 'Next', { cause: 'Trigger', publishedAt: epoch });
-const taken = { reason: 'DeliverySecretTaken', message: 'Secret gradebook/signing is not ours' };
+const taken = { reason: 'DeliverySecretTaken', message: 'Secret gradebook/signing is not ours' } as const;
 
-function statusOf(situation: Situation, more: Partial<Outcome> = {}): ReturnType<typeof registrationStatus> {
-  return registrationStatus({ situation, plan: plan(situation), ...more }, undefined);
+function statusOf(lifecycle: Lifecycle, more: Partial<Outcome> = {}): ReturnType<typeof registrationStatus> {
+  return registrationStatus({ lifecycle, plan: plan(lifecycle), ...more }, undefined);
 }
 
 function shown(list: Conditions, type: string): string | undefined {
@@ -33,15 +31,15 @@ function shown(list: Conditions, type: string): string | undefined {
 }
 
 describe('the conditions of a registration', () => {
-  const wrongClock = aSituation({ clockSkew: -hour });
-  const manual = aSituation({
+  const wrongClock = aLifecycle({ clockSkew: -hour });
+  const manual = aLifecycle({
     registration: aRegistration({ keyDistribution: 'Manual' }),
     ledger: aLedger([active, requested]),
   });
-  const lacking = aSituation({ served: [], detail: 'jwks-1 lacks kid-1' });
-  const unserved = aSituation({ ledger: aLedger([active, aKey(2, 'Next')]), served: ['kid-1'] });
-  const nothing = aSituation({ ledger: emptyLedger('gradebook', 'canvas') });
-  const broken = aSituation({ custody: new Map([['kid-1', damaged]]) });
+  const lacking = aLifecycle({ served: [], detail: 'jwks-1 lacks kid-1' });
+  const unserved = aLifecycle({ ledger: aLedger([active, aKey(2, 'Next')]), served: ['kid-1'] });
+  const nothing = aLifecycle({ ledger: emptyLedger('gradebook', 'canvas') });
+  const broken = aLifecycle({ custody: new Map([['kid-1', damaged]]) });
   const obstacle = 'waiting for the obstacle named by Stalled to go';
   const skewed =
     "the operator's clock and the API server's differ by 1h, more than 5m: nothing is activated or retired until they agree; check time synchronization on the node";
@@ -52,19 +50,19 @@ describe('the conditions of a registration', () => {
 
   const cases: readonly (readonly [
     string,
-    Situation,
+    Lifecycle,
     Partial<Outcome>,
     Readonly<Record<string, string | undefined>>,
   ])[] = [
     [
       'where a key signs and is served',
-      aSituation(),
+      aLifecycle(),
       {},
       {
         Ready: 'True KeySigns: key kid-1 signs and every ready replica serves it',
         Published: 'True Served: every ready replica serves the signing key',
         KeyMaterialAvailable: 'True KeysOpen: every sealed key opens and matches its public key',
-        ActionRequired: 'False NothingToDo: nobody has to do anything',
+        ActionRequired: 'False NothingToDo: no action is required',
         Reconciling: 'False Settled: nothing is under way',
         Stalled: 'False NoObstacle: nothing stands in the way of rotation',
         RevocationEffective: undefined,
@@ -77,7 +75,7 @@ describe('the conditions of a registration', () => {
       {
         Ready: 'False NoSigningKey: no key signs yet',
         Published: 'False NoSigningKey: no key signs yet',
-        Reconciling: 'True NoSigningKey: no key signs yet',
+        Reconciling: 'True GeneratingKey: a key pair of 2048 bits is being generated (Initial)',
       },
     ],
     [
@@ -101,7 +99,7 @@ describe('the conditions of a registration', () => {
     ],
     [
       'where the delivery Secret does not hold the key yet',
-      aSituation({ ledger: recorded, registration: delivered }),
+      aLifecycle({ ledger: recorded, registration: delivered }),
       {},
       {
         Ready: 'False NotDelivered: Secret signing does not hold key kid-1 yet',
@@ -111,13 +109,13 @@ describe('the conditions of a registration', () => {
     ],
     [
       'where the delivery Secret holds it',
-      aSituation({ ledger: recorded, registration: delivered, delivery: { keyID: 'kid-1', leftovers: [] } }),
+      aLifecycle({ ledger: recorded, registration: delivered, delivery: { keyID: 'kid-1', leftovers: [] } }),
       {},
       { Ready: 'True KeySigns: key kid-1 signs and every ready replica serves it' },
     ],
     [
       "where the delivery Secret is somebody else's",
-      aSituation({ ledger: recorded, registration: delivered }),
+      aLifecycle({ ledger: recorded, registration: delivered }),
       { deliveryFault: taken },
       {
         Ready: 'False DeliverySecretTaken: Secret gradebook/signing is not ours',
@@ -131,13 +129,13 @@ describe('the conditions of a registration', () => {
       {},
       {
         Ready: 'True KeySigns: key kid-1 signs and every ready replica serves it',
-        KeyMaterialAvailable: 'False SealedKeyDamaged: the sealed key does not open',
-        Stalled: 'True SealedKeyDamaged: the sealed key does not open',
+        KeyMaterialAvailable: 'False SealTampered: the sealed key does not open',
+        Stalled: 'True SealTampered: the sealed key does not open',
       },
     ],
     [
       'where nothing can be sealed',
-      aSituation({ sealingFault: noKek }),
+      aLifecycle({ sealingFault: noKek }),
       {},
       {
         KeyMaterialAvailable: 'False KEKMissing: there is no key-encryption key',
@@ -146,7 +144,7 @@ describe('the conditions of a registration', () => {
     ],
     [
       'where nothing can be sealed and a key is needed',
-      aSituation({ sealingFault: noKek, registration: aRegistration({ rotateRequest: 'now' }) }),
+      aLifecycle({ sealingFault: noKek, registration: aRegistration({ rotateRequest: 'now' }) }),
       {},
       { Stalled: 'True KEKMissing: there is no key-encryption key' },
     ],
@@ -158,16 +156,16 @@ describe('the conditions of a registration', () => {
     ],
     [
       'where it was pasted',
-      aSituation({
+      aLifecycle({
         registration: aRegistration({ keyDistribution: 'Manual', acknowledgedKeyID: 'kid-2' }),
         ledger: aLedger([active, requested]),
       }),
       {},
-      { ActionRequired: 'False NothingToDo: nobody has to do anything' },
+      { ActionRequired: 'False NothingToDo: no action is required' },
     ],
     [
       'while it is suspended',
-      aSituation({ registration: aRegistration({ suspend: true }) }),
+      aLifecycle({ registration: aRegistration({ suspend: true }) }),
       {},
       { Reconciling: 'False Suspended: spec.suspend is true: no rotation starts and nothing retires' },
     ],
@@ -179,14 +177,14 @@ describe('the conditions of a registration', () => {
     ],
     [
       'where a safety inequality is broken',
-      aSituation({ registration: aRegistration({ overlap: second }) }),
+      aLifecycle({ registration: aRegistration({ overlap: second }) }),
       {},
       { Stalled: `True OverlapTooShort: ${short}` },
     ],
     [
       'after a revocation',
-      aSituation({
-        ledger: aLedger([aKey(1, 'Revoked'), aKey(2, 'Active')]),
+      aLifecycle({
+        ledger: aLedger([aKey(1, 'Revoked', { absentAt: epoch }), aKey(2, 'Active')]),
         registration: aRegistration({ platform: 'Canvas' }),
       }),
       {},
@@ -204,19 +202,21 @@ describe('the conditions of a registration', () => {
   }
 
   it('name the generation that they were made from', () => {
-    const list = statusOf(aSituation({ registration: aRegistration({ generation: 7 }) })).conditions;
+    const list = statusOf(aLifecycle({ registration: aRegistration({ generation: 7 }) })).conditions;
     expect(new Set(list?.map(({ observedGeneration }) => observedGeneration))).to.deep.equal(new Set([7]));
   });
 });
 
 describe('the times of conditions', () => {
-  const verdict = (status: 'True' | 'False', reason: string, message = '') => ({ Ready: { status, reason, message } });
-  const first = conditions(verdict('True', 'A'), undefined, 1, epoch);
+  const verdict = (status: 'True' | 'False', reason: ConditionReason, message = '') => ({
+    Ready: { status, reason, message },
+  });
+  const first = conditions(verdict('True', 'KeySigns'), undefined, 1, epoch);
 
   it('stay while only reason, message or generation change', () => {
-    const [later] = conditions(verdict('True', 'B', 'other'), first, 2, epoch + hour);
+    const [later] = conditions(verdict('True', 'Served', 'other'), first, 2, epoch + hour);
     expect(later).to.deep.include({
-      reason: 'B',
+      reason: 'Served',
       message: 'other',
       observedGeneration: 2,
       lastTransitionTime: formatInstant(epoch),
@@ -224,23 +224,30 @@ describe('the times of conditions', () => {
   });
 
   it('move with the status', () => {
-    const [later] = conditions(verdict('False', 'A'), first, 1, epoch + hour);
+    const [later] = conditions(verdict('False', 'KeySigns'), first, 1, epoch + hour);
     expect(later?.lastTransitionTime).to.equal('2026-03-01T01:00:00Z');
   });
 
   it('begin anew where a condition was not shown before', () => {
-    const [later] = conditions({ Stalled: { status: 'True', reason: 'A', message: '' } }, first, 1, epoch + hour);
+    const [later] = conditions(
+      { Stalled: { status: 'True', reason: 'ClockSkewed', message: '' } },
+      first,
+      1,
+      epoch + hour,
+    );
     expect(later?.lastTransitionTime).to.equal('2026-03-01T01:00:00Z');
   });
 
   it('go with messages that the API server accepts: 2048 characters', () => {
-    expect(conditions(verdict('True', 'A', 'm'.repeat(3000)), undefined, 1, epoch)[0]?.message).to.have.length(2048);
+    expect(conditions(verdict('True', 'KeySigns', 'm'.repeat(3000)), undefined, 1, epoch)[0]?.message).to.have.length(
+      2048,
+    );
   });
 
   it('stay over any number of statuses in which nothing happens', () => {
-    const status = statusOf(aSituation());
-    const later = aSituation({ now: epoch + day });
-    expect(registrationStatus({ situation: later, plan: plan(later) }, status)).to.deep.equal(status);
+    const status = statusOf(aLifecycle());
+    const later = aLifecycle({ now: epoch + day });
+    expect(registrationStatus({ lifecycle: later, plan: plan(later) }, status)).to.deep.equal(status);
   });
 });
 
@@ -251,7 +258,7 @@ describe('the status of a registration', () => {
       aKey(2, 'Active', { createdAt: epoch - hour }),
       aKey(3, 'Next', { cause: 'Trigger', publishedAt: epoch }),
     ]);
-    const status = statusOf(aSituation({ ledger }), { jwksURL: 'https://keys.example.org/k' });
+    const status = statusOf(aLifecycle({ ledger }), { jwksURL: 'https://keys.example.org/k' });
     expect(status).to.deep.include({
       observedGeneration: 1,
       activeKey: {
@@ -269,34 +276,42 @@ describe('the status of a registration', () => {
   });
 
   it('promises no time for a key that is not published', () => {
-    const status = statusOf(aSituation({ ledger: aLedger([active, aKey(2, 'Next')]), served: ['kid-1'] }));
+    const status = statusOf(aLifecycle({ ledger: aLedger([active, aKey(2, 'Next')]), served: ['kid-1'] }));
     expect(status.nextKey).to.deep.equal({ name: 'canvas-2', keyID: 'kid-2' });
   });
 
   it('has the scheduled rotation where nothing waits, and none while suspended', () => {
     const rotation = formatInstant(nextRotationTime(active, aRegistration()));
-    expect(statusOf(aSituation())).to.include({ nextRotationTime: rotation });
-    expect(statusOf(aSituation())).not.to.have.property('lastRotationTime');
-    expect(statusOf(aSituation({ registration: aRegistration({ suspend: true }) }))).not.to.have.property(
+    expect(statusOf(aLifecycle())).to.include({ nextRotationTime: rotation });
+    expect(statusOf(aLifecycle())).not.to.have.property('lastRotationTime');
+    expect(statusOf(aLifecycle({ registration: aRegistration({ suspend: true }) }))).not.to.have.property(
       'nextRotationTime',
     );
   });
 
   it('names no key where none signs, and what was answered', () => {
     const ledger = { ...aLedger([aKey(1, 'Revoked')]), observedRotationTrigger: 'a', observedRotateRequest: 'b' };
-    const status = statusOf(aSituation({ ledger }));
+    const status = statusOf(aLifecycle({ ledger }));
     expect(status).not.to.have.any.keys('activeKey', 'nextKey', 'nextRotationTime', 'jwksURL');
     expect(status).to.include({ observedRotationTrigger: 'a', observedRotateRequest: 'b' });
   });
 });
 
 describe('the status of a registration whose ledger cannot be used', () => {
-  const fault = { reason: 'LedgerMissing', message: 'the ledger is gone' };
+  const fault = { reason: 'LedgerMissing', message: 'the ledger is gone' } as const;
+  const faulted = {
+    generation: 1,
+    fault,
+    revokedKeyIDs: [],
+    unknownRevoked: [],
+    observation: anObservation([]),
+    now: epoch,
+  };
   const bad = 'LedgerMissing: the ledger is gone';
 
   it('keeps what was known of a key that signs', () => {
-    const before = statusOf(aSituation());
-    const status = faultedStatus(9, fault, before, epoch + hour);
+    const before = statusOf(aLifecycle());
+    const status = faultedStatus({ ...faulted, generation: 9, now: epoch + hour }, before);
     expect(status).to.deep.include({ activeKey: before.activeKey, observedGeneration: 9, ledgerSerial: 7 });
     for (const type of ['Ready', 'Published', 'ActionRequired'])
       expect(shown(status.conditions, type), type).to.equal(shown(before.conditions, type));
@@ -306,10 +321,10 @@ describe('the status of a registration whose ledger cannot be used', () => {
   });
 
   it('claims nothing where nothing was known', () => {
-    const status = faultedStatus(1, fault, undefined, epoch);
+    const status = faultedStatus(faulted, undefined);
     expect(shown(status.conditions, 'Ready')).to.equal(`False ${bad}`);
-    expect(shown(status.conditions, 'Published')).to.equal(`Unknown ${bad}`);
-    expect(shown(status.conditions, 'ActionRequired')).to.equal('False NothingToDo: ');
+    expect(shown(status.conditions, 'Published')).to.equal(`False ${bad}`);
+    expect(shown(status.conditions, 'ActionRequired')).to.equal('False NothingToDo: no action is required');
   });
 });
 
@@ -317,7 +332,7 @@ describe('the LtiKey of a row', () => {
   const row = aKey(2, 'Retiring', { retireAt: epoch + day });
 
   it('shows its facts, state and times, and that it opens', () => {
-    const object = keyObject(aLedger([row]), row, opens, undefined, epoch);
+    const object = ltiKeyOf(aLedger([row]), row, opens, undefined, epoch);
     expect(object.metadata).to.deep.equal({
       name: 'canvas-2',
       namespace: 'gradebook',
@@ -346,15 +361,15 @@ describe('the LtiKey of a row', () => {
   });
 
   it('says that it does not open, and names no key-encryption key then', () => {
-    const { status } = keyObject(aLedger([row]), row, damaged, undefined, epoch);
+    const { status } = ltiKeyOf(aLedger([row]), row, damaged, undefined, epoch);
     expect(shown(status?.conditions, 'KeyMaterialAvailable')).to.equal(
-      'False SealedKeyDamaged: the sealed key does not open',
+      'False SealTampered: the sealed key does not open',
     );
     expect(status).not.to.have.property('kekID');
   });
 
   it('says nothing of the material of a key whose private half is destroyed', () => {
     const final = aKey(2, 'Retired');
-    expect(keyObject(aLedger([final]), final, opens, undefined, epoch).status?.conditions).to.deep.equal([]);
+    expect(ltiKeyOf(aLedger([final]), final, opens, undefined, epoch).status?.conditions).to.deep.equal([]);
   });
 });

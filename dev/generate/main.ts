@@ -1,0 +1,42 @@
+/**
+ * Writes what is generated: the types of the API from its CRDs, and the tables of docs/conditions.md from src/api. `--check`
+ * writes nothing, and fails if a file is out of date.
+ */
+import { readFile, writeFile } from 'node:fs/promises';
+import { apiTypes } from './api-types.ts';
+import { withReasonTables } from './reason-tables.ts';
+
+interface Generated {
+  readonly file: string;
+  /** What it is generated from, for the message of `--check`. */
+  readonly source: string;
+  /** @param present what the file holds now */
+  readonly text: (present: string) => Promise<string>;
+}
+
+const root = new URL('../../', import.meta.url);
+const read = (file: string): Promise<string> => readFile(new URL(file, root), 'utf8');
+
+function typesOf(kind: string): Generated {
+  const source = `crds/${kind}s.yaml`;
+  return { file: `src/api/${kind}.gen.ts`, source, text: async () => apiTypes(source, await read(source)) };
+}
+
+const everything: readonly Generated[] = [
+  typesOf('ltiregistration'),
+  typesOf('ltikey'),
+  { file: 'docs/conditions.md', source: 'src/api/reasons.ts and src/api/conditions.ts', text: withReasonTables },
+];
+
+const check = process.argv.includes('--check');
+for (const { file, source, text } of everything) {
+  const present = await read(file).catch(() => '');
+  const wanted = await text(present);
+  if (wanted === present) continue;
+  if (check) {
+    console.error(`${file} does not match ${source}. Run \`npm run generate\` and commit the result.`);
+    process.exitCode = 1;
+  } else {
+    await writeFile(new URL(file, root), wanted);
+  }
+}

@@ -1,0 +1,111 @@
+import { ledgerSecretName } from '../api/names.ts';
+import type { LtiKey, LtiRegistration } from '../api/objects.ts';
+import type { Cause, Ledger } from './ledger.ts';
+import type { DeliveryMetadata } from './situation.ts';
+import type { Announcement } from './announcements.ts';
+import type { Instant } from './duration.ts';
+
+/** Everything that the operator can do, as data. A decision lists effects in the order in which they are to be carried out. */
+export type Effect =
+  /** Asks for a key pair; it is ready at a later decision. `urgent`: a revocation waits for it. */
+  | { readonly kind: 'generate'; readonly size: number; readonly urgent: boolean }
+  /**
+   * Creates the ledger Secret, or writes over the version that was read. `pair`: the waiting key pair is stored with it;
+   * `reseal`: these private keys are sealed anew under the present key-encryption key.
+   */
+  | {
+      readonly kind: 'writeLedger';
+      readonly ledger: Ledger;
+      readonly create: boolean;
+      readonly pair: boolean;
+      readonly reseal: readonly string[];
+      readonly cause?: Cause;
+      /** Why it is written, for the log. */
+      readonly reasons: readonly string[];
+      readonly announcements: readonly Announcement[];
+    }
+  | { readonly kind: 'removeLedger' }
+  /** Creates an LtiKey, without its status. */
+  | { readonly kind: 'createKey'; readonly key: LtiKey }
+  /** Writes the status of an LtiKey. */
+  | { readonly kind: 'showKey'; readonly key: LtiKey }
+  | { readonly kind: 'removeKey'; readonly key: LtiKey }
+  /** Creates or replaces a delivery Secret. */
+  | { readonly kind: 'deliver'; readonly content: DeliveryContent }
+  | { readonly kind: 'removeDelivery'; readonly secretName: string };
+
+/** What a delivery Secret is to hold. */
+export interface DeliveryContent {
+  readonly secretName: string;
+  /** Whose private half it holds, in the forms that tools read; without it, none. */
+  readonly keyID?: string;
+  /** The entries that are not secret, as text. */
+  readonly entries: Readonly<Record<string, string>>;
+  readonly metadata: DeliveryMetadata;
+  /** Of the ledger it was decided from. */
+  readonly serial: number;
+}
+
+export interface Decision {
+  readonly effects: readonly Effect[];
+  /** What the registration says once nothing is left to do; absent: nothing is written. */
+  readonly status?: NonNullable<LtiRegistration['status']>;
+  /** When to look again at the latest. */
+  readonly nextCheckAt?: Instant;
+}
+
+/** Names an effect among those of one registration; a refused one is known by it. */
+export function effectID(effect: Effect): string {
+  switch (effect.kind) {
+    case 'createKey':
+    case 'showKey':
+    case 'removeKey':
+      return `${effect.kind} ${effect.key.metadata.name}`;
+    case 'deliver':
+      return `${effect.kind} ${effect.content.secretName}`;
+    case 'removeDelivery':
+      return `${effect.kind} ${effect.secretName}`;
+    default:
+      return effect.kind;
+  }
+}
+
+/** What an effect writes, in the words that people and metrics are told of a refusal. */
+export interface Target {
+  readonly verb: string;
+  readonly object: string;
+  /** Its plural, with the subresource. */
+  readonly resource: string;
+}
+
+export function targetOf(namespace: string, registration: string, effect: Effect): Target {
+  const secret = (verb: string, name: string): Target => ({
+    verb,
+    object: `Secret ${namespace}/${name}`,
+    resource: 'secrets',
+  });
+  const key = (verb: string, { metadata }: LtiKey): Target => ({
+    verb,
+    object: `LtiKey ${namespace}/${metadata.name}`,
+    resource: 'ltikeys',
+  });
+  switch (effect.kind) {
+    case 'createKey':
+      return key('create', effect.key);
+    case 'showKey':
+      return { ...key('update the status of', effect.key), resource: 'ltikeys/status' };
+    case 'removeKey':
+      return key('delete', effect.key);
+    case 'deliver':
+      return secret('write', effect.content.secretName);
+    case 'removeDelivery':
+      return secret('delete', effect.secretName);
+    case 'removeLedger':
+      return secret('delete', ledgerSecretName(registration));
+    default:
+      return secret(
+        effect.kind === 'writeLedger' && effect.create ? 'create' : 'update',
+        ledgerSecretName(registration),
+      );
+  }
+}

@@ -1,0 +1,112 @@
+import { ledgerSecretName } from '../api/names.ts';
+import type { LtiKey } from '../api/objects.ts';
+import { conditions, type Verdict } from './condition.ts';
+import { type Duration, second } from './duration.ts';
+import { stripEffects } from './delivery.ts';
+import type { Decision, Effect } from './effects.ts';
+import { blockedPoll } from './key-plan.ts';
+import type { Ledger } from './ledger.ts';
+import { isShownPublished, unpublishEffects } from './ltikeys.ts';
+import { type Fault, isFault, type RegistrationReading, type Situation } from './situation.ts';
+import { faultedStatus } from './status.ts';
+import { refusalFault } from './verdicts.ts';
+
+/** What is done for a registration whose ledger or spec cannot be used: nothing but revocations, and to say so. */
+
+/** How soon a write that the API server refused is tried again. */
+export const retryPoll: Duration = 20 * second;
+
+/** Why the ledger cannot be worked on. */
+export function ledgerFault(
+  situation: Situation,
+  { object, registration }: Extract<RegistrationReading, { kind: 'present' }>,
+): Fault | undefined {
+  const { ledger, namespace, name, shown } = situation;
+  switch (ledger.kind) {
+    case 'faulty':
+      return ledger.fault;
+    case 'absent':
+      return ledger.trace === undefined ? undefined : missingLedger(namespace, name, ledger.trace);
+    default:
+      return (
+        rolledBack(ledger.ledger, shown, object.status?.ledgerSerial) ??
+        (isFault(registration) ? undefined : otherIssuer(ledger.ledger, registration.issuer))
+      );
+  }
+}
+
+export function missingLedger(namespace: string, name: string, trace: string): Fault {
+  const message = `Secret ${namespace}/${ledgerSecretName(name)}, the ledger with the private keys, is gone although keys were made (${trace}). Restore it from a backup; the operator makes no new key over a loss. docs/recovery.md tells how to give the keys up instead`;
+  return { reason: 'LedgerMissing', message };
+}
+
+/** A ledger older than its own projections was restored from a backup that lacks what happened since. */
+export function rolledBack(ledger: Ledger, shown: readonly LtiKey[], status: number | undefined): Fault | undefined {
+  const seen = Math.max(status ?? 0, ...shown.map((key) => key.status?.ledgerSerial ?? 0));
+  if (ledger.serial >= seen) return undefined;
+  const message = `Secret ${ledger.namespace}/${ledgerSecretName(ledger.registration)} has serial ${ledger.serial}, but the operator already acted on serial ${seen}: an older copy was restored over it. Restore the newest copy; docs/recovery.md tells how to go on with an older one`;
+  return { reason: 'LedgerRolledBack', message };
+}
+
+function otherIssuer(ledger: Ledger, issuer: string): Fault | undefined {
+  if (ledger.issuer === undefined || ledger.issuer === issuer) return undefined;
+  const message = `the keys of Secret ${ledger.namespace}/${ledgerSecretName(ledger.registration)} were made for issuer ${ledger.issuer}, whose platform must not share them with ${issuer}: use another metadata.name, or remove the former registration's keys first; docs/recovery.md tells how`;
+  return { reason: 'IssuerChanged', message };
+}
+
+/** Publishing goes on; a revoked key leaves the documents and the delivery Secret all the same. */
+export function decideFaulty(
+  situation: Situation,
+  { object }: Extract<RegistrationReading, { kind: 'present' }>,
+  fault: Fault,
+): Decision {
+  const { shown, refused, observation, now } = situation;
+  const wanted = object.spec.revokedKeyIDs ?? [];
+  const revoked = new Set(wanted);
+  const known = new Map(shown.map(({ spec, metadata }) => [spec.keyID, metadata.name]));
+  const effects = [
+    ...unpublishEffects(situation, ({ spec }) => revoked.has(spec.keyID)),
+    ...stripEffects(situation, (_name, keyID) => revoked.has(keyID)),
+    ...markEffects(situation, fault, revoked),
+  ];
+  const refusal = refusalFault([...refused.values()]);
+  const told = refusal ? { ...refusal, message: `${refusal.message}. Besides, ${fault.message}` } : fault;
+  const status = faultedStatus(
+    {
+      generation: object.metadata.generation ?? 0,
+      fault: told,
+      revokedKeyIDs: wanted.filter((keyID) => known.has(keyID)),
+      unknownRevoked: known.size === 0 ? [] : wanted.flatMap((keyID, index) => (known.has(keyID) ? [] : [index])),
+      observation,
+      now,
+    },
+    object.status,
+  );
+  return { effects, status, nextCheckAt: now + (refusal ? retryPoll : blockedPoll) };
+}
+
+/** The LtiKeys whose material was known say that it no longer is; one that has to leave does so first. */
+export function markEffects({ shown, now }: Situation, fault: Fault, revoked: ReadonlySet<string>): readonly Effect[] {
+  const verdict: Verdict = { status: 'False', reason: fault.reason, message: fault.message };
+  return shown.flatMap((key): Effect[] => {
+    const marked = withCondition(key, 'KeyMaterialAvailable', verdict, now);
+    const had = key.status?.conditions?.some(({ type }) => type === 'KeyMaterialAvailable');
+    const leaves = revoked.has(key.spec.keyID) && isShownPublished(key);
+    return had && marked && !leaves ? [{ kind: 'showKey', key: marked }] : [];
+  });
+}
+
+/** The LtiKey with this condition, or `undefined` where it has it already. */
+export function withCondition(key: LtiKey, type: string, verdict: Verdict, now: number): LtiKey | undefined {
+  const before = key.status?.conditions ?? [];
+  const same = before.some(
+    (condition) =>
+      condition.type === type && condition.reason === verdict.reason && condition.message === verdict.message,
+  );
+  if (same) return undefined;
+  const others = before.filter((condition) => condition.type !== type);
+  return {
+    ...key,
+    status: { ...key.status, conditions: [...others, ...conditions({ [type]: verdict }, before, undefined, now)] },
+  };
+}

@@ -1,0 +1,133 @@
+import { ltiKeyName } from '../api/names.ts';
+import type { LtiRegistration } from '../api/objects.ts';
+import { conditions, type Verdict } from './condition.ts';
+import { formatInstant, type Instant } from './duration.ts';
+import { activeKey, type Ledger, type LedgerKey, nextKey } from './ledger.ts';
+import { times } from './ltikeys.ts';
+import type { Fault, Lifecycle, Observation } from './situation.ts';
+import { activationTime, nextRotationTime, permittedTime } from './timing.ts';
+import {
+  noAction,
+  type Outcome,
+  registrationVerdicts,
+  type RegistrationVerdicts,
+  unknownRevokedVerdict,
+} from './verdicts.ts';
+
+/** The status of a registration: one function for one that can be worked on, one for one that cannot. */
+
+export type RegistrationStatus = NonNullable<LtiRegistration['status']>;
+type Phase = NonNullable<RegistrationStatus['phase']>;
+
+export function registrationStatus(outcome: Outcome, previous: RegistrationStatus | undefined): RegistrationStatus {
+  const { lifecycle, jwksURL } = outcome;
+  const { registration, now } = lifecycle;
+  const { ledger } = outcome.plan;
+  const active = activeKey(ledger);
+  const next = nextKey(ledger);
+  const rotation = active && rotationDate(lifecycle, active, next);
+  const verdicts = registrationVerdicts(outcome);
+  return {
+    observedGeneration: registration.generation,
+    phase: phaseOf(verdicts, ledger),
+    conditions: conditions(verdicts, previous?.conditions, registration.generation, now),
+    ...(active ? { activeKey: { ...named(ledger, active), ...times(active, ['createdAt', 'activatedAt']) } } : {}),
+    ...(next ? { nextKey: { ...named(ledger, next), ...activateAfter(lifecycle, active, next) } } : {}),
+    ...(jwksURL === undefined ? {} : { jwksURL }),
+    ...(active && active.revision > 1
+      ? { lastRotationTime: formatInstant(active.activatedAt ?? active.createdAt) }
+      : {}),
+    ...(rotation === undefined ? {} : { nextRotationTime: formatInstant(rotation) }),
+    ...(ledger.observedRotationTrigger === undefined
+      ? {}
+      : { observedRotationTrigger: ledger.observedRotationTrigger }),
+    ...(ledger.observedRotateRequest === undefined ? {} : { observedRotateRequest: ledger.observedRotateRequest }),
+    ledgerSerial: ledger.serial,
+  };
+}
+
+/** What is known of a registration that cannot be worked on, because its ledger or its spec cannot be used. */
+export interface Faulted {
+  readonly generation: number;
+  readonly fault: Fault;
+  /** What the operator was asked to revoke and shows as Revoked, though it cannot record it. */
+  readonly revokedKeyIDs: readonly string[];
+  readonly unknownRevoked: readonly number[];
+  readonly observation: Observation;
+  readonly now: Instant;
+}
+
+/** What was known stays, and the fault says why nothing goes on. */
+export function faultedStatus(faulted: Faulted, previous: RegistrationStatus | undefined): RegistrationStatus {
+  const { generation, fault, revokedKeyIDs, now } = faulted;
+  const { activeKey: before, ...rest } = previous ?? {};
+  const active = before && !revokedKeyIDs.includes(before.keyID) ? before : undefined;
+  const bad = { reason: fault.reason, message: fault.message };
+  const kept = (type: keyof RegistrationVerdicts, otherwise: Verdict): Verdict => {
+    const found = previous?.conditions?.find((condition) => condition.type === type);
+    // oxlint-disable-next-line no-unsafe-type-assertion -- conditions are written with reasons of the table alone
+    return found ? ({ status: found.status, reason: found.reason, message: found.message } as Verdict) : otherwise;
+  };
+  const unknown: Verdict = { status: 'Unknown', ...bad };
+  const revocation = unrecordedRevocation(faulted);
+  const verdicts: RegistrationVerdicts = {
+    Ready: active ? kept('Ready', unknown) : { status: 'False', ...bad },
+    Published: active ? kept('Published', unknown) : { status: 'False', ...bad },
+    KeyMaterialAvailable: { status: 'False', ...bad },
+    ActionRequired: unknownRevokedVerdict(faulted.unknownRevoked) ?? noAction,
+    ...(revocation ? { RevocationEffective: revocation } : {}),
+    Reconciling: { status: 'False', ...bad },
+    Stalled: { status: 'True', ...bad },
+  };
+  return {
+    ...rest,
+    ...(active ? { activeKey: active } : {}),
+    observedGeneration: generation,
+    phase: 'Stalled',
+    conditions: conditions(verdicts, previous?.conditions, generation, now),
+  };
+}
+
+function unrecordedRevocation({ revokedKeyIDs, observation }: Faulted): Verdict | undefined {
+  const [keyID] = [...revokedKeyIDs].toSorted(
+    (a, b) => Number(observation.stillServed.has(b)) - Number(observation.stillServed.has(a)),
+  );
+  if (keyID === undefined) return undefined;
+  const by = observation.stillServed.get(keyID);
+  if (by !== undefined)
+    return { status: 'False', reason: 'StillServed', message: `revoked key ${keyID} may still be served: ${by}` };
+  const message = `no replica serves revoked key ${keyID}, but the ledger cannot record that it is revoked: do what Stalled says, and leave the key ID in spec.revokedKeyIDs`;
+  return { status: 'False', reason: 'RevokedKeyMayBeAccepted', message };
+}
+
+/** In one word, for `kubectl get`: what somebody has to see to comes before what goes on by itself. */
+function phaseOf(verdicts: RegistrationVerdicts, ledger: Ledger): Phase {
+  const is = (type: keyof RegistrationVerdicts): boolean => verdicts[type]?.status === 'True';
+  if (is('Stalled')) return 'Stalled';
+  if (is('ActionRequired')) return 'ActionRequired';
+  const leaving = activeKey(ledger)?.revocationSeenAt !== undefined;
+  if (leaving || verdicts.RevocationEffective?.reason === 'StillServed') return 'Revoking';
+  if (verdicts.Reconciling?.reason === 'Suspended') return 'Suspended';
+  if (!is('Ready')) return 'Pending';
+  return nextKey(ledger) ? 'Rotating' : 'Ready';
+}
+
+function named(ledger: Ledger, key: LedgerKey): { name: string; keyID: string } {
+  return { name: ltiKeyName(ledger.registration, key.revision), keyID: key.keyID };
+}
+
+function activateAfter(
+  { registration, now }: Lifecycle,
+  active: LedgerKey | undefined,
+  next: LedgerKey,
+): { activateAfter?: string } {
+  const time = active && activationTime(next, active, registration, now);
+  return time === undefined ? {} : { activateAfter: formatInstant(time) };
+}
+
+function rotationDate(lifecycle: Lifecycle, active: LedgerKey, next: LedgerKey | undefined): Instant | undefined {
+  const { registration, now } = lifecycle;
+  if (registration.suspend) return undefined;
+  const planned = next && activationTime(next, active, registration, now);
+  return planned ?? permittedTime(registration, nextRotationTime(active, registration), now);
+}

@@ -1,0 +1,256 @@
+import { rm } from 'node:fs/promises';
+import { expect } from 'chai';
+import { ledgerEntry, ledgerSecretName, ltiKeys, ltiRegistrations, secrets } from '../../src/api/names.ts';
+import type { LtiRegistration } from '../../src/api/objects.ts';
+import { hour, minute, second } from '../../src/domain/duration.ts';
+import type { Secret } from '../../src/kube/objects.ts';
+import { sleep, systemClock } from '../../src/lib/clock.ts';
+import { applyManifest, controlPlane } from './bed.ts';
+import { makeKekDirectory, startOperator, type BeforeWrite, type Operator } from './operator.ts';
+import { base64, eventually, Tenant } from './tenant.ts';
+
+/** What somebody said last before a registration, a Secret or the operator went away. */
+describe('The last word', () => {
+  let tenant: Tenant;
+  let operator: Operator;
+  let kekDir: string;
+  let beforeWrite: BeforeWrite | undefined;
+
+  before(async () => {
+    kekDir = await makeKekDirectory();
+    tenant = await Tenant.inNewNamespace('words');
+    await start();
+  });
+  after(async () => {
+    await operator.stop();
+    await rm(kekDir, { recursive: true });
+    await tenant.leave();
+  });
+  afterEach(() => (beforeWrite = undefined));
+
+  const start = async (more: { readonly standby?: boolean } = {}): Promise<void> => {
+    operator = await startOperator({
+      ...more,
+      namespaces: [tenant.namespace],
+      kekDir,
+      beforeWrite: (...write) => beforeWrite?.(...write),
+      ...(operator ? { clock: operator.clock } : {}),
+    });
+  };
+  const ready = async (name: string, spec: Partial<LtiRegistration['spec']> = {}): Promise<string> => {
+    await tenant.apply(name, spec);
+    await tenant.untilInStep(operator.url, name);
+    await operator.rest();
+    return (await tenant.delivered(name)).kid;
+  };
+  const served = async (name: string): Promise<readonly string[]> => (await tenant.servedOf(operator.url, name)).keyIDs;
+  const removed = (name: string): Promise<void> =>
+    eventually(async () => {
+      expect(await tenant.keys(name)).to.deep.equal([]);
+      expect(await tenant.secret(ledgerSecretName(name))).to.equal(undefined);
+      expect(await tenant.secret(`${name}-signing-key`)).to.equal(undefined);
+    });
+  const orphaned = (name: string): Promise<void> =>
+    eventually(async () => {
+      const [key] = await tenant.keys(name);
+      const told = key?.status?.conditions?.find(({ type }) => type === 'Orphaned');
+      expect(told?.reason).to.equal('RegistrationDeleted');
+    });
+  const withoutKey = (name: string, kid: string): Promise<void> =>
+    eventually(async () => {
+      expect(await served(name), 'served').to.not.include(kid);
+      const data = (await tenant.secret(`${name}-signing-key`))?.data ?? {};
+      expect(data, 'delivered').to.not.have.any.keys('kid', 'private.pem', 'private.jwk', 'private.jwe');
+    });
+
+  describe('of a registration that was deleted at once', () => {
+    it('is obeyed where it turned Delete into Retain', async () => {
+      const kid = await ready('kept', { deletionPolicy: 'Delete' });
+      await tenant.edit('kept', { deletionPolicy: 'Retain' });
+      await tenant.remove(ltiRegistrations, 'kept');
+      await orphaned('kept');
+      await operator.travel(2 * minute);
+      expect(await served('kept')).to.deep.equal([kid]);
+      expect((await tenant.delivered('kept')).kid).to.equal(kid);
+    });
+
+    it('is obeyed where it turned Retain into Delete', async () => {
+      await ready('dropped', { deletionPolicy: 'Retain' });
+      await tenant.edit('dropped', { deletionPolicy: 'Delete' });
+      await tenant.remove(ltiRegistrations, 'dropped');
+      await removed('dropped');
+    });
+
+    it('is obeyed where it revoked the signing key, by whoever leads next', async () => {
+      const kid = await ready('revoked');
+      await operator.stop();
+      await start({ standby: true });
+      await tenant.edit('revoked', { revokedKeyIDs: [kid] });
+      await tenant.remove(ltiRegistrations, 'revoked');
+      await sleep(systemClock, 500);
+      operator.lead();
+      await withoutKey('revoked', kid);
+      await tenant.untilStates('revoked', 'revoked-1 Revoked');
+      expect(Object.keys((await tenant.ledgerSecret('revoked')).data ?? {})).to.deep.equal([ledgerEntry]);
+    });
+  });
+
+  describe('that nobody heard, because the operator was down', () => {
+    it('is lost with the registration: what the ledger recorded is done, and says so', async () => {
+      await ready('unheard-retain', { deletionPolicy: 'Delete' });
+      const kid = await ready('unheard-revoked');
+      await operator.stop();
+      await tenant.edit('unheard-retain', { deletionPolicy: 'Retain' });
+      await tenant.edit('unheard-revoked', { revokedKeyIDs: [kid] });
+      for (const name of ['unheard-retain', 'unheard-revoked']) await tenant.remove(ltiRegistrations, name);
+      await start();
+      await removed('unheard-retain');
+      await orphaned('unheard-revoked');
+      // The revocation is done as soon as somebody says it again.
+      await tenant.apply('unheard-revoked', { revokedKeyIDs: [kid] });
+      await operator.travel(minute);
+      await tenant.untilStates('unheard-revoked', 'unheard-revoked-1 Revoked, unheard-revoked-2 Active');
+      expect(await served('unheard-revoked')).to.not.include(kid);
+    });
+
+    it('can be refused to be lost: a registration tells whether its newest spec was seen', async () => {
+      await ready('unseen');
+      await operator.stop();
+      await tenant.edit('unseen', { rotationTrigger: 'b' });
+      const { metadata, status } = await tenant.registration('unseen');
+      expect(status?.observedGeneration).to.be.below(metadata.generation!);
+      await start();
+      await eventually(async () => {
+        expect((await tenant.registration('unseen')).status?.observedGeneration).to.equal(metadata.generation);
+      });
+    });
+  });
+
+  describe('of a removal that met a ledger it could not read', () => {
+    const corrupt = (name: string): Promise<Secret> =>
+      tenant.replaceSecret(ledgerSecretName(name), (data) => ({ ...data, [ledgerEntry]: base64('{') }));
+
+    it('is carried out when the ledger is repaired', async () => {
+      const kid = await ready('damaged', { deletionPolicy: 'Delete' });
+      const intact = await tenant.ledgerSecret('damaged');
+      await corrupt('damaged');
+      await tenant.remove(ltiRegistrations, 'damaged');
+      await operator.travel(2 * hour);
+      expect(await served('damaged')).to.deep.equal([kid]);
+      expect(await tenant.states('damaged')).to.equal('damaged-1 Active');
+      await tenant.restore(intact);
+      await operator.travel(70 * second);
+      await removed('damaged');
+      await operator.travel(31 * second);
+      await eventually(async () => expect((await tenant.servedOf(operator.url, 'damaged')).status).to.equal(404));
+    });
+
+    it('is found by orphans, which are put right when their ledger returns', async () => {
+      const kid = await ready('orphan');
+      await tenant.remove(ltiRegistrations, 'orphan');
+      await orphaned('orphan');
+      const intact = await tenant.ledgerSecret('orphan');
+      await tenant.remove(secrets, ledgerSecretName('orphan'));
+      await operator.travel(70 * second);
+      const material = async (): Promise<string | undefined> =>
+        (await tenant.key('orphan-1')).status?.conditions?.find(({ type }) => type === 'KeyMaterialAvailable')?.reason;
+      await eventually(async () => expect(await material()).to.equal('LedgerMissing'));
+      expect(await served('orphan')).to.deep.equal([kid]);
+      await tenant.restore(intact);
+      await operator.travel(70 * second);
+      await eventually(async () => expect(await material()).to.equal('KeysOpen'));
+      await orphaned('orphan');
+    });
+
+    it('is not lost where the first LtiKey was never made', async () => {
+      const made: string[] = [];
+      beforeWrite = (verb, type, { metadata }) => {
+        if (verb !== 'create' || type !== ltiKeys || metadata.name !== 'half-made-1') return;
+        made.push(metadata.name);
+        throw new Error('this write did not happen');
+      };
+      await tenant.apply('half-made', { deletionPolicy: 'Delete' });
+      await eventually(async () => expect(made).to.have.length.above(0));
+      expect(await tenant.secret(ledgerSecretName('half-made'))).to.not.equal(undefined);
+      await tenant.remove(ltiRegistrations, 'half-made');
+      await operator.travel(minute);
+      await removed('half-made');
+    });
+  });
+
+  describe('about a delivery Secret', () => {
+    it('leaves the one of the former name until the overlap is over', async () => {
+      const kid = await ready('renamed', { overlap: '2h' });
+      await tenant.edit('renamed', { delivery: { secretName: 'new-name' } });
+      await eventually(async () => expect((await tenant.delivered('renamed', 'new-name')).kid).to.equal(kid));
+      await operator.travel(100 * minute);
+      expect((await tenant.delivered('renamed')).kid, 'for Pods of the former ReplicaSet').to.equal(kid);
+      await operator.travel(30 * minute);
+      await eventually(async () => expect(await tenant.secret('renamed-signing-key')).to.equal(undefined));
+      expect((await tenant.delivered('renamed', 'new-name')).kid).to.equal(kid);
+    });
+
+    it('takes a revoked key out of the one of the former name at once', async () => {
+      const kid = await ready('renamed-revoked');
+      await tenant.edit('renamed-revoked', { delivery: { secretName: 'renamed-revoked-2' } });
+      await eventually(async () =>
+        expect((await tenant.delivered('renamed-revoked', 'renamed-revoked-2')).kid).to.equal(kid),
+      );
+      await tenant.edit('renamed-revoked', { revokedKeyIDs: [kid] });
+      await operator.travel(minute);
+      await withoutKey('renamed-revoked', kid);
+      await tenant.untilInStep(operator.url, 'renamed-revoked');
+    });
+
+    it('takes a revoked key out of it also while the recipient cannot be used', async () => {
+      const kid = await ready('sealed-off');
+      const unusable = { kty: 'OKP', crv: 'X25519', alg: 'ECDH-ES', x: 'A'.repeat(43) } as const;
+      await tenant.edit('sealed-off', {
+        delivery: { secretName: 'sealed-off-signing-key', recipient: unusable },
+        revokedKeyIDs: [kid],
+      });
+      await operator.travel(minute);
+      await withoutKey('sealed-off', kid);
+      await tenant.untilSays('sealed-off', 'Stalled', 'True DeliveryRecipientInvalid');
+      await tenant.edit('sealed-off', { delivery: { secretName: 'sealed-off-signing-key' } });
+      await tenant.untilInStep(operator.url, 'sealed-off');
+    });
+  });
+
+  describe('of kubectl apply, kept beside what it restored', () => {
+    const copy = 'kubectl.kubernetes.io/last-applied-configuration';
+    const annotations = async (name: string): Promise<object> =>
+      (await tenant.secret(name))?.metadata.annotations ?? {};
+    const applyAgain = async (name: string): Promise<void> => {
+      const place = ['secret', name, `--namespace=${tenant.namespace}`];
+      const { stdout } = await controlPlane().kubectlRun(['get', ...place, '--output=yaml']);
+      await tenant.remove(secrets, name);
+      const { code, stderr } = await applyManifest(stdout);
+      expect(code, stderr).to.equal(0);
+    };
+
+    it('does not outlive the revocation of the key in it', async () => {
+      const names = [ledgerSecretName('r17'), 'r17-signing-key'];
+      const kid = await ready('r17');
+      for (const name of names) {
+        await applyAgain(name);
+        expect(JSON.stringify(await annotations(name)), 'the premise').to.include(copy);
+      }
+      await tenant.edit('r17', { revokedKeyIDs: [kid] });
+      await operator.travel(minute);
+      await tenant.untilInStep(operator.url, 'r17');
+      for (const name of names) {
+        expect(await annotations(name), name).to.not.have.property(copy);
+        expect(JSON.stringify(await tenant.secret(name)), name).to.not.include(`${kid}.jwe`);
+      }
+    });
+
+    it('goes from a delivery Secret at the next look, for its private key is in the clear', async () => {
+      await ready('r18');
+      await applyAgain('r18-signing-key');
+      await operator.travel(70 * second);
+      await eventually(async () => expect(await annotations('r18-signing-key')).to.not.have.property(copy));
+      await tenant.untilInStep(operator.url, 'r18');
+    });
+  });
+});

@@ -1,0 +1,489 @@
+import { expect } from 'chai';
+import { ltiKeyName } from '../../../src/api/names.ts';
+import type { LtiKey, LtiRegistration } from '../../../src/api/objects.ts';
+import { decide } from '../../../src/domain/decide.ts';
+import { hour, second } from '../../../src/domain/duration.ts';
+import { type Effect, effectID } from '../../../src/domain/effects.ts';
+import type { Ledger, LedgerKey } from '../../../src/domain/ledger.ts';
+import { ltiKeyOf } from '../../../src/domain/ltikeys.ts';
+import { readRegistration } from '../../../src/domain/registration.ts';
+import type { DeliverySecret, Refusal, Situation } from '../../../src/domain/situation.ts';
+import { aKey, aLedger, epoch, keyFacts } from '../../builders/ledger.ts';
+import { anLtiRegistration } from '../../builders/registration.ts';
+import { anObservation, aSituation, damaged, noKek, opens } from '../../builders/situation.ts';
+
+/** What is done about one registration, whatever is so in the world: effects as data, in the order in which they happen. */
+
+type Spec = Partial<LtiRegistration['spec']>;
+
+function applied(spec: Spec, more: Partial<LtiRegistration> = {}): Situation['registration'] {
+  const object = { ...anLtiRegistration(spec), ...more };
+  return { kind: 'present', object, registration: readRegistration(object) };
+}
+
+function gone(spec?: Spec): Situation['registration'] {
+  return { kind: 'gone', ...(spec ? { last: readRegistration(anLtiRegistration(spec)) } : {}) };
+}
+
+function holds(keyID: string | undefined, more: object = {}): DeliverySecret {
+  return {
+    kind: 'ours',
+    ...(keyID === undefined ? {} : { keyID }),
+    intact: true,
+    serial: 7,
+    entries: keyID === undefined ? {} : { kid: keyID },
+    metadata: { labels: {}, annotations: {} },
+    lastApplied: false,
+    ...more,
+  };
+}
+
+function present(keys: readonly LedgerKey[], more: Partial<Ledger> = {}): Situation['ledger'] {
+  return { kind: 'present', ledger: aLedger(keys, more) };
+}
+
+function showing(keys: readonly LedgerKey[], serial = 7): readonly LtiKey[] {
+  const ledger = aLedger(keys, { serial });
+  return keys.map((key) => ltiKeyOf(ledger, key, opens, undefined, epoch));
+}
+
+function refused(...effects: readonly string[]): ReadonlyMap<string, Refusal> {
+  const because = '403 Forbidden: exceeded quota: q';
+  return new Map(effects.map((id) => [id, { object: `object of ${id}`, verb: 'update', because }]));
+}
+
+/** In one line: what is done, in order. */
+function done(situation: Situation): string[] {
+  return decide(situation)
+    .effects.filter((effect) => !situation.refused.has(effectID(effect)))
+    .map((effect) => {
+      if (effect.kind === 'showKey') return `${effectID(effect)} ${effect.key.status?.state ?? '-'}`;
+      if (effect.kind === 'deliver') return `${effectID(effect)} ${effect.content.keyID ?? 'nothing'}`;
+      return effectID(effect);
+    });
+}
+
+function says(situation: Situation, type: string): string {
+  const found = decide(situation).status?.conditions?.find((condition) => condition.type === type);
+  return found ? `${found.status} ${found.reason}: ${found.message}` : 'nothing';
+}
+
+const active = aKey(1, 'Active');
+const revoking: Spec = { revokedKeyIDs: ['kid-1'] };
+const delivered: Spec = { delivery: { secretName: 'signing' } };
+const withSecret = { deliveries: [{ secretName: 'signing' }] };
+const holding = new Map([['signing', holds('kid-1')]]);
+
+describe('A decision about a registration', () => {
+  it('asks for a key pair when there is none, and stores it when it is ready', () => {
+    const fresh = aSituation({ ledger: { kind: 'absent' }, shown: [] });
+    expect(done(fresh)).to.deep.equal(['generate']);
+    const ready = { ...fresh, pair: { facts: keyFacts('kid-1'), kekID: 'kek-1' } };
+    expect(done(ready)).to.deep.equal(['writeLedger', 'createKey canvas-1', 'showKey canvas-1 Next']);
+  });
+
+  it('asks for no second key pair while one is being made', () => {
+    expect(done(aSituation({ ledger: { kind: 'absent' }, shown: [], generating: true }))).to.deep.equal([]);
+  });
+
+  it('is the same for the same situation', () => {
+    const situation = aSituation({ registration: applied({ ...revoking, ...delivered }), deliveries: holding });
+    expect(decide(situation)).to.deep.equal(decide(situation));
+  });
+
+  it('lets a key pair of another size or another key-encryption key wait in vain', () => {
+    const fresh = aSituation({
+      ledger: { kind: 'absent' },
+      shown: [],
+      registration: applied({ key: { algorithm: 'RS256', size: 4096 } }),
+    });
+    expect(done({ ...fresh, pair: { facts: keyFacts('kid-1'), kekID: 'kek-1' } })).to.deep.equal(['generate']);
+    const other = { facts: keyFacts('kid-1', 4096), kekID: 'kek-0' };
+    expect(done({ ...fresh, pair: other })).to.deep.equal(['generate']);
+  });
+
+  it('removes an LtiKey that its ledger does not list, after its key left the documents', () => {
+    const shown = showing([active, aKey(2, 'Active')]);
+    expect(done(aSituation({ shown }))).to.deep.equal(['showKey canvas-2 Revoked', 'removeKey canvas-2']);
+  });
+
+  it('puts back an LtiKey that is gone, and one whose facts were changed', () => {
+    expect(done(aSituation({ shown: [] }))).to.deep.equal(['createKey canvas-1', 'showKey canvas-1 Active']);
+    const [key] = showing([active]);
+    const edited = { ...key!, spec: { ...key!.spec, size: 4096 } };
+    expect(done(aSituation({ shown: [edited] }))).to.deep.equal([
+      'removeKey canvas-1',
+      'createKey canvas-1',
+      'showKey canvas-1 Active',
+    ]);
+  });
+
+  it('says which entry of revokedKeyIDs names no key', () => {
+    const situation = aSituation({ registration: applied({ revokedKeyIDs: ['kid-l'] }) });
+    expect(says(situation, 'ActionRequired')).to.match(
+      /^True UnknownRevokedKeyID: spec\.revokedKeyIDs\[0\] names no key/,
+    );
+    expect(decide(situation).status?.phase).to.equal('ActionRequired');
+  });
+
+  it('makes no new key beyond sixteen, and says so', () => {
+    const many = [...Array.from({ length: 15 }, (_, index) => aKey(index + 1, 'Retiring')), aKey(16, 'Active')];
+    const situation = aSituation({ registration: applied({ rotationTrigger: 'again' }), ledger: present(many) });
+    expect(done(situation)).to.not.include('generate');
+    expect(says(situation, 'Stalled')).to.match(/^True TooManyKeys: 16 keys/);
+  });
+
+  it('drops the copy that kubectl apply left of a delivery Secret', () => {
+    const common = { registration: applied(delivered), ledger: present([active], withSecret) };
+    const settled = decide(aSituation({ ...common, deliveries: holding })).effects.find(
+      ({ kind }) => kind === 'deliver',
+    );
+    const content = (settled as Extract<Effect, { kind: 'deliver' }>).content;
+    const right = holds('kid-1', { entries: content.entries, metadata: content.metadata });
+    expect(done(aSituation({ ...common, deliveries: new Map([['signing', right]]) }))).to.deep.equal([]);
+    const copied = { ...right, lastApplied: true } as DeliverySecret;
+    expect(done(aSituation({ ...common, deliveries: new Map([['signing', copied]]) }))).to.deep.equal([
+      'deliver signing kid-1',
+    ]);
+  });
+});
+
+describe('A refused write', () => {
+  it('of the ledger lets a revoked key leave the documents and the delivery Secret all the same', () => {
+    const situation = aSituation({
+      registration: applied({ ...revoking, ...delivered }),
+      ledger: present([active], withSecret),
+      deliveries: holding,
+      refused: refused('writeLedger'),
+    });
+    expect(done(situation)).to.deep.equal(['showKey canvas-1 Revoked', 'deliver signing nothing']);
+    expect(says(situation, 'Stalled')).to.match(/^True WriteRefused: .*object of writeLedger.*exceeded quota: q/);
+    expect(says(situation, 'Ready')).to.match(/^False NoSigningKey/);
+    expect(says(situation, 'RevocationEffective')).to.match(/^False StillServed/);
+  });
+
+  it('of a new ledger is said, and nothing else is tried', () => {
+    const situation = aSituation({ ledger: { kind: 'absent' }, shown: [], refused: refused('writeLedger') });
+    expect(done(situation)).to.deep.equal([]);
+    expect(says(situation, 'Stalled')).to.match(/^True WriteRefused/);
+  });
+
+  it('of a new LtiKey does not keep a revoked one in the documents', () => {
+    const keys = [aKey(1, 'Revoked', { revokedAt: epoch }), aKey(2, 'Next')];
+    const situation = aSituation({
+      registration: applied({ ...revoking, ...delivered }),
+      ledger: present(keys, withSecret),
+      shown: showing([active]),
+      deliveries: holding,
+      observation: anObservation(['kid-1']),
+      refused: refused('createKey canvas-2'),
+    });
+    expect(done(situation)).to.deep.equal(['showKey canvas-1 Revoked', 'deliver signing nothing']);
+    expect(says(situation, 'Stalled')).to.match(/^True WriteRefused: .*createKey canvas-2/);
+  });
+
+  it('of an LtiKey leaves no state to show, and is said at once of a new registration', () => {
+    const keys = [aKey(1, 'Next')];
+    const refusing = aSituation({
+      registration: applied({}, { status: { observedGeneration: -1 } }),
+      ledger: present(keys),
+      shown: [],
+      observation: anObservation([]),
+      refused: refused('createKey canvas-1'),
+    });
+    expect(done(refusing)).to.deep.equal([]);
+    expect(says(refusing, 'Stalled')).to.match(/^True WriteRefused: .* createKey canvas-1: 403 Forbidden/);
+    const stranger = { ...aKey(1, 'Next'), ...keyFacts('kid-9') };
+    const taken = {
+      ...refusing,
+      shown: showing([stranger]),
+      refused: refused('removeKey canvas-1', 'showKey canvas-1'),
+    };
+    expect(done(taken)).to.deep.equal([]);
+  });
+
+  it('of the state of a revoked key leaves the removal of its LtiKey', () => {
+    const situation = aSituation({
+      registration: applied(revoking),
+      ledger: present([aKey(1, 'Revoked', { revokedAt: epoch }), aKey(2, 'Active')]),
+      shown: showing([active, aKey(2, 'Active')]),
+      refused: refused('showKey canvas-1'),
+    });
+    expect(done(situation)).to.deep.equal(['removeKey canvas-1']);
+    const removed = { ...situation, shown: showing([aKey(2, 'Active')]) };
+    expect(done(removed), 'it does not return while somebody may serve it').to.deep.equal([]);
+  });
+
+  it('of a delivery Secret with a revoked key leaves the removal of the Secret', () => {
+    const situation = aSituation({
+      registration: applied({ ...revoking, ...delivered }),
+      ledger: present([aKey(1, 'Revoked', { revokedAt: epoch })], withSecret),
+      deliveries: holding,
+      refused: refused('deliver signing'),
+    });
+    expect(done(situation)).to.include('removeDelivery signing');
+  });
+
+  it('is tried again soon', () => {
+    const situation = aSituation({ ledger: { kind: 'absent' }, shown: [], refused: refused('writeLedger') });
+    expect(decide(situation).nextCheckAt).to.equal(epoch + 20 * second);
+  });
+
+  it('that is lifted does not bring a revoked key back for the rest of its grace', () => {
+    const situation = aSituation({
+      registration: applied(revoking),
+      shown: showing([aKey(1, 'Revoked', { revokedAt: epoch })]),
+    });
+    const [effect] = decide(situation).effects;
+    expect(effect).to.have.nested.property('ledger.keys[0].state', 'Revoked');
+    expect(done(situation)).to.not.include('showKey canvas-1 Active');
+  });
+});
+
+describe('A ledger that cannot be used', () => {
+  const faults: readonly (readonly [string, Partial<Situation>, string])[] = [
+    ['is gone', { ledger: { kind: 'absent', trace: 'its status tells of them' } }, 'LedgerMissing'],
+    ['is corrupt', { ledger: { kind: 'faulty', fault: { reason: 'LedgerCorrupt', message: 'no' } } }, 'LedgerCorrupt'],
+    [
+      'cannot be read',
+      { ledger: { kind: 'faulty', fault: { reason: 'LedgerUnreadable', message: 'no' } } },
+      'LedgerUnreadable',
+    ],
+    ['was rolled back', { ledger: present([active], { serial: 3 }) }, 'LedgerRolledBack'],
+    ['is of another issuer', { ledger: present([active], { issuer: 'https://other.example.org' }) }, 'IssuerChanged'],
+  ];
+  for (const [what, more, reason] of faults) {
+    it(`because it ${what}, lets revoked keys leave the documents and the delivery Secret`, () => {
+      const situation = aSituation({
+        registration: applied({ ...revoking, ...delivered }),
+        shown: showing([active]),
+        deliveries: holding,
+        ...more,
+      });
+      expect(done(situation).slice(0, 2)).to.deep.equal(['showKey canvas-1 Revoked', 'deliver signing nothing']);
+      expect(says(situation, 'Stalled')).to.match(new RegExp(`^True ${reason}`));
+      expect(says(situation, 'Ready')).to.match(/^(Unknown|False)/);
+    });
+
+    it(`because it ${what}, mints nothing and removes nothing`, () => {
+      const situation = aSituation({
+        registration: applied(delivered),
+        shown: showing([active]),
+        deliveries: holding,
+        ...more,
+      });
+      const kinds = new Set(decide(situation).effects.map(({ kind }) => kind));
+      expect([...kinds].filter((kind) => kind !== 'showKey')).to.deep.equal([]);
+    });
+  }
+
+  it('names an ID that no LtiKey has', () => {
+    const situation = aSituation({
+      registration: applied({ revokedKeyIDs: ['kid-l'] }),
+      ledger: { kind: 'absent', trace: 'there is LtiKey canvas-1' },
+      shown: showing([active]),
+    });
+    expect(says(situation, 'ActionRequired')).to.match(/^True UnknownRevokedKeyID/);
+  });
+});
+
+describe('Another issuer under the same name', () => {
+  const other = applied({ issuer: 'https://other.example.org', ...delivered });
+
+  it('gets nothing of the keys that were retained', () => {
+    const situation = aSituation({ registration: other, ledger: present([active], withSecret), deliveries: holding });
+    expect(done(situation).filter((effect) => !effect.startsWith('showKey'))).to.deep.equal([]);
+    expect(says(situation, 'Stalled')).to.match(/^True IssuerChanged: .*https:\/\/platform\.example\.org/);
+  });
+
+  it('has the keys removed that were to be deleted with the former registration', () => {
+    const ledger = present([active], { ...withSecret, deletionPolicy: 'Delete' });
+    const situation = aSituation({ registration: other, ledger, deliveries: holding });
+    expect(done(situation)).to.deep.equal(['showKey canvas-1 Retired']);
+    const unpublished = { ...situation, shown: showing([aKey(1, 'Retired')]) };
+    expect(done(unpublished)).to.deep.equal(['removeDelivery signing']);
+    expect(done({ ...unpublished, deliveries: new Map([['signing', { kind: 'absent' }]]) })).to.deep.equal([
+      'removeLedger',
+    ]);
+  });
+});
+
+describe('A registration that is gone', () => {
+  const doomed = present([active], { ...withSecret, deletionPolicy: 'Delete' });
+
+  it('is removed in stages that leave no private half behind', () => {
+    const situation = aSituation({ registration: gone(), ledger: doomed, deliveries: holding });
+    expect(done(situation)).to.deep.equal(['showKey canvas-1 Retired']);
+    const rest = { ...situation, shown: showing([aKey(1, 'Retired')]), ledger: { kind: 'absent' } as const };
+    expect(done(rest)).to.deep.equal([`removeKey ${ltiKeyName('canvas', 1)}`]);
+  });
+
+  it('is removed with an LtiKey that had no state yet', () => {
+    const [shownOne, { status: _, ...stateless }] = showing([active, aKey(2, 'Next')]) as [LtiKey, LtiKey];
+    const situation = aSituation({ registration: gone(), ledger: doomed, shown: [shownOne, stateless] });
+    expect(done(situation)).to.deep.equal(['showKey canvas-1 Retired', 'showKey canvas-2 Retired']);
+  });
+
+  it('keeps its keys where its last spec said Retain, whatever the ledger recorded', () => {
+    const situation = aSituation({ registration: gone({ deletionPolicy: 'Retain' }), ledger: doomed });
+    expect(done(situation)).to.deep.equal(['writeLedger', 'showKey canvas-1 Active']);
+  });
+
+  it('loses the key that its last spec revoked', () => {
+    const situation = aSituation({
+      registration: gone({ ...revoking, deletionPolicy: 'Retain' }),
+      ledger: present([active], withSecret),
+      deliveries: holding,
+    });
+    expect(done(situation)).to.deep.equal(['showKey canvas-1 Revoked', 'removeDelivery signing', 'writeLedger']);
+  });
+
+  it('keeps everything while its ledger cannot be read', () => {
+    const fault = { reason: 'LedgerCorrupt', message: 'no' } as const;
+    const situation = aSituation({ registration: gone(), ledger: { kind: 'faulty', fault }, shown: showing([active]) });
+    expect(done(situation)).to.deep.equal(['showKey canvas-1 Active']);
+    expect(decide(situation).nextCheckAt).to.be.a('number');
+  });
+
+  it('says on its LtiKeys what of the removal the API server refuses', () => {
+    const situation = aSituation({
+      registration: gone(),
+      ledger: doomed,
+      shown: showing([aKey(1, 'Retired')]),
+      deliveries: new Map(),
+      refused: refused('removeLedger'),
+    });
+    const [effect] = decide(situation).effects.filter(({ kind }) => kind === 'showKey');
+    expect(effect).to.have.nested.property('key.status.conditions[0].reason', 'WriteRefused');
+  });
+
+  it('that returns before its removal is over has the rest of it removed, and begins anew', () => {
+    const situation = aSituation({ ledger: { kind: 'absent' }, shown: showing([aKey(1, 'Retired')]) });
+    expect(done(situation)).to.deep.equal(['generate', 'removeKey canvas-1']);
+  });
+
+  it('is left alone while it is not known whether it is gone', () => {
+    expect(done(aSituation({ registration: { kind: 'unknown' }, ledger: doomed }))).to.deep.equal([]);
+  });
+});
+
+describe('A revocation', () => {
+  const revoked = aKey(1, 'Revoked', { revokedAt: epoch });
+  const two = {
+    registration: applied({ ...revoking, platform: 'Canvas' }),
+    ledger: present([revoked, aKey(2, 'Active')]),
+  };
+
+  it('is not effective while a ready replica still serves the key', () => {
+    const observation = anObservation(['kid-2'], {
+      stillServed: new Map([['kid-1', 'https://10.0.0.2 still serves it']]),
+    });
+    expect(says(aSituation({ ...two, observation }), 'RevocationEffective')).to.match(
+      /^False StillServed: .*10\.0\.0\.2/,
+    );
+  });
+
+  it('is not effective before the announced cache lifetime has passed since nobody serves the key', () => {
+    const absent = { ...revoked, absentAt: epoch };
+    const observation = anObservation(['kid-2'], { absentKeyIDs: new Set(['kid-1']), cacheLifetime: hour });
+    const situation = aSituation({
+      ...two,
+      ledger: present([absent, aKey(2, 'Active')]),
+      observation,
+      now: epoch + hour - second,
+    });
+    expect(says(situation, 'RevocationEffective')).to.match(/^False RevokedKeyMayBeAccepted/);
+    expect(says({ ...situation, now: epoch + hour }, 'RevocationEffective')).to.match(/^True RevocationEffective/);
+  });
+
+  it('records since when nobody serves the key, and forgets it when somebody does', () => {
+    const observation = anObservation(['kid-2'], { absentKeyIDs: new Set(['kid-1']) });
+    const [write] = decide(aSituation({ ...two, observation })).effects;
+    expect(write).to.have.nested.property('ledger.keys[0].absentAt', epoch);
+    const back = anObservation(['kid-2'], { stillServed: new Map([['kid-1', 'a replica']]) });
+    const again = aSituation({
+      ...two,
+      ledger: present([{ ...revoked, absentAt: epoch }, aKey(2, 'Active')]),
+      observation: back,
+    });
+    expect(decide(again).effects[0]).to.have.nested.property('ledger.keys[0]').that.does.not.have.property('absentAt');
+  });
+
+  it('needs no key-encryption key and no key that opens', () => {
+    const situation = aSituation({
+      registration: applied(revoking),
+      custody: new Map([['kid-1', damaged]]),
+      sealingFault: noKek,
+      now: epoch + hour,
+      ledger: present([{ ...active, revocationSeenAt: epoch }]),
+    });
+    expect(done(situation)).to.deep.equal(['showKey canvas-1 Revoked', 'writeLedger']);
+  });
+
+  it('of a shared key says where it still signs', () => {
+    const situation = aSituation({ ...two, shared: new Map([['kid-1', ['moodle']]]) });
+    expect(says(situation, 'RevocationEffective')).to.include('still signs for registration moodle');
+  });
+
+  it('of a signing key while another one is on its way causes one rotation', () => {
+    const keys = [
+      aKey(1, 'Retiring', { stoppedSigningAt: epoch, retireAt: epoch + 48 * hour }),
+      aKey(2, 'Active'),
+      aKey(3, 'Next', { cause: 'Schedule' }),
+    ];
+    const situation = aSituation({
+      registration: applied({ revokedKeyIDs: ['kid-2'] }),
+      ledger: present(keys),
+      observation: anObservation(['kid-1', 'kid-2']),
+    });
+    const write = decide(situation).effects.find(({ kind }) => kind === 'writeLedger');
+    expect(write).to.have.nested.property('ledger.activeKeyID', 'kid-1');
+    expect(write).to.have.property('ledger').that.does.not.have.property('rotationOwed');
+    expect(write).to.have.nested.property('ledger.keys[2].cause', 'Revocation');
+  });
+});
+
+describe('A delivery Secret that another one replaced', () => {
+  const renamed = { registration: applied({ delivery: { secretName: 'new' } }) };
+  const left = { deliveries: [{ secretName: 'old', leftAt: epoch }, { secretName: 'new' }] };
+  const common = { ...renamed, ledger: present([active], left) };
+  const both = new Map([
+    ['new', holds('kid-1')],
+    ['old', holds('kid-1')],
+  ]);
+
+  it('stays until the overlap is over', () => {
+    expect(done(aSituation({ ...common, deliveries: both, now: epoch + hour }))).to.not.include('removeDelivery old');
+    expect(done(aSituation({ ...common, deliveries: both, now: epoch + 48 * hour }))).to.include('removeDelivery old');
+  });
+
+  it('is stripped at once when it holds a revoked key', () => {
+    const ledger = present([aKey(1, 'Revoked', { revokedAt: epoch }), aKey(2, 'Active')], left);
+    const deliveries = new Map([
+      ['new', holds('kid-2')],
+      ['old', holds('kid-1')],
+    ]);
+    expect(done(aSituation({ ...common, ledger, deliveries }))).to.include('deliver old nothing');
+  });
+
+  it('is stripped of a revoked key also while the recipient of the new one cannot be used', () => {
+    const situation = aSituation({
+      registration: applied({ ...revoking, ...delivered }),
+      ledger: present([aKey(1, 'Revoked', { revokedAt: epoch }), aKey(2, 'Active')], withSecret),
+      deliveries: holding,
+      recipient: { reason: 'DeliveryRecipientInvalid', message: 'no' },
+    });
+    expect(done(situation)).to.include('deliver signing nothing');
+  });
+});
+
+describe('A wrong clock', () => {
+  it('keeps keys of a former system from being judged by it', () => {
+    const imports = { signing: keyFacts('kid-1'), verifyOnly: [{ ...keyFacts('kid-0'), until: epoch + 48 * hour }] };
+    const pair = { facts: keyFacts('kid-1'), kekID: 'kek-1' };
+    const fresh = aSituation({ ledger: { kind: 'absent' }, shown: [], imports, pair, clockSkew: 72 * hour });
+    expect(done(fresh)).to.deep.equal([]);
+    expect(says(fresh, 'Stalled')).to.match(/^True ClockSkewed/);
+    expect(done({ ...fresh, clockSkew: 0 })).to.include('writeLedger');
+  });
+});
