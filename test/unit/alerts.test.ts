@@ -12,7 +12,7 @@ interface Rules {
 interface Rule {
   readonly alert: string;
   readonly expr: string;
-  readonly annotations: { readonly summary: string; readonly description: string; readonly runbook: string };
+  readonly annotations: { readonly summary: string; readonly description: string; readonly runbook_url: string };
 }
 
 interface RuleTests {
@@ -26,7 +26,8 @@ const root = new URL('../../', import.meta.url);
 const read = (path: string): string => readFileSync(new URL(path, root), 'utf8');
 
 const rules: Rules = parse(read('deploy/alerts.yaml'));
-const ruleTests: RuleTests = parse(read('deploy/alerts.test.yaml'));
+const testFiles = ['deploy/alerts.test.yaml', 'deploy/alerts.state.test.yaml'];
+const tests = testFiles.flatMap((file) => (parse(read(file)) as RuleTests).tests);
 const alerts = rules.groups.flatMap((group) => group.rules);
 
 describe('The alerts', () => {
@@ -37,10 +38,7 @@ describe('The alerts', () => {
     promtool = findPromtool();
   });
 
-  for (const args of [
-    ['check', 'rules', 'deploy/alerts.yaml'],
-    ['test', 'rules', 'deploy/alerts.test.yaml'],
-  ]) {
+  for (const args of [['check', 'rules', 'deploy/alerts.yaml'], ...testFiles.map((file) => ['test', 'rules', file])]) {
     it(`pass promtool ${args.join(' ')}`, () => {
       const { status, stdout, stderr } = spawnSync(promtool, args, { cwd: fileURLToPath(root), encoding: 'utf8' });
       expect(status, `${stdout}${stderr}`).to.equal(0);
@@ -57,7 +55,7 @@ describe('The alerts', () => {
   for (const { alert, expr, annotations } of alerts) {
     describe(alert, () => {
       it('is shown firing and not firing', () => {
-        const shown = ruleTests.tests
+        const shown = tests
           .flatMap((test) => test.alert_rule_test)
           .filter(({ alertname }) => alertname === alert)
           .map(({ exp_alerts }) => exp_alerts.length > 0);
@@ -65,7 +63,7 @@ describe('The alerts', () => {
       });
 
       it('uses metrics that docs/metrics.md explains', () => {
-        const used = expr.match(/\blti_[a-z_]+/g) ?? [];
+        const used = expr.match(/\b(?:lti|controller_runtime|leader_election)_[a-z_]+/g) ?? [];
         expect(used).to.not.deep.equal([]);
         expect(used.filter((name) => !documented.has(name))).to.deep.equal([]);
       });
@@ -73,7 +71,7 @@ describe('The alerts', () => {
       it('says what is wrong and which runbook helps', () => {
         expect(annotations.summary).to.match(/\.$/);
         expect(annotations.description).to.match(/\.$/);
-        expect(annotations.runbook).to.equal(`docs/runbooks.md#${alert.toLowerCase()}`);
+        expect(annotations.runbook_url).to.equal(`https://ltikeys.dev/docs/runbooks.md#${alert.toLowerCase()}`);
       });
     });
   }
