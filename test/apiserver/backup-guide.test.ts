@@ -1,0 +1,178 @@
+import { spawn } from 'node:child_process';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { delimiter, dirname, join } from 'node:path';
+import { expect } from 'chai';
+import type { CommandResult } from '../../dev/control-plane/control-plane.ts';
+import { buildIfStale, installOperator, kubectl } from '../process/installed.ts';
+import type { RunningCommand } from '../process/command.ts';
+import { Pod } from '../process/pod.ts';
+import { TestRegistration } from '../process/registration.ts';
+import { controlPlane, createNamespace } from './bed.ts';
+import { apply, render } from './rendered.ts';
+
+const guide = readFileSync(join(import.meta.dirname, '../../docs/guides/backup-and-restore.md'), 'utf8');
+
+/** The shell blocks of the guide by the heading that they are under. */
+const blocks = new Map(
+  guide
+    .split(/^##+ /m)
+    .map((section): [string, readonly string[]] => [
+      section.split('\n', 1)[0]!,
+      [...section.matchAll(/^```sh\n(.*?)^```$/gms)].map(([, script = '']) => script),
+    ]),
+);
+
+/**
+ * The guide is followed to the letter with a real kubectl, jq and operator, under the admission policies of deploy/; only
+ * its `gradebook` and its "all namespaces" are the namespace of this test.
+ */
+describe('docs/guides/backup-and-restore.md, followed', function () {
+  this.timeout(120_000);
+  const folder = mkdtempSync(join(tmpdir(), 'backup-guide-'));
+  let namespace: string;
+  let pod: Pod;
+  let controller: RunningCommand;
+  let canvas: TestRegistration;
+  let keyID: string | undefined;
+  let policies: readonly { readonly kind: string; readonly metadata: { readonly name: string } }[] = [];
+
+  const spec = {
+    issuer: 'https://platform.example',
+    clientID: 'tool-1',
+    deploymentIDs: ['1'],
+    delivery: { secretName: 'canvas-signing-key' },
+  };
+  const manifest = (change: object = {}): string =>
+    JSON.stringify({
+      apiVersion: 'ltikeys.dev/v1alpha1',
+      kind: 'LtiRegistration',
+      metadata: { name: 'canvas', namespace, labels: { team: 'assessment' } },
+      spec: { ...spec, ...change },
+    });
+  const applied = (input: string, ...options: readonly string[]): Promise<CommandResult> =>
+    controlPlane().kubectlRun(['apply', '--filename=-', ...options], { input });
+
+  before(async () => {
+    await buildIfStale();
+    const kubeconfig = await installOperator(controlPlane());
+    namespace = await createNamespace('guide');
+    await installPolicies();
+    await kubectl(controlPlane(), ['apply', `--filename=${join(import.meta.dirname, '../../deploy/deployment.yaml')}`]);
+    pod = await Pod.create({ kubeconfig, namespace });
+    pod.startSidecar();
+    controller = pod.startController();
+    canvas = new TestRegistration(controlPlane(), namespace, 'canvas');
+    expect(await applied(manifest())).to.include({ code: 0 });
+    await canvas.isReady();
+    keyID = (await canvas.get()).status?.activeKey?.keyID;
+    expect(keyID).to.be.a('string');
+  });
+  after(async () => {
+    await canvas.client.close();
+    await pod.remove();
+    for (const { kind, metadata } of policies) await kubectl(controlPlane(), ['delete', kind, metadata.name]);
+    await kubectl(controlPlane(), ['delete', 'deployment', 'lti-key-operator', '--namespace=lti-key-operator']);
+    rmSync(folder, { recursive: true });
+  });
+  afterEach(function () {
+    if (this.currentTest?.state === 'failed') console.log(pod.output().slice(-6000));
+  });
+
+  /** As deploy/ has them, bound to this namespace. */
+  async function installPolicies(): Promise<void> {
+    await kubectl(controlPlane(), ['label', 'namespace', namespace, `guide=${namespace}`]);
+    const value = { namespaceSelector: { matchLabels: { guide: namespace } } };
+    const patch = JSON.stringify([{ op: 'add', path: '/spec/matchResources', value }]);
+    const rendered = await render({ patches: [{ target: { kind: 'ValidatingAdmissionPolicyBinding' }, patch }] });
+    policies = rendered.filter(
+      ({ kind, metadata }) => kind.startsWith('ValidatingAdmission') || metadata.name === 'lti-key-operator-identity',
+    );
+    await apply(policies);
+  }
+
+  async function follow(script: string): Promise<void> {
+    const here = script
+      .replaceAll('--all-namespaces', `--namespace=${namespace}`)
+      .replaceAll('--namespace gradebook', `--namespace=${namespace}`);
+    const path = `${dirname(controlPlane().kubectl)}${delimiter}${process.env['PATH']}`;
+    const env = { ...process.env, PATH: path, KUBECONFIG: controlPlane().kubeconfig };
+    const shell = spawn('sh', ['-euc', here], { cwd: folder, env });
+    let output = '';
+    shell.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()));
+    shell.stderr.on('data', (chunk: Buffer) => (output += chunk.toString()));
+    const code = await new Promise<number | null>((resolve) => shell.on('close', resolve));
+    expect(code, `${here}\n${output}`).to.equal(0);
+  }
+
+  it('has commands under these headings, each of which is followed below', () => {
+    const found = [...blocks].filter(([, scripts]) => scripts.length > 0).map(([heading]) => heading);
+    expect(found).to.deep.equal(['Back up', 'Restore', 'The registrations came first']);
+  });
+
+  it('makes a backup that names no version, no owner and no former copy of an object', async () => {
+    for (const script of blocks.get('Back up')!) await follow(script);
+    expect(readdirSync(folder)).to.have.length(3);
+    for (const file of readdirSync(folder)) {
+      const text = readFileSync(join(folder, file), 'utf8');
+      expect((JSON.parse(text) as { items: object[] }).items, file).to.have.length(1);
+      expect(text, file).to.not.match(
+        /"(resourceVersion|uid|creationTimestamp|managedFields|ownerReferences)":|last-applied/,
+      );
+    }
+  });
+
+  it('restores the registrations with the keys they had, after everything was removed as it says', async () => {
+    await controller.kill();
+    for (const script of blocks.get('The registrations came first')!) await follow(script);
+    await kubectl(controlPlane(), [
+      'delete',
+      'secret',
+      'lti-key-operator-kek-canaries',
+      '--namespace=lti-key-operator',
+    ]);
+    const [scaleDown, create, scaleUp] = blocks.get('Restore')!;
+    await follow(scaleDown!);
+    await follow(create!);
+    controller = pod.startController();
+    await follow(scaleUp!);
+    expect((await canvas.get()).status?.activeKey?.keyID).to.equal(keyID);
+    expect((await canvas.delivered())['kid']).to.equal(keyID);
+  });
+
+  it('does not get over a ledger that is there by create, apply or replace', async () => {
+    const before = await canvas.ledgerSecret();
+    const { items }: { items: readonly { data: object }[] } = JSON.parse(
+      readFileSync(join(folder, 'ledgers.json'), 'utf8'),
+    );
+    const older = JSON.stringify({ ...items[0], data: { ...items[0]?.data, 'ledger.json': 'e30=' } });
+    for (const [verb, why] of [
+      ['create', 'AlreadyExists'],
+      ['apply', 'Forbidden'],
+      ['replace', 'Forbidden'],
+    ] as const) {
+      const { code, stderr } = await controlPlane().kubectlRun([verb, '--filename=-'], { input: older });
+      expect(code, verb).to.equal(1);
+      expect(stderr).to.include(`(${why})`);
+    }
+    expect((await canvas.ledgerSecret()).metadata.resourceVersion).to.equal(before.metadata.resourceVersion);
+  });
+
+  it('leaves registrations that kubectl apply updates without a warning, also by leaving a field out', async () => {
+    const { metadata } = await canvas.get();
+    expect(metadata.labels).to.deep.equal({ team: 'assessment' });
+    const edited = await applied(manifest({ clientID: 'tool-2', deploymentIDs: undefined }));
+    expect(edited).to.include({ code: 0, stderr: '' });
+    const now = await canvas.get();
+    expect(now.spec.clientID).to.equal('tool-2');
+    expect(now.spec).to.not.have.property('deploymentIDs');
+    expect(await applied(manifest({ clientID: 'tool-2' }))).to.include({ code: 0, stderr: '' });
+  });
+
+  it('leaves registrations that a GitOps tool updates by server-side apply', async () => {
+    const options = ['--server-side', '--force-conflicts', '--field-manager=gitops'];
+    const { code, stderr } = await applied(manifest({ clientID: 'tool-3' }), ...options);
+    expect(code, stderr).to.equal(0);
+    expect((await canvas.get()).spec.clientID).to.equal('tool-3');
+  });
+});
