@@ -3,6 +3,7 @@ import { ltiRegistrations, registrationPath } from '../src/api/names.ts';
 import type { KubeClient } from '../src/kube/client.ts';
 import { generateKeys } from './key-generation.ts';
 import { withOperator } from './operator.ts';
+import { quantile } from './quantile.ts';
 import { registration } from './registrations.ts';
 import type { Measurement, Row } from './row.ts';
 
@@ -57,8 +58,4 @@ function row(name: string, of: number, atMost: number, times: readonly number[],
       `p${of * 100} of ${times.length}: ${all.toFixed(0)} ms from apply to served, ${alone.toFixed(0)} ms for generating a key alone`,
     ],
   };
-}
-
-function quantile(figures: readonly number[], of: number): number {
-  return figures.toSorted((a, b) => a - b)[Math.ceil(figures.length * of) - 1] ?? Number.NaN;
 }

@@ -3,11 +3,12 @@ import { parseArgs } from 'node:util';
 import { applyToServed } from './apply-to-served.ts';
 import { bringUp } from './bring-up.ts';
 import { jwks } from './jwks-row.ts';
+import { revocationUnderLoad } from './revocation-under-load.ts';
 import { type Measurement, passes, type Row, table, toJson } from './row.ts';
 
 /** `npm run bench [-- [PREFIX…] [--json FILE]]`: the rows whose names begin with a prefix, or all of them. */
 
-const measurements: readonly Measurement[] = [bringUp, applyToServed, jwks];
+const measurements: readonly Measurement[] = [bringUp, applyToServed, revocationUnderLoad, jwks];
 
 async function main(): Promise<void> {
   const { values, positionals: prefixes } = parseArgs({

@@ -1,0 +1,80 @@
+import { setTimeout as wait } from 'node:timers/promises';
+import { ltiRegistrations, registrationPath } from '../src/api/names.ts';
+import type { LtiRegistration } from '../src/api/objects.ts';
+import type { KubeClient } from '../src/kube/client.ts';
+import { isConflict } from '../src/kube/errors.ts';
+import { withOperator } from './operator.ts';
+import { quantile } from './quantile.ts';
+import { bringUpRegistrations, registration } from './registrations.ts';
+import type { Measurement } from './row.ts';
+
+const revocations = 50;
+const waitingRegistrations = 200;
+const namespace = 'bench';
+const otherNamespace = 'bench-waiting';
+const atMostMs = 5000;
+
+/**
+ * From revoking the signing key of a registration until the sidecar no longer serves it, one registration after another,
+ * while registrations of another namespace wait for their keys of 4096 bits.
+ */
+export const revocationUnderLoad: Measurement = {
+  rows: ['revocation-under-load'],
+  measure: () =>
+    withOperator(namespace, async ({ client, operator }) => {
+      await bringUpRegistrations(client, namespace, revocations);
+      await client.create(namespaces, { apiVersion: 'v1', kind: 'Namespace', metadata: { name: otherNamespace } });
+      for (let number = 1; number <= waitingRegistrations; number += 1) {
+        const { spec, ...object } = registration(otherNamespace, `waiting-${number}`);
+        await client.create(ltiRegistrations, Object.assign(object, { spec: { ...spec, key: { size: 4096 } } }));
+      }
+      const times: number[] = [];
+      for (let number = 1; number <= revocations; number += 1) {
+        times.push(await untilGone(client, operator.jwksUrl, `platform-${number}`));
+      }
+      const left = pending(await operator.metrics());
+      if (left === 0) throw new Error('no registration waited for its key any more when the last one was revoked');
+      const value = quantile(times, 0.99);
+      return [
+        {
+          name: 'revocation-under-load',
+          value,
+          unit: 'ms',
+          limit: { of: 'value', atMost: atMostMs },
+          ratio: value / atMostMs,
+          notes: [
+            `p99 of ${revocations}; p50 ${quantile(times, 0.5).toFixed(0)} ms; ${left} of ${waitingRegistrations} still waited at the end`,
+          ],
+        },
+      ];
+    }),
+};
+
+const namespaces = { group: '', version: 'v1', kind: 'Namespace', plural: 'namespaces' };
+
+async function untilGone(client: KubeClient, jwksUrl: string, name: string): Promise<number> {
+  const url = jwksUrl + registrationPath(namespace, name);
+  const { keyID, began } = await revoke(client, name);
+  while ((await (await fetch(url)).text()).includes(keyID)) await wait(5);
+  return performance.now() - began;
+}
+
+/** Returns the ID of the key, and when the request was sent. */
+async function revoke(client: KubeClient, name: string): Promise<{ keyID: string; began: number }> {
+  for (;;) {
+    const object = await client.get<LtiRegistration>(ltiRegistrations, namespace, name);
+    const keyID = object.status?.activeKey?.keyID;
+    if (keyID === undefined) throw new Error(`${name} has no signing key`);
+    const began = performance.now();
+    try {
+      await client.replace(ltiRegistrations, { ...object, spec: { ...object.spec, revokedKeyIDs: [keyID] } });
+      return { keyID, began };
+    } catch (error) {
+      if (!isConflict(error)) throw error;
+    }
+  }
+}
+
+function pending(metrics: string): number {
+  return Number(/^lti_key_pairs_pending\S* (\d+)$/m.exec(metrics)?.[1] ?? Number.NaN);
+}
