@@ -19,7 +19,7 @@ export type Policy = (lifecycle: Lifecycle) => Change | undefined;
 
 /** In this order the first that applies wins; then the chain is asked again, until none applies. */
 export const policies: readonly Policy[] = [
-  // A revoked key that does not sign leaves at once; one that signs leaves when another one can sign, or after 45 s.
+  // A revoked key that does not sign leaves at once; one that signs leaves when another one can sign, or after 20 s.
   revokeIdleKey,
   revokeSigningKey,
   forgetRevocation,

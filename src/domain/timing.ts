@@ -13,8 +13,11 @@ export interface TimingLimits {
   readonly minimumActivationDelay?: Duration;
 }
 
-/** How long a revoked signing key stays while a replacement is made; it has to be out of the documents within 60 s. */
-export const revocationGrace: Duration = 45 * second;
+/**
+ * How long a revoked signing key stays while a replacement is made. It has to be out of the documents within 60 s, also where its
+ * LtiKey can only be deleted and publishers give it up after their 30 s.
+ */
+export const revocationGrace: Duration = 20 * second;
 
 /** A document that lost a key to revocation is cached only briefly for this long. */
 export const shortCachePeriod: Duration = day;

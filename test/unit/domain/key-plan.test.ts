@@ -215,7 +215,7 @@ describe('the next look', () => {
     [
       'at the end of the grace of a revoked key',
       aLifecycle({ ledger: aLedger([{ ...active, revocationSeenAt: epoch }]), registration: revoking }),
-      epoch + 45 * second,
+      epoch + 20 * second,
     ],
     [
       'not at all while all of it is suspended',

@@ -129,7 +129,7 @@ const rules: Readonly<Record<string, readonly Case[]>> = {
       situation: aLifecycle({
         ledger: aLedger([{ ...active, revocationSeenAt: epoch }]),
         registration: revoking(1),
-        now: epoch + 45 * second - 1,
+        now: epoch + 20 * second - 1,
       }),
       told: [],
       states: ['Active'],
@@ -139,7 +139,7 @@ const rules: Readonly<Record<string, readonly Case[]>> = {
       situation: aLifecycle({
         ledger: aLedger([{ ...active, revocationSeenAt: epoch }]),
         registration: revoking(1),
-        now: epoch + 45 * second,
+        now: epoch + 20 * second,
       }),
       told: ['KeyRevoked: key kid-1 is revoked and its private half destroyed: no replacement was published in time'],
       states: ['Revoked'],
