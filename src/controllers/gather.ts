@@ -69,10 +69,12 @@ export interface Gathered {
 export async function gather(sources: Sources, key: ObjectKey): Promise<Gathered | undefined> {
   const { client, usage } = sources;
   const { namespace, name } = splitKey(key);
+  // Caches are read before the ledger: what they show was written after it, so it cannot be newer than what is read now.
+  const cached = sources.registrations.get(key);
+  const cachedKeys = sources.keys.byIndex('registration', key);
   const reading = await readLedger(client, namespace, name);
   const record = reading.kind === 'present' ? reading.record : undefined;
-  const shown = shownKeys(sources, key, record?.ledger);
-  const cached = sources.registrations.get(key);
+  const shown = shownKeys(sources, key, cachedKeys, record?.ledger);
   if (!cached && reading.kind === 'absent' && shown.length === 0) {
     usage.forget(key);
     sources.opened.forget(key);
@@ -90,7 +92,7 @@ export async function gather(sources: Sources, key: ObjectKey): Promise<Gathered
       ? { kind: 'present', ledger: reading.record.ledger }
       : await readTrace(sources, reading, shown, object);
   if (record) usage.read(key, sealedUnder(record));
-  else if (ledger.kind === 'absent' && ledger.trace === undefined) usage.forget(key);
+  else if (ledger.kind === 'absent' && ledger.trace === undefined && !lastingKey(shown)) usage.forget(key);
   else usage.unreadable(key);
   const isNew = ledger.kind === 'absent' && ledger.trace === undefined && object !== undefined;
   const sealing = await sealingState(sources.keks);
@@ -141,9 +143,14 @@ function serverTime(clock: Clock, skew: Duration): Instant {
 }
 
 /** The newest known of each: the cache may not yet have those that this process just wrote. */
-function shownKeys({ keys, written }: Sources, key: ObjectKey, ledger: Ledger | undefined): readonly LtiKey[] {
+function shownKeys(
+  { written }: Sources,
+  key: ObjectKey,
+  cachedKeys: readonly LtiKey[],
+  ledger: Ledger | undefined,
+): readonly LtiKey[] {
   const { namespace } = splitKey(key);
-  const shown = new Map(keys.byIndex('registration', key).map((cached) => [cached.metadata.name, cached]));
+  const shown = new Map(cachedKeys.map((cached) => [cached.metadata.name, cached]));
   for (const row of ledger?.keys ?? []) {
     const name = ltiKeyName(ledger!.registration, row.revision);
     const newest = written.keys.newest(`${namespace}/${name}`, shown.get(name));
