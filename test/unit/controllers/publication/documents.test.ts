@@ -73,6 +73,9 @@ describe('ServedDocuments', () => {
     await documents.fetch(`${base}/a`);
     await documents.fetch(`${base}/b`);
     expect(documents.longestLifetime([base, 'http://127.0.0.1:9'])).to.equal(360_000);
+    documents.keepOnly([]);
+    await documents.fetch(`${base}/b`);
+    expect(documents.longestLifetime([base])).to.equal(360_000);
   });
 
   it('asks for a shared document with its ETag the next time, and takes 304 for the same', async () => {

@@ -208,6 +208,7 @@ describe('The publication observer', () => {
       await replica((path) => (path === own ? [b] : [a, b]));
       expect(await stillServed({ absent: [a], shared: new Set([a.kid]) })).to.deep.equal({});
       expect(asked).to.deep.equal([own]);
+      expect(await stillServed({ present: [b], absent: [a], shared: new Set([a.kid]) })).to.deep.equal({});
       expect(Object.keys(await stillServed({ absent: [a] }))).to.deep.equal([a.kid]);
     });
 

@@ -22,26 +22,36 @@ describe('An origin that is asked', () => {
       return answers();
     });
 
+  /** How long that took. */
+  async function untilAsked(): Promise<number> {
+    const before = questions;
+    for (let waited = 50; ; waited += 50) {
+      await clock.advance(50);
+      await ask();
+      if (questions > before) return waited;
+    }
+  }
+
+  let documents: ServedDocuments;
+  let server: Server | undefined;
+
   beforeEach(() => {
     clock = new FakeClock();
+    documents = new ServedDocuments(clock);
+    server = undefined;
     origin = new Origin(clock);
     questions = 0;
     answers = refused;
+  });
+  afterEach(async () => {
+    server?.close();
+    await documents.close();
   });
 
   it('rests 250 ms after it refused a connection, and twice as long each time, up to 5 s', async () => {
     await ask();
     const rests: number[] = [];
-    for (let rest = 1; rest <= 7; rest++) {
-      const began = clock.monotonic();
-      const before = questions;
-      const isAsked = (): boolean => questions > before;
-      while (!isAsked()) {
-        await clock.advance(50);
-        await ask();
-      }
-      rests.push(clock.monotonic() - began);
-    }
+    for (let rest = 1; rest <= 7; rest++) rests.push(await untilAsked());
     expect(rests).to.deep.equal([250, 500, 1000, 2000, 4000, 5000, 5000]);
   });
 
@@ -119,12 +129,11 @@ describe('An origin that is asked', () => {
 
   it('that is a real port which refuses connections is asked a bounded number of times by many registrations', async () => {
     let connections = 0;
-    const server = createServer((socket) => {
+    server = createServer((socket) => {
       connections += 1;
       socket.destroy();
     });
     const base = await listening(server);
-    const documents = new ServedDocuments(clock);
     const round = (): Promise<readonly ServedDocument[]> =>
       Promise.all(Array.from({ length: 300 }, (_, index) => documents.fetch(`${base}/${index}`)));
     await round();
@@ -135,8 +144,6 @@ describe('An origin that is asked', () => {
       await round();
     }
     expect(connections).to.be.within(3, 6);
-    server.close();
-    await documents.close();
   });
 
   it('that is a real port where nobody listened yet is heard soon after somebody does', async () => {
@@ -144,15 +151,13 @@ describe('An origin that is asked', () => {
     const base = await listening(free);
     const { port } = free.address() as AddressInfo;
     await new Promise((resolve) => free.close(resolve));
-    const documents = new ServedDocuments(clock);
     expect((await documents.fetch(base)).problem).to.equal('gives no answer (ECONNREFUSED)');
     const sidecar = createHttpServer((_request, response) => response.end('{"keys":[]}'));
+    server = sidecar;
     await new Promise<void>((resolve) => sidecar.listen(port, '127.0.0.1', resolve));
     expect((await documents.fetch(base)).problem).to.equal('gives no answer (ECONNREFUSED)');
     await clock.advance(250);
     expect((await documents.fetch(base)).problem).to.equal(undefined);
-    sidecar.close().closeAllConnections();
-    await documents.close();
   });
 });
 

@@ -79,6 +79,8 @@ describe('The replicas behind the JWKS Service', () => {
 
     it('is not connected are waited for once, not by everybody who asks', async () => {
       const asking = [targets(), targets()];
+      await settle();
+      expect(clock.pendingTimers).to.equal(1);
       await clock.advance(2 * second);
       expect(await Promise.all(asking)).to.deep.equal([undefined, undefined]);
       expect(await targets()).to.equal(undefined);
@@ -163,6 +165,7 @@ describe('The replicas behind the JWKS Service', () => {
     it('report several changes in a row as one, and none when the end is as the beginning', async () => {
       await put(['10.0.0.1', true]);
       await put(['10.0.0.1', true], ['10.0.0.2', true]);
+      expect(clock.pendingTimers).to.equal(1);
       await clock.advance(second);
       expect(changes).to.equal(1);
       await put(['10.0.0.1', true]);
