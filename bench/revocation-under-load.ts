@@ -32,7 +32,7 @@ export const revocationUnderLoad: Measurement = {
       for (let number = 1; number <= revocations; number += 1) {
         times.push(await untilGone(client, operator.jwksUrl, `platform-${number}`));
       }
-      const left = pending(await operator.metrics());
+      const left = await waiting(client);
       if (left === 0) throw new Error('no registration waited for its key any more when the last one was revoked');
       const value = quantile(times, 0.99);
       return [
@@ -43,7 +43,7 @@ export const revocationUnderLoad: Measurement = {
           limit: { of: 'value', atMost: atMostMs },
           ratio: value / atMostMs,
           notes: [
-            `p99 of ${revocations}; p50 ${quantile(times, 0.5).toFixed(0)} ms; ${left} of ${waitingRegistrations} still waited at the end`,
+            `p99 of ${revocations}; p50 ${quantile(times, 0.5).toFixed(0)} ms, the slowest ${Math.max(...times).toFixed(0)} ms; ${left} of ${waitingRegistrations} still waited at the end`,
           ],
         },
       ];
@@ -55,8 +55,16 @@ const namespaces = { group: '', version: 'v1', kind: 'Namespace', plural: 'names
 async function untilGone(client: KubeClient, jwksUrl: string, name: string): Promise<number> {
   const url = jwksUrl + registrationPath(namespace, name);
   const { keyID, began } = await revoke(client, name);
-  while ((await (await fetch(url)).text()).includes(keyID)) await wait(5);
+  while (await isServed(url, keyID)) await wait(5);
   return performance.now() - began;
+}
+
+/** Throws where there is no document: a key is not gone because the sidecar answers with an error. */
+async function isServed(url: string, keyID: string): Promise<boolean> {
+  const response = await fetch(url);
+  const body = await response.text();
+  if (!response.ok) throw new Error(`${url} answers with ${response.status}: ${body}`);
+  return body.includes(keyID);
 }
 
 /** Returns the ID of the key, and when the request was sent. */
@@ -75,6 +83,8 @@ async function revoke(client: KubeClient, name: string): Promise<{ keyID: string
   }
 }
 
-function pending(metrics: string): number {
-  return Number(/^lti_key_pairs_pending\S* (\d+)$/m.exec(metrics)?.[1] ?? Number.NaN);
+/** How many registrations of the other namespace have no key yet. Replacements of revoked keys do not count. */
+async function waiting(client: KubeClient): Promise<number> {
+  const { items } = await client.list<LtiRegistration>(ltiRegistrations, { namespace: otherNamespace });
+  return items.filter(({ status }) => status?.activeKey === undefined).length;
 }
