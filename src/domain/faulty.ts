@@ -6,7 +6,7 @@ import { stripEffects } from './delivery.ts';
 import type { Decision, Effect } from './effects.ts';
 import { blockedPoll } from './key-plan.ts';
 import type { Ledger } from './ledger.ts';
-import { isShownPublished, unpublishEffects } from './ltikeys.ts';
+import { isLasting, unpublishEffects } from './ltikeys.ts';
 import { type Fault, isFault, type RegistrationReading, type Situation } from './situation.ts';
 import { faultedStatus } from './status.ts';
 import { refusalFault } from './verdicts.ts';
@@ -91,7 +91,7 @@ export function markEffects({ shown, now }: Situation, fault: Fault, revoked: Re
   return shown.flatMap((key): Effect[] => {
     const marked = withCondition(key, 'KeyMaterialAvailable', verdict, now);
     const had = key.status?.conditions?.some(({ type }) => type === 'KeyMaterialAvailable');
-    const leaves = revoked.has(key.spec.keyID) && isShownPublished(key);
+    const leaves = revoked.has(key.spec.keyID) && isLasting(key);
     return had && marked && !leaves ? [{ kind: 'showKey', key: marked }] : [];
   });
 }

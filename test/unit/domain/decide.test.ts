@@ -277,6 +277,22 @@ describe('A ledger that cannot be used', () => {
     });
   }
 
+  it('says nothing of a revoked key that would show it again, also where its LtiKey has lost its state', () => {
+    for (const more of [
+      {},
+      { ledger: { kind: 'faulty', fault: { reason: 'LedgerCorrupt', message: 'no' } } } as const,
+    ]) {
+      const shown = showing([active]).map((key) => {
+        const { state: _, ...status } = key.status!;
+        return { ...key, status };
+      });
+      for (const registration of [applied(revoking), gone(revoking)]) {
+        const situation = aSituation({ registration, ledger: { kind: 'absent', trace: 'of it' }, shown, ...more });
+        expect(done(situation)).to.deep.equal(['showKey canvas-1 Revoked']);
+      }
+    }
+  });
+
   it('names an ID that no LtiKey has', () => {
     const situation = aSituation({
       registration: applied({ revokedKeyIDs: ['kid-l'] }),
