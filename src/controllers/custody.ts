@@ -16,13 +16,6 @@ export interface OpenedKey {
   readonly privateKey?: KeyObject;
 }
 
-export interface Opening {
-  /** IDs of the keys that are wanted in the clear; without it, all are. */
-  readonly wanted?: ReadonlySet<string>;
-  /** Spares the others from being decrypted each time. */
-  readonly opened?: OpenedKeys;
-}
-
 interface Opened {
   readonly digest: string;
   readonly kek: webcrypto.CryptoKey;
@@ -33,27 +26,23 @@ export function openKey(record: LedgerRecord, key: LedgerKey, keks: KekProvider)
   return openUnless(() => false, record, key, keks);
 }
 
-/** Whether every sealed key of a ledger opens, and the private keys that are wanted, where they open. Never throws. */
-export async function openKeys(
+/** Whether every sealed key of a ledger opens, by its key ID; `opened` spares them from being decrypted each time. Never throws. */
+export async function custodyOf(
   record: LedgerRecord,
   keks: KekProvider,
-  { wanted, opened }: Opening = {},
-): Promise<{ custody: ReadonlyMap<string, Custody>; privateKeys: ReadonlyMap<string, KeyObject> }> {
+  opened: OpenedKeys,
+): Promise<ReadonlyMap<string, Custody>> {
   const registration = `${record.ledger.namespace}/${record.ledger.registration}`;
   const custody = new Map<string, Custody>();
-  const privateKeys = new Map<string, KeyObject>();
   const seen = new Map<string, webcrypto.CryptoKey>();
   for (const key of sealedKeys(record.ledger)) {
-    const isWanted = wanted === undefined || wanted.has(key.keyID);
-    const known = ({ digest, kek }: Opened): boolean =>
-      !isWanted && opened !== undefined && opened.knows(registration, digest, kek);
+    const known = ({ digest, kek }: Opened): boolean => opened.knows(registration, digest, kek);
     const found = await openUnless(known, record, key, keks);
     custody.set(key.keyID, found.custody);
     if (found.opened) seen.set(found.opened.digest, found.opened.kek);
-    if (isWanted && found.privateKey) privateKeys.set(key.keyID, found.privateKey);
   }
-  opened?.remember(registration, seen);
-  return { custody, privateKeys };
+  opened.remember(registration, seen);
+  return custody;
 }
 
 /** The KEK that each sealed key of a ledger names, also those that do not open; undefined where one does not say. */

@@ -7,6 +7,7 @@ import type { Ledger } from '../domain/ledger.ts';
 import { lastingKey } from '../domain/ltikeys.ts';
 import { readRegistration, type Registration } from '../domain/registration.ts';
 import {
+  type Custody,
   type DeliverySecret,
   type Fault,
   isFault,
@@ -20,7 +21,7 @@ import type { Collection } from '../kube/collection.ts';
 import { isObjectNotFound, isUnreadable } from '../kube/errors.ts';
 import { type ObjectKey, type Secret, splitKey } from '../kube/objects.ts';
 import type { Clock } from '../lib/clock.ts';
-import { openKeys, sealedUnder, sealingState, sealPair } from './custody.ts';
+import { custodyOf, sealedUnder, sealingState, sealPair } from './custody.ts';
 import { readDelivery } from './delivery-secret.ts';
 import { type Imports, readImports } from './import.ts';
 import type { LedgerUsage } from './kek-usage.ts';
@@ -38,7 +39,7 @@ export interface Sources {
   readonly client: KubeClient;
   readonly registrations: Pick<Collection<LtiRegistration>, 'get'>;
   /** With the indexes `registration` (`namespace/name` of theirs) and `keyID` (`namespace/keyID`). */
-  readonly keys: Pick<Collection<LtiKey>, 'get' | 'byIndex'>;
+  readonly keys: Pick<Collection<LtiKey>, 'byIndex'>;
   readonly written: { readonly registrations: Written<LtiRegistration>; readonly keys: Written<LtiKey> };
   /** How registrations that this process saw go were at last. */
   readonly lastSeen: Map<ObjectKey, LtiRegistration>;
@@ -84,9 +85,7 @@ export async function gather(sources: Sources, key: ObjectKey): Promise<Gathered
   }
   const object = cached && sources.written.registrations.newest(key, cached);
   const registration = object ? presentReading(object) : await readGone(sources, key);
-  const { custody } = record
-    ? await openKeys(record, sources.keks, { wanted: new Set(), opened: sources.opened })
-    : noKeys;
+  const custody = record ? await custodyOf(record, sources.keks, sources.opened) : new Map<string, Custody>();
   const ledger: LedgerReading =
     reading.kind === 'present'
       ? { kind: 'present', ledger: reading.record.ledger }
@@ -95,12 +94,13 @@ export async function gather(sources: Sources, key: ObjectKey): Promise<Gathered
   else if (ledger.kind === 'absent' && ledger.trace === undefined && !lastingKey(shown)) usage.forget(key);
   else usage.unreadable(key);
   const isNew = ledger.kind === 'absent' && ledger.trace === undefined && object !== undefined;
+  const shared = sharedWith(sources.keys, key, shown);
   const sealing = await sealingState(sources.keks);
   const [imports, deliveries, recipient, observation] = await Promise.all([
     isNew ? readImports(client, object) : undefined,
     readDeliveries(sources, namespace, name, object, record?.ledger),
     object && readRecipient(object),
-    registration.kind === 'present' ? observe(sources, key, shown, record?.ledger, registration) : notObserved,
+    registration.kind === 'present' ? observe(sources, key, shown, shared, record?.ledger, registration) : notObserved,
   ]);
   const pair = await waitingPair(sources, key, imports);
   const skew = sources.clockSkew() ?? 0;
@@ -118,7 +118,7 @@ export async function gather(sources: Sources, key: ObjectKey): Promise<Gathered
       ...(imports ? { imports: imports.state } : {}),
       ...(pair ? { pair: { facts: pair.facts, kekID: pair.kekID } } : {}),
       ...sealing,
-      shared: sharedWith(sources, key, shown),
+      shared,
       refused: new Map(),
       clockSkew: skew,
       limits: sources.limits,
@@ -131,8 +131,6 @@ export async function gather(sources: Sources, key: ObjectKey): Promise<Gathered
     ...(pair ? { pair } : {}),
   };
 }
-
-const noKeys: Awaited<ReturnType<typeof openKeys>> = { custody: new Map(), privateKeys: new Map() };
 
 /** The `Date` header counts whole seconds, so a smaller difference means nothing. */
 const measurableSkew: Duration = 2 * second;

@@ -12,8 +12,6 @@ import type { PublicationObserver } from './publication/observer.ts';
 /** Which keys of a registration replicas are asked about: those that they should serve, and those that they should not. */
 
 export interface ObservationSources {
-  /** With the index `keyID` (`namespace/keyID`). */
-  readonly keys: Pick<Collection<LtiKey>, 'byIndex'>;
   readonly observer: PublicationObserver;
   readonly clock: Clock;
 }
@@ -32,6 +30,7 @@ export async function observe(
   sources: ObservationSources,
   key: ObjectKey,
   shown: readonly LtiKey[],
+  shared: ReadonlyMap<string, readonly string[]>,
   ledger: Ledger | undefined,
   registration: RegistrationReading,
 ): Promise<Observation> {
@@ -41,11 +40,7 @@ export async function observe(
   const present = live.filter(({ kid }) => published.has(kid));
   const absent = withdrawnKeys(sources, shown, ledger, registration).filter(({ kid }) => !published.has(kid));
   if (present.length === 0 && absent.length === 0) return notObserved;
-  return sources.observer.observe(namespace, name, {
-    present,
-    absent,
-    shared: new Set(sharedWith(sources, key, shown).keys()),
-  });
+  return sources.observer.observe(namespace, name, { present, absent, shared: new Set(shared.keys()) });
 }
 
 /** Keys that nobody should serve any more, for as long as somebody may: those on record, or, without a ledger, those shown. */
@@ -65,9 +60,9 @@ function withdrawnKeys(
   return shown.filter(({ spec }) => wanted.includes(spec.keyID)).map(({ spec }) => spec.publicJWK);
 }
 
-/** Key ID → the other registrations of the namespace in whose documents the same key is. */
+/** Key ID → the other registrations of the namespace in whose documents the same key is, by the index `keyID` (`namespace/keyID`). */
 export function sharedWith(
-  { keys }: Pick<ObservationSources, 'keys'>,
+  keys: Pick<Collection<LtiKey>, 'byIndex'>,
   key: ObjectKey,
   shown: readonly LtiKey[],
 ): ReadonlyMap<string, readonly string[]> {

@@ -62,13 +62,8 @@ export function decideFaulty(
 ): Decision {
   const { shown, refused, observation, now } = situation;
   const wanted = object.spec.revokedKeyIDs ?? [];
-  const revoked = new Set(wanted);
   const known = new Map(shown.map(({ spec, metadata }) => [spec.keyID, metadata.name]));
-  const effects = [
-    ...unpublishEffects(situation, ({ spec }) => revoked.has(spec.keyID)),
-    ...stripEffects(situation, (_name, keyID) => revoked.has(keyID)),
-    ...markEffects(situation, fault, revoked),
-  ];
+  const effects = faultedEffects(situation, fault, new Set(wanted));
   const refusal = refusalFault([...refused.values()]);
   const told = refusal ? { ...refusal, message: `${refusal.message}. Besides, ${fault.message}` } : fault;
   const status = faultedStatus(
@@ -85,8 +80,17 @@ export function decideFaulty(
   return { effects, status, nextCheckAt: now + (refusal ? retryPoll : blockedPoll) };
 }
 
+/** Revoked keys leave without the ledger, and the others say what became of it. */
+export function faultedEffects(situation: Situation, fault: Fault, revoked: ReadonlySet<string>): readonly Effect[] {
+  return [
+    ...unpublishEffects(situation, ({ spec }) => revoked.has(spec.keyID)),
+    ...stripEffects(situation, (_name, keyID) => revoked.has(keyID)),
+    ...markEffects(situation, fault, revoked),
+  ];
+}
+
 /** The LtiKeys whose material was known say that it no longer is; one that has to leave does so first. */
-export function markEffects({ shown, now }: Situation, fault: Fault, revoked: ReadonlySet<string>): readonly Effect[] {
+function markEffects({ shown, now }: Situation, fault: Fault, revoked: ReadonlySet<string>): readonly Effect[] {
   const verdict: Verdict = { status: 'False', reason: fault.reason, message: fault.message };
   return shown.flatMap((key): Effect[] => {
     const marked = withCondition(key, 'KeyMaterialAvailable', verdict, now);

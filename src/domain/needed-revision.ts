@@ -41,20 +41,27 @@ export function answered({ registration }: Lifecycle, ledger: Ledger): Ledger {
 
 /** Why a revision that is needed is not made. A ledger with a key that does not open may be a damaged one: nothing is added to it. */
 export function generationFault(lifecycle: Lifecycle, cause: Cause): Fault | undefined {
-  const { ledger, registration, custody, sealingFault, imports, clockSkew } = lifecycle;
+  const { ledger, registration, sealingFault, imports, clockSkew } = lifecycle;
   if (imports?.signing && isFault(imports.signing)) return imports.signing;
   // Which of them are still to be served is a question of the time, and is asked only once.
   if (imports && imports.verifyOnly.length > 0 && isClockSkewed(lifecycle)) return clockFault(clockSkew);
   const live = liveKeys(ledger).filter(({ keyID }) => !registration.revokedKeyIDs.has(keyID));
-  for (const { keyID } of live) {
-    const kept = custody.get(keyID);
-    if (kept && !kept.opens) return kept;
-  }
+  const damaged = custodyFault(lifecycle, live);
+  if (damaged) return damaged;
   if (live.length >= mostLiveKeys) {
     const message = `${live.length} keys of the registration are published, as many as there may be: no key is made for ${cause} until one retires; shorten spec.overlap or rotate less often`;
     return { reason: 'TooManyKeys', message };
   }
   return sealingFault;
+}
+
+/** Why the first of these keys that does not open does not. */
+export function custodyFault({ custody }: Pick<Lifecycle, 'custody'>, keys: readonly LedgerKey[]): Fault | undefined {
+  for (const { keyID } of keys) {
+    const kept = custody.get(keyID);
+    if (kept && !kept.opens) return kept;
+  }
+  return undefined;
 }
 
 export function clockFault(clockSkew: Duration): Fault {

@@ -1,11 +1,10 @@
 import type { Verdict } from './condition.ts';
 import { stripEffects } from './delivery.ts';
 import type { Decision, Effect } from './effects.ts';
-import { markEffects, missingLedger, retryPoll, rolledBack, withCondition } from './faulty.ts';
+import { faultedEffects, missingLedger, retryPoll, rolledBack, withCondition } from './faulty.ts';
 import { blockedPoll } from './key-plan.ts';
-import { isFinal } from './key-state.ts';
-import { activeKey, type Ledger } from './ledger.ts';
-import { lastingKey, ltiKeyEffects, retireEffects, unpublishEffects } from './ltikeys.ts';
+import { activeKey, type Ledger, liveKeys } from './ledger.ts';
+import { lastingKey, ltiKeyEffects, retireEffects } from './ltikeys.ts';
 import { staleSeals } from './needed-revision.ts';
 import type { Registration } from './registration.ts';
 import { withoutRevoked } from './revocation-policies.ts';
@@ -65,15 +64,13 @@ function orphanedEffects({ shown, now }: Situation, verdict: Verdict): readonly 
 
 /** The keys stay as the ledger has them and follow the key-encryption key; revocations that were asked for are finished. */
 function retain(situation: Situation, recorded: Ledger, last: Registration | undefined): Decision {
-  const { refused, custody, sealingKeyID, now } = situation;
+  const { refused, custody, now } = situation;
   const active = activeKey(recorded);
   const begun = active?.revocationSeenAt === undefined ? [] : [active.keyID];
   const revoked = withoutRevoked(recorded, new Set([...(last?.revokedKeyIDs ?? []), ...begun]), now);
   const wanted: Ledger = { ...revoked, deletionPolicy: 'Retain' };
   const changed = revoked !== recorded || recorded.deletionPolicy !== 'Retain';
-  const reseal = changed
-    ? []
-    : staleSeals({ ledger: recorded, custody, ...(sealingKeyID === undefined ? {} : { sealingKeyID }) });
+  const reseal = changed ? [] : staleSeals({ ...situation, ledger: recorded });
   const writes = (changed || reseal.length > 0) && !refused.has('writeLedger');
   const ledger = writes ? { ...wanted, serial: recorded.serial + 1 } : revoked;
   const refusal = refusalFault([...refused.values()]);
@@ -85,7 +82,7 @@ function retain(situation: Situation, recorded: Ledger, last: Registration | und
         message: `registration ${recorded.registration} was deleted under deletionPolicy Retain; the key stays as it is until the registration returns`,
       };
   const keys = ltiKeyEffects(situation, ledger, custody, { Orphaned: orphaned });
-  const live = new Set(ledger.keys.filter(({ state }) => !isFinal(state)).map(({ keyID }) => keyID));
+  const live = new Set(liveKeys(ledger).map(({ keyID }) => keyID));
   const write: Effect = {
     kind: 'writeLedger',
     ledger,
@@ -111,12 +108,7 @@ function retain(situation: Situation, recorded: Ledger, last: Registration | und
 
 /** Nothing is removed because a ledger cannot be read; what was revoked leaves all the same. */
 function faultyLeftovers(situation: Situation, last: Registration | undefined, fault: Fault): Decision {
-  const revoked = last?.revokedKeyIDs ?? new Set<string>();
-  const effects = [
-    ...unpublishEffects(situation, ({ spec }) => revoked.has(spec.keyID)),
-    ...stripEffects(situation, (_name, keyID) => revoked.has(keyID)),
-    ...markEffects(situation, fault, revoked),
-  ];
+  const effects = faultedEffects(situation, fault, last?.revokedKeyIDs ?? new Set());
   return { effects, nextCheckAt: situation.now + blockedPoll };
 }
 

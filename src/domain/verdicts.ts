@@ -5,7 +5,7 @@ import { formatInstant } from './duration.ts';
 import { awaitsAcknowledgement, isClockSkewed } from './gates.ts';
 import type { Plan } from './key-plan.ts';
 import { activeKey, keysIn, type Ledger, type LedgerKey, liveKeys, nextKey } from './ledger.ts';
-import { clockFault } from './needed-revision.ts';
+import { clockFault, custodyFault } from './needed-revision.ts';
 import { revocationVerdict } from './revocation.ts';
 import { windowFault } from './rotation-window.ts';
 import type { Fault, Lifecycle, Refusal } from './situation.ts';
@@ -95,7 +95,7 @@ function notServed({ observation }: Lifecycle, key: LedgerKey): string {
 }
 
 function materialVerdict({ lifecycle, plan }: Outcome): Verdict {
-  const fault = custodyFault(lifecycle, plan.ledger) ?? lifecycle.sealingFault;
+  const fault = custodyFault(lifecycle, liveKeys(plan.ledger)) ?? lifecycle.sealingFault;
   return fault
     ? { status: 'False', reason: fault.reason, message: fault.message }
     : { status: 'True', reason: 'KeysOpen', message: 'every sealed key opens and matches its public key' };
@@ -167,17 +167,9 @@ function stallOf({ lifecycle, plan, deliveryFault, refusals = [] }: Outcome): Fa
     refusalFault(refusals) ??
     (isClockSkewed(lifecycle) ? clockFault(clockSkew) : undefined) ??
     plan.generationFault ??
-    custodyFault(lifecycle, plan.ledger) ??
+    custodyFault(lifecycle, liveKeys(plan.ledger)) ??
     deliveryFault ??
     timingFault(registration, limits, observation.cacheLifetime) ??
     windowFault(registration.rotationWindows ?? [], now)
   );
-}
-
-function custodyFault({ custody }: Lifecycle, ledger: Ledger): Fault | undefined {
-  for (const key of liveKeys(ledger)) {
-    const kept = custody.get(key.keyID);
-    if (kept && !kept.opens) return kept;
-  }
-  return undefined;
 }

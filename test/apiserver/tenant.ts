@@ -270,6 +270,16 @@ export class Tenant {
     expect(await this.accepts(url, registration, await delivered.sign('now')), 'a token is accepted').to.equal(true);
   }
 
+  /** A revoked key is in no document and no delivery Secret, which holds another key or none. */
+  untilRevoked(url: string, registration: string, keyID: string): Promise<void> {
+    return eventually(async () => {
+      expect((await this.servedOf(url, registration)).keyIDs, 'the document').to.not.include(keyID);
+      const data = (await this.secret(`${registration}-signing-key`))?.data ?? {};
+      expect(data['kid'], 'delivered').to.not.equal(base64(keyID));
+      if (data['kid'] === undefined) expect(data).to.not.have.any.keys('private.pem', 'private.jwk');
+    });
+  }
+
   untilInStep(url: string, registration: string): Promise<void> {
     return eventually(() => this.expectInStep(url, registration));
   }

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { ledgerEntry, ledgerSecretName, ledgerSecretType } from '../../../src/api/names.ts';
-import { openKey, openKeys, sealAnew, sealedUnder, sealingState } from '../../../src/controllers/custody.ts';
+import { custodyOf, openKey, sealAnew, sealedUnder, sealingState } from '../../../src/controllers/custody.ts';
 import type { LedgerRecord } from '../../../src/controllers/ledger-secret.ts';
 import { OpenedKeys } from '../../../src/controllers/opened-keys.ts';
 import { FileKekProvider } from '../../../src/crypto/file-kek-provider.ts';
@@ -45,7 +45,6 @@ describe('custody of sealed keys', () => {
   let opened: OpenedKeys;
   let pairs: [KeyPair, KeyPair];
   let record: LedgerRecord;
-  const none: ReadonlySet<string> = new Set<string>();
 
   before(async () => void (pairs = await Promise.all([generateKeyPair(2048), generateKeyPair(2048)])));
   beforeEach(async () => {
@@ -79,16 +78,20 @@ describe('custody of sealed keys', () => {
   };
   const entryOf = (keyID: string): string => Buffer.from(record.secret.data![sealedEntry(keyID)]!, 'base64').toString();
 
-  it('opens every key where nothing is said about which ones are wanted', async () => {
-    const { custody, privateKeys } = await openKeys(record, keks);
-    expect([...privateKeys.keys()]).to.deep.equal(pairs.map(({ keyID }) => keyID));
+  it('opens every key', async () => {
+    const found = await Promise.all(record.ledger.keys.map((key) => openKey(record, key, keks)));
+    for (const [index, { privateKey }] of pairs.entries()) {
+      expect(found[index]?.privateKey?.equals(privateKey)).to.equal(true);
+    }
+    const custody = await custodyOf(record, keks, opened);
+    expect([...custody.keys()]).to.deep.equal(pairs.map(({ keyID }) => keyID));
     expect([...custody.values()]).to.deep.equal(pairs.map(() => ({ opens: true, kekID: 'k1' })));
   });
 
   describe('never throws', () => {
     const unexpected = new TransportError('Connection', 'the plugin said: d=hidden');
     it('for a provider that fails in a way that none should', async () => {
-      const { custody } = await openKeys(record, fails(unexpected));
+      const custody = await custodyOf(record, fails(unexpected), opened);
       for (const { keyID } of pairs) {
         const found = custody.get(keyID)!;
         expect(found).to.include({ reason: 'SealKEKMissing', kekID: 'k1' });
@@ -116,7 +119,7 @@ describe('custody of sealed keys', () => {
       await keks.sealingKey().then((kek) => kek.confirm());
       files.write({ k1: kekText(9) });
       clock.advance(5000);
-      const { custody } = await openKeys(record, keks);
+      const custody = await custodyOf(record, keks, opened);
       expect([...custody.values()].map((found) => 'reason' in found && found.reason)).to.deep.equal([
         'KEKChanged',
         'KEKChanged',
@@ -131,7 +134,7 @@ describe('custody of sealed keys', () => {
       it(`for an entry that ${what}`, async () => {
         const [{ keyID }, { keyID: sound }] = pairs;
         const damaged = withEntry(keyID, text);
-        const { custody } = await openKeys(damaged, keks, { wanted: none, opened });
+        const custody = await custodyOf(damaged, keks, opened);
         expect(custody.get(keyID)).to.include({ reason });
         expect(custody.get(sound)).to.deep.equal({ opens: true, kekID: 'k1' });
         expect(sealedUnder(damaged), 'not every key says under which KEK it is').to.equal(undefined);
@@ -142,74 +145,72 @@ describe('custody of sealed keys', () => {
   it('names the KEK of every sealed key, also of those that do not open', async () => {
     files.remove('k1');
     clock.advance(5000);
-    const { custody } = await openKeys(record, keks);
+    const custody = await custodyOf(record, keks, opened);
     expect([...custody.values()].some((found) => found.opens)).to.equal(false);
     expect(sealedUnder(record)).to.deep.equal(['k1', 'k1']);
   });
 
   describe('that nobody wants in the clear', () => {
-    it('decrypts each once, and afterwards only those that are wanted', async () => {
-      const first = await openKeys(record, keks, { wanted: none, opened });
+    it('decrypts each once, and afterwards only one that is wanted', async () => {
+      const first = await custodyOf(record, keks, opened);
       expect(keks.confirmed).to.equal(2);
-      expect(first.privateKeys.size).to.equal(0);
-      const again = await openKeys(record, keks, { wanted: none, opened });
+      const again = await custodyOf(record, keks, opened);
       expect(keks.confirmed, 'nothing was decrypted').to.equal(2);
-      expect(again.custody).to.deep.equal(first.custody);
-      const [, { keyID, privateKey }] = pairs;
-      const some = await openKeys(record, keks, { wanted: new Set([keyID]), opened });
+      expect(again).to.deep.equal(first);
+      const [, { privateKey }] = pairs;
+      const wanted = await openKey(record, record.ledger.keys[1]!, keks);
       expect(keks.confirmed).to.equal(3);
-      expect([...some.privateKeys.keys()]).to.deep.equal([keyID]);
-      expect(some.privateKeys.get(keyID)!.equals(privateKey)).to.equal(true);
+      expect(wanted.privateKey!.equals(privateKey)).to.equal(true);
     });
 
     it('decrypts one whose bytes changed, and finds that it does not open', async () => {
-      await openKeys(record, keks, { wanted: none, opened });
+      await custodyOf(record, keks, opened);
       const [{ keyID }] = pairs;
       const { tag, ...rest } = JSON.parse(entryOf(keyID)) as { tag: string };
       const damaged = withEntry(keyID, JSON.stringify({ ...rest, tag: (tag[0] === 'A' ? 'B' : 'A') + tag.slice(1) }));
       for (let pass = 0; pass < 2; pass++) {
-        const { custody } = await openKeys(damaged, keks, { wanted: none, opened });
+        const custody = await custodyOf(damaged, keks, opened);
         expect(custody.get(keyID), `pass ${pass}`).to.include({ reason: 'SealTampered' });
       }
     });
 
     it('decrypts one whose row has another public key', async () => {
-      await openKeys(record, keks, { wanted: none, opened });
+      await custodyOf(record, keks, opened);
       const [{ keyID }, { publicJWK }] = pairs;
       const keys = record.ledger.keys.map((row) => (row.keyID === keyID ? { ...row, publicJWK } : row));
       const edited = { ...record, ledger: { ...record.ledger, keys } };
-      const { custody } = await openKeys(edited, keks, { wanted: none, opened });
+      const custody = await custodyOf(edited, keks, opened);
       expect(custody.get(keyID)).to.include({ reason: 'SealKeyMismatch' });
     });
 
     it('decrypts all again once the bytes of the KEK changed', async () => {
-      await openKeys(record, keks, { wanted: none, opened });
+      await custodyOf(record, keks, opened);
       files.write({ k1: kekText(9) });
       // One that does not notice by itself.
       const unknowing = new CountedKeks(new FileKekProvider({ directory: files.path, clock }));
-      const { custody } = await openKeys(record, unknowing, { wanted: none, opened });
+      const custody = await custodyOf(record, unknowing, opened);
       expect([...custody.values()].some((found) => found.opens)).to.equal(false);
       files.write({ k1: kekText(1) });
       clock.advance(5000);
-      const healed = await openKeys(record, keks, { wanted: none, opened });
-      expect([...healed.custody.values()].every((found) => found.opens)).to.equal(true);
+      const healed = await custodyOf(record, keks, opened);
+      expect([...healed.values()].every((found) => found.opens)).to.equal(true);
     });
 
     it('does not take the word of another registration for it', async () => {
-      await openKeys(record, keks, { wanted: none, opened });
+      await custodyOf(record, keks, opened);
       const copied = { ...record, ledger: { ...record.ledger, registration: 'moodle' } };
-      const { custody } = await openKeys(copied, keks, { wanted: none, opened });
+      const custody = await custodyOf(copied, keks, opened);
       for (const found of custody.values()) expect(found).to.include({ reason: 'SealContextMismatch' });
     });
 
     it('remembers nothing of keys that left and of registrations that are forgotten', async () => {
-      await openKeys(record, keks, { wanted: none, opened });
+      await custodyOf(record, keks, opened);
       const fewer = { ...record, ledger: { ...record.ledger, keys: record.ledger.keys.slice(1) } };
-      await openKeys(fewer, keks, { wanted: none, opened });
-      await openKeys(record, keks, { wanted: none, opened });
+      await custodyOf(fewer, keks, opened);
+      await custodyOf(record, keks, opened);
       expect(keks.confirmed, 'the first was opened again').to.equal(3);
       opened.forget('gradebook/canvas');
-      await openKeys(record, keks, { wanted: none, opened });
+      await custodyOf(record, keks, opened);
       expect(keks.confirmed).to.equal(5);
     });
   });
@@ -222,7 +223,7 @@ describe('custody of sealed keys', () => {
     expect(others).to.deep.equal([]);
     expect(sealed).to.include({ keyID, kekID: 'k2' });
     const after = withEntry(keyID, sealed?.jwe);
-    expect((await openKeys(after, keks)).custody.get(keyID)).to.deep.equal({ opens: true, kekID: 'k2' });
+    expect((await custodyOf(after, keks, opened)).get(keyID)).to.deep.equal({ opens: true, kekID: 'k2' });
     files.remove('k2');
     clock.advance(5000);
     expect(await sealAnew(after, [keyID], keks), 'what does not open stays').to.deep.equal([]);

@@ -12,7 +12,7 @@ import type {
   RegistrationReading,
   Situation,
 } from '../../../../src/domain/situation.ts';
-import { damaged, noKek, opens } from '../../../builders/situation.ts';
+import { anObservation, damaged, noKek, opens } from '../../../builders/situation.ts';
 import { cacheLifetime, limits, readableLedger, type World } from './world.ts';
 
 /** What controllers/gather.ts reads of a world. */
@@ -85,14 +85,7 @@ export function custodyOf({ kekMissing, damagedKeyID }: World, keyID: string): C
   return kekMissing ? noKek : keyID === damagedKeyID ? damaged : opens;
 }
 
-const nothingObserved: Observation = {
-  servedKeyIDs: new Set(),
-  missingKeyIDs: new Set(),
-  stillServed: new Map(),
-  absentKeyIDs: new Set(),
-  detail: 'it was not published yet',
-  cacheLifetime: 0,
-};
+const nothingObserved = anObservation([], { detail: 'it was not published yet' });
 
 function observe(world: World, object: LtiRegistration): Observation {
   const { keys, replicas, real } = world;
