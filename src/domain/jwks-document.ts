@@ -67,21 +67,6 @@ export function documentsListing({
   return foreignKeyID ? ['registration', 'namespace'] : ['registration', 'namespace', 'all'];
 }
 
-/**
- * Whether a served document does for a published key all that it can. `listed` is the key that it has under the same key
- * ID. In the document of a namespace that may be another one, if the key ID is a foreign one and was taken: waiting for it
- * would let one registration keep another from ever signing.
- */
-export function isListedAsDue(
-  scope: DocumentScope,
-  key: Pick<PublishedKey, 'publicJWK' | 'foreignKeyID'>,
-  listed: Pick<PublicJwk, 'n' | 'e'> | undefined,
-): boolean {
-  if (!documentsListing(key).includes(scope)) return true;
-  if (listed === undefined) return false;
-  return isSameKey(key.publicJWK, listed) || (scope === 'namespace' && key.foreignKeyID === true);
-}
-
 export function isSameKey(one: Pick<PublicJwk, 'n' | 'e'>, other: Pick<PublicJwk, 'n' | 'e'>): boolean {
   return one.n === other.n && one.e === other.e;
 }

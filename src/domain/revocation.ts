@@ -1,6 +1,4 @@
 import { type Duration, formatDuration, formatInstant, hour, type Instant } from './duration.ts';
-import { activeKey, type Ledger } from './ledger.ts';
-import { revoked } from './transition.ts';
 
 /**
  * Removal from the JWKS is not revocation everywhere: a platform may go on with the set it fetched before. What each one
@@ -89,14 +87,4 @@ function heldLongest(acceptance: Acceptance, cacheLifetime: Duration): Acceptanc
     upTo: cacheLifetime,
     because: `caches before it may keep a document with the key for ${formatDuration(cacheLifetime)}`,
   };
-}
-
-/**
- * The ledger with the revocation of its signing key finished, or `undefined` if none had begun. For a registration that was
- * deleted meanwhile: nobody waits for a replacement any more.
- */
-export function withRevocation(ledger: Ledger, now: Instant): Ledger | undefined {
-  const key = activeKey(ledger);
-  if (key?.revocationSeenAt === undefined) return undefined;
-  return { ...revoked(ledger, key, now, 'its registration was deleted').ledger, serial: ledger.serial + 1 };
 }

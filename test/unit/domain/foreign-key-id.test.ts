@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import * as fc from 'fast-check';
 import { DocumentSet } from '../../../src/domain/jwks-document-set.ts';
-import { documentsListing, isListedAsDue } from '../../../src/domain/jwks-document.ts';
+import { documentsListing, isSameKey } from '../../../src/domain/jwks-document.ts';
 import type { DocumentScope, PublishedKey } from '../../../src/domain/jwks-document.ts';
 import type { PublicJwk } from '../../../src/domain/jwk.ts';
 import { buildDocuments, jwk, key, kids, modulus } from './documents.ts';
@@ -70,6 +70,21 @@ describe('A key with a foreign key ID', () => {
     expect(set.text('namespace_a.json')?.pieces.join('')).to.include(jwk('tool-2019', 1).n);
   });
 });
+
+/**
+ * Whether a served document does for a published key all that it can. `listed` is the key that it has under the same key
+ * ID. In the document of a namespace that may be another one, if the key ID is a foreign one and was taken: waiting for it
+ * would let one registration keep another from ever signing.
+ */
+function isListedAsDue(
+  scope: DocumentScope,
+  published: Pick<PublishedKey, 'publicJWK' | 'foreignKeyID'>,
+  listed: Pick<PublicJwk, 'n' | 'e'> | undefined,
+): boolean {
+  if (!documentsListing(published).includes(scope)) return true;
+  if (listed === undefined) return false;
+  return isSameKey(published.publicJWK, listed) || (scope === 'namespace' && published.foreignKeyID === true);
+}
 
 describe('isListedAsDue', () => {
   const named = key('a', 'x', 1);
