@@ -7,8 +7,6 @@ import { LeaseCandidate, type LeaseOptions } from './lease.ts';
  */
 const renewDeadlineMs = 10_000;
 const retryPeriodMs = 2_000;
-/** A request that takes longer is left alone and another one is sent. */
-const attemptTimeoutMs = 4_000;
 /** Candidates try again after 1 to 1 + this many periods, so that they do not all come at once. */
 const retryJitter = 1.2;
 
@@ -38,30 +36,31 @@ export async function runAsLeader(
   const random = options.random ?? Math.random;
   const candidate = new LeaseCandidate(options);
   metrics?.leading(name, false);
-  while (!signal.aborted) {
-    const sent = clock.monotonic();
-    const held = (await within(clock, attemptTimeoutMs, candidate.tryToHold())) ?? false;
-    if (held && !signal.aborted) {
-      log.info({ name, identity }, 'became leader');
-      metrics?.leading(name, true);
-      try {
-        await leadOneTerm({ candidate, clock, sent }, lead, signal);
-      } finally {
-        metrics?.leading(name, false);
-        log.info({ name, identity }, 'is no longer leader');
-        await within(clock, attemptTimeoutMs, candidate.release());
+  try {
+    while (!signal.aborted) {
+      const sent = await candidate.tryToHold(signal);
+      if (sent !== undefined && !signal.aborted) {
+        log.info({ name, identity }, 'became leader');
+        metrics?.leading(name, true);
+        try {
+          await leadOneTerm({ ...options, candidate, sent }, lead, signal);
+        } finally {
+          metrics?.leading(name, false);
+          log.info({ name, identity }, 'is no longer leader');
+          await within(clock, renewDeadlineMs, candidate.release());
+        }
       }
-    } else if (held) {
-      await within(clock, attemptTimeoutMs, candidate.release());
+      await sleep(clock, retryPeriodMs * (1 + random() * retryJitter), signal);
     }
-    await sleep(clock, retryPeriodMs * (1 + random() * retryJitter), signal);
+  } finally {
+    // an attempt that the signal has interrupted may have taken the Lease
+    await within(clock, renewDeadlineMs, candidate.release());
   }
 }
 
-interface Term {
+interface Term extends LeaderOptions {
   readonly candidate: LeaseCandidate;
-  readonly clock: Clock;
-  /** When, on the monotonic clock, the request that won the Lease was sent. */
+  /** When, on the monotonic clock, the write that won the Lease was sent. */
   readonly sent: number;
 }
 
@@ -77,33 +76,46 @@ async function leadOneTerm(
 }
 
 /**
- * Renews every {@link retryPeriodMs} until `ended`, and aborts `lost` when no request sent within the last
- * {@link renewDeadlineMs} renewed the Lease, or when somebody else holds it. A request that hangs does not delay that.
+ * Renews every {@link retryPeriodMs} until `ended`, and aborts `lost` when no write sent within the last
+ * {@link renewDeadlineMs} renewed the Lease, or when somebody else holds it. A request that hangs does not delay that. The
+ * periods count from when an attempt began, so that an API server may take close to half of the deadline for each answer.
  */
-async function renew({ candidate, clock, sent }: Term, lost: AbortController, ended: AbortSignal): Promise<void> {
+async function renew(term: Term, lost: AbortController, ended: AbortSignal): Promise<void> {
+  const { name, candidate, clock, log } = term;
   const over = AbortSignal.any([ended, lost.signal]);
-  const giveUp = (): void => lost.abort();
-  const deadline = (from: number): (() => void) => clock.setTimer(giveUp, from + renewDeadlineMs - clock.monotonic());
-  let cancelDeadline = deadline(sent);
-  while (!over.aborted) {
-    await sleep(clock, retryPeriodMs, over);
+  const giveUp = (): void => {
+    log.warn({ name }, 'the leader lease was not renewed in time; the operator stops its work as leader');
+    lost.abort();
+  };
+  const deadline = (): (() => void) => clock.setTimer(giveUp, renewed + renewDeadlineMs - clock.monotonic());
+  let renewed = term.sent;
+  let began = term.sent;
+  let cancelDeadline = deadline();
+  for (;;) {
+    await sleep(clock, began + retryPeriodMs - clock.monotonic(), over);
     if (over.aborted) break;
-    const resent = clock.monotonic();
-    const renewed = await within(clock, attemptTimeoutMs, candidate.tryToHold());
-    if (candidate.heldByAnother) giveUp();
-    if (renewed !== true || lost.signal.aborted) continue;
-    cancelDeadline();
-    cancelDeadline = deadline(resent);
+    began = clock.monotonic();
+    const sent = await candidate.tryToHold(over);
+    if (over.aborted) break;
+    if (sent !== undefined) {
+      cancelDeadline();
+      const durationMs = Math.round(clock.monotonic() - renewed);
+      if (durationMs > renewDeadlineMs / 2) log.warn({ name, durationMs }, 'the leader lease was renewed late');
+      renewed = sent;
+      cancelDeadline = deadline();
+    } else if (candidate.heldByAnother) {
+      log.warn({ name }, 'another process holds the leader lease; the operator stops its work as leader');
+      lost.abort();
+    }
   }
   cancelDeadline();
 }
 
-/** What `promise` resolves to, or `undefined` when that takes longer than `milliseconds`. */
-async function within<T>(clock: Clock, milliseconds: number, promise: Promise<T>): Promise<T | undefined> {
+/** Resolves with `promise`, or after `milliseconds` if that takes longer. */
+async function within(clock: Clock, milliseconds: number, promise: Promise<void>): Promise<void> {
   const settled = new AbortController();
-  const late = sleep(clock, milliseconds, settled.signal).then(() => undefined);
   try {
-    return await Promise.race([promise, late]);
+    await Promise.race([promise, sleep(clock, milliseconds, settled.signal)]);
   } finally {
     settled.abort();
   }

@@ -1,12 +1,16 @@
 import { leases } from '../api/names.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../observability/log.ts';
-import { isAlreadyExists, isConflict, isObjectNotFound } from './errors.ts';
+import { isAlreadyExists, isConflict, isObjectNotFound, TransportError } from './errors.ts';
 import { microTime } from './micro-time.ts';
 import type { KubeObject, ResourceType } from './objects.ts';
 
 /** client-go's default: others may take over this long after the last change of the Lease that they saw. */
 const leaseDurationSeconds = 15;
+/** Half of the renew deadline, as client-go's `NewFromKubeconfig` has it: one request that hangs does not cost the Lease. */
+const requestTimeoutMs = 5_000;
+/** In which a release reads again what another write of ours has changed. */
+const releaseRounds = 3;
 
 const leaseKind = { apiVersion: 'coordination.k8s.io/v1', kind: 'Lease' };
 
@@ -46,7 +50,10 @@ export class LeaseCandidate {
    * and are never compared with ours: a lease has expired when it did not *change* for its duration.
    */
   #seen: { readonly lease: Lease; readonly fingerprint: string; readonly at: number } | undefined;
+  /** Our last write succeeded, and nobody has been seen to write since: the next one need not read. */
   #holding = false;
+  /** A write of ours may have taken the Lease, or may still: its answer was lost, or came too late. */
+  #mayHold = false;
 
   constructor(options: LeaseOptions) {
     this.#options = options;
@@ -57,51 +64,106 @@ export class LeaseCandidate {
     return holder !== '' && holder !== this.#options.identity && !this.#expired();
   }
 
-  /** One attempt to take or renew the Lease; failures are logged and mean no. */
-  async tryToHold(): Promise<boolean> {
+  /**
+   * One attempt to take or renew the Lease. Returns the monotonic time at which the write that did was sent: others count from
+   * when they saw it, which is later. Failures are logged and mean no. Nothing is sent once `signal` has aborted.
+   */
+  async tryToHold(signal: AbortSignal): Promise<number | undefined> {
     const { name, log } = this.#options;
     try {
-      this.#holding = await this.#attempt();
-      return this.#holding;
+      return await this.#attempt(signal);
     } catch (error) {
       // Losing a race is how an election goes; the winner's Lease is seen at the next attempt.
-      if (!isConflict(error) && !isAlreadyExists(error)) {
+      if (!signal.aborted && !isConflict(error) && !isAlreadyExists(error)) {
         log.warn({ name, error }, 'cannot take or renew the leader lease; trying again');
       }
-      return false;
+      return undefined;
     }
   }
 
-  /** Gives the Lease up if we hold it, so that another candidate need not wait for it to expire. Never rejects. */
+  /**
+   * Gives the Lease up if we hold or may hold it, so that another candidate need not wait for it to expire. Writes over the
+   * version that we know, so that a write of ours that is still on its way becomes a conflict. Never rejects.
+   */
   async release(): Promise<void> {
-    if (!this.#holding || this.#seen === undefined) return;
+    if (!this.#mayHold || this.heldByAnother) return;
     this.#holding = false;
-    const { client, name, clock, log } = this.#options;
-    const { lease } = this.#seen;
-    const renewTime = microTime(clock.now());
-    const spec = { ...lease.spec, holderIdentity: '', leaseDurationSeconds: 1, renewTime };
+    const { client, namespace, name, log } = this.#options;
     try {
-      this.#saw(await client.replace(leases, { ...lease, spec }));
+      for (let round = 1; this.#seen && this.#mayHold && !this.heldByAnother; round++) {
+        try {
+          await this.#write(this.#released(this.#seen.lease));
+          this.#mayHold = false;
+        } catch (error) {
+          if (!isConflict(error) || round === releaseRounds) throw error;
+          this.#saw(await this.#answer(client.get(leases, namespace, name)));
+          this.#mayHold = this.#seen.lease.spec?.holderIdentity === this.#options.identity;
+        }
+      }
     } catch (error) {
       log.warn({ name, error }, 'cannot release the leader lease; it expires by itself');
     }
   }
 
-  async #attempt(): Promise<boolean> {
+  async #attempt(signal: AbortSignal): Promise<number | undefined> {
     const { client, namespace, name } = this.#options;
-    let lease: Lease;
+    if (this.#holding && this.#seen) {
+      try {
+        return await this.#take(this.#seen.lease, signal);
+      } catch (error) {
+        if (!isConflict(error) && !isObjectNotFound(error)) throw error;
+        this.#holding = false;
+      }
+    }
+    let lease: Lease | undefined;
     try {
-      lease = await client.get(leases, namespace, name);
+      lease = await this.#answer(client.get(leases, namespace, name), signal);
+      this.#saw(lease);
+      if (this.heldByAnother) {
+        this.#mayHold = false;
+        return undefined;
+      }
     } catch (error) {
       if (!isObjectNotFound(error)) throw error;
-      const metadata = { namespace, name };
-      this.#saw(await client.create(leases, { ...leaseKind, metadata, spec: this.#spec(undefined) }));
-      return true;
     }
-    this.#saw(lease);
-    if (this.heldByAnother) return false;
-    this.#saw(await client.replace(leases, { ...lease, ...leaseKind, spec: this.#spec(lease) }));
-    return true;
+    return this.#take(lease, signal);
+  }
+
+  async #take(current: Lease | undefined, signal: AbortSignal): Promise<number> {
+    const { namespace, name, clock } = this.#options;
+    const sent = clock.monotonic();
+    this.#mayHold = true;
+    const metadata = current?.metadata ?? { namespace, name };
+    await this.#write({ ...current, ...leaseKind, metadata, spec: this.#spec(current) }, signal);
+    this.#holding = true;
+    return sent;
+  }
+
+  async #write(lease: Lease, signal?: AbortSignal): Promise<void> {
+    const { client } = this.#options;
+    const create = lease.metadata.resourceVersion === undefined;
+    this.#saw(await this.#answer(create ? client.create(leases, lease) : client.replace(leases, lease), signal));
+  }
+
+  /** What `request` resolves to; rejects when that takes too long or `signal` aborts, though the request may have an effect. */
+  async #answer<T>(request: Promise<T>, signal?: AbortSignal): Promise<T> {
+    const { promise: given, reject } = Promise.withResolvers<never>();
+    const stop = (): void => reject(signal?.reason);
+    const late = new TransportError('Timeout', `leader lease: no answer within ${requestTimeoutMs / 1000} s`);
+    const cancel = this.#options.clock.setTimer(() => reject(late), requestTimeoutMs);
+    signal?.addEventListener('abort', stop, { once: true });
+    if (signal?.aborted) stop();
+    try {
+      return await Promise.race([request, given]);
+    } finally {
+      cancel();
+      signal?.removeEventListener('abort', stop);
+    }
+  }
+
+  #released(lease: Lease): Lease {
+    const renewTime = microTime(this.#options.clock.now());
+    return { ...lease, spec: { ...lease.spec, holderIdentity: '', leaseDurationSeconds: 1, renewTime } };
   }
 
   #spec(current: Lease | undefined): NonNullable<Lease['spec']> {

@@ -8,12 +8,16 @@ export class FakeLeases implements LeaseClient {
   failure: Error | undefined;
   /** While set, requests are never answered. */
   hangs = false;
-  /** Awaited before every answer. */
+  /** Awaited before every request is looked at. */
   latency: (() => Promise<void>) | undefined;
+  /** While set, writes are carried out and never answered. */
+  answersNoWrite = false;
+  reads = 0;
   readonly writes: Lease[] = [];
   #version = 0;
 
   async get(): Promise<Lease> {
+    this.reads += 1;
     await this.#fault();
     if (this.lease === undefined) {
       throw new ApiError('no such lease', { status: 404, reason: 'NotFound', missing: 'object' });
@@ -24,7 +28,7 @@ export class FakeLeases implements LeaseClient {
   async create(_type: unknown, lease: Lease): Promise<Lease> {
     await this.#fault();
     if (this.lease !== undefined) throw new ApiError('taken', { status: 409, reason: 'AlreadyExists' });
-    return this.#store(lease);
+    return this.#written(lease);
   }
 
   async replace(_type: unknown, lease: Lease): Promise<Lease> {
@@ -32,13 +36,19 @@ export class FakeLeases implements LeaseClient {
     if (lease.metadata.resourceVersion !== this.lease?.metadata.resourceVersion) {
       throw new ApiError('changed', { status: 409, reason: 'Conflict' });
     }
-    return this.#store(lease);
+    return this.#written(lease);
   }
 
   /** A change of the Lease that somebody else makes. */
   set(spec: Lease['spec'] & object): void {
     this.#store({ metadata: { namespace: 'ns', name: 'lease' }, spec });
     this.writes.pop();
+  }
+
+  async #written(lease: Lease): Promise<Lease> {
+    const stored = this.#store(lease);
+    if (this.answersNoWrite) await new Promise(() => undefined);
+    return stored;
   }
 
   #store(lease: Lease): Lease {

@@ -45,6 +45,10 @@ interface Candidate {
   readonly stop: () => void;
 }
 
+function warnings({ recorded }: Election): readonly string[] {
+  return recorded.lines.filter(({ level }) => level === 'warn').map(({ message }) => message);
+}
+
 describe('runAsLeader', () => {
   it('creates the Lease, with times of six digits, and leads', async () => {
     const election = new Election();
@@ -196,12 +200,142 @@ describe('runAsLeader', () => {
     election.leases.failure = undefined;
     await election.clock.advance(60_000);
     expect(election.history).to.deep.equal(['a leads']);
-    expect(election.recorded.lines.filter(({ level }) => level === 'warn')).to.have.length(3);
-    expect(election.recorded.lines.find(({ level }) => level === 'warn')?.message).to.equal(
-      'cannot take or renew the leader lease; trying again',
-    );
+    const failed = 'cannot take or renew the leader lease; trying again';
+    expect(warnings(election)).to.deep.equal([failed, failed, failed, 'the leader lease was renewed late']);
     stop();
     await running;
+  });
+
+  for (const latency of [2_010, 2_100, 4_900]) {
+    it(`leads, and goes on leading, when each request takes ${latency} ms`, async () => {
+      const election = new Election();
+      election.leases.latency = () => sleep(election.clock, latency);
+      const a = election.start('a');
+      await election.clock.advance(2 * latency);
+      const b = election.start('b');
+      await election.clock.advance(600_000);
+      expect(election.history).to.deep.equal(['a leads']);
+      expect(election.leases.lease?.spec).to.deep.include({ holderIdentity: 'a', leaseTransitions: 0 });
+      a.stop();
+      b.stop();
+      await election.clock.advance(60_000);
+      await Promise.all([a.running, b.running]);
+    });
+
+    it(`stays leader when requests begin to take ${latency} ms, and when one of them is never answered`, async () => {
+      const election = new Election();
+      const { stop, running } = election.start('a');
+      await election.clock.advance(20_000);
+      election.leases.latency = () => sleep(election.clock, latency);
+      await election.clock.advance(300_000);
+      expect(election.history).to.deep.equal(['a leads']);
+      election.leases.latency = undefined;
+      await election.clock.advance(5_000);
+      election.leases.hangs = true;
+      await election.clock.advance(2_000);
+      election.leases.hangs = false;
+      await election.clock.advance(60_000);
+      expect(election.history).to.deep.equal(['a leads']);
+      stop();
+      await running;
+    });
+  }
+
+  it('writes without reading while it holds the Lease, and reads when somebody else has written', async () => {
+    const election = new Election();
+    const { stop, running } = election.start('a');
+    await election.clock.advance(20_000);
+    expect(election.leases.reads, 'before it was created').to.equal(1);
+    const { lease } = election.leases;
+    election.leases.set({ ...lease?.spec });
+    await election.clock.advance(20_000);
+    expect(election.leases.reads).to.equal(2);
+    expect(election.history).to.deep.equal(['a leads']);
+    stop();
+    await running;
+  });
+
+  it('makes a new Lease when somebody deletes the one that it holds', async () => {
+    const election = new Election();
+    const { stop, running } = election.start('a');
+    await settle();
+    election.leases.lease = undefined;
+    await election.clock.advance(20_000);
+    expect(election.history).to.deep.equal(['a leads']);
+    expect(election.leases.lease).to.have.nested.property('spec.holderIdentity', 'a');
+    stop();
+    await running;
+  });
+
+  it('says that it was renewed late, and why it stops its work', async () => {
+    const election = new Election();
+    const { stop, running } = election.start('a');
+    await settle();
+    election.leases.latency = () => sleep(election.clock, 4_000);
+    await election.clock.advance(6_000);
+    expect(warnings(election)).to.deep.equal(['the leader lease was renewed late']);
+    election.leases.latency = () => new Promise(() => undefined);
+    await election.clock.advance(20_000);
+    expect(warnings(election)).to.include(
+      'the leader lease was not renewed in time; the operator stops its work as leader',
+    );
+    stop();
+    await election.clock.advance(20_000);
+    await running;
+  });
+
+  describe('A renewal that is under way when its work ends', () => {
+    it('does not take the Lease after it was released', async () => {
+      const election = new Election();
+      const { stop, running } = election.start('a');
+      await settle();
+      election.leases.latency = () => sleep(election.clock, 3_000);
+      await election.clock.advance(2_500);
+      election.leases.latency = undefined;
+      stop();
+      await running;
+      expect(election.leases.lease?.spec?.holderIdentity).to.equal('');
+      await election.clock.advance(60_000);
+      expect(election.leases.lease?.spec?.holderIdentity).to.equal('');
+    });
+
+    it('is taken back when it was carried out first', async () => {
+      const election = new Election();
+      const { stop, running } = election.start('a');
+      await settle();
+      election.leases.answersNoWrite = true;
+      await election.clock.advance(2_500);
+      election.leases.answersNoWrite = false;
+      stop();
+      await running;
+      expect(election.leases.lease?.spec?.holderIdentity).to.equal('');
+    });
+
+    it('leaves the Lease to another one that has it by now', async () => {
+      const election = new Election();
+      const { stop, running } = election.start('a');
+      await settle();
+      election.leases.latency = () => sleep(election.clock, 3_000);
+      await election.clock.advance(2_500);
+      election.leases.latency = undefined;
+      election.leases.set({ holderIdentity: 'b', leaseDurationSeconds: 15, renewTime: 'x' });
+      stop();
+      await running;
+      await election.clock.advance(60_000);
+      expect(election.leases.lease?.spec?.holderIdentity).to.equal('b');
+    });
+  });
+
+  it('sends no write after it was stopped between reading and writing', async () => {
+    const election = new Election();
+    election.leases.set({ holderIdentity: '' });
+    election.leases.latency = () => sleep(election.clock, 1_000);
+    const { stop, running } = election.start('a');
+    await election.clock.advance(500);
+    stop();
+    await running;
+    await election.clock.advance(60_000);
+    expect(election.leases.writes).to.deep.equal([]);
   });
 
   it('stops its work at once when somebody else holds the Lease, and does not release what is not its own', async () => {
@@ -256,6 +390,6 @@ describe('runAsLeader', () => {
     stop();
     await running;
     expect(election.history).to.deep.equal(['a stopped']);
-    expect(election.leases.lease?.spec?.holderIdentity, 'released again').to.equal('');
+    expect(election.leases.lease?.spec?.holderIdentity, 'as it was').to.equal('');
   });
 });
