@@ -1,144 +1,8 @@
 import { parseArgs } from 'node:util';
-import { defaultMinimumOverlap } from './domain/timing.ts';
-import { type Duration, formatDuration, minute, parseDuration, second } from './domain/duration.ts';
+import { formatDuration, parseDuration } from './domain/duration.ts';
 import { logFormats, type LogFormat, logLevels, type LogLevel } from './observability/log.ts';
 import { parseAddress } from './observability/probes.ts';
-
-/** Every option of every command: one table, from which parsing, `--help` and docs/configuration.md come. */
-
-export type Command = 'controller' | 'publisher' | 'jwks';
-export const commands: readonly Command[] = ['controller', 'publisher', 'jwks'];
-
-type OptionType = 'text' | 'list' | 'flag' | 'duration' | 'seconds' | 'address' | 'url' | 'urls' | 'level' | 'format';
-
-export interface OptionRow {
-  readonly name: string;
-  readonly type: OptionType;
-  readonly commands: readonly Command[];
-  /** As it would be written; absent: the option is left out or, if `required`, has to be given. */
-  readonly default?: string;
-  readonly required?: boolean;
-  readonly smallest?: Duration;
-  readonly help: string;
-}
-
-const reading: readonly Command[] = ['controller', 'publisher'];
-
-export const optionTable: readonly OptionRow[] = [
-  {
-    name: 'kubeconfig',
-    type: 'text',
-    commands: reading,
-    help: 'The kubeconfig file to use; without it $KUBECONFIG, and in a Pod its service account.',
-  },
-  {
-    name: 'namespace',
-    type: 'list',
-    commands: reading,
-    help: 'A namespace to work in; may be repeated. Without it, all namespaces.',
-  },
-  {
-    name: 'kek-dir',
-    type: 'text',
-    commands: ['controller'],
-    help: 'The directory of key-encryption keys: one file per key with 32 bytes in base64, and the file primary, which names the one that seals. This or --kms-socket is required.',
-  },
-  {
-    name: 'kms-socket',
-    type: 'text',
-    commands: ['controller'],
-    help: 'The unix socket of a Kubernetes KMS v2 plugin that holds the key-encryption key. With --kek-dir as well, the one that does not seal opens what it sealed.',
-  },
-  {
-    name: 'publish-dir',
-    type: 'text',
-    commands,
-    required: true,
-    help: 'The publish directory, shared by the process that writes documents and the sidecar that serves them.',
-  },
-  {
-    name: 'metrics-address',
-    type: 'address',
-    commands: reading,
-    default: ':8082',
-    help: 'Where /metrics, /healthz and /readyz are served.',
-  },
-  {
-    name: 'leader-elect',
-    type: 'flag',
-    commands: ['controller'],
-    help: 'Reconcile only while holding the Lease; every replica publishes.',
-  },
-  {
-    name: 'jwks-probe-url',
-    type: 'urls',
-    commands: ['controller'],
-    help: 'Base URL of a JWKS replica to ask whether a key is published; may be repeated. Without it, the ready endpoints of the Service lti-key-operator-jwks in the operator’s namespace.',
-  },
-  {
-    name: 'jwks-public-url',
-    type: 'url',
-    commands: ['controller'],
-    help: 'Base of the URLs that platforms are given. status.jwksURL begins with it, and a key must be served there, too, before it signs. At most 1024 characters.',
-  },
-  {
-    name: 'cluster-document',
-    type: 'flag',
-    commands: reading,
-    help: 'Publish the document of all namespaces as well; it merges their trust. With --namespace it is always published.',
-  },
-  {
-    name: 'minimum-overlap',
-    type: 'duration',
-    commands: ['controller'],
-    default: formatDuration(defaultMinimumOverlap),
-    help: 'The floor for spec.overlap.',
-  },
-  {
-    name: 'minimum-activation-delay',
-    type: 'duration',
-    commands: ['controller'],
-    help: 'The floor for spec.activationDelay. Without it, 20m or the cache lifetime that the documents announce and 1m, whichever is longer.',
-  },
-  {
-    name: 'resync',
-    type: 'duration',
-    commands: ['controller'],
-    default: formatDuration(30 * minute),
-    smallest: 10 * second,
-    help: 'How often each registration is looked at even if nothing changed, at least 10s; it finds what happened to Secrets.',
-  },
-  { name: 'address', type: 'address', commands: ['jwks'], default: ':8080', help: 'Where the documents are served.' },
-  {
-    name: 'admin-address',
-    type: 'address',
-    commands: ['jwks'],
-    default: ':8081',
-    help: 'Where /metrics, /healthz and /readyz are served.',
-  },
-  {
-    name: 'max-age',
-    type: 'seconds',
-    commands: ['jwks'],
-    default: '300',
-    help: 'max-age of the documents in seconds, at most 86400.',
-  },
-  {
-    name: 'tls-cert',
-    type: 'text',
-    commands: ['jwks'],
-    help: 'PEM file with the certificate chain; serves HTTPS, together with --tls-key.',
-  },
-  { name: 'tls-key', type: 'text', commands: ['jwks'], help: 'PEM file with the private key of --tls-cert.' },
-  {
-    name: 'log-level',
-    type: 'level',
-    commands,
-    default: 'info',
-    help: `Least severe level that is logged: ${logLevels.join(', ')}.`,
-  },
-  { name: 'log-format', type: 'format', commands, default: 'json', help: `Log lines as ${logFormats.join(' or ')}.` },
-];
+import { type Command, type OptionRow, optionTable } from './option-table.ts';
 
 /** All that is wrong with the command line, one sentence a line. */
 export class ConfigError extends Error {
@@ -287,12 +151,19 @@ function oneOf(values: readonly string[], text: string): string {
   return text;
 }
 
+/** What stands for a value in `--help`, where it is not the name of its type. */
+const placeholders: Readonly<Partial<Record<OptionRow['type'], string>>> = {
+  list: 'name',
+  address: 'host:port',
+  urls: 'url',
+};
+
 /** The text of `--help` for one command. */
 export function helpText(command: Command): string {
   const lines = optionTable
     .filter((row) => row.commands.includes(command))
     .map((row) => {
-      const value = row.type === 'flag' ? '' : ` <${row.type === 'list' ? 'name' : row.type.replace(/s$/, '')}>`;
+      const value = row.type === 'flag' ? '' : ` <${placeholders[row.type] ?? row.type}>`;
       const suffix = row.default === undefined ? (row.required ? ' (required)' : '') : ` (default ${row.default})`;
       return `  --${row.name}${value}${suffix}\n      ${row.help}\n`;
     });

@@ -1,7 +1,8 @@
-import { commands, type Command, ConfigError, helpText, parseConfig } from './config.ts';
+import { ConfigError, helpText, parseConfig } from './config.ts';
 import { systemClock } from './lib/clock.ts';
 import { createLogger, type Logger } from './observability/log.ts';
 import { createRegistry } from './observability/metrics.ts';
+import { type Command, commands } from './option-table.ts';
 import { version } from './version.ts';
 
 /** The only file that sees arguments, signals and the exit. Each command is loaded only when it is the one to run. */

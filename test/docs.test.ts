@@ -2,7 +2,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { expect } from 'chai';
 import { conditionReasons, eventReasons, kekReasons, type Reason, sealReasons } from '../src/api/reasons.ts';
-import { optionTable } from '../src/config.ts';
+import { optionTable } from '../src/option-table.ts';
 
 /** Docs and code say the same, both ways. The metrics are compared in test/unit/observability/metrics-docs.test.ts. */
 

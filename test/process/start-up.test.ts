@@ -2,7 +2,7 @@ import { rmSync, writeFileSync } from 'node:fs';
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { optionTable } from '../../src/config.ts';
+import { optionTable } from '../../src/option-table.ts';
 import { controlPlane, createNamespace } from '../apiserver/bed.ts';
 import { eventually } from './command.ts';
 import { buildIfStale, command, installOperator } from './installed.ts';

@@ -1,6 +1,7 @@
 import { expect } from 'chai';
-import { ConfigError, parseConfig } from '../../src/config.ts';
+import { ConfigError, helpText, parseConfig } from '../../src/config.ts';
 import { minute, second } from '../../src/domain/duration.ts';
+import { commands, optionTable } from '../../src/option-table.ts';
 
 const controller = (...args: string[]) =>
   parseConfig('controller', ['--publish-dir=/publish', '--kek-dir=/kek', ...args]);
@@ -43,4 +44,22 @@ describe('The options of a command', () => {
       /^--jwks-public-url: the URL has over 1024 characters\.$/,
     );
   });
+
+  for (const command of commands) {
+    it(`of ${command} are explained by --help, each with a word for its value`, () => {
+      const words = ['path', 'name', 'host:port', 'url', 'duration', 'seconds', 'level', 'format', 'number'];
+      const [usage, ...lines] = helpText(command).trimEnd().split('\n');
+      expect(usage).to.equal(`Usage: lti-key-operator ${command} [options]`);
+      const rows = optionTable.filter((row) => row.commands.includes(command));
+      for (const [position, { name, type, help }] of rows.entries()) {
+        const [option, sentence] = lines.slice(1 + 2 * position, 3 + 2 * position);
+        const [, found, value] =
+          /^ {2}--(\S+)(?: <([^>]+)>)?(?: \(default \S+\)| \(required\))?$/.exec(option ?? '') ?? [];
+        expect(found).to.equal(name);
+        expect(value, name).to.satisfy((word?: string) => (type === 'flag' ? !word : words.includes(word ?? '')));
+        expect(sentence).to.equal(`      ${help}`);
+      }
+      expect(lines).to.have.length(1 + 2 * rows.length);
+    });
+  }
 });
