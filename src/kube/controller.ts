@@ -11,15 +11,10 @@ export interface Result {
   readonly priority?: Priority;
 }
 
-/** A failure that trying again cannot heal: it is recorded, and nothing happens until something changes. */
-export class TerminalError extends Error {
-  override readonly name = 'TerminalError';
-}
-
 export interface ControllerMetrics {
   /** Called once per controller, before its first reconcile. */
   watch(controller: string, concurrency: number, activeWorkers: () => number): void;
-  reconciled(controller: string, result: 'success' | 'requeue_after' | 'error' | 'terminal', seconds: number): void;
+  reconciled(controller: string, result: 'success' | 'requeue_after' | 'error', seconds: number): void;
 }
 
 export interface ControllerOptions {
@@ -71,7 +66,7 @@ export class Controller {
       queue.forget(key);
       if (requeueAfterMs !== undefined) queue.addAfter(key, requeueAfterMs, priority);
     } catch (error) {
-      metrics?.reconciled(name, outcomeOf(error), seconds());
+      metrics?.reconciled(name, lostRace(error) ? 'requeue_after' : 'error', seconds());
       this.#failed(key, error);
     } finally {
       this.#active--;
@@ -81,11 +76,6 @@ export class Controller {
   #failed(key: ObjectKey, error: unknown): void {
     const { name, queue, log } = this.#options;
     const fields = { controller: name, ...splitKey(key), error };
-    if (error instanceof TerminalError) {
-      queue.forget(key);
-      log.error(fields, 'reconcile failed; it is not tried again until something changes');
-      return;
-    }
     // a revocation that failed is still one
     queue.addRateLimited(key, error instanceof ApiError ? error.retryAfterMs : undefined, queue.priorityOf(key));
     if (lostRace(error)) log.debug(fields, 'another write was first; it is read again');
@@ -96,9 +86,4 @@ export class Controller {
 /** Nothing is wrong: somebody else wrote first, and what they wrote may not have arrived here yet. */
 function lostRace(error: unknown): boolean {
   return isConflict(error) || isAlreadyExists(error);
-}
-
-function outcomeOf(error: unknown): 'requeue_after' | 'error' | 'terminal' {
-  if (error instanceof TerminalError) return 'terminal';
-  return lostRace(error) ? 'requeue_after' : 'error';
 }

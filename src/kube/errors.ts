@@ -4,7 +4,10 @@ export interface ApiErrorOptions {
   readonly status: number;
   readonly reason: string;
   readonly serverMessage?: string | undefined;
-  /** What the server says does not exist; never set on the strength of a 404 alone. */
+  /**
+   * What the server says does not exist; never set on the strength of a 404 alone. A missing type (its CRD is gone, or not
+   * installed yet) says nothing about any object.
+   */
   readonly missing?: 'object' | 'resource type' | undefined;
   readonly retryAfterMs?: number | undefined;
 }
@@ -89,11 +92,6 @@ export function isObjectNotFound(error: unknown): boolean {
   return error instanceof ApiError && error.missing === 'object';
 }
 
-/** The kind is not served (its CRD is gone, or not installed yet). Says nothing about any object. */
-export function isResourceTypeMissing(error: unknown): boolean {
-  return error instanceof ApiError && error.missing === 'resource type';
-}
-
 /** The object changed since it was read: read again. */
 export function isConflict(error: unknown): boolean {
   return error instanceof ApiError && error.status === 409 && error.reason === 'Conflict';
@@ -101,9 +99,4 @@ export function isConflict(error: unknown): boolean {
 
 export function isAlreadyExists(error: unknown): boolean {
   return error instanceof ApiError && error.status === 409 && error.reason === 'AlreadyExists';
-}
-
-/** The resource version or continue token is older than what the server remembers: list again. */
-export function isGone(error: unknown): boolean {
-  return error instanceof ApiError && (error.status === 410 || error.reason === 'Expired' || error.reason === 'Gone');
 }

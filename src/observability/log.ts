@@ -13,7 +13,6 @@ const text = (value: unknown): string | undefined =>
   typeof value === 'string' ? value.slice(0, longestText) : undefined;
 const number = (value: unknown): number | undefined =>
   typeof value === 'number' && Number.isFinite(value) ? value : undefined;
-const flag = (value: unknown): boolean | undefined => (typeof value === 'boolean' ? value : undefined);
 
 /** What a log says of an error: never its stack, its cause or anything else that hangs on it. */
 export interface LoggedError {
@@ -38,7 +37,7 @@ function loggedError(value: unknown): LoggedError {
   };
 }
 
-type LogValue = string | number | boolean | LoggedError;
+type LogValue = string | number | LoggedError;
 type Narrow = (value: unknown) => LogValue | undefined;
 
 /**
@@ -46,44 +45,23 @@ type Narrow = (value: unknown) => LogValue | undefined;
  * forget a field that carries a private key.
  */
 const allowedFields = {
-  action: text,
-  active: number,
   address: text,
   attempt: number,
-  cluster: flag,
-  code: text,
-  condition: text,
   controller: text,
-  count: number,
-  document: text,
   durationMs: number,
   error: loggedError,
   file: text,
-  generation: number,
   identity: text,
   kekID: text,
-  /** `namespace/name`. */
-  key: text,
   kid: text,
-  kind: text,
-  method: text,
   name: text,
   namespace: text,
-  path: text,
   reason: text,
   registration: text,
   resource: text,
-  resourceVersion: text,
   revision: number,
-  secret: text,
   serial: number,
   signal: text,
-  skewMs: number,
-  state: text,
-  status: number,
-  type: text,
-  uid: text,
-  url: text,
   version: text,
   waitMs: number,
 } satisfies Record<string, Narrow>;

@@ -85,12 +85,6 @@ export const controllerTable = {
     help: 'Reconciles that failed.',
     labels: ['controller'],
   },
-  terminalErrors: {
-    name: 'controller_runtime_terminal_reconcile_errors_total',
-    type: 'counter',
-    help: 'Reconciles that failed and are not tried again until something changes.',
-    labels: ['controller'],
-  },
   reconcileTime: {
     name: 'controller_runtime_reconcile_time_seconds',
     type: 'histogram',

@@ -69,7 +69,6 @@ export function workQueueMetrics(registry: Registry): WorkQueueMetrics {
 export function controllerMetrics(registry: Registry): ControllerMetrics {
   const reconciles = counter(registry, controllerTable.reconciles);
   const errors = counter(registry, controllerTable.reconcileErrors);
-  const terminal = counter(registry, controllerTable.terminalErrors);
   const time = histogram(registry, controllerTable.reconcileTime);
   const maximum = gauge(registry, controllerTable.maximumWorkers);
   const controllers = new Map<string, () => number>();
@@ -83,13 +82,10 @@ export function controllerMetrics(registry: Registry): ControllerMetrics {
       // Series that begin at zero, so that a first error is an increase.
       for (const result of ['success', 'requeue_after', 'error']) reconciles.inc({ controller, result }, 0);
       errors.inc({ controller }, 0);
-      terminal.inc({ controller }, 0);
     },
     reconciled(controller, outcome, seconds) {
-      const failed = outcome === 'error' || outcome === 'terminal';
-      reconciles.inc({ controller, result: failed ? 'error' : outcome });
-      if (failed) errors.inc({ controller });
-      if (outcome === 'terminal') terminal.inc({ controller });
+      reconciles.inc({ controller, result: outcome });
+      if (outcome === 'error') errors.inc({ controller });
       time.observe({ controller }, seconds);
     },
   };

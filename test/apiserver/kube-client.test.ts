@@ -9,14 +9,7 @@ import { setTimeout } from 'node:timers/promises';
 import { secrets } from '../../src/api/names.ts';
 import { KubeClient } from '../../src/kube/client.ts';
 import { Credentials } from '../../src/kube/credentials.ts';
-import {
-  ApiError,
-  isAlreadyExists,
-  isConflict,
-  isObjectNotFound,
-  isResourceTypeMissing,
-  refusalText,
-} from '../../src/kube/errors.ts';
+import { ApiError, isAlreadyExists, isConflict, isObjectNotFound, refusalText } from '../../src/kube/errors.ts';
 import type { KubeObject, Secret } from '../../src/kube/objects.ts';
 import { systemClock } from '../../src/lib/clock.ts';
 import { controlPlane, createNamespace } from './bed.ts';
@@ -306,7 +299,7 @@ async function verdict(promise: Promise<unknown>): Promise<string> {
   const error = await failure(promise);
   expect(error).to.be.instanceOf(ApiError).with.property('status', 404);
   if (isObjectNotFound(error)) return 'object';
-  return isResourceTypeMissing(error) ? 'type' : 'neither';
+  return error instanceof ApiError && error.missing === 'resource type' ? 'type' : 'neither';
 }
 
 /** Forwards TCP to the API server and counts. */

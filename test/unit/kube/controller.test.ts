@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 
-import { Controller, TerminalError, type ControllerMetrics, type Result } from '../../../src/kube/controller.ts';
+import { Controller, type ControllerMetrics, type Result } from '../../../src/kube/controller.ts';
 import { ApiError } from '../../../src/kube/errors.ts';
 import { type Priority, WorkQueue } from '../../../src/kube/workqueue.ts';
 import { FakeClock, settle } from '../../fakes/fake-clock.ts';
@@ -125,24 +125,6 @@ describe('Controller', () => {
       await bench.stop();
     });
   }
-
-  it('does not retry a terminal error until something changes', async () => {
-    const calls: number[] = [];
-    const bench = run(failing(() => bench.clock, [new Error('again'), new TerminalError('never')], calls));
-    bench.queue.add('ns/a');
-    await bench.clock.advance(3_600_000);
-    expect(calls).to.deep.equal([0, 5]);
-    expect(bench.results[1]).to.equal('test terminal 0');
-    expect(bench.lines[1]).to.deep.include({
-      level: 'error',
-      message: 'reconcile failed; it is not tried again until something changes',
-    });
-    expect(bench.queue.failures('ns/a'), 'the backoff is over').to.equal(0);
-    bench.queue.add('ns/a');
-    await settle();
-    expect(calls).to.have.length(3);
-    await bench.stop();
-  });
 
   it('treats a reconcile that throws before it returns a promise as a failure too', async () => {
     const bench = run(() => {

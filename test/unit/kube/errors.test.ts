@@ -1,14 +1,7 @@
 import { expect } from 'chai';
 
 import { secrets } from '../../../src/api/names.ts';
-import {
-  isAlreadyExists,
-  isConflict,
-  isGone,
-  isObjectNotFound,
-  isResourceTypeMissing,
-  refusalText,
-} from '../../../src/kube/errors.ts';
+import { ApiError, isAlreadyExists, isConflict, isObjectNotFound, refusalText } from '../../../src/kube/errors.ts';
 import { refusal } from '../../../src/kube/responses.ts';
 import type { Operation } from '../../../src/kube/responses.ts';
 
@@ -20,7 +13,12 @@ function status(fields: object): string {
   return JSON.stringify({ kind: 'Status', apiVersion: 'v1', status: 'Failure', ...fields });
 }
 
-const predicates = { isObjectNotFound, isResourceTypeMissing, isConflict, isAlreadyExists, isGone };
+const predicates = {
+  isObjectNotFound,
+  isConflict,
+  isAlreadyExists,
+  'resource type': (error: unknown): boolean => error instanceof ApiError && error.missing === 'resource type',
+};
 
 interface Case {
   readonly title: string;
@@ -41,19 +39,19 @@ const cases: readonly Case[] = [
     title: 'a 404 that names nothing: the type is missing',
     code: 404,
     body: status({ reason: 'NotFound', details: {}, message: 'the server could not find the requested resource' }),
-    is: ['isResourceTypeMissing'],
+    is: ['resource type'],
   },
   {
     title: 'a 404 in plain text: the type is missing',
     code: 404,
     body: '404 page not found\n',
-    is: ['isResourceTypeMissing'],
+    is: ['resource type'],
   },
   {
     title: 'a 404 of a proxy, in HTML: certainly not the absence of the object',
     code: 404,
     body: '<html>a not found</html>',
-    is: ['isResourceTypeMissing'],
+    is: ['resource type'],
   },
   {
     title: 'a 404 that names the namespace of a create: neither',
@@ -78,14 +76,12 @@ const cases: readonly Case[] = [
     title: 'a 404 that was cut off',
     code: 404,
     body: status({ reason: 'NotFound', details: { name: 'a', kind: 'configmaps' } }).slice(0, -1),
-    is: ['isResourceTypeMissing'],
+    is: ['resource type'],
   },
   { title: 'a 500 that claims NotFound: neither', code: 500, body: status({ details: { name: 'a' } }), is: [] },
   { title: 'a 409 Conflict', code: 409, body: status({ reason: 'Conflict' }), is: ['isConflict'] },
   { title: 'a 409 AlreadyExists', code: 409, body: status({ reason: 'AlreadyExists' }), is: ['isAlreadyExists'] },
   { title: 'a 409 without reason: neither', code: 409, body: 'no', is: [] },
-  { title: 'a 410', code: 410, body: 'gone', is: ['isGone'] },
-  { title: 'a reason Expired under another status', code: 504, body: status({ reason: 'Expired' }), is: ['isGone'] },
 ];
 
 describe('a refusal of the API server', () => {

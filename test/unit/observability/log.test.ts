@@ -70,7 +70,7 @@ describe('createLogger', () => {
     });
   }
 
-  it('cuts long texts', () => expect(json({ path: 'x'.repeat(2000) })).to.deep.equal({ path: 'x'.repeat(1024) }));
+  it('cuts long texts', () => expect(json({ file: 'x'.repeat(2000) })).to.deep.equal({ file: 'x'.repeat(1024) }));
 
   it('gives the lines of a child its fields too, filtered as well', () => {
     const { log, lines } = capture('json');
@@ -93,10 +93,10 @@ describe('createLogger', () => {
 
   it('writes a short line for people as text', () => {
     const { log, lines } = capture('text');
-    log.warn({ name: 'ns/canvas', reason: 'two words', ...careless({ d: 'hidden' }), cluster: true }, 'said');
+    log.warn({ name: 'ns/canvas', reason: 'two words', ...careless({ d: 'hidden' }), attempt: 3 }, 'said');
     log.error({ error: new ApiError('no "x"', { status: 403, reason: 'Forbidden' }) }, 'failed');
     expect(lines.map((line) => line.slice(13))).to.deep.equal([
-      'WARN  said name=ns/canvas reason="two words" cluster=true\n',
+      'WARN  said name=ns/canvas reason="two words" attempt=3\n',
       String.raw`ERROR failed error="ApiError (403): no \"x\""` + '\n',
     ]);
     expect(lines[0]?.slice(0, 13)).to.match(/^\d\d:\d\d:\d\d\.\d{3} $/u);
