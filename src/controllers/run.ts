@@ -120,7 +120,11 @@ export async function runController(
     metrics: { ...controllerMetrics(registry), ...counters },
     queueMetrics: workQueueMetrics(registry),
   });
-  publisherMetrics(registry, { documents: () => publisher.documents(), lastSync: () => publisher.lastSync() });
+  publisherMetrics(registry, {
+    documents: () => publisher.documents(),
+    lastSync: () => publisher.lastSync(),
+    failures: () => publisher.failures(),
+  });
   objectMetrics(registry, () => registrationMetrics(registrations, keys));
   const ready = { 'LtiRegistrations and LtiKeys are read': () => registrations.hasSynced() && keys.hasSynced() };
   const probes = await startProbes({ address: config.metricsAddress, ready, metrics: registry, log });

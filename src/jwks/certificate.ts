@@ -1,3 +1,4 @@
+import { X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import type { Server } from 'node:https';
 import { createSecureContext } from 'node:tls';
@@ -18,6 +19,17 @@ export interface Certificate {
   readonly key: Buffer;
 }
 
+export interface Validity {
+  readonly validFrom: Date;
+  readonly validTo: Date;
+}
+
+/** Of the server's own certificate, which is the first in the file. */
+export function validityOf({ cert }: Certificate): Validity {
+  const { validFromDate, validToDate } = new X509Certificate(cert);
+  return { validFrom: validFromDate, validTo: validToDate };
+}
+
 /** Rejects with Node's error if a file cannot be read, and with OpenSSL's if the two are no certificate and its key. */
 export async function readCertificate({ tlsCert, tlsKey }: CertificateFiles): Promise<Certificate> {
   // One after the other, so that it is always the first unreadable one that an error names.
@@ -35,7 +47,12 @@ export async function followCertificate(
   server: Pick<Server, 'setSecureContext'>,
   files: CertificateFiles,
   current: Certificate,
-  { clock, log, signal }: { clock: Clock; log: Logger; signal: AbortSignal },
+  {
+    clock,
+    log,
+    signal,
+    renewed,
+  }: { clock: Clock; log: Logger; signal: AbortSignal; renewed: (certificate: Certificate) => void },
 ): Promise<void> {
   let said = '';
   let inForce = current;
@@ -48,6 +65,7 @@ export async function followCertificate(
       if (found.cert.equals(inForce.cert) && found.key.equals(inForce.key)) continue;
       server.setSecureContext({ ...found, minVersion: 'TLSv1.2' });
       inForce = found;
+      renewed(found);
       log.info({ file: files.tlsCert }, 'the certificate was renewed');
     } catch (error) {
       if (said === String(error)) continue;

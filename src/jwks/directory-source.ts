@@ -28,7 +28,6 @@ export interface DirectorySourceOptions {
   readonly health: Health;
   readonly clock: Clock;
   readonly log: Logger;
-  readonly refused: (reason: RefusalReason) => void;
 }
 
 /**
@@ -41,6 +40,8 @@ export class DirectorySource implements DocumentSource {
   readonly #documents = new Map<string, PreparedDocument>();
   /** Path → inode, change time and size of the version that was read last, good or not. */
   readonly #versions = new Map<string, string>();
+  /** Path → why its file, as it is now, was not taken over. */
+  readonly #refused = new Map<string, RefusalReason>();
   readonly #changed = new Set<string>();
   readonly #turns = new Turns();
   readonly #reader: DocumentReader;
@@ -55,6 +56,11 @@ export class DirectorySource implements DocumentSource {
 
   get documents(): ReadonlyMap<string, PreparedDocument> {
     return this.#documents;
+  }
+
+  /** The reason of each file that is refused now. */
+  refusals(): Iterable<RefusalReason> {
+    return this.#refused.values();
   }
 
   synced(): boolean {
@@ -161,7 +167,10 @@ export class DirectorySource implements DocumentSource {
     try {
       const stats = statSync(join(this.#options.directory, file), { throwIfNoEntry: false });
       if (stats === undefined) this.#vanished(path);
-      else if (this.#isNew(path, stats)) this.#documents.set(path, await this.#reader.read(file, stats.size));
+      else if (this.#isNew(path, stats)) {
+        this.#documents.set(path, await this.#reader.read(file, stats.size));
+        this.#refused.delete(path);
+      }
     } catch (error) {
       if (error instanceof Error && 'code' in error && error.code === 'ENOENT') this.#vanished(path);
       else await this.#refuse(file, path, error);
@@ -178,11 +187,11 @@ export class DirectorySource implements DocumentSource {
   }
 
   async #refuse(file: string, path: string, error: unknown): Promise<void> {
-    const { log, refused } = this.#options;
+    const { log } = this.#options;
     const reason = error instanceof DocumentError ? error.reason : 'Unreadable';
     // Its content may be good: the next scan tries again.
     if (reason === 'Unreadable') this.#versions.delete(path);
-    refused(reason);
+    this.#refused.set(path, reason);
     log.error({ error, file, reason }, 'refused a document, keeping the last good one');
     if (!this.#documents.has(path)) this.#documents.set(path, await this.#reader.empty());
   }
@@ -191,5 +200,6 @@ export class DirectorySource implements DocumentSource {
     if (!this.#options.health.publisherAlive()) return;
     this.#documents.delete(path);
     this.#versions.delete(path);
+    this.#refused.delete(path);
   }
 }

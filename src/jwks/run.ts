@@ -6,7 +6,7 @@ import type { Logger } from '../observability/log.ts';
 import { sidecarMetrics } from '../observability/metrics.ts';
 import { startProbes } from '../observability/probes.ts';
 import { createApp } from './app.ts';
-import { followCertificate, readCertificate } from './certificate.ts';
+import { type Certificate, followCertificate, readCertificate, type Validity, validityOf } from './certificate.ts';
 import { DirectorySource, refusalReasons } from './directory-source.ts';
 import { Health } from './health.ts';
 import { close, listen } from './listen.ts';
@@ -50,7 +50,10 @@ export async function runJwks(config: JwksConfig, options: JwksOptions): Promise
   const metrics = sidecarMetrics(registry, {
     documents: () => source.documents.size,
     ageSeconds: () => health.ageSeconds(),
+    synced: () => health.synced(),
     refusalReasons,
+    refusals: () => source.refusals(),
+    certificate: () => certificate?.(),
   });
   const source = new DirectorySource({
     directory: config.publishDir,
@@ -58,10 +61,9 @@ export async function runJwks(config: JwksConfig, options: JwksOptions): Promise
     health,
     clock,
     log: logger,
-    refused: (reason) => metrics.refusedFile(reason),
   });
   const app = createApp({ source, metrics, draining: () => signal.aborted });
-  const { server, follow } = await createServer(app, config, { clock, log: logger });
+  const { server, follow, certificate } = await createServer(app, config, { clock, log: logger });
   const probes = await startProbes({
     address: config.adminAddress,
     ready: { 'synced since the start': () => health.synced(), 'not shutting down': () => !signal.aborted },
@@ -88,12 +90,18 @@ async function createServer(
   app: RequestListener,
   { tlsCert, tlsKey }: JwksConfig,
   context: { clock: Clock; log: Logger },
-): Promise<{ server: Server; follow?: (signal: AbortSignal) => Promise<void> }> {
+): Promise<{ server: Server; follow?: (signal: AbortSignal) => Promise<void>; certificate?: () => Validity }> {
   if (tlsCert === undefined || tlsKey === undefined) return { server: createPublicServer(app) };
   const files = { tlsCert, tlsKey };
   const certificate = await readCertificate(files);
   const server = createSecureServer(app, certificate);
-  return { server, follow: (signal) => followCertificate(server, files, certificate, { ...context, signal }) };
+  let inForce = certificate;
+  const renewed = (found: Certificate): void => void (inForce = found);
+  return {
+    server,
+    follow: (signal) => followCertificate(server, files, certificate, { ...context, signal, renewed }),
+    certificate: () => validityOf(inForce),
+  };
 }
 
 function aborted(signal: AbortSignal): Promise<void> {

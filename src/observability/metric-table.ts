@@ -1,3 +1,5 @@
+import { registrationTable } from './registration-table.ts';
+
 /** Every metric of every process; `docs/metrics.md` says the same, and a test compares them. */
 
 export interface MetricRow {
@@ -10,7 +12,7 @@ export interface MetricRow {
   readonly buckets?: readonly number[];
 }
 
-type Table = Readonly<Record<string, MetricRow>>;
+export type Table = Readonly<Record<string, MetricRow>>;
 
 const secondsOfWork = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
 
@@ -200,52 +202,6 @@ export const controllerTable = {
   },
 } as const satisfies Table;
 
-/** In the controller, per registration; computed at scrape, so that a deleted registration leaves no series. */
-export const registrationTable = {
-  ready: {
-    name: 'lti_registration_ready',
-    type: 'gauge',
-    help: '1 when the registration is Ready, else 0.',
-    labels: ['namespace', 'registration'],
-  },
-  condition: {
-    name: 'lti_registration_condition',
-    type: 'gauge',
-    help: "1 for the status a condition has, 0 for the two it has not; status is 'True', 'False' or 'Unknown'.",
-    labels: ['namespace', 'registration', 'type', 'status'],
-  },
-  keyCreated: {
-    name: 'lti_signing_key_created_timestamp_seconds',
-    type: 'gauge',
-    help: 'When the key that signs was made; absent while none signs.',
-    labels: ['namespace', 'registration'],
-  },
-  keyActivated: {
-    name: 'lti_signing_key_activated_timestamp_seconds',
-    type: 'gauge',
-    help: 'When the key that signs began to; absent while none signs.',
-    labels: ['namespace', 'registration'],
-  },
-  nextRotation: {
-    name: 'lti_next_rotation_timestamp_seconds',
-    type: 'gauge',
-    help: 'When the next key is to take over; absent while none is planned.',
-    labels: ['namespace', 'registration'],
-  },
-  rotateAfter: {
-    name: 'lti_rotate_after_seconds',
-    type: 'gauge',
-    help: 'The age at which a key is to be replaced.',
-    labels: ['namespace', 'registration'],
-  },
-  keys: {
-    name: 'lti_keys',
-    type: 'gauge',
-    help: 'Keys of the registration by state.',
-    labels: ['namespace', 'registration', 'state'],
-  },
-} as const satisfies Table;
-
 /** In the controller and the publisher: the publish directory. */
 export const publisherTable = {
   documents: { name: 'lti_publish_documents', type: 'gauge', help: 'Documents in the publish directory.', labels: [] },
@@ -253,6 +209,12 @@ export const publisherTable = {
     name: 'lti_publish_last_sync_timestamp_seconds',
     type: 'gauge',
     help: 'When the publish directory last agreed with the API server; absent before the first time.',
+    labels: [],
+  },
+  failures: {
+    name: 'lti_publish_failures',
+    type: 'gauge',
+    help: 'Attempts in a row that could not write the publish directory; 0 after one that could.',
     labels: [],
   },
 } as const satisfies Table;
@@ -272,11 +234,29 @@ export const sidecarTable = {
     help: 'Time since what is served was last known to be current; absent before any heartbeat of the publisher.',
     labels: [],
   },
+  synced: {
+    name: 'lti_jwks_synced',
+    type: 'gauge',
+    help: '1 once the publisher has synchronised since this sidecar started, else 0: it answers 503.',
+    labels: [],
+  },
   refusedFiles: {
-    name: 'lti_jwks_refused_files_total',
-    type: 'counter',
-    help: 'Files of the publish directory that were not taken, by reason; the last good document stays.',
+    name: 'lti_jwks_refused_files',
+    type: 'gauge',
+    help: 'Files of the publish directory that are refused now, by reason; the last good document stays.',
     labels: ['reason'],
+  },
+  certificateStart: {
+    name: 'lti_jwks_certificate_not_before_timestamp_seconds',
+    type: 'gauge',
+    help: 'When the certificate in force becomes valid; absent without --tls-cert.',
+    labels: [],
+  },
+  certificateEnd: {
+    name: 'lti_jwks_certificate_not_after_timestamp_seconds',
+    type: 'gauge',
+    help: 'When the certificate in force expires; absent without --tls-cert.',
+    labels: [],
   },
 } as const satisfies Table;
 

@@ -152,39 +152,48 @@ export function operatorMetrics(registry: Registry, sources: OperatorSources): O
 export interface PublisherSources {
   readonly documents: () => number;
   readonly lastSync: () => Date | undefined;
+  /** Attempts in a row that could not write the publish directory. */
+  readonly failures: () => number;
 }
 
 export function publisherMetrics(registry: Registry, sources: PublisherSources): void {
   computedGauge(registry, publisherTable.documents, () => [[{}, sources.documents()]]);
   computedGauge(registry, publisherTable.lastSync, () => [[{}, epochSeconds(sources.lastSync())]]);
+  computedGauge(registry, publisherTable.failures, () => [[{}, sources.failures()]]);
 }
 
 export interface SidecarSources {
   readonly documents: () => number;
   /** Seconds since what is served was known to be current; `undefined` before the first sync. */
   readonly ageSeconds: () => number | undefined;
-  /** Each counts from 0, so that the first one of its kind is an increase. */
+  /** Whether a publisher has synchronised since this process started. */
+  readonly synced: () => boolean;
   readonly refusalReasons: readonly string[];
+  /** The reason of each file that is refused now. */
+  readonly refusals: () => Iterable<string>;
+  /** Of the certificate in force; `undefined` without TLS. */
+  readonly certificate: () => { readonly validFrom: Date; readonly validTo: Date } | undefined;
 }
 
 export interface SidecarMetrics {
   request(code: number): void;
-  /** A file of the publish directory was not taken; `reason` is one of a fixed set. */
-  refusedFile(reason: string): void;
 }
 
 export function sidecarMetrics(registry: Registry, sources: SidecarSources): SidecarMetrics {
   // Counted in a Map and handed over at scrape: a counter with labels costs as much as answering the request.
   const requests = new Map<number, number>();
-  const refused = counter(registry, sidecarTable.refusedFiles);
-  for (const reason of sources.refusalReasons) refused.inc({ reason }, 0);
   computedCounter(registry, sidecarTable.requests, () =>
     [...requests].map(([code, total]) => [{ code: String(code) }, total] as const),
   );
   computedGauge(registry, sidecarTable.documents, () => [[{}, sources.documents()]]);
   computedGauge(registry, sidecarTable.age, () => [[{}, sources.ageSeconds()]]);
-  return {
-    request: (code) => void requests.set(code, (requests.get(code) ?? 0) + 1),
-    refusedFile: (reason) => refused.inc({ reason }),
-  };
+  computedGauge(registry, sidecarTable.synced, () => [[{}, sources.synced() ? 1 : 0]]);
+  computedGauge(registry, sidecarTable.refusedFiles, () => {
+    const counts = new Map(sources.refusalReasons.map((reason) => [reason, 0]));
+    for (const reason of sources.refusals()) counts.set(reason, (counts.get(reason) ?? 0) + 1);
+    return [...counts].map(([reason, count]) => [{ reason }, count] as const);
+  });
+  computedGauge(registry, sidecarTable.certificateStart, () => [[{}, epochSeconds(sources.certificate()?.validFrom)]]);
+  computedGauge(registry, sidecarTable.certificateEnd, () => [[{}, epochSeconds(sources.certificate()?.validTo)]]);
+  return { request: (code) => void requests.set(code, (requests.get(code) ?? 0) + 1) };
 }

@@ -3,7 +3,7 @@ import type { Registry } from 'prom-client';
 import type { KeyState } from '../domain/jwk.ts';
 import { keyStates } from '../domain/key-state.ts';
 import { computedGauge, epochSeconds } from './instruments.ts';
-import { registrationTable } from './metric-table.ts';
+import { registrationTable } from './registration-table.ts';
 
 /** What is said of one registration. */
 export interface RegistrationMetrics {

@@ -21,7 +21,11 @@ export async function runPublisher(
   const keys = watching<LtiKey>({ client, type: ltiKeys, namespaces, indexers: { registration }, clock, log });
   const all = config.clusterDocument || namespaces.length > 0;
   const publisher = publishing({ directory: config.publishDir, all, client, keys, clock, log });
-  publisherMetrics(registry, { documents: () => publisher.documents(), lastSync: () => publisher.lastSync() });
+  publisherMetrics(registry, {
+    documents: () => publisher.documents(),
+    lastSync: () => publisher.lastSync(),
+    failures: () => publisher.failures(),
+  });
   const ready = { 'LtiKeys are read': () => keys.hasSynced() };
   const probes = await startProbes({ address: config.metricsAddress, ready, metrics: registry, log });
   log.info({ address: config.metricsAddress }, 'publisher started');

@@ -57,6 +57,7 @@ export class DocumentPublisher {
   #aggregatesAt = Number.NEGATIVE_INFINITY;
   #complete = false;
   #failures = 0;
+  #failedBeats = 0;
   #firstChange = 0;
   #flushAt = Number.POSITIVE_INFINITY;
   #heartbeatAt = Number.POSITIVE_INFINITY;
@@ -97,6 +98,11 @@ export class DocumentPublisher {
   /** When the newest heartbeat was written. */
   lastSync(): Date | undefined {
     return this.#lastSync;
+  }
+
+  /** Attempts in a row that could not write the publish directory, the heartbeat's included. */
+  failures(): number {
+    return this.#failures + this.#failedBeats;
   }
 
   /** Publishes until `signal` aborts. The directory is left as it is then. */
@@ -250,7 +256,9 @@ export class DocumentPublisher {
       const now = this.#clock.now();
       await this.#directory.replace(heartbeatFile, [JSON.stringify({ syncedAt: now.toISOString() })]);
       this.#lastSync = now;
+      this.#failedBeats = 0;
     } catch (error) {
+      this.#failedBeats += 1;
       this.#log.error({ error, file: heartbeatFile }, 'cannot write the heartbeat');
     }
   }

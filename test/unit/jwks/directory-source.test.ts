@@ -22,7 +22,6 @@ describe('DirectorySource', () => {
   let directory: string;
   let clock: FakeClock;
   let source: DirectorySource;
-  let refused: string[];
   let log: string;
   let stop: AbortController;
   let running: Promise<void> | undefined;
@@ -31,7 +30,6 @@ describe('DirectorySource', () => {
   beforeEach(async () => {
     directory = await mkdtemp(join(tmpdir(), 'jwks-'));
     clock = new FakeClock();
-    refused = [];
     log = '';
     beats = 0;
     stop = new AbortController();
@@ -42,7 +40,6 @@ describe('DirectorySource', () => {
       health: new Health(clock),
       clock,
       log: createLogger({ level: 'info', format: 'json', destination: { write: (line) => void (log += line) } }),
-      refused: (reason) => void refused.push(reason),
     });
   });
 
@@ -72,6 +69,11 @@ describe('DirectorySource', () => {
       if (turn < 200) await clock.advance(scanMs / 50);
     }
     expect.fail(`never came true: ${what}`);
+  }
+
+  /** The reasons of what is refused now. */
+  function refused(): readonly string[] {
+    return [...source.refusals()];
   }
 
   function kids(of = path): string | undefined {
@@ -171,13 +173,15 @@ describe('DirectorySource', () => {
       await put(file, content('a'));
       await start();
       await put(file, text);
-      await until(() => refused.length > 0, 'the file is refused');
+      await until(() => refused().length > 0, 'the file is refused');
       await clock.advance(3 * scanMs);
       expect(kids()).to.equal('a');
-      expect(refused).to.deep.equal([reason]);
+      expect(refused()).to.deep.equal([reason]);
+      expect(log.match(/refused a document/g)).to.have.length(1);
       expect(log).to.include(`"file":"${file}"`).and.not.to.include('c2VjcmV0');
       await put(file, content('c'));
       await until(() => kids() === 'c', 'the next good file is served');
+      expect(refused(), 'now').to.deep.equal([]);
     });
   }
 
@@ -202,16 +206,19 @@ describe('DirectorySource', () => {
     await put('.tmp-2', '');
     await truncate(join(directory, '.tmp-2'), largestDocumentBytes + 1);
     await rename(join(directory, '.tmp-2'), join(directory, file));
-    await until(() => refused.length > 0, 'the file is refused');
-    expect(refused).to.deep.equal(['TooLarge']);
+    await until(() => refused().length > 0, 'the file is refused');
+    expect(refused()).to.deep.equal(['TooLarge']);
     expect(kids()).to.equal('a');
   });
 
-  it('knows a document that was never good, without keys', async () => {
+  it('knows a document that was never good, without keys, and as refused until its file is gone', async () => {
     await put(file, 'x');
     await start();
     expect(source.documents.has(path)).to.equal(true);
     expect(kids()).to.equal(undefined);
+    expect(refused()).to.deep.equal(['NotJSON']);
+    await rm(join(directory, file));
+    await until(() => refused().length === 0, 'nothing is refused');
   });
 
   it('lengthens the caching again when the time after a revocation is over', async () => {

@@ -1,10 +1,12 @@
 import { expect } from 'chai';
+import { execFileSync } from 'node:child_process';
 import { mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
 import { Agent, createServer, get } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import request from 'supertest';
+import { certificateCheckMs } from '../../../src/jwks/certificate.ts';
 import { runJwks } from '../../../src/jwks/run.ts';
 import { createPublicServer } from '../../../src/jwks/server.ts';
 import { createLogger } from '../../../src/observability/log.ts';
@@ -68,6 +70,7 @@ describe('runJwks', () => {
     const admin = request(await addressOf('serving probes and metrics'));
     expect((await serving.get('/.well-known/jwks.json')).status).to.equal(503);
     expect((await admin.get('/readyz')).status).to.equal(503);
+    expect((await admin.get('/metrics')).text).to.include('lti_jwks_synced 0\n');
     await until(() => clock.pendingTimers > 0, 'the first scan');
 
     const n = Buffer.alloc(256, 0x81).toString('base64url');
@@ -81,6 +84,7 @@ describe('runJwks', () => {
     const { text } = await admin.get('/metrics');
     expect(text).to.include('lti_jwks_requests_total{code="200"} 1\n').and.to.include('lti_jwks_documents 1\n');
     expect(text).to.include('lti_jwks_requests_total{code="503"} 1\n').and.to.include('lti_jwks_age_seconds 0\n');
+    expect(text).to.include('lti_jwks_synced 1\n').and.to.include('lti_jwks_refused_files{reason="NotJSON"} 0\n');
 
     stop.abort();
     expect((await admin.get('/readyz')).status).to.equal(503);
@@ -101,6 +105,27 @@ describe('runJwks', () => {
     taken.close();
     expect(String(error)).to.equal(`Error: cannot serve JWKS on ${address}: EADDRINUSE`);
     expect(lines).to.deep.equal([]);
+  });
+
+  it('says in its metrics until when the certificate in force is valid, and follows its renewal', async () => {
+    const files = { tlsCert: join(directory, 'tls.crt'), tlsKey: join(directory, 'tls.key') };
+    const certify = (days: number): number => {
+      const options = ['-subj', '/CN=keys', '-days', String(days), '-out', files.tlsCert, '-keyout', files.tlsKey];
+      execFileSync('openssl', ['req', '-x509', '-newkey', 'rsa:2048', '-nodes', ...options], { stdio: 'ignore' });
+      return Date.now() / 1000 + days * 86_400;
+    };
+    const expiry = certify(2);
+    void run('127.0.0.1:0', files);
+    const admin = request(await addressOf('serving probes and metrics'));
+    const value = async (end: 'not_before' | 'not_after'): Promise<number> => {
+      const { text } = await admin.get('/metrics');
+      return Number(new RegExp(`^lti_jwks_certificate_${end}_timestamp_seconds (.*)$`, 'm').exec(text)?.[1]);
+    };
+    expect(await value('not_after')).to.be.closeTo(expiry, 60);
+    expect(await value('not_before')).to.be.closeTo(Date.now() / 1000, 60);
+    const renewed = certify(90);
+    await clock.advance(certificateCheckMs);
+    await until(async () => Math.abs((await value('not_after')) - renewed) < 60, 'the renewed one is reported');
   });
 
   it('says which file of the certificate it cannot read', async () => {

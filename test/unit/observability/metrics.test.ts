@@ -11,6 +11,7 @@ import {
   type OperatorSources,
   publisherMetrics,
   sidecarMetrics,
+  type SidecarSources,
   workQueueMetrics,
 } from '../../../src/observability/metrics.ts';
 import { metricTables } from '../../../src/observability/metric-table.ts';
@@ -32,6 +33,15 @@ const canvas: RegistrationMetrics = {
   rotateAfterSeconds: 7_776_000,
   keysByState: { Active: 1, Retired: 3 },
   conditions: [{ type: 'Published', status: 'Unknown' }],
+};
+
+const sidecar: SidecarSources = {
+  documents: () => 0,
+  ageSeconds: () => undefined,
+  synced: () => false,
+  refusalReasons: [],
+  refusals: () => [],
+  certificate: () => undefined,
 };
 
 describe('createRegistry', () => {
@@ -200,28 +210,29 @@ describe('metrics of publishing', () => {
   it('say how many documents there are and when they were current', async () => {
     const registry = createRegistry('1');
     let lastSync: Date | undefined;
-    publisherMetrics(registry, { documents: () => 3, lastSync: () => lastSync });
-    expect(await series(registry, 'lti_publish')).to.deep.equal(['lti_publish_documents 3']);
+    publisherMetrics(registry, { documents: () => 3, lastSync: () => lastSync, failures: () => 0 });
+    expect(await series(registry, 'lti_publish')).to.deep.equal(['lti_publish_documents 3', 'lti_publish_failures 0']);
     lastSync = new Date('2026-01-01T00:00:00Z');
     expect(await series(registry, 'lti_publish_last')).to.deep.equal([
       'lti_publish_last_sync_timestamp_seconds 1767225600',
     ]);
   });
 
+  it('say how often in a row the publish directory could not be written', async () => {
+    const registry = createRegistry('1');
+    let failures = 3;
+    publisherMetrics(registry, { documents: () => 0, lastSync: () => undefined, failures: () => failures });
+    expect(await series(registry, 'lti_publish_failures')).to.deep.equal(['lti_publish_failures 3']);
+    failures = 0;
+    expect(await series(registry, 'lti_publish_failures')).to.deep.equal(['lti_publish_failures 0']);
+  });
+
   it('count the answers of the sidecar, and say how old what it serves is once that is known', async () => {
     const registry = createRegistry('1');
     let age: number | undefined;
-    const metrics = sidecarMetrics(registry, {
-      documents: () => 2,
-      ageSeconds: () => age,
-      refusalReasons: ['NotJSON'],
-    });
-    expect(await series(registry, 'lti_jwks')).to.have.members([
-      'lti_jwks_documents 2',
-      'lti_jwks_refused_files_total{reason="NotJSON"} 0',
-    ]);
+    const metrics = sidecarMetrics(registry, { ...sidecar, documents: () => 2, ageSeconds: () => age });
+    expect(await series(registry, 'lti_jwks')).to.have.members(['lti_jwks_documents 2', 'lti_jwks_synced 0']);
     for (const code of [200, 200, 304]) metrics.request(code);
-    metrics.refusedFile('NotJSON');
     age = 4.5;
     await registry.metrics();
     expect(await series(registry, 'lti_jwks')).to.have.members([
@@ -229,7 +240,32 @@ describe('metrics of publishing', () => {
       'lti_jwks_requests_total{code="304"} 1',
       'lti_jwks_documents 2',
       'lti_jwks_age_seconds 4.5',
-      'lti_jwks_refused_files_total{reason="NotJSON"} 1',
+      'lti_jwks_synced 0',
+    ]);
+  });
+
+  it('count the files that the sidecar refuses now, by reason', async () => {
+    const registry = createRegistry('1');
+    let refusals = ['NotJSON', 'NotJSON'];
+    sidecarMetrics(registry, { ...sidecar, refusalReasons: ['NotJSON', 'TooLarge'], refusals: () => refusals });
+    expect(await series(registry, 'lti_jwks_refused_files')).to.deep.equal([
+      'lti_jwks_refused_files{reason="NotJSON"} 2',
+      'lti_jwks_refused_files{reason="TooLarge"} 0',
+    ]);
+    refusals = [];
+    expect(await series(registry, 'lti_jwks_refused_files')).to.deep.equal([
+      'lti_jwks_refused_files{reason="NotJSON"} 0',
+      'lti_jwks_refused_files{reason="TooLarge"} 0',
+    ]);
+  });
+
+  it('say when the certificate in force was issued and expires', async () => {
+    const registry = createRegistry('1');
+    const validity = { validFrom: new Date(1000), validTo: new Date(5000) };
+    sidecarMetrics(registry, { ...sidecar, certificate: () => validity });
+    expect(await series(registry, 'lti_jwks_certificate')).to.deep.equal([
+      'lti_jwks_certificate_not_before_timestamp_seconds 1',
+      'lti_jwks_certificate_not_after_timestamp_seconds 5',
     ]);
   });
 });
@@ -248,8 +284,8 @@ describe('the table of metrics', () => {
       clockSkewMs: () => undefined,
       pendingKeyPairs: () => 0,
     });
-    publisherMetrics(registry, { documents: () => 0, lastSync: () => undefined });
-    sidecarMetrics(registry, { documents: () => 0, ageSeconds: () => undefined, refusalReasons: [] });
+    publisherMetrics(registry, { documents: () => 0, lastSync: () => undefined, failures: () => 0 });
+    sidecarMetrics(registry, sidecar);
     objectMetrics(registry, () => []);
     const registered = (await registry.getMetricsAsJSON()).map(
       ({ name, type, help }) => `${name} ${String(type)} ${help}`,

@@ -230,6 +230,7 @@ describe('DocumentPublisher', () => {
     publisher.changed('gradebook', 'moodle');
     await clock.advance(20);
     await until(() => log.includes('cannot write the publish directory'), 'the failure is logged');
+    expect(publisher.failures(), 'as the metric says').to.be.greaterThan(0);
     expect(await kids('registration_gradebook_canvas.json')).to.equal('canvas-1');
     await clock.advance(2 * heartbeatMs);
     expect(publisher.lastSync()?.toISOString()).to.equal('2026-01-01T00:00:00.000Z');
@@ -243,6 +244,18 @@ describe('DocumentPublisher', () => {
       async () => !(await readdir(directory)).some((file) => file.startsWith('.tmp-')),
       'no file is left over',
     );
+    expect(publisher.failures()).to.equal(0);
+  });
+
+  it('counts heartbeats that it could not write as failures until one is written', async () => {
+    await start();
+    await rm(join(directory, 'sync.json'));
+    await mkdir(join(directory, 'sync.json'));
+    await clock.advance(heartbeatMs);
+    await until(() => publisher.failures() === 1, 'the failure is counted');
+    await rm(join(directory, 'sync.json'), { recursive: true });
+    await clock.advance(heartbeatMs);
+    await until(() => publisher.failures() === 0, 'the heartbeat is written');
   });
 
   it('writes a few changes without looking at the other registrations', async () => {
