@@ -5,6 +5,7 @@ import { startCluster, type Cluster } from './cluster/cluster.ts';
 import { hideTheMachine, hideTunables } from './mounts.ts';
 import { say } from './narrate.ts';
 import { cgroupVariable, folderVariable, given } from './paths.ts';
+import { crashControllers, moveToPublishers } from './scenes/crashing-controllers.ts';
 import { install } from './scenes/install.ts';
 import { loseContainers, loseServer } from './scenes/losses.ts';
 import { rollUnderLoad } from './scenes/rolling-restart.ts';
@@ -37,6 +38,8 @@ async function play(cluster: Cluster, folder: string): Promise<void> {
   await loseContainers(cluster, operator, tool);
   await loseServer(cluster, operator);
   await rollUnderLoad(cluster, operator);
+  await crashControllers(cluster, operator);
+  await moveToPublishers(cluster, operator);
   await tool.check();
 }
 

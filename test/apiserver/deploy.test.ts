@@ -6,7 +6,7 @@ import { parseConfig } from '../../src/config.ts';
 import { commands } from '../../src/option-table.ts';
 import { controlPlane, createNamespace, installCrds } from './bed.ts';
 import { rawRequest, type Answer } from './raw-api.ts';
-import { overlayFolder } from './rendered.ts';
+import { overlayFolder, render } from './rendered.ts';
 
 const root = new URL('../../', import.meta.url);
 const file = (path: string): string => fileURLToPath(new URL(path, root));
@@ -32,17 +32,11 @@ describe('kubectl apply --dry-run=server', () => {
     expect(output).to.match(/^deployment.apps\/lti-key-operator created/m);
   });
 
-  it('accepts the publisher and its autoscaling on top of deploy/, and turns the Service to it', async () => {
-    const withPublisher = overlayFolder({ components: ['deploy/publisher', 'deploy/publisher/autoscaling'] });
-    const output = await kubectl('apply', '--dry-run=server', '--output=json', '--kustomize', withPublisher);
-    const { items }: { items: { kind: string; metadata: { name: string }; spec: { selector?: unknown } }[] } =
-      JSON.parse(output);
-    const found = (kind: string, name: string) => items.find((i) => i.kind === kind && i.metadata.name === name);
-    expect(found('Deployment', 'lti-key-publisher')).to.be.an('object');
-    expect(found('HorizontalPodAutoscaler', 'lti-key-publisher')).to.be.an('object');
-    expect(found('Service', 'lti-key-operator-jwks')?.spec.selector).to.deep.equal({
-      'app.kubernetes.io/name': 'lti-key-publisher',
-    });
+  it('accepts the publisher with its autoscaling, and alone in the Service, on top of deploy/', async () => {
+    for (const more of ['deploy/publisher/autoscaling', 'deploy/publisher/alone']) {
+      const withPublisher = overlayFolder({ components: ['deploy/publisher', more] });
+      await kubectl('apply', '--dry-run=server', '--kustomize', withPublisher);
+    }
   });
 
   it('accepts the operator for one namespace', async () => {
@@ -100,6 +94,27 @@ describe('The rights of the operator', () => {
   });
 });
 
+describe('The Service, on the way from the operator’s Pods to publishers and back', () => {
+  const steps: readonly (readonly [components: readonly string[], selected: readonly string[]])[] = [
+    [[], ['lti-key-operator']],
+    [['deploy/publisher'], ['lti-key-operator', 'lti-key-publisher']],
+    [['deploy/publisher', 'deploy/publisher/alone'], ['lti-key-publisher']],
+  ];
+
+  for (const [components, expected] of steps) {
+    it(`selects the Pods of ${expected.join(' and ')} with ${['deploy', ...components].join(', ')}`, async () => {
+      const rendered = await render({ components });
+      const service = rendered.find(({ kind }) => kind === 'Service')?.['spec'] as { selector: Record<string, string> };
+      const selected = rendered.filter(({ kind, spec }) => {
+        if (kind !== 'Deployment') return false;
+        const { labels } = (spec as { template: { metadata: { labels: Record<string, string> } } }).template.metadata;
+        return Object.entries(service.selector).every(([name, value]) => labels[name] === value);
+      });
+      expect(selected.map(({ metadata }) => metadata.name)).to.have.members(expected);
+    });
+  }
+});
+
 describe('The Deployment of the publisher', () => {
   interface Pod {
     readonly spec: {
@@ -127,7 +142,7 @@ describe('The Deployment', () => {
   interface Container {
     readonly name: string;
     readonly args: readonly string[];
-    readonly env?: readonly { readonly name: string }[];
+    readonly env?: readonly { readonly name: string; readonly value?: string }[];
     readonly volumeMounts: readonly { readonly name: string; readonly readOnly?: boolean }[];
     securityContext: object;
   }
@@ -172,6 +187,16 @@ describe('The Deployment', () => {
     expect(mounts('jwks')).to.deep.equal({ publish: 'ro' });
     const env = pod.containers.find(({ name }) => name === 'jwks')?.env;
     expect(env?.map(({ name }) => name)).to.deep.equal(['MALLOC_ARENA_MAX', 'MALLOC_MMAP_THRESHOLD_']);
+  });
+
+  it('bounds the heap of what runs beside jwks, with room in its memory limit for all else', () => {
+    for (const path of ['deploy/deployment.yaml', 'deploy/publisher/deployment.yaml']) {
+      const [{ env, resources }]: [Container & { resources: { limits: { memory: string } } }] = parse(read(path)).spec
+        .template.spec.containers;
+      const options = env?.find(({ name }) => name === 'NODE_OPTIONS')?.value ?? '';
+      const heap = Number(/--max-old-space-size=(\d+)/.exec(options)?.[1]);
+      expect(heap, path).to.be.within(256, Number.parseInt(resources.limits.memory) - 160);
+    }
   });
 
   it('publishes without a key-encryption key, and from memory', () => {

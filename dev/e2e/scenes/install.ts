@@ -19,9 +19,9 @@ export async function install(cluster: Cluster, folder: string): Promise<Operato
   writeFileSync(join(kek, 'primary'), 'k1');
   const files = ['k1', 'primary'].map((name) => `--from-file=${join(kek, name)}`);
   await cluster.kubectl(['create', 'secret', 'generic', 'lti-key-operator-kek', '--namespace', namespace, ...files]);
-  const apply = await kustomization(cluster, folder);
-  await apply([]);
-  const operator = new Operator(cluster, () => apply(accelerated));
+  const apply = kustomization(cluster, folder);
+  await apply({});
+  const operator = new Operator(cluster, (components) => apply({ args: accelerated, components }));
   await operator.isRolledOut();
   const pods = await operator.pods();
   assert.deepEqual(
@@ -54,18 +54,27 @@ export async function install(cluster: Cluster, folder: string): Promise<Operato
 /** So that a rotation takes a minute, not days. The shipped floors protect caches that nobody has here. */
 const accelerated = ['--minimum-overlap=30s', '--minimum-activation-delay=5s'];
 
-/** A user's own kustomization, as deploy/kustomization.yaml describes it; applies it with more arguments each time. */
-async function kustomization(cluster: Cluster, folder: string): Promise<(args: readonly string[]) => Promise<void>> {
+interface Overlay {
+  /** More arguments of the controller. */
+  readonly args?: readonly string[];
+  /** Their paths in the repository. */
+  readonly components?: readonly string[];
+}
+
+/** A user's own kustomization, as deploy/kustomization.yaml describes it; applies it anew each time. */
+function kustomization(cluster: Cluster, folder: string): (overlay: Overlay) => Promise<void> {
   const overlay = join(folder, 'overlay');
   mkdirSync(overlay);
   const [newName, newTag] = images.operator.split(':');
-  return async (args) => {
+  const inCheckout = (path: string): string => relative(overlay, join(checkout, path));
+  return async ({ args = [], components = [] }) => {
     const patch = args.map((value) => ({ op: 'add', path: '/spec/template/spec/containers/0/args/-', value }));
     const target = { kind: 'Deployment', name: 'lti-key-operator' };
     const content = {
       apiVersion: 'kustomize.config.k8s.io/v1beta1',
       kind: 'Kustomization',
-      resources: [relative(overlay, join(checkout, 'deploy'))],
+      resources: [inCheckout('deploy')],
+      components: components.map(inCheckout),
       images: [{ name: 'lti-key-operator', newName, newTag }],
       ...(patch.length > 0 && { patches: [{ target, patch: JSON.stringify(patch) }] }),
     };

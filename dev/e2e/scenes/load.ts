@@ -3,6 +3,8 @@ import { Pool } from 'undici';
 
 /** Bounds what is asked of the node, whatever it could do. */
 const perSecond = 3_000;
+/** Each new connection takes a port of this machine for a minute. */
+const newConnectionsPerSecond = 200;
 const connections = 16;
 
 export interface LoadResult {
@@ -14,10 +16,17 @@ export interface LoadResult {
 }
 
 /**
- * Asks for the document over 16 connections that are kept open, at most 3,000 times a second, until `enough` says so.
- * An answer that is not 200 with `expected` is a failure, and so is a connection that breaks; nothing is tried again.
+ * Asks for the document over 16 connections that are kept open, at most 3,000 times a second, until `enough` says so; or
+ * over a new connection each time, at most 200 times a second, which finds a Service that has no endpoint. An answer that is not 200 with `expected` is a failure, and so is a connection that breaks; nothing is tried again.
  */
-export async function load(url: string, expected: string, enough: (requests: number) => boolean): Promise<LoadResult> {
+export async function load(
+  url: string,
+  expected: string,
+  enough: (requests: number) => boolean,
+  over: 'kept connections' | 'new connections' = 'kept connections',
+): Promise<LoadResult> {
+  const reset = over === 'new connections';
+  const rate = reset ? newConnectionsPerSecond : perSecond;
   const { origin, pathname } = new URL(url);
   const pool = new Pool(origin, { connections, pipelining: 1, headersTimeout: 10_000, bodyTimeout: 10_000 });
   const failures = new Map<string, number>();
@@ -29,7 +38,7 @@ export async function load(url: string, expected: string, enough: (requests: num
     const sent = performance.now();
     let failure: string | undefined;
     try {
-      const { statusCode, body } = await pool.request({ path: pathname, method: 'GET' });
+      const { statusCode, body } = await pool.request({ path: pathname, method: 'GET', reset });
       const text = await body.text();
       if (statusCode !== 200) failure = `answered ${statusCode}`;
       else if (text !== expected) failure = 'answered another document';
@@ -42,7 +51,7 @@ export async function load(url: string, expected: string, enough: (requests: num
 
   async function work(): Promise<void> {
     while (!enough(requests)) {
-      const ahead = (requests / perSecond) * 1_000 - (performance.now() - started);
+      const ahead = (requests / rate) * 1_000 - (performance.now() - started);
       if (ahead > 5) await wait(ahead);
       requests++;
       await ask();

@@ -3,7 +3,7 @@ import { setTimeout as wait } from 'node:timers/promises';
 import type { Cluster } from '../cluster/cluster.ts';
 import { say } from '../narrate.ts';
 import { until } from '../until.ts';
-import { fetchDocument, isReady, type ContainerStatus, type Operator } from './operator.ts';
+import { containerOf, fetchDocument, isReady, type Operator } from './operator.ts';
 import type { Tool } from './tool.ts';
 
 /** Kills the process of each container of one Pod in turn; the kubelet brings it back with the same keys. */
@@ -13,7 +13,7 @@ export async function loseContainers(cluster: Cluster, operator: Operator, tool:
   for (const name of ['controller', 'jwks']) {
     const [pod] = (await operator.pods()).filter(({ metadata }) => leader.includes(metadata.name));
     assert.ok(pod?.status.podIP, 'the leader has an address');
-    const container = containerOf(pod.status.containerStatuses, name);
+    const container = containerOf(pod, name);
     say(`Killing the container ${name} of ${pod.metadata.name}.`);
     await cluster.killContainer(container.containerID);
     await until(`${name} was restarted and its Pod is ready`, async () => {
@@ -24,8 +24,7 @@ export async function loseContainers(cluster: Cluster, operator: Operator, tool:
         );
         assert.equal(body, before, 'the sidecar serves on');
       }
-      const restarts = containerOf(now?.status.containerStatuses, name).restartCount;
-      return restarts > container.restartCount && now !== undefined && isReady(now);
+      return now !== undefined && containerOf(now, name).restartCount > container.restartCount && isReady(now);
     });
     await operator.servesTheSameEverywhere();
     assert.equal(await operator.document(), before);
@@ -51,10 +50,4 @@ export async function loseServer({ controlPlane }: Cluster, operator: Operator):
   assert.deepEqual(restarts(await operator.pods()), restarts(pods), 'no container was restarted');
   assert.equal(await operator.document(), before);
   say('Every answer was the same, and no container had to be restarted.');
-}
-
-function containerOf(statuses: readonly ContainerStatus[] | undefined, name: string): ContainerStatus {
-  const found = statuses?.find((status) => status.name === name);
-  assert.ok(found, `there is a container ${name}`);
-  return found;
 }

@@ -15,6 +15,11 @@ export interface ContainerStatus {
   readonly ready: boolean;
   readonly restartCount: number;
   readonly containerID: string;
+  readonly state: { readonly waiting?: { readonly reason?: string }; readonly running?: object };
+}
+
+interface Slice {
+  readonly endpoints?: readonly { readonly conditions: { readonly ready?: boolean } }[] | null;
 }
 
 interface List<T> {
@@ -23,17 +28,34 @@ interface List<T> {
 
 /** The installed operator, seen from outside. */
 export class Operator {
-  /** Applies the same manifests with lower floors. */
-  readonly accelerate: () => Promise<void>;
   readonly #cluster: Cluster;
+  readonly #apply: (components: readonly string[]) => Promise<void>;
   #url: string | undefined;
 
-  constructor(cluster: Cluster, accelerate: () => Promise<void>) {
+  /** `apply` applies the same manifests with lower floors, and with components of deploy/. */
+  constructor(cluster: Cluster, apply: (components: readonly string[]) => Promise<void>) {
     this.#cluster = cluster;
-    this.accelerate = async () => {
-      await accelerate();
-      await this.isRolledOut();
-    };
+    this.#apply = apply;
+  }
+
+  async accelerate(): Promise<void> {
+    await this.#apply([]);
+    await this.isRolledOut();
+  }
+
+  /** Applies the manifests with these components, and waits until the Service has that many ready endpoints. */
+  async with(components: readonly string[], readyEndpoints: number): Promise<void> {
+    await this.#apply(components);
+    await this.hasReadyEndpoints(readyEndpoints);
+  }
+
+  async hasReadyEndpoints(count: number): Promise<void> {
+    const selector = '--selector=kubernetes.io/service-name=lti-key-operator-jwks';
+    await until(`the Service has ${count} ready endpoints`, async () => {
+      const { items } = await this.#cluster.get<List<Slice>>('endpointslices', namespace, selector);
+      const endpoints = items.flatMap((slice) => slice.endpoints ?? []);
+      return endpoints.filter(({ conditions }) => conditions.ready === true).length === count;
+    });
   }
 
   async isRolledOut(): Promise<void> {
@@ -81,6 +103,12 @@ export class Operator {
     const sorted = (keys: readonly object[]): string[] => keys.map((key) => canonical(key)).toSorted();
     assert.deepEqual(sorted(JSON.parse(first?.body ?? '{}').keys), sorted(published.map(({ spec }) => spec.publicJWK)));
   }
+}
+
+export function containerOf({ metadata, status }: Pod, name: string): ContainerStatus {
+  const found = status.containerStatuses?.find((container) => container.name === name);
+  assert.ok(found, `${metadata.name} has a container ${name}`);
+  return found;
 }
 
 export function isReady({ metadata, status }: Pod): boolean {
