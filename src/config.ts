@@ -16,6 +16,7 @@ export interface ControllerConfig extends PublisherConfig {
   readonly kmsSocket?: string;
   readonly leaderElect: boolean;
   readonly jwksProbeUrls: readonly string[];
+  readonly jwksService: string;
   readonly jwksPublicUrl?: string;
   readonly minimumOverlap: number;
   readonly minimumActivationDelay?: number;

@@ -1,3 +1,4 @@
+import { jwksServiceName } from './api/names.ts';
 import { defaultMinimumOverlap } from './domain/timing.ts';
 import { type Duration, formatDuration, minute, second } from './domain/duration.ts';
 import { logFormats, logLevels } from './observability/log.ts';
@@ -7,7 +8,8 @@ import { logFormats, logLevels } from './observability/log.ts';
 export type Command = 'controller' | 'publisher' | 'jwks';
 export const commands: readonly Command[] = ['controller', 'publisher', 'jwks'];
 
-type OptionType = 'path' | 'list' | 'flag' | 'duration' | 'seconds' | 'address' | 'url' | 'urls' | 'level' | 'format';
+type OptionType =
+  'path' | 'list' | 'flag' | 'duration' | 'seconds' | 'address' | 'url' | 'urls' | 'level' | 'format' | 'name';
 
 export interface OptionRow {
   readonly name: string;
@@ -71,7 +73,14 @@ export const optionTable: readonly OptionRow[] = [
     name: 'jwks-probe-url',
     type: 'urls',
     commands: ['controller'],
-    help: 'Base URL of a JWKS replica to ask whether a key is published; may be repeated. Without it, the ready endpoints of the Service lti-key-operator-jwks in the operator’s namespace.',
+    help: 'Base URL of a JWKS replica to ask whether a key is published; may be repeated. Without it, the ready endpoints of --jwks-service.',
+  },
+  {
+    name: 'jwks-service',
+    type: 'name',
+    commands: ['controller'],
+    default: jwksServiceName,
+    help: 'The Service in the operator’s namespace whose ready endpoints are asked whether a key is published.',
   },
   {
     name: 'jwks-public-url',

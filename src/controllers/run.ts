@@ -1,6 +1,6 @@
 import { hostname } from 'node:os';
 import type { Registry } from 'prom-client';
-import { endpointSlices, jwksServiceName, ltiKeys, ltiRegistrations, operatorName } from '../api/names.ts';
+import { endpointSlices, ltiKeys, ltiRegistrations, operatorName } from '../api/names.ts';
 import type { LtiKey, LtiRegistration } from '../api/objects.ts';
 import type { ControllerConfig } from '../config.ts';
 import { CombinedKekProvider } from '../crypto/combined-kek-provider.ts';
@@ -175,7 +175,7 @@ interface Replicas {
 
 /** The replicas that have to serve a key: those named, or else the endpoints of the Service; and the public URL. */
 function replicaTargets(
-  { jwksProbeUrls, jwksPublicUrl }: ControllerConfig,
+  { jwksProbeUrls, jwksService, jwksPublicUrl }: ControllerConfig,
   watched: { readonly client: KubeClient; readonly clock: Clock; readonly log: Logger },
   changed: () => void,
 ): Replicas {
@@ -186,7 +186,7 @@ function replicaTargets(
     ...watched,
     type: endpointSlices,
     namespaces: [watched.client.namespace],
-    labelSelector: `kubernetes.io/service-name=${jwksServiceName}`,
+    labelSelector: `kubernetes.io/service-name=${jwksService}`,
   });
   const endpoints = endpointTargets(slices, watched.clock);
   endpoints.onChange(changed);

@@ -29,6 +29,16 @@ export const secret = (namespace: string, name: string, type: string): Manifest 
   stringData: { a: 'b' },
 });
 
+/** What an installer names the operator by, and who else operates in the tenant's namespace. */
+export interface Names {
+  readonly namePrefix?: string;
+  readonly nameSuffix?: string;
+  readonly patches?: readonly object[];
+  /** Namespaces that are there; without them, new ones. */
+  readonly home?: string;
+  readonly tenant?: string;
+}
+
 /** The policies of one rendering and their parameter, in force in these two namespaces only: other tests write LtiKeys too. */
 export class InstalledPolicies {
   readonly home: string;
@@ -37,26 +47,28 @@ export class InstalledPolicies {
   readonly identity: readonly Manifest[];
   readonly #policies: readonly Manifest[];
 
-  private constructor(home: string, tenant: string, prefix: string, rendered: readonly Manifest[]) {
+  private constructor(home: string, tenant: string, rendered: readonly Manifest[]) {
     this.home = home;
     this.tenant = tenant;
-    this.operator = `system:serviceaccount:${home}:${prefix}lti-key-operator`;
-    this.identity = rendered.filter(({ metadata }) => metadata.name === `${prefix}lti-key-operator-identity`);
+    const account = rendered.find(({ kind }) => kind === 'ServiceAccount');
+    this.operator = `system:serviceaccount:${home}:${account?.metadata.name}`;
+    this.identity = rendered.filter(({ metadata }) => /lti-key-operator-identity/.test(metadata.name));
     this.#policies = rendered.filter(({ kind }) => admission.has(kind));
   }
 
-  static async create(namePrefix = ''): Promise<InstalledPolicies> {
+  static async create({ patches = [], ...names }: Names = {}): Promise<InstalledPolicies> {
     await installCrds();
-    const [home, tenant] = [await createNamespace('keys-system'), await createNamespace('tenant')];
-    for (const name of [home, tenant]) await succeed(['label', 'namespace', name, `admission-test=${home}`]);
-    const matchResources = { namespaceSelector: { matchLabels: { 'admission-test': home } } };
+    const { home = await createNamespace('keys-system'), tenant = await createNamespace('tenant'), ...affixes } = names;
+    for (const name of [home, tenant]) await succeed(['label', 'namespace', name, `admission-test-${home}=here`]);
+    const matchResources = { namespaceSelector: { matchLabels: { [`admission-test-${home}`]: 'here' } } };
     const patch = JSON.stringify([{ op: 'add', path: '/spec/matchResources', value: matchResources }]);
-    const patches = [{ target: { kind: 'ValidatingAdmissionPolicyBinding' }, patch }];
-    const rendered = await render({ namespace: home, patches, ...(namePrefix && { namePrefix }) });
-    const installed = new InstalledPolicies(home, tenant, namePrefix, rendered);
+    const scope = { target: { kind: 'ValidatingAdmissionPolicyBinding' }, patch };
+    const rendered = await render({ namespace: home, patches: [scope, ...patches], ...affixes });
+    const installed = new InstalledPolicies(home, tenant, rendered);
     expect(installed.identity.map(({ kind }) => kind)).to.have.members(['ClusterRole', 'ClusterRoleBinding']);
     await apply([...installed.identity, ...installed.#policies]);
-    await succeed(['create', 'rolebinding', 'editor', '--clusterrole=edit', '--user=editor', `--namespace=${tenant}`]);
+    // It is there already where two operators share a tenant.
+    await run(['create', 'rolebinding', 'editor', '--clusterrole=edit', '--user=editor', `--namespace=${tenant}`]);
     await installed.inForce();
     return installed;
   }

@@ -55,6 +55,8 @@ describe('The admission policy for the deletion of a registration', function () 
         else expectRefused(result, why);
       }
       if (allowed) return;
+      const all = `/apis/ltikeys.dev/v1alpha1/namespaces/${bed.tenant}/ltiregistrations?dryRun=All`;
+      expectRefused(await run(['delete', `--raw=${all}`]), why);
       expect(deletions[0]?.stderr).to.contain('ltikeys.dev/force-delete=true');
       const replaced = ['replace', '--force', '--filename=-'];
       expectRefused(await run(replaced, undefined, registration(bed.tenant, name)), why);

@@ -104,12 +104,38 @@ describe('The admission policies, with the operator in a namespace of the instal
 
     it('refuse to delete a ledger among all the Secrets of a namespace', async () => {
       const path = `/api/v1/namespaces/${bed.tenant}/secrets?dryRun=All`;
-      expectRefused(await run(['delete', `--raw=${path}`], 'editor'), why);
+      for (const stranger of ['editor', undefined])
+        expectRefused(await run(['delete', `--raw=${path}`], stranger), why);
+    });
+
+    it('refuse to have a ledger applied or replaced by others', async () => {
+      const changed = { ...secret(bed.tenant, 'canvas-lti-keys', 'ltikeys.dev/ledger'), stringData: { a: 'other' } };
+      const force = '--force-conflicts';
+      for (const how of [['apply', '--server-side', force], ['apply'], ['replace'], ['replace', '--force']]) {
+        for (const stranger of ['editor', undefined]) {
+          expectRefused(await run([...how, '--filename=-'], stranger, changed), why);
+        }
+      }
+    });
+
+    it('refuse to have a ledger collected as garbage, which an owner that is gone would have done', async () => {
+      const collector = 'system:serviceaccount:kube-system:generic-garbage-collector';
+      expectRefused(await run(['delete', 'secret', 'canvas-lti-keys', here, '--dry-run=server'], collector), why);
     });
 
     it('let an unchanged ledger be written, as an encryption at rest under a new key does', async () => {
       const stored = JSON.parse(await succeed(['get', 'secret', 'canvas-lti-keys', here, '--output=json']));
-      await succeed(['replace', '--filename=-'], undefined, stored);
+      const migrator = 'system:serviceaccount:kube-system:storage-version-migrator-controller';
+      for (const whoever of [undefined, 'editor', migrator]) {
+        await succeed(['replace', '--filename=-'], whoever, stored);
+        const migration = ['apply', '--server-side', '--field-manager=migrator', '--filename=-'];
+        const { apiVersion, kind, metadata } = stored;
+        await succeed(migration, whoever, {
+          apiVersion,
+          kind,
+          metadata: { name: metadata.name, namespace: bed.tenant },
+        });
+      }
     });
   });
 
@@ -131,6 +157,14 @@ describe('The admission policies, with the operator in a namespace of the instal
       ['the key-encryption keys', 'home', 'lti-key-operator-kek', 'Opaque', false],
       ['a certificate', 'tenant', 'tls', 'example.org/other', false],
     ];
+
+    it('do not let it create a token of another account', async () => {
+      const token = secret(bed.tenant, 'token', 'kubernetes.io/service-account-token');
+      const annotations = { 'kubernetes.io/service-account.name': 'default' };
+      const manifest = { ...token, metadata: { ...token.metadata, annotations } };
+      expectRefused(await bed.create(manifest, bed.operator), why);
+      expect(await bed.create(manifest)).to.include({ code: 0 });
+    });
 
     for (const [what, where, name, type, allowed] of cases) {
       it(`${allowed ? 'let' : 'do not let'} it create, update and delete ${what}`, async () => {
@@ -162,6 +196,26 @@ describe('The admission policies, with the operator in a namespace of the instal
       }
     });
 
+    it('with a parameter that names nobody refuse LtiKeys to everybody, and stop nobody else’s Secrets', async () => {
+      const [binding] = bed.identity.filter(({ kind }) => kind === 'ClusterRoleBinding');
+      const key = ltiKey(bed.tenant, 'canvas-3');
+      try {
+        for (const subjects of [[{ kind: 'User', name: 'somebody', apiGroup: 'rbac.authorization.k8s.io' }], null]) {
+          const patch = `--patch=${JSON.stringify({ subjects })}`;
+          await succeed(['patch', 'clusterrolebinding', binding!.metadata.name, '--type=merge', patch]);
+          await until(async () => (await bed.create(key, bed.operator)).code !== 0);
+          await succeed(['label', 'secret', 'other', here, 'a=b', '--dry-run=server'], 'editor');
+          expectRefused(
+            await run(['delete', 'secret', 'canvas-lti-keys', here, '--dry-run=server'], 'editor'),
+            'ledger',
+          );
+        }
+      } finally {
+        await apply(bed.identity);
+        await bed.inForce();
+      }
+    });
+
     it('let a namespace be deleted with keys, ledgers and unseen registrations in it', async () => {
       const status = { observedGeneration: 1, activeKey: { name: 'canvas-1', keyID } };
       const patch = ['patch', 'ltiregistration', 'canvas', here, '--type=merge'];
@@ -170,23 +224,5 @@ describe('The admission policies, with the operator in a namespace of the instal
       expect((await run(['delete', 'ltiregistration', 'canvas', here, '--dry-run=server'])).code).to.equal(1);
       await succeed(['delete', 'namespace', bed.tenant, '--timeout=50s']);
     });
-  });
-});
-
-describe('The admission policies, with a namePrefix of the installer’s choice', function () {
-  this.timeout(60_000);
-  let bed: InstalledPolicies;
-  before(async () => {
-    bed = await InstalledPolicies.create('acme-');
-  });
-  after(() => bed.remove());
-
-  it('follow the name of the operator’s account', async () => {
-    expect(bed.operator).to.equal(`system:serviceaccount:${bed.home}:acme-lti-key-operator`);
-    const key = ltiKey(bed.tenant, 'canvas-1');
-    expect(await bed.create(key, bed.operator)).to.include({ code: 0 });
-    for (const stranger of [undefined, `system:serviceaccount:${bed.home}:lti-key-operator`]) {
-      expectRefused(await bed.create(key, stranger), 'only the LTI key operator writes LtiKeys');
-    }
   });
 });

@@ -41,6 +41,8 @@ export interface OperatorOptions {
   readonly standby?: boolean;
   /** Of the base URL of the own sidecar: whom the operator asks what is served. */
   readonly targets?: (own: string) => readonly string[];
+  /** The Service whose endpoints the operator asks, instead of `targets`. */
+  readonly jwksService?: string;
 }
 
 export type BeforeWrite = (
@@ -112,12 +114,13 @@ export async function startOperator(options: OperatorOptions): Promise<Operator>
     `--publish-dir=${publishDir}`,
     '--metrics-address=127.0.0.1:0',
     `--jwks-public-url=${publicUrl}`,
+    ...(options.jwksService === undefined ? [] : [`--jwks-service=${options.jwksService}`]),
   ]);
   const targets: Targets = () => Promise.resolve(options.targets?.(url) ?? [url]);
   const controller = runController(
     config,
     { clock, log, registry, signal },
-    { client, apiClock: systemClock, targets, mayLead },
+    { client, apiClock: systemClock, mayLead, ...(options.jwksService === undefined && { targets }) },
   );
   const work = Promise.all([controller, sidecar]);
 

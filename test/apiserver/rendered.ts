@@ -22,6 +22,7 @@ export interface Overlay {
   readonly components?: readonly string[];
   readonly namespace?: string;
   readonly namePrefix?: string;
+  readonly nameSuffix?: string;
   readonly patches?: readonly object[];
 }
 

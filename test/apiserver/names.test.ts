@@ -1,0 +1,85 @@
+import { expect } from 'chai';
+import { operatorName } from '../../src/api/names.ts';
+import { canarySecretName } from '../../src/controllers/kek-canary.ts';
+import { controlPlane } from './bed.ts';
+import { type Operator, startOperator } from './operator.ts';
+import { apply, type Manifest, render } from './rendered.ts';
+import { eventually, Tenant } from './tenant.ts';
+
+interface Container {
+  readonly args: readonly string[];
+  readonly env?: readonly { readonly name: string; readonly value: string }[];
+}
+
+const only = (rendered: readonly Manifest[], kind: string): Manifest => {
+  const found = rendered.filter((each) => each.kind === kind);
+  expect(found, kind).to.have.length(1);
+  return found[0]!;
+};
+
+describe('A kustomization with a namespace, namePrefix and nameSuffix', function () {
+  this.timeout(30_000);
+
+  for (const [names, service] of [
+    [{}, 'lti-key-operator-jwks'],
+    [{ namespace: 'keys-system' }, 'lti-key-operator-jwks'],
+    [{ namespace: 'keys-system', namePrefix: 'acme-' }, 'acme-lti-key-operator-jwks'],
+    [{ namespace: 'keys-system', nameSuffix: '-blue' }, 'lti-key-operator-jwks-blue'],
+    [{ namespace: 'keys-system', namePrefix: 'acme-', nameSuffix: '-blue' }, 'acme-lti-key-operator-jwks-blue'],
+  ] as const) {
+    it(`has the controller ask the Service ${service} of ${JSON.stringify(names)}`, async () => {
+      const rendered = await render(names);
+      expect(only(rendered, 'Service').metadata.name).to.equal(service);
+      const { template } = only(rendered, 'Deployment')['spec'] as {
+        readonly template: { readonly spec: { readonly containers: readonly Container[] } };
+      };
+      const [controller] = template.spec.containers;
+      // As the kubelet replaces what args name of env.
+      const args = controller?.args.map((arg) =>
+        arg.replaceAll(/\$\((\w+)\)/g, (_, name) => controller.env?.find((each) => each.name === name)?.value ?? '?'),
+      );
+      expect(args).to.include(`--jwks-service=${service}`);
+      const rules = only(rendered, 'Role')['rules'] as readonly { readonly resourceNames?: readonly string[] }[];
+      const fixed = rules.flatMap(({ resourceNames = [] }) => resourceNames);
+      expect(fixed, 'names that the program knows').to.deep.equal([operatorName, canarySecretName]);
+    });
+  }
+});
+
+describe('--jwks-service', () => {
+  let tenant: Tenant;
+  let operator: Operator;
+  before(async () => {
+    tenant = await Tenant.inNewNamespace('service');
+    operator = await startOperator({ namespaces: [tenant.namespace], jwksService: 'acme-jwks' });
+  });
+  after(async () => {
+    await operator.stop();
+    await tenant.leave();
+    const all = ['delete', 'endpointslices', '--namespace=lti-key-operator', '--selector=app=names-test'];
+    await controlPlane().kubectlRun(all);
+  });
+
+  /** Of no machine: RFC 5737. */
+  const sliceOf = (service: string, address: string): object => ({
+    apiVersion: 'discovery.k8s.io/v1',
+    kind: 'EndpointSlice',
+    metadata: {
+      name: service,
+      namespace: 'lti-key-operator',
+      labels: { 'kubernetes.io/service-name': service, app: 'names-test' },
+    },
+    addressType: 'IPv4',
+    ports: [{ name: 'http', port: 8080 }],
+    endpoints: [{ addresses: [address], conditions: { ready: true } }],
+  });
+
+  it('names the Service whose endpoints have to serve a key, and no other is asked', async () => {
+    await apply([sliceOf('acme-jwks', '192.0.2.1'), sliceOf('lti-key-operator-jwks', '192.0.2.2')]);
+    await tenant.apply('canvas', {});
+    await eventually(async () => {
+      const { message } = (await tenant.condition('canvas', 'Reconciling')) ?? {};
+      expect(message).to.contain('http://192.0.2.1:8080').and.not.contain('192.0.2.2');
+    });
+  });
+});
