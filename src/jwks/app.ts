@@ -45,8 +45,9 @@ function createRouter(source: DocumentSource, metrics: RequestMetrics): RequestL
   });
   router.use((request, response, next) => {
     if (!source.synced()) return answerUnavailable(response, metrics);
-    const document = source.documents.get(pathOf(request.url));
-    if (document === undefined) return next();
+    const path = pathOf(request.url);
+    const document = source.documents.get(path);
+    if (document === undefined) return source.unread(path) ? answerUnavailable(response, metrics) : next();
     answerDocument(document, request, response, metrics);
   });
   return (request, response) => {

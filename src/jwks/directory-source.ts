@@ -3,6 +3,7 @@ import type { FSWatcher, Stats } from 'node:fs';
 import { readFile, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DocumentError, documentFaults } from '../domain/jwks-document-file.ts';
+import { type Heartbeat, heartbeatFile, parseHeartbeat } from '../domain/heartbeat.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../observability/log.ts';
 import { DocumentReader } from './document-reader.ts';
@@ -16,7 +17,6 @@ import { Turns } from './turns.ts';
 export const scanMs = 15_000;
 /** … or cannot be had: three times in the life of a heartbeat. */
 const unwatchedScanMs = 5000;
-const heartbeatFile = 'sync.json';
 /** Why a file was not taken over. */
 export const refusalReasons = [...documentFaults, 'Unreadable'] as const;
 export type RefusalReason = (typeof refusalReasons)[number];
@@ -65,6 +65,10 @@ export class DirectorySource implements DocumentSource {
 
   synced(): boolean {
     return this.#options.health.synced();
+  }
+
+  unread(path: string): boolean {
+    return this.#options.health.unread(path);
   }
 
   /** Follows the directory until `signal` aborts. */
@@ -148,12 +152,9 @@ export class DirectorySource implements DocumentSource {
     }
   }
 
-  async #readHeartbeat(): Promise<string | undefined> {
+  async #readHeartbeat(): Promise<Heartbeat | undefined> {
     try {
-      const beat: unknown = JSON.parse(await readFile(join(this.#options.directory, heartbeatFile), 'utf8'));
-      if (typeof beat !== 'object' || beat === null || !('syncedAt' in beat)) return undefined;
-      const { syncedAt } = beat;
-      return typeof syncedAt === 'string' && !Number.isNaN(Date.parse(syncedAt)) ? syncedAt : undefined;
+      return parseHeartbeat(await readFile(join(this.#options.directory, heartbeatFile), 'utf8'));
     } catch {
       return undefined;
     }

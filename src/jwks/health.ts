@@ -1,3 +1,5 @@
+import { allKeysPath } from '../api/names.ts';
+import type { Heartbeat } from '../domain/heartbeat.ts';
 import type { Clock } from '../lib/clock.ts';
 
 /** After this many milliseconds without a heartbeat the publisher is taken for gone: three were missed. */
@@ -12,15 +14,17 @@ export class Health {
   #newest: string | undefined;
   #firstRead = true;
   #beatAt: number | undefined;
+  #unread: readonly string[] = [];
 
   constructor(clock: Clock) {
     this.#clock = clock;
   }
 
-  /** Takes in what `sync.json` holds now; `undefined` where there is no such file or it cannot be read. */
-  heartbeat(syncedAt: string | undefined): void {
-    if (syncedAt !== undefined && syncedAt !== this.#newest) {
-      this.#newest = syncedAt;
+  /** Takes in what the heartbeat file holds now; `undefined` where there is no such file or it cannot be read. */
+  heartbeat(beat: Heartbeat | undefined): void {
+    if (beat !== undefined && beat.syncedAt !== this.#newest) {
+      this.#newest = beat.syncedAt;
+      this.#unread = beat.unread;
       if (!this.#firstRead) this.#beatAt = this.#clock.monotonic();
     }
     this.#firstRead = false;
@@ -29,6 +33,16 @@ export class Health {
   /** Whether a publisher has synchronised since this process started. It stays true. */
   synced(): boolean {
     return this.#beatAt !== undefined;
+  }
+
+  /**
+   * Whether there may be a document at this path of which nobody knows, because the publisher could not read a namespace:
+   * `/namespaces/<it>/…`, `/registrations/<it>/…`, and the document of all namespaces.
+   */
+  unread(path: string): boolean {
+    if (path === allKeysPath) return this.#unread.length > 0;
+    const [, kind, namespace = ''] = path.split('/', 3);
+    return (kind === 'namespaces' || kind === 'registrations') && this.#unread.includes(namespace);
   }
 
   /** Whether the publisher is at work now. */

@@ -6,4 +6,6 @@ export interface DocumentSource {
   readonly documents: ReadonlyMap<string, PreparedDocument>;
   /** Whether the documents were known to be current at some time since this process started. It stays true. */
   synced(): boolean;
+  /** Whether a document at this path may exist although it is not among these, because its namespace could not be read. */
+  unread(path: string): boolean;
 }

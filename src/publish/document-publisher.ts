@@ -1,3 +1,4 @@
+import { formatHeartbeat, heartbeatFile } from '../domain/heartbeat.ts';
 import { DocumentSet } from '../domain/jwks-document-set.ts';
 import { isAggregate } from '../domain/jwks-document.ts';
 import type { Clock } from '../lib/clock.ts';
@@ -18,7 +19,6 @@ export const heartbeatMs = 5000;
 const aggregateRest = 20;
 /** What the operator may need beyond a grace period to put an LtiKey back once it can again: it tries at least every minute. */
 const returnMs = 45_000;
-const heartbeatFile = 'sync.json';
 const syncPollMs = 50;
 const firstRetryMs = 250;
 const longestRetryMs = 10_000;
@@ -254,7 +254,7 @@ export class DocumentPublisher {
     if (resting || !this.#source.isSynced() || this.#failures > 0) return;
     try {
       const now = this.#clock.now();
-      await this.#directory.replace(heartbeatFile, [JSON.stringify({ syncedAt: now.toISOString() })]);
+      await this.#directory.replace(heartbeatFile, [formatHeartbeat({ syncedAt: now.toISOString(), unread: [] })]);
       this.#lastSync = now;
       this.#failedBeats = 0;
     } catch (error) {

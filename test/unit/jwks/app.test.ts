@@ -51,7 +51,7 @@ describe('the public port', () => {
       [largePath, large],
       [emptyPath, prepared({ keys: [] }, 300, now)],
     ]);
-    const source = { documents, synced: () => synced };
+    const source = { documents, synced: () => synced, unread: (at: string) => at.startsWith('/registrations/unread/') };
     const metrics = { request: (code: number): void => void codes.push(code) };
     server = createServer(createApp({ source, metrics, draining: () => draining }));
     server.listen(0, '127.0.0.1', done);
@@ -60,6 +60,13 @@ describe('the public port', () => {
   afterEach((done) => {
     server.close(done);
     server.closeAllConnections();
+  });
+
+  it('answers 503, which keeps caches going, where a document may exist that could not be read, and 404 elsewhere', async () => {
+    const { status, headers } = await request(server).get('/registrations/unread/canvas/jwks.json');
+    expect(status).to.equal(503);
+    expect(headers).to.include({ 'retry-after': '5', 'cache-control': 'no-store' });
+    await request(server).get('/registrations/other/canvas/jwks.json').expect(404);
   });
 
   it('answers a document with all its headers', async () => {

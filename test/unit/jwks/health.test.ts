@@ -1,16 +1,18 @@
 import { expect } from 'chai';
+import type { Heartbeat } from '../../../src/domain/heartbeat.ts';
 import { Health } from '../../../src/jwks/health.ts';
 import { FakeClock } from '../../fakes/fake-clock.ts';
 
 describe('Health', () => {
-  const earlier = '2025-12-31T23:59:50.000Z';
+  const at = (syncedAt: string, unread: readonly string[] = []): Heartbeat => ({ syncedAt, unread });
+  const earlier = at('2025-12-31T23:59:50.000Z');
 
   it('is synced by a heartbeat that was not there at the start, and stays so', async () => {
     const clock = new FakeClock();
     const health = new Health(clock);
     for (const beat of [earlier, earlier, undefined]) health.heartbeat(beat);
     expect(health.synced()).to.equal(false);
-    health.heartbeat('2026-01-01T00:00:00.000Z');
+    health.heartbeat(at('2026-01-01T00:00:00.000Z'));
     expect(health.synced()).to.equal(true);
     await clock.advance(86_400_000);
     health.heartbeat(undefined);
@@ -20,7 +22,7 @@ describe('Health', () => {
   it('is synced by a heartbeat after the clock was set back', () => {
     const health = new Health(new FakeClock());
     health.heartbeat(earlier);
-    health.heartbeat('2025-06-01T00:00:00.000Z');
+    health.heartbeat(at('2025-06-01T00:00:00.000Z'));
     expect(health.synced()).to.equal(true);
   });
 
@@ -44,5 +46,28 @@ describe('Health', () => {
     health.heartbeat(earlier);
     await clock.advance(2500);
     expect(health.ageSeconds()).to.equal(12.5);
+  });
+
+  it('knows nothing of the documents of a namespace that was not read, until a heartbeat says that it was', () => {
+    const health = new Health(new FakeClock());
+    const unread = (): readonly string[] =>
+      [
+        '/.well-known/jwks.json',
+        '/namespaces/team-a/jwks.json',
+        '/registrations/team-a/canvas/jwks.json',
+        '/namespaces/team-b/jwks.json',
+        '/registrations/team-b/canvas/jwks.json',
+        '/registrations/team-b-2/canvas/jwks.json',
+        '/other/team-b/jwks.json',
+      ].filter((path) => health.unread(path));
+    expect(unread()).to.deep.equal([]);
+    health.heartbeat(at('2026-01-01T00:00:00.000Z', ['team-b']));
+    expect(unread()).to.deep.equal([
+      '/.well-known/jwks.json',
+      '/namespaces/team-b/jwks.json',
+      '/registrations/team-b/canvas/jwks.json',
+    ]);
+    health.heartbeat(at('2026-01-01T00:00:05.000Z'));
+    expect(unread()).to.deep.equal([]);
   });
 });
