@@ -25,7 +25,7 @@ export interface CanaryOptions {
   readonly client: Pick<KubeClient, 'get' | 'create' | 'replace'>;
   /** The operator's own. */
   readonly namespace: string;
-  readonly keys: Pick<Collection<LtiKey>, 'list' | 'hasSynced'>;
+  readonly keys: Pick<Collection<LtiKey>, 'list' | 'isUsable'>;
   readonly clock: Clock;
 }
 
@@ -59,8 +59,8 @@ export class CanariedKekProvider implements KekProvider {
   async status(): Promise<KekStatus> {
     const { keks, keys } = this.#options;
     const status = await keks.status();
-    // Nobody seals before the LtiKeys were read.
-    if (status.sealingKeyID === undefined || !keys.hasSynced()) return status;
+    // Nobody seals before the LtiKeys were read, those of refused namespaces aside: they must not stop the others.
+    if (status.sealingKeyID === undefined || !keys.isUsable()) return status;
     try {
       const kek = await keks.sealingKey();
       const problem = await this.#problem(kek);
@@ -76,7 +76,7 @@ export class CanariedKekProvider implements KekProvider {
   /** Throws `KEKChanged` for other bytes, and `KEKUnverified` where neither a canary nor a sealed key vouches for it. */
   async sealingKey(): Promise<Kek> {
     const kek = await this.#options.keks.sealingKey();
-    if (!this.#options.keys.hasSynced()) throw this.#unverified(kek.id, 'the LtiKeys have not been read yet');
+    if (!this.#options.keys.isUsable()) throw this.#unverified(kek.id, 'the LtiKeys have not been read yet');
     const problem = await this.#problem(kek);
     if (problem && this.#obstructs(problem, kek)) throw problem;
     return kek;

@@ -8,7 +8,7 @@ const interval: Duration = 5 * second;
 const mostReported = 100;
 
 export interface KekUsageOptions {
-  /** Every registration that a cache knows, also those of which only LtiKeys are left; undefined before the first sync. */
+  /** Every registration that a cache knows, also those of which only LtiKeys are left; undefined while one may be missing. */
   readonly known: () => Iterable<ObjectKey> | undefined;
   readonly isKnown: (registration: ObjectKey) => boolean;
   /** Undefined while it is not known which KEK seals. */

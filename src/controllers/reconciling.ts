@@ -7,7 +7,7 @@ import type { KubeClient } from '../kube/client.ts';
 import type { Collection } from '../kube/collection.ts';
 import { Controller, type ControllerMetrics } from '../kube/controller.ts';
 import type { EventRecorder } from '../kube/events.ts';
-import type { ObjectKey } from '../kube/objects.ts';
+import { type ObjectKey, splitKey } from '../kube/objects.ts';
 import { WorkQueue, type WorkQueueMetrics } from '../kube/workqueue.ts';
 import { type Clock, sleep } from '../lib/clock.ts';
 import type { Logger } from '../observability/log.ts';
@@ -62,6 +62,7 @@ export class Reconciling {
     const written = { registrations: new Written<LtiRegistration>(), keys: new Written<LtiKey>() };
     this.#watched = { registrations, keys, written, lastSeen: new Map() };
     watch(this.#watched, (key) => this.#enqueue(key));
+    for (const collection of [registrations, keys]) collection.onRead(() => this.enqueueAll());
   }
 
   /** Has every registration looked at, also those of which only keys are left. */
@@ -71,14 +72,12 @@ export class Reconciling {
 
   /** The documents of a registration were written here; the sidecar beside it serves them in a moment. */
   published(key: ObjectKey): void {
-    this.#queue?.addAfter(key, untilServed, priorityOf(this.#watched, key));
+    this.#enqueue(key, untilServed);
   }
 
   /** Replicas came or went: whether they serve everything is looked at again, spread over time. */
   replicasChanged(): void {
-    spread([...knownRegistrations(this.#watched)], afterReplicasChanged, (key, delay) =>
-      this.#queue?.addAfter(key, delay, priorityOf(this.#watched, key)),
-    );
+    spread([...knownRegistrations(this.#watched)], afterReplicasChanged, (key, delay) => this.#enqueue(key, delay));
   }
 
   /** Key pairs that are being made, or wait for their turn. */
@@ -89,7 +88,7 @@ export class Reconciling {
   /** Reconciles until `signal` aborts and what was under way has ended. */
   async run(signal: AbortSignal): Promise<void> {
     const { registrations, keys, keks, clock, log, metrics, queueMetrics, client, events } = this.#options;
-    while (!(registrations.hasSynced() && keys.hasSynced()) && !signal.aborted) await sleep(clock, syncPoll, signal);
+    while (!(registrations.isUsable() && keys.isUsable()) && !signal.aborted) await sleep(clock, syncPoll, signal);
     const name = ltiRegistrations.plural;
     const queue = (this.#queue = new WorkQueue({ clock, name, ...(queueMetrics ? { metrics: queueMetrics } : {}) }));
     const generator = (this.#generator = new KeyGenerator({
@@ -120,7 +119,13 @@ export class Reconciling {
     this.#queue = undefined;
   }
 
-  #enqueue(key: ObjectKey): void {
-    this.#queue?.add(key, priorityOf(this.#watched, key));
+  /** A namespace is left alone until both its registrations and its LtiKeys have been read: then all of it is looked at. */
+  #enqueue(key: ObjectKey, delay: Duration = 0): void {
+    const { registrations, keys } = this.#options;
+    const { namespace } = splitKey(key);
+    if (!registrations.isRead(namespace) || !keys.isRead(namespace)) return;
+    const priority = priorityOf(this.#watched, key);
+    if (delay > 0) this.#queue?.addAfter(key, delay, priority);
+    else this.#queue?.add(key, priority);
   }
 }

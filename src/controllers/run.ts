@@ -20,6 +20,8 @@ import {
   leaderMetrics,
   operatorMetrics,
   publisherMetrics,
+  watchMetrics,
+  type WatchSource,
   workQueueMetrics,
 } from '../observability/metrics.ts';
 import { objectMetrics } from '../observability/object-metrics.ts';
@@ -89,8 +91,7 @@ export async function runController(
   const keks = new CanariedKekProvider({ keks: source, client, namespace: client.namespace, keys, clock });
   const kekWatch = new KekWatch({ keks, clock, log, changed: () => reconciling.enqueueAll() });
   const usage = new KekUsage({
-    known: () =>
-      registrations.hasSynced() && keys.hasSynced() ? knownRegistrations({ registrations, keys }) : undefined,
+    known: () => (registrations.isWhole() && keys.isWhole() ? knownRegistrations({ registrations, keys }) : undefined),
     isKnown: (key) => registrations.get(key) !== undefined || keys.byIndex('registration', key).length > 0,
     sealingKeyID: () => kekWatch.sealingKeyID(),
     namedIDs: () => keks.namedIDs(),
@@ -126,7 +127,8 @@ export async function runController(
     failures: () => publisher.failures(),
   });
   objectMetrics(registry, () => registrationMetrics(registrations, keys));
-  const ready = { 'LtiRegistrations and LtiKeys are read': () => registrations.hasSynced() && keys.hasSynced() };
+  watchMetrics(registry, [...registrations.scopes, ...keys.scopes, ...replicas.scopes]);
+  const ready = { 'LtiRegistrations and LtiKeys are read': () => registrations.isUsable() && keys.isUsable() };
   const probes = await startProbes({ address: config.metricsAddress, ready, metrics: registry, log });
 
   const lead = async (term: AbortSignal): Promise<void> => {
@@ -170,6 +172,8 @@ async function kekSource(
 
 interface Replicas {
   readonly targets: Targets;
+  /** What is watched to know them. */
+  readonly scopes: readonly WatchSource[];
   run(signal: AbortSignal): Promise<void>;
 }
 
@@ -180,7 +184,11 @@ function replicaTargets(
   changed: () => void,
 ): Replicas {
   if (jwksProbeUrls.length > 0) {
-    return { targets: withPublicURL(async () => jwksProbeUrls, jwksPublicUrl), run: () => Promise.resolve() };
+    return {
+      targets: withPublicURL(async () => jwksProbeUrls, jwksPublicUrl),
+      scopes: [],
+      run: () => Promise.resolve(),
+    };
   }
   const slices = watching<EndpointSlice>({
     ...watched,
@@ -190,7 +198,8 @@ function replicaTargets(
   });
   const endpoints = endpointTargets(slices, watched.clock);
   endpoints.onChange(changed);
-  return { targets: withPublicURL(endpoints.targets, jwksPublicUrl), run: (signal) => slices.run(signal) };
+  const targets = withPublicURL(endpoints.targets, jwksPublicUrl);
+  return { targets, scopes: slices.scopes, run: (signal) => slices.run(signal) };
 }
 
 /** Unique to this process: a restarted container has the host name of its predecessor. */

@@ -48,6 +48,26 @@ export function registrationFile(namespace: string, registration: string): strin
   return `registration_${namespace}_${registration}.json`;
 }
 
+const documentFile = /^(?:namespace_([a-z0-9.-]+)|registration_([a-z0-9.-]+)_([a-z0-9.-]+))\.json$/;
+/** Of every file system that a publish directory may be on. */
+const longestFileName = 255;
+
+export interface DocumentPlace {
+  /** Absent in the place of the document of all namespaces. */
+  readonly namespace?: string;
+  /** Absent in that of a namespace, too. */
+  readonly registration?: string;
+}
+
+/** Whose document the file is; `undefined` for a file that is none. A document's name has no way to lead to another directory. */
+export function documentPlace(file: string): DocumentPlace | undefined {
+  if (file === allFile) return {};
+  const [, whole, namespace, registration] = documentFile.exec(file) ?? [];
+  if (file.length > longestFileName) return undefined;
+  if (whole !== undefined) return { namespace: whole };
+  return namespace === undefined || registration === undefined ? undefined : { namespace, registration };
+}
+
 /** Whether a file holds the keys of more than one registration. */
 export function isAggregate(file: string): boolean {
   return !file.startsWith('registration_');

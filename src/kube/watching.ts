@@ -4,7 +4,7 @@ import type { KubeClient } from './client.ts';
 import { Collection } from './collection.ts';
 import { listWatcher } from './list-watcher.ts';
 import type { KubeObject, ResourceType } from './objects.ts';
-import { ListWatchReflector } from './reflector.ts';
+import { Scope } from './scope.ts';
 import type { Indexer } from './store.ts';
 
 export interface WatchingOptions<T extends KubeObject> {
@@ -20,18 +20,13 @@ export interface WatchingOptions<T extends KubeObject> {
 
 /** A collection that watches a kind in the given namespaces; it does so once it is run. */
 export function watching<T extends KubeObject>(options: WatchingOptions<T>): Collection<T> {
-  const { client, type, namespaces, labelSelector, indexers, clock, log } = options;
+  const { client, type, namespaces, labelSelector, ...rest } = options;
   const selected = labelSelector === undefined ? {} : { labelSelector };
-  const scopes = namespaces.length === 0 ? [selected] : namespaces.map((namespace) => ({ namespace, ...selected }));
+  const scopes = namespaces.length === 0 ? [{}] : namespaces.map((namespace) => ({ namespace }));
   return new Collection(
     scopes.map(
       (scope) =>
-        new ListWatchReflector<T>({
-          source: listWatcher<T>(client, type, scope),
-          clock,
-          onError: (error) => log.warn({ resource: type.plural, error, ...scope }, 'watch failed; it is tried again'),
-          ...(indexers ? { indexers } : {}),
-        }),
+        new Scope<T>({ type, ...scope, source: listWatcher<T>(client, type, { ...scope, ...selected }), ...rest }),
     ),
   );
 }

@@ -51,6 +51,7 @@ const allowedFields = {
   durationMs: number,
   error: loggedError,
   file: text,
+  files: number,
   identity: text,
   kekID: text,
   kid: text,

@@ -71,6 +71,18 @@ export const clientTable = {
     labels: ['method'],
     buckets: [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 30],
   },
+  watchCurrent: {
+    name: 'lti_watch_current',
+    type: 'gauge',
+    help: '1 while all objects of the kind in the namespace are known as the API server has them, 0 while they were never read or the watch fails; no namespace stands for all.',
+    labels: ['resource', 'namespace'],
+  },
+  watchCurrentUntil: {
+    name: 'lti_watch_current_timestamp_seconds',
+    type: 'gauge',
+    help: 'Until when they were known so: now, unless the watch fails; absent before they were read.',
+    labels: ['resource', 'namespace'],
+  },
 } as const satisfies Table;
 
 /** In the controller; named as controller-runtime and client-go name them. */

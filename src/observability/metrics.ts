@@ -46,6 +46,26 @@ export function clientMetrics(registry: Registry): ClientMetrics {
   };
 }
 
+/** One kind in one namespace, or in all, as it is watched. */
+export interface WatchSource {
+  readonly namespace: string | undefined;
+  readonly resource: string;
+  hasSynced(): boolean;
+  isFailing(): boolean;
+  currentUntil(): Date | undefined;
+}
+
+/** There are as many series as options --namespace. */
+export function watchMetrics(registry: Registry, watches: readonly WatchSource[]): void {
+  const labels = ({ resource, namespace = '' }: WatchSource) => ({ resource, namespace });
+  computedGauge(registry, clientTable.watchCurrent, () =>
+    watches.map((watch) => [labels(watch), watch.hasSynced() && !watch.isFailing() ? 1 : 0]),
+  );
+  computedGauge(registry, clientTable.watchCurrentUntil, () =>
+    watches.map((watch) => [labels(watch), epochSeconds(watch.currentUntil())]),
+  );
+}
+
 export function workQueueMetrics(registry: Registry): WorkQueueMetrics {
   const adds = counter(registry, controllerTable.queueAdds);
   const retries = counter(registry, controllerTable.queueRetries);

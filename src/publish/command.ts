@@ -5,7 +5,7 @@ import { KubeClient } from '../kube/client.ts';
 import { watching } from '../kube/watching.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../observability/log.ts';
-import { clientMetrics, publisherMetrics } from '../observability/metrics.ts';
+import { clientMetrics, publisherMetrics, watchMetrics } from '../observability/metrics.ts';
 import { startProbes } from '../observability/probes.ts';
 import type { Registry } from 'prom-client';
 import { publishing } from './run.ts';
@@ -26,7 +26,8 @@ export async function runPublisher(
     lastSync: () => publisher.lastSync(),
     failures: () => publisher.failures(),
   });
-  const ready = { 'LtiKeys are read': () => keys.hasSynced() };
+  watchMetrics(registry, keys.scopes);
+  const ready = { 'LtiKeys are read': () => keys.isUsable() };
   const probes = await startProbes({ address: config.metricsAddress, ready, metrics: registry, log });
   log.info({ address: config.metricsAddress }, 'publisher started');
   try {

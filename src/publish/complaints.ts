@@ -6,6 +6,8 @@ import type { LtiKeyFacts } from './published-keys.ts';
 export class Complaints {
   readonly #log: Logger;
   readonly #said = new Set<string>();
+  /** Why the directory cannot be used, as it was said last. */
+  #unusable: string | undefined;
 
   constructor(log: Logger) {
     this.#log = log;
@@ -19,6 +21,19 @@ export class Complaints {
 
   unwritableFile(file: string, error: Error): void {
     this.#once(file, () => this.#log.error({ file, error }, 'cannot publish'));
+  }
+
+  /** The directory cannot be written or read: each cause once, until `usable`. `files` says how many have it. */
+  unusable(error: unknown, files = 1): void {
+    const cause = error instanceof Error && 'code' in error ? String(error.code) : String(error);
+    if (cause === this.#unusable) return;
+    this.#unusable = cause;
+    this.#log.error({ error, files }, 'cannot write the publish directory, keeping what is there');
+  }
+
+  usable(): void {
+    if (this.#unusable !== undefined) this.#log.info({}, 'the publish directory can be written again');
+    this.#unusable = undefined;
   }
 
   collision({ file, keyID, listed, omitted, sameKey }: Collision): void {

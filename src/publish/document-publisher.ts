@@ -1,10 +1,13 @@
-import { formatHeartbeat, heartbeatFile } from '../domain/heartbeat.ts';
+import { formatHeartbeat } from '../domain/heartbeat.ts';
 import { DocumentSet } from '../domain/jwks-document-set.ts';
-import { isAggregate } from '../domain/jwks-document.ts';
+import { allFile, isAggregate } from '../domain/jwks-document.ts';
+import { Alarm } from '../lib/alarm.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../observability/log.ts';
 import { Complaints } from './complaints.ts';
-import { DocumentDirectory } from './document-directory.ts';
+import { settleDepartures } from './departures.ts';
+import { DocumentDirectory, FileNameError } from './document-directory.ts';
+import { EarlierLife } from './earlier-life.ts';
 import type { KeySource } from './key-source.ts';
 import { absenceGraceMs, PublishedKeys } from './published-keys.ts';
 import type { LtiKeyFacts } from './published-keys.ts';
@@ -17,8 +20,6 @@ const patienceMs = 250;
 export const heartbeatMs = 5000;
 /** Aggregates rest this many times as long as writing them took: with 30,000 keys, a second or two. */
 const aggregateRest = 20;
-/** What the operator may need beyond a grace period to put an LtiKey back once it can again: it tries at least every minute. */
-const returnMs = 45_000;
 const syncPollMs = 50;
 const firstRetryMs = 250;
 const longestRetryMs = 10_000;
@@ -38,6 +39,9 @@ export interface PublisherOptions {
  * Keeps the publish directory equal to the LtiKeys: the documents that changed, and a heartbeat while that is known to be
  * so. Until the first sync, and while anything fails, what an earlier life wrote stays; what is left of it without an
  * LtiKey is removed two grace periods later.
+ *
+ * Namespaces are independent: one that cannot be read (any more) keeps its documents as they are, and the others go on. The
+ * document of all namespaces is only written once every namespace has been read, because it would lack keys before.
  */
 export class DocumentPublisher {
   readonly #source: KeySource;
@@ -45,7 +49,9 @@ export class DocumentPublisher {
   readonly #log: Logger;
   readonly #directory: DocumentDirectory;
   readonly #keys: PublishedKeys;
+  readonly #earlier: EarlierLife;
   readonly #documents: DocumentSet;
+  readonly #all: boolean;
   readonly #complaints: Complaints;
   /** Registrations that changed, by `namespace/name`. */
   #changed = new Map<string, readonly [namespace: string, registration: string]>();
@@ -64,16 +70,21 @@ export class DocumentPublisher {
   /** When what an earlier life left and nothing explains by then is removed: lost LtiKeys have come back before. */
   #removalAt = Number.POSITIVE_INFINITY;
   #settling = false;
+  /** Namespaces that had not been read when the documents were written last. */
+  #unread: readonly string[] = [];
   #lastSync: Date | undefined;
-  #wake = (): void => undefined;
+  readonly #alarm: Alarm;
 
   constructor({ directory, all, source, clock, log, published }: PublisherOptions) {
     this.#published = published;
     this.#source = source;
     this.#clock = clock;
+    this.#alarm = new Alarm(clock);
     this.#log = log;
+    this.#all = all;
     this.#documents = new DocumentSet({ all });
     this.#directory = new DocumentDirectory(directory);
+    this.#earlier = new EarlierLife(this.#directory, source);
     this.#complaints = new Complaints(log);
     this.#keys = new PublishedKeys((object, fault) => this.#complaints.refusedKey(object, fault));
   }
@@ -86,8 +97,13 @@ export class DocumentPublisher {
     if (this.#flushAt === Number.POSITIVE_INFINITY) {
       this.#firstChange = now;
       this.#flushAt = now + quietMs;
-      this.#wake();
+      this.#alarm.ring();
     } else this.#flushAt = Math.min(now + quietMs, this.#firstChange + patienceMs);
+  }
+
+  /** The LtiKeys of one more namespace have been read. */
+  namespaceRead(): void {
+    this.#flushSoon();
   }
 
   /** How many documents the publish directory holds. */
@@ -107,22 +123,21 @@ export class DocumentPublisher {
 
   /** Publishes until `signal` aborts. The directory is left as it is then. */
   async run(signal: AbortSignal): Promise<void> {
-    const stop = (): void => this.#wake();
-    signal.addEventListener('abort', stop);
-    while (!this.#source.isSynced() && !signal.aborted) await this.#pause(syncPollMs, signal);
+    while (!this.#source.isUsable() && !signal.aborted) await this.#alarm.wait(syncPollMs, signal);
     this.#flushAt = this.#clock.monotonic();
     while (!signal.aborted) {
       if (this.#dueAt() <= this.#clock.monotonic()) await this.#flush();
       if (this.#heartbeatAt <= this.#clock.monotonic()) await this.#beat();
-      if (this.#removalAt <= this.#clock.monotonic()) await this.#removeOthers();
+      if (this.#removalAt <= this.#clock.monotonic()) void this.#sweep();
+      const now = this.#clock.monotonic();
+      for (const { namespace, registration } of this.#keys.overdue(now)) this.changed(namespace, registration);
       const expiry = this.#settling ? Number.POSITIVE_INFINITY : this.#keys.nextExpiry();
-      if (expiry <= this.#clock.monotonic()) void this.#settle();
+      if (expiry <= now) void this.#settleDepartures();
       else {
-        const next = Math.min(this.#dueAt(), this.#heartbeatAt, this.#removalAt, expiry);
-        await this.#pause(next - this.#clock.monotonic(), signal);
+        const next = Math.min(this.#dueAt(), this.#heartbeatAt, this.#removalAt, this.#keys.nextOverdue(), expiry);
+        await this.#alarm.wait(next - this.#clock.monotonic(), signal);
       }
     }
-    signal.removeEventListener('abort', stop);
   }
 
   /** Monotonic milliseconds at which something is to be written, the heartbeat aside. */
@@ -135,47 +150,52 @@ export class DocumentPublisher {
     return this.#complete && this.#failures === 0 && this.#stale.size > 0;
   }
 
-  #pause(milliseconds: number, signal: AbortSignal): Promise<void> {
-    return new Promise((resolve) => {
-      if (signal.aborted || milliseconds <= 0) return resolve();
-      const cancel = this.#clock.setTimer(resolve, milliseconds);
-      this.#wake = () => {
-        cancel();
-        resolve();
-      };
-    });
+  #flushSoon(): void {
+    if (!this.#complete || this.#failures > 0) return;
+    this.#flushAt = Math.min(this.#flushAt, this.#clock.monotonic());
+    this.#alarm.ring();
   }
 
   async #flush(): Promise<void> {
     this.#flushAt = Number.POSITIVE_INFINITY;
     const everything = !this.#complete;
     let failure: unknown;
-    const attempt = async (file: string, work: () => Promise<void>): Promise<void> => {
+    let failed = 0;
+    const attempt = async (work: () => Promise<void>, file?: string): Promise<void> => {
       try {
         await work();
-        this.#stale.delete(file);
+        if (file !== undefined) this.#stale.delete(file);
       } catch (error) {
-        // No retry makes a name shorter, and one registration must not keep the others from their heartbeat.
-        if (!(error instanceof Error && 'code' in error && error.code === 'ENAMETOOLONG')) failure = error;
-        else {
+        // No retry makes it a name, and one registration must not keep the others from their heartbeat.
+        if (file !== undefined && error instanceof FileNameError) {
           this.#stale.delete(file);
           this.#complaints.unwritableFile(file, error);
+        } else {
+          failure ??= error;
+          failed += 1;
         }
       }
     };
-    this.#takeChanges(everything);
-    if (everything) await attempt(heartbeatFile, () => this.#directory.create());
+    const unread = this.#source.unread();
+    this.#takeChanges(everything, unread);
+    if (everything) await attempt(() => this.#directory.prepare());
     for (const file of [...this.#stale].filter((name) => !isAggregate(name))) {
-      await attempt(file, () => this.#write(file));
+      await attempt(() => this.#write(file), file);
     }
     const began = this.#clock.monotonic();
     if (everything || this.#aggregatesAt <= began) {
-      for (const file of this.#stale) if (isAggregate(file)) await attempt(file, () => this.#write(file));
+      for (const file of this.#stale) if (isAggregate(file)) await attempt(() => this.#write(file), file);
       const now = this.#clock.monotonic();
       this.#aggregatesAt = now + aggregateRest * (now - began);
     }
-    if (failure !== undefined) return this.#retry(failure);
+    if (unread.length > 0) await attempt(() => this.#earlier.withdraw());
+    if (failure !== undefined) {
+      this.#flushAt = this.#clock.monotonic() + Math.min(firstRetryMs * 2 ** this.#failures, longestRetryMs);
+      this.#failures += 1;
+      return this.#complaints.unusable(failure, failed);
+    }
     this.#failures = 0;
+    this.#unread = unread;
     if (everything) {
       this.#heartbeatAt = this.#clock.monotonic();
       // By then whatever was held back for the grace period is written, too.
@@ -183,18 +203,20 @@ export class DocumentPublisher {
     }
     this.#complete = true;
     this.#announce();
-    // What changed while the files were written was not scheduled if this is the first success.
-    if (this.#changed.size > 0) this.#flushAt = Math.min(this.#flushAt, this.#clock.monotonic());
+    // What changed, or was read, while the files were written was not scheduled if this is the first success.
+    if (this.#changed.size > 0 || this.#source.unread().length < unread.length)
+      this.#flushAt = Math.min(this.#flushAt, this.#clock.monotonic());
   }
 
   /** From LtiKeys to documents: of the registrations that changed, or of all there are. */
-  #takeChanges(everything: boolean): void {
+  #takeChanges(everything: boolean, unread: readonly string[]): void {
     const changed = this.#changed;
     this.#changed = new Map();
     const now = this.#clock.monotonic();
     const take = (namespace: string, registration: string, objects: readonly LtiKeyFacts[]): void => {
       const keys = this.#keys.update(namespace, registration, objects, now);
       if (keys === undefined) return;
+      if (unread.length > 0) this.#earlier.revoked(keys);
       const files = this.#documents.set(namespace, registration, keys);
       for (const file of files) this.#stale.add(file);
       if (files.length > 0) this.#unannounced.set(`${namespace}/${registration}`, [namespace, registration]);
@@ -211,6 +233,9 @@ export class DocumentPublisher {
       take(namespace, registration, this.#source.listOf(namespace, registration));
     }
     if (everything) this.#stale = new Set(this.#documents.files());
+    // An earlier life's document of all namespaces stays until all were read, unless a key of it is revoked.
+    if (unread.length > 0) this.#stale.delete(allFile);
+    else if (this.#all && this.#unread.length > 0) this.#stale.add(allFile);
   }
 
   #announce(): void {
@@ -227,60 +252,45 @@ export class DocumentPublisher {
     await this.#directory.write(file, text.pieces);
   }
 
-  #retry(error: unknown): void {
-    const waitMs = Math.min(firstRetryMs * 2 ** this.#failures, longestRetryMs);
-    this.#failures += 1;
-    this.#flushAt = this.#clock.monotonic() + waitMs;
-    this.#log.error(
-      { error, waitMs, attempt: this.#failures },
-      'cannot write the publish directory, keeping what is there',
-    );
+  async #settleDepartures(): Promise<void> {
+    this.#settling = true;
+    const changed = this.changed.bind(this);
+    await settleDepartures({ keys: this.#keys, source: this.#source, clock: this.#clock, log: this.#log, changed });
+    this.#settling = false;
+    this.#alarm.ring();
   }
 
-  async #removeOthers(): Promise<void> {
+  /** Has what an earlier life left and nobody claims removed with the next flush. */
+  async #sweep(): Promise<void> {
     this.#removalAt = Number.POSITIVE_INFINITY;
     try {
-      await this.#directory.removeOthers(new Set(this.#documents.files()));
+      const claimed = new Set(this.#documents.files());
+      const { gone, doubted } = await this.#earlier.unclaimed((file) => claimed.has(file));
+      for (const file of gone) this.#stale.add(file);
+      if (gone.length > 0) this.#flushSoon();
+      if (doubted) this.#removalAt = this.#clock.monotonic() + absenceGraceMs;
     } catch (error) {
-      this.#removalAt = this.#clock.monotonic() + longestRetryMs;
-      this.#log.error({ error, waitMs: longestRetryMs }, 'cannot remove documents of an earlier life');
+      this.#complaints.unusable(error);
+      this.#removalAt = this.#clock.monotonic() + absenceGraceMs;
     }
+    this.#alarm.ring();
   }
 
   /** The heartbeat says that the directory is what the API server has; without a connection or a write it stays away, and an aggregate that rests it awaits. */
   async #beat(): Promise<void> {
     const resting = this.#resting();
     this.#heartbeatAt = resting ? this.#aggregatesAt : this.#clock.monotonic() + heartbeatMs;
-    if (resting || !this.#source.isSynced() || this.#failures > 0) return;
+    if (resting || !this.#source.isConnected() || this.#failures > 0) return;
     try {
       const now = this.#clock.now();
-      await this.#directory.replace(heartbeatFile, [formatHeartbeat({ syncedAt: now.toISOString(), unread: [] })]);
+      await this.#directory.writeHeartbeat(formatHeartbeat({ syncedAt: now.toISOString(), unread: this.#unread }));
       this.#lastSync = now;
       this.#failedBeats = 0;
+      this.#complaints.usable();
     } catch (error) {
       this.#failedBeats += 1;
-      this.#log.error({ error, file: heartbeatFile }, 'cannot write the heartbeat');
+      this.#complaints.unusable(error);
     }
-  }
-
-  /** Gives up the keys whose grace period is over and whose LtiKey is really gone; the others get another one. */
-  async #settle(): Promise<void> {
-    this.#settling = true;
-    for (const { namespace, registration } of this.#keys.overdue(this.#clock.monotonic())) {
-      this.changed(namespace, registration);
-    }
-    for (const departed of this.#keys.expired(this.#clock.monotonic())) {
-      const { namespace, name, keyID, registration, cleared, doubted } = departed;
-      const gone = cleared || (await this.#source.confirmGone(namespace, name, keyID).catch(() => undefined));
-      if (gone && doubted) this.#keys.keep(departed, this.#clock.monotonic() + returnMs, false);
-      else if (gone) {
-        this.#keys.forget(departed);
-        this.#log.info({ namespace, name }, 'LtiKey is gone, its key leaves the documents');
-        this.changed(namespace, registration);
-      } else this.#keys.keep(departed, this.#clock.monotonic(), gone === undefined);
-    }
-    this.#settling = false;
-    this.#wake();
   }
 }
 

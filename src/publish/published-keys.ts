@@ -58,6 +58,11 @@ function isState(state: string | undefined): state is KeyState {
   return state !== undefined && states.has(state);
 }
 
+/** As the schema has it, which may be an older one: the name becomes part of a file name. */
+function isRegistrationName(name: unknown): boolean {
+  return typeof name === 'string' && name.length <= 63 && /^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$/.test(name);
+}
+
 /**
  * The Active key gets its status after the others (see controllers/ltiregistration/apply.ts). One that is newer than it and
  * has none is just being made, and was never published.
@@ -102,7 +107,7 @@ export class PublishedKeys {
   readonly #arriving = new Map<string, Arriving>();
   readonly #refused: (object: LtiKeyFacts, fault: string) => void;
 
-  /** `refused` hears of every LtiKey whose publicJWK is not one we serve. */
+  /** `refused` hears of every LtiKey that names no registration, or whose publicJWK is not one we serve. */
   constructor(refused: (object: LtiKeyFacts, fault: string) => void) {
     this.#refused = refused;
   }
@@ -138,6 +143,7 @@ export class PublishedKeys {
 
   #take(held: Map<string, Held>, object: LtiKeyFacts, present: Set<string>, now: number): void {
     const { metadata, spec, status } = object;
+    if (!isRegistrationName(spec.registrationRef.name)) return this.#refused(object, 'registrationRef.name is no name');
     const publicJWK = narrowPublicJwk(spec.publicJWK);
     if (typeof publicJWK === 'string') return this.#refused(object, publicJWK);
     const id = `${metadata.name}/${publicJWK.kid}`;
@@ -182,6 +188,12 @@ export class PublishedKeys {
   nextExpiry(): number {
     let next = Number.POSITIVE_INFINITY;
     for (const { absentSince = next } of this.#absent) next = Math.min(next, absentSince + absenceGraceMs);
+    return next;
+  }
+
+  /** When the next registration has been held back for the whole grace period, in monotonic milliseconds. */
+  nextOverdue(): number {
+    let next = Number.POSITIVE_INFINITY;
     for (const { until = next } of this.#arriving.values()) next = Math.min(next, until);
     return next;
   }

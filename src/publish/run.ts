@@ -36,8 +36,11 @@ export function publishing({
     source: {
       list: () => keys.list(),
       listOf: (namespace, registration) => keys.byIndex('registration', `${namespace}/${registration}`),
-      isSynced: () => keys.hasSynced() && keys.connected(),
+      isUsable: () => keys.isUsable(),
+      isConnected: () => keys.scopes.some((scope) => scope.connected()),
+      unread: () => keys.unread(),
       async confirmGone(namespace, name, keyID) {
+        refuseIfFailing(keys, namespace);
         try {
           const { spec } = await client.get<LtiKey>(ltiKeys, namespace, name);
           return spec.keyID !== keyID;
@@ -45,6 +48,14 @@ export function publishing({
           if (isObjectNotFound(error)) return true;
           throw error;
         }
+      },
+      async confirmNone(namespace, registration) {
+        // Another --namespace than in the earlier life.
+        if (!keys.scopeOf(namespace)) return true;
+        refuseIfFailing(keys, namespace);
+        const fieldSelector = `spec.registrationRef.name=${registration}`;
+        const { items } = await client.list<LtiKey>(ltiKeys, { namespace, fieldSelector, limit: 1 });
+        return items.length === 0;
       },
     },
     clock,
@@ -55,5 +66,11 @@ export function publishing({
     if (type === 'modified' && previous && staysPublished(previous, object)) return;
     publisher.changed(object.metadata.namespace!, object.spec.registrationRef.name);
   });
+  keys.onRead(() => publisher.namespaceRead());
   return publisher;
+}
+
+/** A namespace that cannot be watched gives no answer about any of its LtiKeys, of which there may be thousands. */
+function refuseIfFailing(keys: Collection<LtiKey>, namespace: string): void {
+  if (keys.scopeOf(namespace)?.isFailing()) throw new Error(`namespace ${namespace} cannot be watched`);
 }

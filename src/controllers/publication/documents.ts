@@ -92,6 +92,7 @@ export class ServedDocuments {
     if (statusCode === 304 && held) return held.document;
     // A registration without a key, or one that the replica has not heard of: either way it serves none.
     if (statusCode === 404) return { keys: new ServedKeys(), cacheLifetime: 0, problem: 'answers 404' };
+    if (statusCode === 503) return { ...noAnswer('answers 503'), unavailable: true };
     if (statusCode !== 200) return noAnswer(`answers ${statusCode}`);
     const keys = readableKeys(text);
     if (!keys) return noAnswer('gives no key set');

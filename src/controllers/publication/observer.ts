@@ -51,17 +51,8 @@ export function publicationObserver({ documents, targets, allKeys }: ObserverOpt
       }
       if (bases.join() !== known.join()) documents.keepOnly((known = bases));
       const aggregates = isInAggregates(keys) ? [namespacePath(namespace), ...(allKeys ? [allKeysPath] : [])] : [];
-      const own = async (url: string): Promise<Answer> => ({ url, own: true, document: await documents.fetch(url) });
-      const aggregate = async (url: string): Promise<Answer> => ({
-        url,
-        own: false,
-        document: await documents.fetchShared(url),
-      });
-      const asked = bases.flatMap((base) => [
-        own(base + registrationPath(namespace, registration)),
-        ...aggregates.map((path) => aggregate(base + path)),
-      ]);
-      const answers = await Promise.all(asked);
+      const path = registrationPath(namespace, registration);
+      const answers = (await Promise.all(bases.map((base) => ask(documents, base, path, aggregates)))).flat();
       const { stillServed } = absence(answers, keys);
       const absent = keys.absent.filter(({ kid }) => !stillServed.has(kid));
       return {
@@ -72,6 +63,25 @@ export function publicationObserver({ documents, targets, allKeys }: ObserverOpt
       };
     },
   };
+}
+
+/** Of one replica. Who asks for an aggregate shares the answer with the others. */
+async function ask(
+  documents: Pick<ServedDocuments, 'fetch' | 'fetchShared'>,
+  base: string,
+  path: string,
+  aggregates: readonly string[],
+): Promise<readonly Answer[]> {
+  const [own, ...shared] = await Promise.all([
+    documents.fetch(base + path),
+    ...aggregates.map((aggregate) => documents.fetchShared(base + aggregate)),
+  ]);
+  const answers = shared.map((document, index) => ({ url: base + aggregates[index]!, own: false, document }));
+  // A replica for which some namespace cannot be read has no document of all namespaces. It serves nobody there, and the other
+  // namespaces do not wait for that one.
+  const isThere = ({ url, document }: Answer): boolean =>
+    !(own.keys && document.unavailable && url === base + allKeysPath);
+  return [{ url: base + path, own: true, document: own }, ...answers.filter(isThere)];
 }
 
 function isInAggregates({ present, absent, shared }: KeysToObserve): boolean {

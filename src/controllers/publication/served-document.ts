@@ -9,6 +9,8 @@ export interface ServedDocument {
   readonly cacheLifetime: Duration;
   /** For people, with the URL as its subject; set when it is not a readable key set. */
   readonly problem?: string;
+  /** It says that it cannot have this document yet: 503. */
+  readonly unavailable?: boolean;
 }
 
 export function noAnswer(problem: string): ServedDocument {

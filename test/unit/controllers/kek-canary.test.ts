@@ -35,7 +35,7 @@ describe('the canaries of key-encryption keys', () => {
       keks: new FileKekProvider({ directory: files.path, clock }),
       client: secrets,
       namespace: 'operators',
-      keys: { list: () => keys, hasSynced: () => synced },
+      keys: { list: () => keys, isUsable: () => synced },
       clock,
     });
   }

@@ -12,6 +12,7 @@ import {
   publisherMetrics,
   sidecarMetrics,
   type SidecarSources,
+  watchMetrics,
   workQueueMetrics,
 } from '../../../src/observability/metrics.ts';
 import { metricTables } from '../../../src/observability/metric-table.ts';
@@ -270,6 +271,34 @@ describe('metrics of publishing', () => {
   });
 });
 
+describe('the metrics of watches', () => {
+  it('say of each namespace whether its objects are current, and until when they were', async () => {
+    const registry = createRegistry('1');
+    const watch = (namespace: string | undefined, synced: boolean, failing: boolean, until: Date | undefined) => ({
+      resource: 'ltikeys',
+      namespace,
+      hasSynced: () => synced,
+      isFailing: () => failing,
+      currentUntil: () => until,
+    });
+    watchMetrics(registry, [
+      watch('team-a', true, false, new Date(9000)),
+      watch('team-b', true, true, new Date(5000)),
+      watch('team-c', false, false, undefined),
+      watch(undefined, true, false, new Date(9000)),
+    ]);
+    expect(await series(registry, 'lti_watch')).to.deep.equal([
+      'lti_watch_current{resource="ltikeys",namespace="team-a"} 1',
+      'lti_watch_current{resource="ltikeys",namespace="team-b"} 0',
+      'lti_watch_current{resource="ltikeys",namespace="team-c"} 0',
+      'lti_watch_current{resource="ltikeys",namespace=""} 1',
+      'lti_watch_current_timestamp_seconds{resource="ltikeys",namespace="team-a"} 9',
+      'lti_watch_current_timestamp_seconds{resource="ltikeys",namespace="team-b"} 5',
+      'lti_watch_current_timestamp_seconds{resource="ltikeys",namespace=""} 9',
+    ]);
+  });
+});
+
 describe('the table of metrics', () => {
   it('is what the processes register, by name, type and help', async () => {
     const registry = createRegistry('1');
@@ -285,6 +314,7 @@ describe('the table of metrics', () => {
       pendingKeyPairs: () => 0,
     });
     publisherMetrics(registry, { documents: () => 0, lastSync: () => undefined, failures: () => 0 });
+    watchMetrics(registry, []);
     sidecarMetrics(registry, sidecar);
     objectMetrics(registry, () => []);
     const registered = (await registry.getMetricsAsJSON()).map(

@@ -3,6 +3,8 @@ import { mkdir, mkdtemp, readFile, readdir, rm, stat, writeFile } from 'node:fs/
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
+import type { PublicJwk } from '../../../src/domain/jwk.ts';
+import { publicMembers } from '../../../src/domain/jwks-document.ts';
 import { createLogger } from '../../../src/observability/log.ts';
 import { DocumentPublisher, heartbeatMs } from '../../../src/publish/document-publisher.ts';
 import { absenceGraceMs } from '../../../src/publish/published-keys.ts';
@@ -29,6 +31,7 @@ describe('DocumentPublisher', () => {
   let running: Promise<void> | undefined;
   let objects: LtiKeyFacts[];
   let synced: boolean;
+  let unread: readonly string[];
   let gone: () => Promise<boolean>;
   let asked: string[];
   let log: string;
@@ -43,6 +46,7 @@ describe('DocumentPublisher', () => {
     running = undefined;
     objects = [ltiKey('canvas', 1, 'Active')];
     synced = true;
+    unread = [];
     gone = () => Promise.resolve(true);
     asked = [];
     log = '';
@@ -67,9 +71,15 @@ describe('DocumentPublisher', () => {
       source: {
         list: () => objects,
         listOf: (_namespace, registration) => listOf(registration),
-        isSynced: () => synced,
+        isUsable: () => synced,
+        isConnected: () => synced,
+        unread: () => unread,
         confirmGone(namespace, name) {
           asked.push(`${namespace}/${name}`);
+          return gone();
+        },
+        confirmNone(namespace, registration) {
+          asked.push(`any of ${namespace}/${registration}`);
           return gone();
         },
       },
@@ -154,10 +164,11 @@ describe('DocumentPublisher', () => {
     await clock.advance(50);
     await until(() => publisher.lastSync() !== undefined, 'the first heartbeat');
     await clock.advance(2 * absenceGraceMs - 1000);
-    expect(await readdir(directory)).to.include.members(left);
+    expect(await readdir(directory)).to.include.members(['registration_old_one.json', 'notes.txt']);
+    expect(await readdir(directory), 'half a file').not.to.include('.tmp-99');
     await clock.advance(1000);
     await until(async () => !(await readdir(directory)).includes('registration_old_one.json'), 'it is removed');
-    expect(await readdir(directory)).not.to.include('.tmp-99');
+    expect(asked).to.deep.equal(['any of old/one']);
     expect(await readdir(directory)).to.include('notes.txt');
   });
 
@@ -304,10 +315,34 @@ describe('DocumentPublisher', () => {
   });
 
   it('does not let a name that no file can have keep the others from being published', async () => {
-    objects.push(ltiKey('x'.repeat(240), 1, 'Active'));
+    const names = [
+      'x'.repeat(64),
+      'x'.repeat(250),
+      '..',
+      '.',
+      '../registration_bank_canvas',
+      'a/b',
+      'a\0',
+      'a_b',
+      '',
+      'A',
+      'sync',
+    ];
+    for (const name of names) objects.push(ltiKey(name, 1, 'Active'));
     await start();
+    for (const name of names) publisher.changed('gradebook', name);
+    await clock.advance(20);
+    await until(() => clock.pendingTimers > 0, 'the changes are taken in');
     expect(await kids('registration_gradebook_canvas.json')).to.equal('canvas-1');
-    expect(log).to.include('ENAMETOOLONG');
+    expect(await readdir(directory)).to.have.members([
+      'all.json',
+      'namespace_gradebook.json',
+      'registration_gradebook_canvas.json',
+      'registration_gradebook_sync.json',
+      'sync.json',
+    ]);
+    expect(await readdir(join(directory, '..'))).not.to.include('registration_bank_canvas.json');
+    expect(log.split('registrationRef.name is no name')).to.have.length(names.length);
   });
 
   it('keeps a deleted LtiKey published until the API server says after 30 s that it does not exist', async () => {
@@ -342,5 +377,135 @@ describe('DocumentPublisher', () => {
     await running;
     expect(await kids('all.json')).to.equal('canvas-1');
     expect(clock.pendingTimers).to.equal(0);
+  });
+
+  it('says once why the directory cannot be written, for how many files, and when it can again', async () => {
+    for (let n = 0; n < 50; n += 1) objects.push(ltiKey(`moodle-${n}`, 1, 'Active'));
+    const blocked = join(directory, 'file');
+    await writeFile(blocked, '');
+    create(join(blocked, 'publish'));
+    running = publisher.run(stop.signal);
+    await until(() => publisher.failures() > 0, 'it fails');
+    for (let n = 0; n < 10; n += 1) {
+      const before = publisher.failures();
+      await until(async () => {
+        await clock.advance(1000);
+        return publisher.failures() > before;
+      }, 'it fails again');
+    }
+    const lines = (): readonly string[] => log.split('\n').filter((line) => line.includes('the publish directory'));
+    expect(lines().map((line) => JSON.parse(line).files)).to.deep.equal([54]);
+    await rm(blocked);
+    await until(async () => {
+      await clock.advance(1000);
+      return publisher.lastSync() !== undefined;
+    }, 'the heartbeat');
+    expect(lines()).to.have.length(2);
+    expect(lines()[1]).to.include('can be written again');
+  });
+
+  describe('while a namespace cannot be read', () => {
+    const heartbeat = async (): Promise<{ syncedAt: string; unread?: readonly string[] }> =>
+      JSON.parse(await readFile(join(directory, 'sync.json'), 'utf8'));
+    const document = (...names: readonly string[]): string =>
+      JSON.stringify({
+        keys: names.map((name) => publicMembers(ltiKey(name, 1, 'Active').spec.publicJWK as PublicJwk)),
+      });
+
+    beforeEach(() => {
+      unread = ['team-b'];
+    });
+
+    it('publishes the others, names it in the heartbeat, and writes no document of all namespaces', async () => {
+      await start();
+      expect(await kids('namespace_gradebook.json')).to.equal('canvas-1');
+      expect(await readdir(directory)).not.to.include('all.json');
+      expect((await heartbeat()).unread).to.deep.equal(['team-b']);
+      objects.push(ltiKey('canvas', 2, 'Next'));
+      publisher.changed('gradebook', 'canvas');
+      await clock.advance(20);
+      await until(() => told.length === 2, 'told that all documents there can be have the key');
+      expect(await readdir(directory)).not.to.include('all.json');
+    });
+
+    it('writes the document of all namespaces and a heartbeat without it once it is read, if it is empty, too', async () => {
+      await start();
+      unread = [];
+      publisher.namespaceRead();
+      await until(async () => (await readdir(directory)).includes('all.json'), 'the document of all namespaces');
+      await until(() => clock.pendingTimers > 0, 'the flush has ended');
+      await clock.advance(heartbeatMs);
+      await until(async () => (await heartbeat()).unread === undefined, 'a heartbeat without it');
+      expect(await kids('all.json')).to.equal('canvas-1');
+    });
+
+    it('leaves what an earlier life wrote of it, the document of all namespaces included', async () => {
+      const left = ['all.json', 'namespace_team-b.json', 'registration_team-b_moodle.json'];
+      for (const file of left) await writeFile(join(directory, file), document('canvas', 'moodle'));
+      await start();
+      await clock.advance(4 * absenceGraceMs);
+      for (const file of left)
+        expect(await readFile(join(directory, file), 'utf8')).to.equal(document('canvas', 'moodle'));
+      expect(asked).to.deep.equal([]);
+    });
+
+    it('takes an earlier life’s document of all namespaces away when it has a revoked key', async () => {
+      await writeFile(join(directory, 'all.json'), document('canvas', 'moodle'));
+      await start();
+      objects = [ltiKey('canvas', 1, 'Revoked'), ltiKey('canvas', 2, 'Active')];
+      publisher.changed('gradebook', 'canvas');
+      await clock.advance(20);
+      await until(async () => !(await readdir(directory)).includes('all.json'), 'it is gone');
+      expect(await kids('registration_gradebook_canvas.json')).to.equal('canvas-2');
+    });
+
+    it('takes it away at the start, too, and leaves it for keys that it does not have', async () => {
+      objects = [ltiKey('canvas', 1, 'Active'), ltiKey('sakai', 1, 'Revoked')];
+      await writeFile(join(directory, 'all.json'), document('canvas', 'moodle'));
+      await start();
+      expect(await readdir(directory)).to.include('all.json');
+      objects.push(ltiKey('moodle', 1, 'Revoked'));
+      stop.abort();
+      await running;
+      stop = new AbortController();
+      create(directory);
+      await start();
+      expect(await readdir(directory)).not.to.include('all.json');
+    });
+  });
+
+  it('asks before it removes what an earlier life left, and keeps it while there is no answer', async () => {
+    const left = ['namespace_old.json', 'registration_old_one.json', 'registration_old_two.json'];
+    for (const file of left) await writeFile(join(directory, file), '{"keys":[]}');
+    gone = () => Promise.reject(new Error('refused'));
+    await start();
+    await clock.advance(2 * absenceGraceMs);
+    await until(() => asked.length === 2, 'asked about both');
+    await clock.advance(absenceGraceMs);
+    await until(() => asked.length === 4, 'asked again');
+    expect(await readdir(directory)).to.include.members(left);
+    gone = () => Promise.resolve(true);
+    await until(async () => {
+      await clock.advance(1000);
+      return !(await readdir(directory)).some((file) => left.includes(file));
+    }, 'they are removed');
+    expect(await kids('all.json')).to.equal('canvas-1');
+  });
+
+  it('asks about departed LtiKeys side by side, and holds nothing else up meanwhile', async () => {
+    for (const name of ['moodle', 'sakai']) objects.push(ltiKey(name, 1, 'Active'));
+    await start();
+    objects = objects.slice(0, 1);
+    gone = () => new Promise(() => undefined);
+    for (const name of ['moodle', 'sakai']) publisher.changed('gradebook', name);
+    await clock.advance(absenceGraceMs + 250);
+    await until(() => asked.length === 2, 'asked about both');
+    objects.push(ltiKey('late', 1, 'Retiring'), ltiKey('late', 2, undefined));
+    objects.push(ltiKey('late', 3, 'Active'));
+    publisher.changed('gradebook', 'late');
+    await until(async () => {
+      await clock.advance(1000);
+      return (await readdir(directory)).includes('registration_gradebook_late.json');
+    }, 'what was held back for the grace period is published');
   });
 });

@@ -90,10 +90,10 @@ describe('PublishedKeys', () => {
     const [first, second] = [ltiKey('canvas', 1, undefined), ltiKey('canvas', 2, undefined)];
     expect(listed([first, second], 0)).to.deep.equal(['held back']);
     expect(listed([ltiKey('canvas', 1, 'Retiring'), second], 5)).to.deep.equal(['held back']);
-    expect(keys.nextExpiry()).to.equal(absenceGraceMs);
+    expect(keys.nextOverdue()).to.equal(absenceGraceMs);
     const complete = [ltiKey('canvas', 1, 'Retiring'), ltiKey('canvas', 2, 'Active')];
     expect(listed(complete, 6)).to.deep.equal(['canvas-1 Retiring', 'canvas-2 Active']);
-    expect(keys.nextExpiry()).to.equal(Number.POSITIVE_INFINITY);
+    expect(keys.nextOverdue()).to.equal(Number.POSITIVE_INFINITY);
     // Once it is published, a new key delays nothing.
     expect(listed([...complete, ltiKey('canvas', 3, undefined)], 7)).to.deep.equal([
       'canvas-1 Retiring',
@@ -108,7 +108,7 @@ describe('PublishedKeys', () => {
     expect(keys.overdue(absenceGraceMs - 1)).to.deep.equal([]);
     expect(keys.overdue(absenceGraceMs)).to.have.length(1);
     expect(listed(some, absenceGraceMs)).to.deep.equal(['canvas-2 Active']);
-    expect(keys.nextExpiry()).to.equal(Number.POSITIVE_INFINITY);
+    expect(keys.nextOverdue()).to.equal(Number.POSITIVE_INFINITY);
   });
 
   it('does not hold a signing key back for a newer one that is just being made', () => {

@@ -239,6 +239,38 @@ describe('The publication observer', () => {
     });
   });
 
+  describe('of a replica that has no document of all namespaces, because it could not read them all,', () => {
+    const without = (keys: readonly PublicJwk[]) => (path: string) => (path === allKeysPath ? 503 : keys);
+
+    it('says that a key is served there if its other documents have it', async () => {
+      await replica([a]);
+      await replica(without([a]));
+      expect([...(await observe({ present: [a] })).servedKeyIDs]).to.deep.equal([a.kid]);
+    });
+
+    it('says that a revoked key is gone if its other documents do not have it', async () => {
+      await replica(without([b]));
+      const { stillServed, absentKeyIDs } = await observe({ absent: [a] });
+      expect([stillServed.size, [...absentKeyIDs]]).to.deep.equal([0, [a.kid]]);
+    });
+
+    for (const [name, answers] of [
+      ['of its namespace', (path: string) => (path === aggregates[0] ? 503 : [a])],
+      ['of the registration', (path: string) => (path === own || path === allKeysPath ? 503 : [a])],
+    ] as const) {
+      it(`does not forgive it the document ${name}`, async () => {
+        await replica(answers);
+        expect([...(await observe({ present: [a] })).servedKeyIDs]).to.deep.equal([]);
+        expect([...(await observe({ absent: [b] })).absentKeyIDs]).to.deep.equal([]);
+      });
+    }
+
+    it('does not take any other refusal for that', async () => {
+      await replica((path) => (path === allKeysPath ? 500 : [a]));
+      expect([...(await observe({ present: [a] })).servedKeyIDs]).to.deep.equal([]);
+    });
+  });
+
   it('does not ask for the document of all namespaces where none is published', async () => {
     await replica([a]);
     await observe({ present: [a] }, false);

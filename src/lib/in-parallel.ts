@@ -1,0 +1,12 @@
+/** Does the work for every item, for so many at a time. Rejects with the first failure, and begins nothing more then. */
+export async function inParallel<T>(
+  items: Iterable<T>,
+  atATime: number,
+  work: (item: T) => Promise<void>,
+): Promise<void> {
+  const waiting = items[Symbol.iterator]();
+  const worker = async (): Promise<void> => {
+    for (let next = waiting.next(); next.done !== true; next = waiting.next()) await work(next.value);
+  };
+  await Promise.all(Array.from({ length: atATime }, worker));
+}

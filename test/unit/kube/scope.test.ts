@@ -1,0 +1,140 @@
+import { expect } from 'chai';
+import { Collection } from '../../../src/kube/collection.ts';
+import { ApiError, TransportError } from '../../../src/kube/errors.ts';
+import type { KubeObject } from '../../../src/kube/objects.ts';
+import { Scope } from '../../../src/kube/scope.ts';
+import { FakeClock, settle } from '../../fakes/fake-clock.ts';
+import { FakeListWatcher } from '../../fakes/fake-list-watcher.ts';
+import { recordingLog } from '../../fakes/recording-log.ts';
+
+function refuse(status: number): () => never {
+  return () => {
+    throw new ApiError(`refused with ${status}`, { status, reason: 'Forbidden' });
+  };
+}
+
+describe('Collection', () => {
+  let clock: FakeClock;
+  let stopping: AbortController;
+  let running: Promise<void>;
+  let sources: Map<string, FakeListWatcher<KubeObject>>;
+  let collection: Collection<KubeObject>;
+  let read: (string | undefined)[];
+  let log: ReturnType<typeof recordingLog>;
+
+  beforeEach(() => {
+    clock = new FakeClock();
+    stopping = new AbortController();
+    running = Promise.resolve();
+    sources = new Map();
+    read = [];
+    log = recordingLog();
+  });
+  afterEach(async () => {
+    stopping.abort();
+    await running;
+  });
+
+  function scope(namespace: string): Scope<KubeObject> {
+    const source = new FakeListWatcher<KubeObject>(clock);
+    source.onList = () => ({
+      metadata: { resourceVersion: '5' },
+      items: [{ metadata: { namespace, name: 'canvas', uid: namespace, resourceVersion: '3' } }],
+    });
+    sources.set(namespace, source);
+    const type = { group: 'ltikeys.dev', version: 'v1alpha1', kind: 'LtiKey', plural: 'ltikeys' };
+    return new Scope({ type, namespace, source, clock, log: log.log });
+  }
+
+  async function start(): Promise<void> {
+    collection = new Collection(['team-a', 'team-b'].map(scope));
+    collection.onRead((namespace) => read.push(namespace));
+  }
+
+  async function run(): Promise<void> {
+    running = collection.run(stopping.signal);
+    await settle();
+  }
+
+  function state(): Record<string, unknown> {
+    return {
+      usable: collection.isUsable(),
+      whole: collection.isWhole(),
+      unread: collection.unread(),
+      failing: collection.scopes.filter((one) => one.isFailing()).map(({ namespace }) => namespace),
+    };
+  }
+
+  it('is usable and whole once every namespace has been read, each of which is told once', async () => {
+    await start();
+    expect(state()).to.deep.equal({ usable: false, whole: false, unread: ['team-a', 'team-b'], failing: [] });
+    await run();
+    expect(state()).to.deep.equal({ usable: true, whole: true, unread: [], failing: [] });
+    expect(read).to.deep.equal(['team-a', 'team-b']);
+    expect(collection.get('team-b/canvas')?.metadata.uid).to.equal('team-b');
+    expect(collection.get('team-c/canvas')).to.equal(undefined);
+    expect([collection.isRead('team-a'), collection.isRead('team-c')]).to.deep.equal([true, false]);
+  });
+
+  for (const status of [403, 404]) {
+    it(`is usable without a namespace that answers ${status}, says so once, and has it as soon as it is read`, async () => {
+      await start();
+      const source = sources.get('team-b')!;
+      const { onList } = source;
+      source.onList = refuse(status);
+      await run();
+      await clock.advance(20_000);
+      expect(state()).to.deep.equal({ usable: true, whole: false, unread: ['team-b'], failing: ['team-b'] });
+      expect(source.requests.length).to.be.greaterThan(2);
+      const said = (): readonly string[] =>
+        log.lines.filter(({ fields }) => fields.namespace === 'team-b').map(({ message }) => message);
+      expect(said()).to.deep.equal(['watch failed; it is tried again']);
+      expect(collection.scopeOf('team-b')!.currentUntil()).to.equal(undefined);
+      source.onList = onList;
+      await clock.advance(30_000);
+      expect(state()).to.include({ usable: true }).and.to.deep.include({ unread: [] });
+      expect(collection.scopeOf('team-b')!.isFailing()).to.equal(false);
+      expect(read).to.deep.equal(['team-a', 'team-b']);
+      expect(said().at(-1)).to.equal('watch is back');
+    });
+  }
+
+  it('waits 30 s for a namespace that gives no answer, and no longer', async () => {
+    await start();
+    sources.get('team-b')!.onList = () => {
+      throw new TransportError('Timeout', 'no answer');
+    };
+    await run();
+    await clock.advance(29_000);
+    expect(collection.isUsable()).to.equal(false);
+    await clock.advance(1000);
+    expect(state()).to.deep.equal({ usable: true, whole: false, unread: ['team-b'], failing: ['team-b'] });
+  });
+
+  it('is not usable while no namespace has been read, however long that takes', async () => {
+    await start();
+    for (const source of sources.values()) source.onList = refuse(403);
+    await run();
+    await clock.advance(600_000);
+    expect(collection.isUsable()).to.equal(false);
+  });
+
+  it('keeps what it has of a namespace that is refused later, and tells since when', async () => {
+    await start();
+    await run();
+    const lost = collection.scopeOf('team-b')!;
+    expect(lost.currentUntil()).to.deep.equal(clock.now());
+    const source = sources.get('team-b')!;
+    source.onWatch = refuse(403);
+    source.onList = refuse(403);
+    await clock.advance(1000);
+    source.current.fail(new TransportError('Connection', 'gone'));
+    const since = clock.now();
+    await settle();
+    await clock.advance(20_000);
+    expect(state()).to.deep.equal({ usable: true, whole: false, unread: [], failing: ['team-b'] });
+    expect(lost.currentUntil()).to.deep.equal(since);
+    expect(collection.get('team-b/canvas')).to.not.equal(undefined);
+    expect([lost.connected(), collection.scopeOf('team-a')!.connected()]).to.deep.equal([false, true]);
+  });
+});

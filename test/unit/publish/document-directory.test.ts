@@ -1,0 +1,62 @@
+import { expect } from 'chai';
+import { mkdir, mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { DocumentDirectory, FileNameError } from '../../../src/publish/document-directory.ts';
+
+describe('DocumentDirectory', () => {
+  let folder: string;
+  let directory: DocumentDirectory;
+  const own = 'registration_gradebook_canvas.json';
+
+  beforeEach(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'documents-'));
+    await mkdir(join(folder, 'publish'));
+    directory = new DocumentDirectory(join(folder, 'publish'));
+  });
+  afterEach(() => rm(folder, { recursive: true }));
+
+  const names = [
+    'registration_evil_/../registration_bank_canvas.json',
+    'registration_evil_/../sync.json',
+    'registration_evil_/../../outside.json',
+    'registration_evil_\0.json',
+    '../outside.json',
+    'sync.json',
+    '.',
+    '..',
+    '',
+    'registration_evil.json',
+    `registration_evil_${'x'.repeat(240)}.json`,
+    'namespace_a/b.json',
+    'registration_a_b_c.json',
+    'all.json/',
+  ];
+  for (const name of names) {
+    it(`neither writes, reads nor removes ${JSON.stringify(name)}`, async () => {
+      await directory.writeHeartbeat('{}');
+      await directory.write('registration_bank_canvas.json', ['good']);
+      await writeFile(join(folder, 'outside.json'), 'good');
+      for (const work of [
+        () => directory.write(name, ['bad']),
+        () => directory.read(name),
+        () => directory.remove(name),
+      ]) {
+        const failure: unknown = await work().then(
+          () => undefined,
+          (error: unknown) => error,
+        );
+        expect(failure).to.be.instanceOf(FileNameError);
+      }
+      expect(await readdir(join(folder, 'publish'))).to.have.members(['registration_bank_canvas.json', 'sync.json']);
+      expect(await readFile(join(folder, 'outside.json'), 'utf8')).to.equal('good');
+    });
+  }
+
+  it('writes, reads and removes documents', async () => {
+    await directory.write(own, ['a', 'b']);
+    expect(String(await directory.read(own))).to.equal('ab');
+    await directory.remove(own);
+    expect(await directory.read(own)).to.equal(undefined);
+  });
+});
