@@ -41,6 +41,17 @@ export class OneNamespace {
     return new OneNamespace(namespace, kubeconfig, bound(tenantNamespace), bound(namespace));
   }
 
+  /** The same rights in one more namespace. */
+  alsoFor(namespace: string): Promise<void> {
+    const { metadata } = this.#binding;
+    return apply([{ ...this.#binding, metadata: { ...metadata, namespace } }]);
+  }
+
+  /** As when the namespace, or whoever administers it, takes the operator's rights back. */
+  async dismissFrom(namespace: string): Promise<void> {
+    await kubectl(['delete', 'rolebinding', this.#binding.metadata.name, `--namespace=${namespace}`]);
+  }
+
   async withholdCanaries(): Promise<void> {
     await kubectl(['delete', 'rolebinding', this.#canaryBinding.metadata.name, `--namespace=${this.namespace}`]);
   }

@@ -1,0 +1,120 @@
+import { expect } from 'chai';
+import { allKeysPath, namespacePath, registrationPath } from '../../src/api/names.ts';
+import { OneNamespace } from './one-namespace.ts';
+import { makeKekDirectory, type Operator, startOperator, until } from './operator.ts';
+import { Tenant } from './tenant.ts';
+
+describe('An operator for two namespaces, one of which takes its RoleBinding away', () => {
+  let stays: Tenant;
+  let leaves: Tenant;
+  let account: OneNamespace;
+  let kekDir: string;
+  let operator: Operator;
+
+  async function start(): Promise<void> {
+    const namespaces = [stays.namespace, leaves.namespace];
+    operator = await startOperator({ namespaces, kubeconfig: account.kubeconfig, kekDir });
+  }
+
+  async function statuses(...paths: readonly string[]): Promise<readonly number[]> {
+    return Promise.all(paths.map(async (path) => (await stays.served(operator.url, path)).status));
+  }
+
+  async function metric(name: string): Promise<readonly string[]> {
+    return (await operator.metrics()).split('\n').filter((line) => line.startsWith(name));
+  }
+
+  before(async () => {
+    stays = await Tenant.inNewNamespace('stays');
+    leaves = await Tenant.inNewNamespace('leaves');
+    account = await OneNamespace.for(stays.namespace);
+    await account.alsoFor(leaves.namespace);
+    kekDir = await makeKekDirectory();
+    await start();
+    for (const tenant of [stays, leaves]) await tenant.apply('canvas');
+    for (const tenant of [stays, leaves]) await tenant.untilInStep(operator.url, 'canvas');
+    await operator.stop();
+    await account.dismissFrom(leaves.namespace);
+    // What was granted is believed for a moment more.
+    await until(async () => {
+      await start();
+      if ((await metric('lti_watch_current{')).some((line) => line.endsWith(' 0'))) return true;
+      await operator.stop();
+      return false;
+    }, 'the right is gone');
+  });
+  after(async () => {
+    await operator.stop();
+    for (const tenant of [stays, leaves]) await tenant.leave();
+  });
+
+  it('is ready after a restart, and serves the other one', async () => {
+    await until(async () => (await stays.servedOf(operator.url, 'canvas')).status === 200, 'its document is served');
+    expect(await statuses(namespacePath(stays.namespace))).to.deep.equal([200]);
+    expect(await statuses(registrationPath(stays.namespace, 'none'), registrationPath('none', 'none'))).to.deep.equal([
+      404, 404,
+    ]);
+  });
+
+  it('answers 503 for what it cannot know, the document of all namespaces included', async () => {
+    const { namespace } = leaves;
+    const paths = [
+      registrationPath(namespace, 'canvas'),
+      registrationPath(namespace, 'none'),
+      namespacePath(namespace),
+    ];
+    expect(await statuses(...paths, allKeysPath)).to.deep.equal([503, 503, 503, 503]);
+  });
+
+  it('says so in metrics and in one line of the log for each kind', async () => {
+    const of = (resource: string, { namespace }: Tenant): string => `{resource="${resource}",namespace="${namespace}"}`;
+    expect(await metric('lti_watch_current{')).to.include.members([
+      `lti_watch_current${of('ltikeys', stays)} 1`,
+      `lti_watch_current${of('ltikeys', leaves)} 0`,
+      `lti_watch_current${of('ltiregistrations', leaves)} 0`,
+    ]);
+    expect((await metric('lti_watch_current_timestamp')).join()).to.not.include(leaves.namespace);
+    const said = operator.lines.filter(({ message }) => message === 'watch failed; it is tried again');
+    const told = said.map(({ fields }) => `${String(fields.resource)} ${String(fields.namespace)}`);
+    expect(told.filter((line) => line.endsWith(leaves.namespace)).toSorted()).to.deep.equal([
+      `ltikeys ${leaves.namespace}`,
+      `ltiregistrations ${leaves.namespace}`,
+    ]);
+  });
+
+  it('makes, revokes and removes keys of the other one', async () => {
+    await stays.apply('moodle', { deletionPolicy: 'Delete' });
+    await stays.untilSays('moodle', 'Ready', 'True KeySigns');
+    const { kid } = await stays.delivered('canvas');
+    await stays.edit('canvas', { revokedKeyIDs: [kid] });
+    await stays.untilStates('canvas', 'canvas-1 Revoked, canvas-2 Active');
+    await stays.untilSays('canvas', 'Ready', 'True KeySigns');
+    expect((await stays.servedOf(operator.url, 'canvas')).keyIDs).to.not.include(kid);
+    expect(await statuses(allKeysPath)).to.deep.equal([503]);
+  });
+
+  it('calls no key-encryption key unused', async () => {
+    await operator.rest();
+    expect(await metric('lti_sealed_keys_complete')).to.deep.equal(['lti_sealed_keys_complete 0']);
+    expect((await metric('lti_sealed_keys{')).filter((line) => line.endsWith(' 0'))).to.deep.equal([]);
+  });
+
+  it('has everything as before once the namespace lets it in again, without a restart', async () => {
+    await account.alsoFor(leaves.namespace);
+    const { keyIDs } = await until(async () => {
+      const served = await leaves.servedOf(operator.url, 'canvas');
+      return served.status === 200 && served;
+    }, 'its document is served');
+    const all = await until(async () => {
+      const served = await leaves.served(operator.url, allKeysPath);
+      return served.status === 200 && served;
+    }, 'the document of all namespaces is served');
+    expect(all.keyIDs).to.include.members([...keyIDs, ...(await stays.servedOf(operator.url, 'canvas')).keyIDs]);
+    await until(
+      async () => (await metric('lti_watch_current{')).every((line) => line.endsWith(' 1')),
+      'all is current',
+    );
+    await leaves.apply('moodle');
+    await leaves.untilInStep(operator.url, 'moodle');
+  });
+});
