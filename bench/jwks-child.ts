@@ -1,6 +1,7 @@
 import { spawn, spawnSync } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
+import { writeFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { residentMiB } from './process-figures.ts';
 
@@ -42,6 +43,15 @@ export class Child {
 
   residentMiB(): number {
     return residentMiB(this.#process.pid ?? 0).now;
+  }
+
+  /** The most there was since the process began, or since `forgetPeak`. */
+  peakMiB(): number {
+    return residentMiB(this.#process.pid ?? 0).peak;
+  }
+
+  forgetPeak(): void {
+    writeFileSync(`/proc/${this.#process.pid}/clear_refs`, '5');
   }
 
   async stop(): Promise<void> {

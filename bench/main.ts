@@ -4,11 +4,12 @@ import { applyToServed } from './apply-to-served.ts';
 import { bringUp } from './bring-up.ts';
 import { jwks } from './jwks-row.ts';
 import { revocationUnderLoad } from './revocation-under-load.ts';
+import { scaleMetrics } from './metrics-scrape.ts';
 import { type Measurement, passes, type Row, table, toJson } from './row.ts';
 
 /** `npm run bench [-- [PREFIX…] [--json FILE]]`: the rows whose names begin with a prefix, or all of them. */
 
-const measurements: readonly Measurement[] = [bringUp, applyToServed, revocationUnderLoad, jwks];
+const measurements: readonly Measurement[] = [bringUp, applyToServed, revocationUnderLoad, jwks, scaleMetrics];
 
 async function main(): Promise<void> {
   const { values, positionals: prefixes } = parseArgs({

@@ -102,6 +102,7 @@ export async function runController(
     kekError: () => kekWatch.error(),
     clockSkewMs: () => client.clockSkewMs(),
     pendingKeyPairs: () => reconciling.pendingKeyPairs(),
+    jwksReplicas: () => replicas.count(),
   });
   const reconciling = new Reconciling({
     ...shared,
@@ -126,13 +127,17 @@ export async function runController(
     lastSync: () => publisher.lastSync(),
     failures: () => publisher.failures(),
   });
-  objectMetrics(registry, () => registrationMetrics(registrations, keys));
   watchMetrics(registry, [...registrations.scopes, ...keys.scopes, ...replicas.scopes]);
   const ready = { 'LtiRegistrations and LtiKeys are read': () => registrations.isUsable() && keys.isUsable() };
-  const probes = await startProbes({ address: config.metricsAddress, ready, metrics: registry, log });
+  let current: AbortSignal | undefined;
+  // A registration has one reporter, so that each of its series has one value.
+  const streamed = (): Iterable<string> =>
+    current?.aborted === false ? objectMetrics(registrationMetrics(registrations, keys)) : [];
+  const probes = await startProbes({ address: config.metricsAddress, ready, metrics: registry, streamed, log });
 
   const lead = async (term: AbortSignal): Promise<void> => {
     await seams.mayLead;
+    current = term;
     await Promise.all([reconciling.run(term), usage.run(clock, term)]);
   };
   const lease = { ...shared, namespace: client.namespace, name: operatorName, identity: identity() };
@@ -174,6 +179,8 @@ interface Replicas {
   readonly targets: Targets;
   /** What is watched to know them. */
   readonly scopes: readonly WatchSource[];
+  /** Ready endpoints of the JWKS Service; `undefined` while nobody knows, and where --jwks-probe-url names replicas. */
+  readonly count: () => number | undefined;
   run(signal: AbortSignal): Promise<void>;
 }
 
@@ -187,6 +194,7 @@ function replicaTargets(
     return {
       targets: withPublicURL(async () => jwksProbeUrls, jwksPublicUrl),
       scopes: [],
+      count: () => undefined,
       run: () => Promise.resolve(),
     };
   }
@@ -198,8 +206,12 @@ function replicaTargets(
   });
   const endpoints = endpointTargets(slices, watched.clock);
   endpoints.onChange(changed);
-  const targets = withPublicURL(endpoints.targets, jwksPublicUrl);
-  return { targets, scopes: slices.scopes, run: (signal) => slices.run(signal) };
+  return {
+    targets: withPublicURL(endpoints.targets, jwksPublicUrl),
+    scopes: slices.scopes,
+    count: () => endpoints.count(),
+    run: (signal) => slices.run(signal),
+  };
 }
 
 /** Unique to this process: a restarted container has the host name of its predecessor. */

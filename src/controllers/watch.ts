@@ -49,9 +49,14 @@ export function priorityOf({ registrations, keys }: Pick<Watched, 'registrations
   const object = registrations.get(key);
   if (!object) return 0;
   const shown = keys.byIndex('registration', key);
-  const revoked = object.spec.revokedKeyIDs ?? [];
-  if (revoked.length > 0 && shown.some((one) => isShownPublished(one) && revoked.includes(one.spec.keyID))) return 0;
+  if (awaitsRevocation(object, () => shown)) return 0;
   return shown.length === 0 && object.status?.activeKey === undefined ? 2 : 1;
+}
+
+/** Whether a key that its owner wants revoked is still shown as published. */
+export function awaitsRevocation({ spec }: LtiRegistration, shown: () => readonly LtiKey[]): boolean {
+  const revoked = spec.revokedKeyIDs ?? [];
+  return revoked.length > 0 && shown().some((one) => isShownPublished(one) && revoked.includes(one.spec.keyID));
 }
 
 /** Every registration that is known, also those of which only LtiKeys are left. */

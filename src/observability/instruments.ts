@@ -27,21 +27,26 @@ export function histogram<Label extends string>(
   return new Histogram({ name, help, labelNames: labels, buckets: [...buckets], registers: [registry] });
 }
 
-/**
- * A gauge whose series are exactly what `samples` gives at each scrape; a sample without a value has no series. Nothing
- * is kept between scrapes, which with prom-client's `collect` would be a second copy of every label.
- */
+/** A gauge whose series are exactly what `samples` gives at each scrape; a sample without a value has no series. */
 export function computedGauge<Label extends string>(
   registry: Registry,
   row: Row<Label>,
   samples: () => Samples<Label> | Promise<Samples<Label>>,
 ): void {
-  class ComputedGauge extends Gauge<Label> {
-    override async get(): ReturnType<Gauge<Label>['get']> {
-      return { ...(await super.get()), values: values(await samples()) };
-    }
-  }
-  registry.registerMetric(new ComputedGauge({ name: row.name, help: row.help, labelNames: row.labels, registers: [] }));
+  const computed = new Gauge({
+    name: row.name,
+    help: row.help,
+    labelNames: row.labels,
+    registers: [],
+    async collect() {
+      const found = await samples();
+      this.reset();
+      // Without labels, reset leaves a series with the value 0.
+      if (row.labels.length === 0) this.remove();
+      for (const [labels, value] of found) if (value !== undefined) this.set(labels, value);
+    },
+  });
+  registry.registerMetric(computed);
 }
 
 /** A counter whose totals are kept elsewhere and read at each scrape. */
@@ -50,20 +55,17 @@ export function computedCounter<Label extends string>(
   row: Row<Label>,
   totals: () => Samples<Label>,
 ): void {
-  class ComputedCounter extends Counter<Label> {
-    override async get(): ReturnType<Counter<Label>['get']> {
-      return { ...(await super.get()), values: values(totals()) };
-    }
-  }
-  registry.registerMetric(
-    new ComputedCounter({ name: row.name, help: row.help, labelNames: row.labels, registers: [] }),
-  );
-}
-
-function values<Label extends string>(samples: Samples<Label>): { labels: Labels<Label>; value: number }[] {
-  const known: { labels: Labels<Label>; value: number }[] = [];
-  for (const [labels, value] of samples) if (value !== undefined) known.push({ labels, value });
-  return known;
+  const computed = new Counter({
+    name: row.name,
+    help: row.help,
+    labelNames: row.labels,
+    registers: [],
+    collect() {
+      this.reset();
+      for (const [labels, total] of totals()) if (total !== undefined) this.inc(labels, total);
+    },
+  });
+  registry.registerMetric(computed);
 }
 
 /** Seconds since the epoch, as Prometheus has times. */

@@ -206,6 +206,12 @@ export const controllerTable = {
     help: 'Writes that the API server refused, by the resource: secrets, ltikeys, ltikeys/status or ltiregistrations/status.',
     labels: ['resource'],
   },
+  jwksReplicas: {
+    name: 'lti_jwks_replicas',
+    type: 'gauge',
+    help: 'Ready endpoints of the JWKS Service; absent while they are not known, and with --jwks-probe-url.',
+    labels: [],
+  },
   pendingKeyPairs: {
     name: 'lti_key_pairs_pending',
     type: 'gauge',

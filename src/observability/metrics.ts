@@ -130,6 +130,8 @@ export interface OperatorSources {
   readonly clockSkewMs: () => number | undefined;
   /** Key pairs that are being generated or wait for a core. */
   readonly pendingKeyPairs: () => number;
+  /** Ready endpoints of the JWKS Service. */
+  readonly jwksReplicas: () => number | undefined;
 }
 
 export interface OperatorMetrics {
@@ -160,6 +162,7 @@ export function operatorMetrics(registry: Registry, sources: OperatorSources): O
     const skew = sources.clockSkewMs();
     return [[{}, skew === undefined ? undefined : skew / 1000]];
   });
+  computedGauge(registry, controllerTable.jwksReplicas, () => [[{}, sources.jwksReplicas()]]);
   computedGauge(registry, controllerTable.pendingKeyPairs, () => [[{}, sources.pendingKeyPairs()]]);
   const refused = counter(registry, controllerTable.refusedWrites);
   for (const resource of writtenResources) refused.inc({ resource }, 0);

@@ -1,15 +1,19 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 
+import { type Clock, systemClock } from '../lib/clock.ts';
 import type { Logger } from './log.ts';
+import { type MetricsRegistry, Scrapes } from './scrapes.ts';
 
 export interface ProbeOptions {
   /** `host:port`, or `:port` for every interface; port 0 takes a free one. */
   readonly address: string;
   /** The named conditions of being ready, all of which must hold. */
   readonly ready: Readonly<Record<string, () => boolean>>;
-  /** prom-client's Registry, as far as it is needed here. */
-  readonly metrics: { readonly contentType: string; metrics(): Promise<string> };
+  readonly metrics: MetricsRegistry;
+  /** More metrics, in pieces of the text format, for what is too much to be one string. */
+  readonly streamed?: () => Iterable<string>;
   readonly log: Logger;
+  readonly clock?: Clock;
 }
 
 export interface ProbeServer {
@@ -21,18 +25,23 @@ export interface ProbeServer {
 interface Answer {
   readonly status: number;
   readonly body: string;
-  readonly contentType?: string;
 }
+
+/** The kubelet, a few Prometheus servers and a person; an idle connection gives way to a new one. */
+const mostConnections = 64;
 
 /**
  * Serves `/healthz` (200 while the process answers at all), `/readyz` (200, or 503 with the names of what is not ready,
  * one a line) and `/metrics`. Rejects when it cannot listen.
  */
 export async function startProbes(options: ProbeOptions): Promise<ProbeServer> {
+  const scrapes = new Scrapes({ clock: systemClock, ...options });
   const server = createServer(
     { headersTimeout: 5_000, requestTimeout: 10_000, connectionsCheckingInterval: 1_000 },
-    (request, response) => void respond(options, request, response),
+    (request, response) => void respond(options, scrapes, request, response),
   );
+  server.maxConnections = mostConnections;
+  server.on('drop', () => server.closeIdleConnections());
   await new Promise<void>((resolve, reject) => {
     server.once('error', (error: NodeJS.ErrnoException) =>
       reject(new Error(`cannot serve probes and metrics on ${options.address}: ${error.code ?? error.name}`)),
@@ -46,27 +55,34 @@ export async function startProbes(options: ProbeOptions): Promise<ProbeServer> {
   };
 }
 
-async function respond(options: ProbeOptions, request: IncomingMessage, response: ServerResponse): Promise<void> {
-  const { status, body, contentType = 'text/plain; charset=utf-8' } = await answer(options, request);
+async function respond(
+  options: ProbeOptions,
+  scrapes: Scrapes,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
+  const { method, url = '' } = request;
+  const [path] = url.split('?', 1);
+  if (path === '/metrics' && method === 'GET') return scrapes.answer(response);
+  const { status, body } = answer(options, method, path);
   response.writeHead(status, {
-    'Content-Type': contentType,
+    'Content-Type': path === '/metrics' && status === 200 ? options.metrics.contentType : 'text/plain; charset=utf-8',
     'Content-Length': Buffer.byteLength(body),
     'Cache-Control': 'no-store',
     ...(status === 405 ? { Allow: 'GET, HEAD' } : {}),
   });
-  response.end(request.method === 'HEAD' ? undefined : body);
+  response.end(method === 'HEAD' ? undefined : body);
 }
 
-async function answer(options: ProbeOptions, { method, url = '' }: IncomingMessage): Promise<Answer> {
+function answer(options: ProbeOptions, method: string | undefined, path: string | undefined): Answer {
   if (method !== 'GET' && method !== 'HEAD') return { status: 405, body: 'method not allowed\n' };
-  const [path] = url.split('?', 1);
   switch (path) {
     case '/healthz':
       return { status: 200, body: 'ok\n' };
     case '/readyz':
       return readiness(options);
     case '/metrics':
-      return scrape(options);
+      return { status: 200, body: '' };
     default:
       return { status: 404, body: 'not found\n' };
   }
@@ -76,15 +92,6 @@ function readiness({ ready }: ProbeOptions): Answer {
   const missing = Object.entries(ready).filter(([, holds]) => !holds());
   if (missing.length === 0) return { status: 200, body: 'ok\n' };
   return { status: 503, body: missing.map(([name]) => `not ready: ${name}\n`).join('') };
-}
-
-async function scrape({ metrics, log }: ProbeOptions): Promise<Answer> {
-  try {
-    return { status: 200, body: await metrics.metrics(), contentType: metrics.contentType };
-  } catch (error) {
-    log.error({ error }, 'cannot compute the metrics');
-    return { status: 500, body: 'the metrics cannot be computed; the log says why\n' };
-  }
 }
 
 /** Reads `host:port`, `[IPv6]:port` or `:port`; anything else throws. Without a host, every interface. */

@@ -1,18 +1,25 @@
 import type { Table } from './metric-table.ts';
 
-/** In the controller, per registration; computed at scrape, so that a deleted registration leaves no series. */
+/** Of the registrations, reported by the replica that leads; computed at scrape, so that a deleted one leaves no series. */
 export const registrationTable = {
+  registrations: {
+    name: 'lti_registrations',
+    type: 'gauge',
+    help: 'Registrations there are; absent from a replica that does not lead.',
+    labels: [],
+  },
+  keys: { name: 'lti_keys', type: 'gauge', help: 'Keys of all registrations, by state.', labels: ['state'] },
   ready: {
     name: 'lti_registration_ready',
     type: 'gauge',
     help: '1 when the registration is Ready, else 0.',
     labels: ['namespace', 'registration'],
   },
-  condition: {
-    name: 'lti_registration_condition',
+  suspended: {
+    name: 'lti_registration_suspended',
     type: 'gauge',
-    help: "1 for the status a condition has, 0 for the two it has not; status is 'True', 'False' or 'Unknown'.",
-    labels: ['namespace', 'registration', 'type', 'status'],
+    help: '1 while spec.suspend is set, else absent.',
+    labels: ['namespace', 'registration'],
   },
   keyCreated: {
     name: 'lti_signing_key_created_timestamp_seconds',
@@ -38,10 +45,16 @@ export const registrationTable = {
     help: 'The age at which a key is to be replaced.',
     labels: ['namespace', 'registration'],
   },
-  keys: {
-    name: 'lti_keys',
+  condition: {
+    name: 'lti_registration_condition',
     type: 'gauge',
-    help: 'Keys of the registration by state.',
-    labels: ['namespace', 'registration', 'state'],
+    help: 'A condition that is not as it should be: 1 for True, 0 for False, -1 for Unknown; else absent.',
+    labels: ['namespace', 'registration', 'type', 'reason'],
+  },
+  orphanedKeys: {
+    name: 'lti_orphaned_keys',
+    type: 'gauge',
+    help: 'Published keys of a registration that was deleted; absent where there are none.',
+    labels: ['namespace', 'registration'],
   },
 } as const satisfies Table;

@@ -36,6 +36,8 @@ describe('Two controllers with --leader-elect', function () {
     await registration.apply();
     await registration.isReady();
     expect(leads(follower)).to.equal(false);
+    expect(await reported(first), 'by the leader').to.equal(1);
+    expect(await reported(second), 'by the standby').to.equal(0);
     const key = (await registration.keys())[0]!.spec.keyID;
     for (const pod of [first, second]) expect(await servedBy(pod)).to.deep.equal([key]);
 
@@ -48,6 +50,8 @@ describe('Two controllers with --leader-elect', function () {
     // As the kubelet does. Until then the first sidecar serves what it had, and a key it lacks may not sign.
     first.startController(options);
     await registration.becomes('Retired,Active');
+    expect(await reported(second), 'by the new leader').to.equal(1);
+    expect(await reported(first), 'by what is the standby now').to.equal(0);
     const { violations, delivered, verified } = await monitor.stop();
     expect(violations).to.deep.equal([]);
     expect(verified).to.be.greaterThan(10);
@@ -61,6 +65,12 @@ describe('Two controllers with --leader-elect', function () {
 
   function leads(controller: RunningCommand): boolean {
     return controller.log().some(({ message }) => message === 'became leader');
+  }
+
+  /** How often it says that the registration is Ready, or that it is not. */
+  async function reported(pod: Pod): Promise<number> {
+    const text = await (await fetch(`${pod.controllerAdminUrl}/metrics`)).text();
+    return text.match(/^lti_registration_ready\{/gm)?.length ?? 0;
   }
 
   async function servedBy(pod: Pod): Promise<readonly string[]> {

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
 import { parse } from 'yaml';
+import { conditionReasons, kekReasons, sealReasons } from '../../src/api/reasons.ts';
 import { findPromtool } from './promtool.ts';
 
 interface Rules {
@@ -12,7 +13,15 @@ interface Rules {
 interface Rule {
   readonly alert: string;
   readonly expr: string;
+  readonly labels: { readonly severity: string };
   readonly annotations: { readonly summary: string; readonly description: string; readonly runbook_url: string };
+}
+
+interface Inhibitions {
+  readonly inhibit_rules: readonly {
+    readonly source_matchers: readonly string[];
+    readonly target_matchers: readonly string[];
+  }[];
 }
 
 interface RuleTests {
@@ -26,7 +35,7 @@ const root = new URL('../../', import.meta.url);
 const read = (path: string): string => readFileSync(new URL(path, root), 'utf8');
 
 const rules: Rules = parse(read('deploy/alerts.yaml'));
-const testFiles = ['deploy/alerts.test.yaml', 'deploy/alerts.state.test.yaml'];
+const testFiles = ['deploy/alerts.test.yaml', 'deploy/alerts.state.test.yaml', 'deploy/alerts.days.test.yaml'];
 const tests = testFiles.flatMap((file) => (parse(read(file)) as RuleTests).tests);
 const alerts = rules.groups.flatMap((group) => group.rules);
 
@@ -50,9 +59,53 @@ describe('The alerts', () => {
     expect(sections).to.have.members(alerts.map(({ alert }) => alert));
   });
 
+  it('are all that deploy/alerts.inhibition.yaml names, and no cause hides itself there', () => {
+    const { inhibit_rules: inhibitions }: Inhibitions = parse(read('deploy/alerts.inhibition.yaml'));
+    const named = (matchers: readonly string[]): readonly string[] => matchers.join().match(/LTI\w+/g) ?? [];
+    const names = alerts.map(({ alert }) => alert);
+    for (const { source_matchers: source, target_matchers: target } of inhibitions) {
+      expect(named(source)).to.not.deep.equal([]);
+      expect(names).to.include.members([...named(source), ...named(target)]);
+      expect(named(target).filter((name) => named(source).includes(name))).to.deep.equal([]);
+    }
+  });
+
+  it('name in their expressions no other alert than there is', () => {
+    const names = alerts.map(({ alert }) => alert);
+    const named = alerts.flatMap(({ expr }) => expr.match(/LTI\w+/g) ?? []);
+    expect(names).to.include.members(named);
+  });
+
+  it('tell of every reason why a registration stalls: those of ledgers and of key-encryption keys as key material', () => {
+    const ofMaterial = (reason: string): boolean => /^(?:Ledger.+|Seal.+|KEK.+|KMS.+)$/.test(reason);
+    expect(Object.keys(kekReasons).filter((reason) => !/^(?:KEK.+|KMS.+)$/.test(reason))).to.deep.equal([]);
+    expect(Object.keys(sealReasons).filter((reason) => !ofMaterial(reason))).to.deep.equal([]);
+    const others = Object.keys(conditionReasons).filter((reason) => ofMaterial(reason));
+    expect(others.filter((reason) => !/^(?:Ledger|SealedKeyMissing)/.test(reason))).to.deep.equal([]);
+    const known = new Set([...Object.keys(conditionReasons), ...Object.keys(kekReasons), ...Object.keys(sealReasons)]);
+    const asked = alerts.flatMap(({ expr }) =>
+      [...expr.matchAll(/reason[!=]=?~?"([^"]*)"/g)].map(([, text = '']) => text),
+    );
+    const whole = asked.flatMap((text) => text.split('|')).filter((text) => /^[A-Z]\w*$/.test(text));
+    expect(whole.filter((reason) => !known.has(reason))).to.deep.equal([]);
+  });
+
+  const perRegistration = alerts.filter(({ expr }) => /registration[,)]/.test(expr));
+
+  it('on a registration group by its whole name, and stay while nobody reports registrations', () => {
+    expect(perRegistration.length).to.equal(11);
+    for (const { alert, expr } of perRegistration) {
+      for (const [, labels = ''] of expr.matchAll(/(?:by|on) \(([^)]*registration[^)]*)\)/g)) {
+        expect(labels, alert).to.match(/^cluster, namespace, exported_namespace, registration(?:, reason)?$/);
+      }
+      const held = `ALERTS{alertname="${alert}"} unless on (cluster) lti_registrations`;
+      expect(expr, alert).to.include(held);
+    }
+  });
+
   const documented = new Set([...read('docs/metrics.md').matchAll(/`([a-z_]+)`/g)].map(([, name]) => name));
 
-  for (const { alert, expr, annotations } of alerts) {
+  for (const { alert, expr, labels, annotations } of alerts) {
     describe(alert, () => {
       it('is shown firing and not firing', () => {
         const shown = tests
@@ -69,6 +122,7 @@ describe('The alerts', () => {
       });
 
       it('says what is wrong and which runbook helps', () => {
+        expect(labels.severity).to.match(/^(?:critical|warning)$/);
         expect(annotations.summary).to.match(/\.$/);
         expect(annotations.description).to.match(/\.$/);
         expect(annotations.runbook_url).to.equal(`https://ltikeys.dev/docs/runbooks.md#${alert.toLowerCase()}`);

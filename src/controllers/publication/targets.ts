@@ -20,6 +20,8 @@ export type Targets = () => Promise<readonly string[] | undefined>;
 
 export interface EndpointTargets {
   readonly targets: Targets;
+  /** How many endpoints are ready; `undefined` while nobody knows. */
+  count(): number | undefined;
   /** Called when the set of ready endpoints has become another one, and not for any other change of a slice. */
   onChange(handler: () => void): void;
 }
@@ -38,6 +40,7 @@ export function endpointTargets(slices: Slices, clock: Clock): EndpointTargets {
   let reported = '';
   return {
     targets: async () => ((await isCurrent()) ? readyEndpoints(slices.list()) : undefined),
+    count: () => (slices.connected() ? readyEndpoints(slices.list()).length : undefined),
     onChange(handler) {
       let settling = false;
       slices.onChange(() => {

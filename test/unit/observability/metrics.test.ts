@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import type { Registry } from 'prom-client';
+import { Registry } from 'prom-client';
 
 import {
   clientMetrics,
@@ -15,26 +15,15 @@ import {
   watchMetrics,
   workQueueMetrics,
 } from '../../../src/observability/metrics.ts';
+import { computedGauge } from '../../../src/observability/instruments.ts';
 import { metricTables } from '../../../src/observability/metric-table.ts';
-import { objectMetrics, type RegistrationMetrics } from '../../../src/observability/object-metrics.ts';
+import { objectMetrics } from '../../../src/observability/object-metrics.ts';
 
 /** The series of the metrics whose name starts so, buckets left out. */
 async function series(registry: Registry, prefix: string): Promise<string[]> {
   const lines = (await registry.metrics()).split('\n');
   return lines.filter((line) => line.startsWith(prefix) && !line.includes('_bucket'));
 }
-
-const canvas: RegistrationMetrics = {
-  namespace: 'gradebook',
-  name: 'canvas',
-  ready: true,
-  activeKeyCreatedAt: new Date('2026-01-01T00:00:00Z'),
-  activeKeyActivatedAt: new Date('2026-01-02T00:00:00Z'),
-  nextRotationAt: new Date('2026-04-01T00:00:00Z'),
-  rotateAfterSeconds: 7_776_000,
-  keysByState: { Active: 1, Retired: 3 },
-  conditions: [{ type: 'Published', status: 'Unknown' }],
-};
 
 const sidecar: SidecarSources = {
   documents: () => 0,
@@ -66,37 +55,24 @@ describe('createRegistry', () => {
   });
 });
 
-describe('objectMetrics', () => {
-  it('has series for a registration, and none once it is gone', async () => {
-    const registry = createRegistry('1');
-    const registrations = [canvas];
-    objectMetrics(registry, () => registrations);
-    const of = 'namespace="gradebook",registration="canvas"';
-    const expected = [
-      `lti_registration_ready{${of}} 1`,
-      `lti_signing_key_created_timestamp_seconds{${of}} 1767225600`,
-      `lti_signing_key_activated_timestamp_seconds{${of}} 1767312000`,
-      `lti_next_rotation_timestamp_seconds{${of}} 1775001600`,
-      `lti_rotate_after_seconds{${of}} 7776000`,
-      `lti_keys{${of},state="Next"} 0`,
-      `lti_keys{${of},state="Active"} 1`,
-      `lti_keys{${of},state="Retiring"} 0`,
-      `lti_keys{${of},state="Retired"} 3`,
-      `lti_keys{${of},state="Revoked"} 0`,
-      `lti_registration_condition{${of},type="Published",status="True"} 0`,
-      `lti_registration_condition{${of},type="Published",status="False"} 0`,
-      `lti_registration_condition{${of},type="Published",status="Unknown"} 1`,
+describe('computedGauge', () => {
+  it('has the series that its source gives at the scrape, none of an earlier one, and none without a value', async () => {
+    const registry = new Registry();
+    let samples: (readonly [{ of: string }, number | undefined])[] = [
+      [{ of: 'a' }, 1],
+      [{ of: 'b' }, undefined],
     ];
-    expect(await series(registry, 'lti_')).to.have.members(['lti_build_info{version="1"} 1', ...expected]);
-    registrations.pop();
-    expect(await series(registry, 'lti_')).to.deep.equal(['lti_build_info{version="1"} 1']);
-  });
-
-  it('leaves out what is not known', async () => {
-    const registry = createRegistry('1');
-    objectMetrics(registry, () => [{ namespace: 'ns', name: 'new', ready: false, keysByState: {}, conditions: [] }]);
-    const names = (await series(registry, 'lti_')).map((line) => line.split('{')[0]);
-    expect(new Set(names)).to.deep.equal(new Set(['lti_build_info', 'lti_registration_ready', 'lti_keys']));
+    let plain: number | undefined = 2;
+    computedGauge(registry, { name: 'labelled', help: 'h', labels: ['of'] }, () => samples);
+    computedGauge(registry, { name: 'plain', help: 'h', labels: [] }, () => [[{}, plain]]);
+    expect([...(await series(registry, 'labelled')), ...(await series(registry, 'plain'))]).to.deep.equal([
+      'labelled{of="a"} 1',
+      'plain 2',
+    ]);
+    samples = [[{ of: 'c' }, 3]];
+    plain = undefined;
+    expect(await series(registry, 'labelled')).to.deep.equal(['labelled{of="c"} 3']);
+    expect(await series(registry, 'plain')).to.deep.equal([]);
   });
 });
 
@@ -166,12 +142,14 @@ describe('metrics of the controller', () => {
     const registry = createRegistry('1');
     let kekError: string | undefined = 'KEKMissing';
     let clockSkewMs: number | undefined;
+    let replicas: number | undefined;
     let usage: ReturnType<OperatorSources['sealedKeys']> = { complete: false, counts: new Map([['k1', 2]]) };
     const sources = {
       kekError: () => kekError,
       sealedKeys: () => usage,
       clockSkewMs: () => clockSkewMs,
       pendingKeyPairs: () => 4,
+      jwksReplicas: () => replicas,
     };
     const metrics = operatorMetrics(registry, sources);
     metrics.rotation('activated');
@@ -194,12 +172,14 @@ describe('metrics of the controller', () => {
     ]);
     kekError = undefined;
     clockSkewMs = -1500;
+    replicas = 3;
     usage = { complete: true, counts: new Map([['k1', 0]]) };
     expect((await series(registry, 'lti_')).slice(1)).to.have.members([
       'lti_kek_available 1',
       'lti_sealed_keys{kek_id="k1"} 0',
       'lti_sealed_keys_complete 1',
       'lti_clock_skew_seconds -1.5',
+      'lti_jwks_replicas 3',
       ...rotations,
     ]);
     usage = undefined;
@@ -312,14 +292,19 @@ describe('the table of metrics', () => {
       sealedKeys: () => undefined,
       clockSkewMs: () => undefined,
       pendingKeyPairs: () => 0,
+      jwksReplicas: () => 0,
     });
     publisherMetrics(registry, { documents: () => 0, lastSync: () => undefined, failures: () => 0 });
     watchMetrics(registry, []);
     sidecarMetrics(registry, sidecar);
-    objectMetrics(registry, () => []);
-    const registered = (await registry.getMetricsAsJSON()).map(
-      ({ name, type, help }) => `${name} ${String(type)} ${help}`,
-    );
+    const streamed = [...objectMetrics({ registrations: [], keysByState: new Map(), orphans: [] })].join('');
+    const registered = [
+      ...(await registry.getMetricsAsJSON()).map(({ name, type, help }) => `${name} ${String(type)} ${help}`),
+      ...Array.from(
+        streamed.matchAll(/^# HELP (\S+) (.*)\n# TYPE \S+ (.*)$/gm),
+        ([, name, help, type]) => `${name} ${type} ${help}`,
+      ),
+    ];
     const rows = Object.values(metricTables).flatMap((table) => Object.values(table));
     expect(registered).to.have.members(rows.map(({ name, type, help }) => `${name} ${type} ${help}`));
   });

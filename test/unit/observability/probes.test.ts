@@ -1,8 +1,11 @@
-import { connect } from 'node:net';
+import { connect, type Socket } from 'node:net';
+import { setImmediate } from 'node:timers/promises';
 
 import { expect } from 'chai';
 
 import { parseAddress, startProbes, type ProbeServer } from '../../../src/observability/probes.ts';
+import { longestLine, scrapeMs, stallMs } from '../../../src/observability/scrapes.ts';
+import { FakeClock } from '../../fakes/fake-clock.ts';
 import { recordingLog } from '../../fakes/recording-log.ts';
 
 const text = 'text/plain; charset=utf-8';
@@ -91,6 +94,139 @@ describe('startProbes', () => {
     const metrics = { contentType: text, metrics: async (): Promise<string> => '' };
     const failure: unknown = await startProbes({ address, ready: {}, metrics, log }).catch((error: unknown) => error);
     expect(String(failure)).to.equal(`Error: cannot serve probes and metrics on ${address}: EADDRINUSE`);
+  });
+});
+
+describe('Scrapes', () => {
+  const { log, lines } = recordingLog();
+  let server: ProbeServer;
+  let clock: FakeClock;
+  /** Pieces that were asked for, of all scrapes. */
+  let made: number;
+  let pieces: () => Iterable<string>;
+  const sockets = new Set<Socket>();
+
+  const line = `series{of="${'x'.repeat(1000)}"} 1\n`;
+  /** More than the kernel takes for a reader that does not read. */
+  function* endless(): Generator<string> {
+    for (; made < 1e6; made += 1) yield line;
+  }
+
+  beforeEach(async () => {
+    clock = new FakeClock();
+    made = 0;
+    pieces = () => [];
+    const metrics = { contentType: 'text/plain; version=0.0.4', metrics: async (): Promise<string> => 'up 1\n' };
+    server = await startProbes({ address: '127.0.0.1:0', ready: {}, metrics, streamed: () => pieces(), log, clock });
+  });
+
+  afterEach(async () => {
+    for (const socket of sockets) socket.destroy();
+    sockets.clear();
+    await server.close();
+  });
+
+  /** Asks for the metrics and reads nothing of the answer. */
+  function slowScrape(): void {
+    const socket = connect(server.port, '127.0.0.1', () => socket.write('GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n'));
+    sockets.add(socket);
+    socket.on('error', () => undefined).pause();
+  }
+
+  async function scrape(): Promise<string> {
+    return (await fetch(`http://127.0.0.1:${server.port}/metrics`)).text();
+  }
+
+  /** Until nothing is made any more: the reader's buffers are full. */
+  async function untilStalled(): Promise<number> {
+    for (let before = -1; ; before = made) {
+      for (let turn = 0; turn < 50; turn += 1) await setImmediate();
+      if (made > 0 && before === made) return made;
+    }
+  }
+
+  it('put what is streamed after what the registry says', async () => {
+    pieces = () => ['a 1\n', 'b 2\n'];
+    expect(await scrape()).to.equal('up 1\na 1\nb 2\n');
+  });
+
+  it('make no more than the reader takes, and cut off one that takes nothing for two seconds', async () => {
+    pieces = endless;
+    slowScrape();
+    const stalled = await untilStalled();
+    expect(stalled).to.be.lessThan(1e6);
+    await clock.advance(stallMs - 1);
+    expect(await untilStalled(), 'and no more').to.equal(stalled);
+    pieces = () => ['next 1\n'];
+    const waiting = scrape();
+    await clock.advance(1);
+    expect(await waiting, 'the one that waited has its turn').to.equal('up 1\nnext 1\n');
+    expect(made).to.equal(stalled);
+  });
+
+  it('cut off a reader that goes on taking, when ten seconds are over', async () => {
+    pieces = function* () {
+      for (;;) yield line;
+    };
+    const response = await fetch(`http://127.0.0.1:${server.port}/metrics`);
+    const read = response.text().then(
+      () => 'ended',
+      () => 'cut off',
+    );
+    await clock.advance(scrapeMs);
+    expect(await read).to.equal('cut off');
+  });
+
+  it('are rendered one at a time', async () => {
+    let rendering = 0;
+    let most = 0;
+    pieces = function* () {
+      most = Math.max(most, (rendering += 1));
+      for (let count = 0; count < 200; count += 1) yield line;
+      rendering -= 1;
+    };
+    const answers = await Promise.all(Array.from({ length: 10 }, scrape));
+    expect(new Set(answers.map(({ length }) => length))).to.deep.equal(new Set([5 + 200 * line.length]));
+    expect(most).to.equal(1);
+  });
+
+  it('leave probes answered while one is rendered', async () => {
+    pieces = function* () {
+      for (;;) yield line;
+    };
+    const abort = new AbortController();
+    const response = await fetch(`http://127.0.0.1:${server.port}/metrics`, { signal: abort.signal });
+    const reading = response.text().catch(() => 'aborted');
+    expect((await fetch(`http://127.0.0.1:${server.port}/healthz`)).status).to.equal(200);
+    abort.abort();
+    expect(await reading).to.equal('aborted');
+    pieces = () => [];
+    expect(await scrape(), 'who left lets go of the turn').to.equal('up 1\n');
+  });
+
+  it('are sent away when many wait already', async () => {
+    pieces = endless;
+    for (let count = 0; count < longestLine; count += 1) slowScrape();
+    await untilStalled();
+    let status = 0;
+    // The last of them may be on its way still.
+    while (status !== 503) {
+      const abort = new AbortController();
+      const asked = fetch(`http://127.0.0.1:${server.port}/metrics`, { signal: abort.signal });
+      status = await Promise.race([asked.then((answer) => answer.status), untilStalled().then(() => 0)]);
+      if (status === 0) abort.abort();
+      await asked.catch(() => undefined);
+    }
+    expect((await fetch(`http://127.0.0.1:${server.port}/healthz`)).status).to.equal(200);
+  });
+
+  it('end without the end of the answer when a source fails in the middle, and the log says why', async () => {
+    pieces = function* () {
+      for (let count = 0; count < 100; count += 1) yield line;
+      throw new Error('source failed');
+    };
+    expect(await scrape().catch(() => 'cut off')).to.equal('cut off');
+    expect(lines.map(({ message }) => message)).to.deep.equal(['cannot compute the metrics']);
   });
 });
 

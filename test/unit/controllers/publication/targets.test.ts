@@ -56,7 +56,10 @@ describe('The replicas behind the JWKS Service', () => {
   for (const [what, slices, urls] of cases) {
     it(what, async () => {
       const watched = { list: () => slices, connected: () => true, onChange: () => undefined };
-      expect(await endpointTargets(watched, new FakeClock()).targets()).to.deep.equal(urls);
+      const endpoints = endpointTargets(watched, new FakeClock());
+      expect(await endpoints.targets()).to.deep.equal(urls);
+      expect(endpoints.count(), 'as the metric counts them').to.equal(urls.length);
+      expect(endpointTargets({ ...watched, connected: () => false }, new FakeClock()).count()).to.equal(undefined);
     });
   }
 

@@ -1,0 +1,97 @@
+import { join } from 'node:path';
+import { Child } from './jwks-child.ts';
+import { quantile } from './quantile.ts';
+import type { Measurement } from './row.ts';
+
+/** Memory that scrapes of `/metrics` cost, through the shipped probe server and metrics, in a process that does nothing else. */
+
+export interface ScrapeFigures {
+  /** Of one registration, the most. */
+  readonly seriesEach: number;
+  /** Of one answer, in MiB. */
+  readonly textMiB: number;
+  /** One scrape alone, in seconds. */
+  readonly seconds: number;
+  /** Resident memory in MiB after a few scrapes one by one … */
+  readonly idleMiB: number;
+  /** … and how much more there is at most while several run at once. */
+  readonly moreMiB: number;
+}
+
+const mostMoreMiB = 20;
+const mostSeriesEach = 10;
+const registrations = 10_000;
+const scrapesAtOnce = 10;
+const rounds = 5;
+/** As the image starts it. */
+const nodeOptions = ['--max-semi-space-size=2'];
+
+export const scaleMetrics: Measurement = {
+  rows: ['scale-metrics', 'scale-metrics-series'],
+  async measure() {
+    const { seriesEach, textMiB, seconds, idleMiB, moreMiB } = await measureScrapes();
+    return [
+      {
+        name: 'scale-metrics',
+        value: moreMiB,
+        unit: 'MiB',
+        limit: { of: 'value', atMost: mostMoreMiB } as const,
+        ratio: moreMiB / mostMoreMiB,
+        notes: [
+          `more at most for ${scrapesAtOnce} scrapes at once than the ${idleMiB.toFixed(0)} MiB after scrapes one by one, at ${registrations} registrations`,
+          `one answer: ${textMiB.toFixed(1)} MiB in ${seconds.toFixed(2)} s`,
+        ],
+      },
+      {
+        name: 'scale-metrics-series',
+        value: seriesEach,
+        unit: 'series each',
+        limit: { of: 'value', atMost: mostSeriesEach } as const,
+        ratio: seriesEach / mostSeriesEach,
+      },
+    ];
+  },
+};
+
+export async function measureScrapes(count = registrations): Promise<ScrapeFigures> {
+  const child = new Child(1, [...nodeOptions, join(import.meta.dirname, 'metrics-scrape-child.ts'), String(count)]);
+  try {
+    const url = `http://127.0.0.1:${await child.port('address')}/metrics`;
+    const alone: number[] = [];
+    for (let round = 0; round < rounds; round += 1) {
+      const start = performance.now();
+      await bytesOf(url);
+      alone.push((performance.now() - start) / 1000);
+    }
+    const idleMiB = child.residentMiB();
+    const bytes = await bytesOf(url);
+    child.forgetPeak();
+    for (let round = 0; round < rounds; round += 1) {
+      await Promise.all(Array.from({ length: scrapesAtOnce }, () => bytesOf(url)));
+    }
+    return {
+      seriesEach: await mostSeries(url),
+      textMiB: bytes / 2 ** 20,
+      seconds: quantile(alone, 0.5),
+      idleMiB,
+      moreMiB: child.peakMiB() - idleMiB,
+    };
+  } finally {
+    await child.stop();
+  }
+}
+
+async function bytesOf(url: string): Promise<number> {
+  const { status, body } = await fetch(url);
+  if (status !== 200 || !body) throw new Error(`${url} answered ${status}`);
+  let bytes = 0;
+  for await (const chunk of body) bytes += chunk.length;
+  return bytes;
+}
+
+async function mostSeries(url: string): Promise<number> {
+  const counts = new Map<string, number>();
+  const text = await (await fetch(url)).text();
+  for (const [, of = ''] of text.matchAll(/\bregistration="([^"]+)"/g)) counts.set(of, (counts.get(of) ?? 0) + 1);
+  return Math.max(...counts.values());
+}
