@@ -161,7 +161,7 @@ export const controllerTable = {
   eventsDropped: {
     name: 'lti_events_dropped_total',
     type: 'counter',
-    help: 'Events not written: rate_limited, buffer_full or write_failed.',
+    help: 'Events not written: buffer_full (over 1,000 wait) or write_failed.',
     labels: ['reason'],
   },
   kekAvailable: {

@@ -2,7 +2,7 @@ import { Registry } from 'prom-client';
 
 import type { ClientMetrics } from '../kube/client.ts';
 import type { ControllerMetrics } from '../kube/controller.ts';
-import type { EventMetrics } from '../kube/events.ts';
+import type { EventRecorderOptions } from '../kube/events.ts';
 import type { LeaderMetrics } from '../kube/leader.ts';
 import type { WorkQueueFigures, WorkQueueMetrics } from '../kube/workqueue.ts';
 import { computedCounter, computedGauge, counter, epochSeconds, gauge, histogram } from './instruments.ts';
@@ -116,7 +116,7 @@ export function leaderMetrics(registry: Registry): LeaderMetrics {
   return { leading: (name, is) => leader.set({ name }, is ? 1 : 0) };
 }
 
-export function eventMetrics(registry: Registry): EventMetrics {
+export function eventMetrics(registry: Registry): NonNullable<EventRecorderOptions['metrics']> {
   const dropped = counter(registry, controllerTable.eventsDropped);
   return { dropped: (reason) => dropped.inc({ reason }) };
 }

@@ -34,12 +34,10 @@ describe('KubeEventRecorder on a real API server', () => {
     return items.filter((event) => event.reason === reason);
   }
 
-  it('writes an event, counts its repetitions in it, and kubectl describe shows it', async () => {
+  it('writes an event, which kubectl describe shows', async () => {
     const events = recorder();
-    for (let n = 0; n < 3; n++) {
-      events.record(object, 'Warning', 'KEKMissing', 'Seal', 'There is no KEK.');
-      await events.flush();
-    }
+    events.record(object, 'Warning', 'KEKMissing', 'Seal', 'There is no KEK.');
+    await events.flush();
     const [event, ...more] = await written('KEKMissing');
     expect(more).to.deep.equal([]);
     expect(event).to.deep.include({
@@ -47,9 +45,7 @@ describe('KubeEventRecorder on a real API server', () => {
       type: 'Warning',
       reportingController: 'lti-key-operator',
     });
-    expect(event?.regarding.uid).to.equal(object.metadata.uid);
-    expect(event?.series?.count).to.equal(3);
-    expect(event?.series?.lastObservedTime).to.match(/\.\d{6}Z$/u);
+    expect(event?.regarding['uid']).to.equal(object.metadata.uid);
     const { stdout } = await controlPlane().kubectlRun([
       'describe',
       'configmap',
@@ -57,7 +53,7 @@ describe('KubeEventRecorder on a real API server', () => {
       '-n',
       namespace,
     ]);
-    expect(stdout).to.match(/Warning\s+KEKMissing.*\(x3 over .*There is no KEK\./u);
+    expect(stdout).to.match(/Warning\s+KEKMissing.*There is no KEK\./u);
   });
 
   it('gets the longest note through, in bytes', async () => {
@@ -74,19 +70,6 @@ describe('KubeEventRecorder on a real API server', () => {
     await events.flush();
     const names = (await written('ClusterScoped', 'default')).map((event) => event.regarding.name);
     expect(names).to.deep.equal([namespace]);
-  });
-
-  it('writes again after the API server has forgotten the event', async () => {
-    const events = recorder();
-    events.record(object, 'Normal', 'Forgotten', 'Say', 'Said.');
-    await events.flush();
-    const [first] = await written('Forgotten');
-    if (first !== undefined) await client.delete(eventType, first);
-    events.record(object, 'Normal', 'Forgotten', 'Say', 'Said.');
-    await events.flush();
-    const [second] = await written('Forgotten');
-    expect(second?.series?.count).to.equal(2);
-    expect(second?.metadata.name).not.to.equal(first?.metadata.name);
   });
 
   it('had every event accepted', () => expect(lines).to.deep.equal([]));

@@ -12,7 +12,7 @@ const work = [
   'ltikeys.ltikeys.dev: get list watch create delete',
   'ltikeys.ltikeys.dev/status: update',
   'secrets: get create update delete',
-  'events.events.k8s.io: create update',
+  'events.events.k8s.io: create',
 ];
 /** What it needs in its own, whatever namespaces it works in. */
 const home = [

@@ -124,7 +124,7 @@ describe('metrics of the controller', () => {
     const client = clientMetrics(registry);
     client.request('GET', '200', 0.01);
     client.request('PUT', '<error>', 30);
-    eventMetrics(registry).dropped('rate_limited');
+    eventMetrics(registry).dropped('buffer_full');
     const leader = leaderMetrics(registry);
     leader.leading('lease', true);
     expect(await series(registry, 'rest_client_requests_total')).to.deep.equal([
@@ -132,7 +132,7 @@ describe('metrics of the controller', () => {
       'rest_client_requests_total{method="PUT",code="<error>"} 1',
     ]);
     expect(await series(registry, 'rest_client_request_duration_seconds_sum')).to.have.length(2);
-    expect(await series(registry, 'lti_events')).to.deep.equal(['lti_events_dropped_total{reason="rate_limited"} 1']);
+    expect(await series(registry, 'lti_events')).to.deep.equal(['lti_events_dropped_total{reason="buffer_full"} 1']);
     expect(await series(registry, 'leader')).to.deep.equal(['leader_election_master_status{name="lease"} 1']);
     leader.leading('lease', false);
     expect(await series(registry, 'leader')).to.deep.equal(['leader_election_master_status{name="lease"} 0']);
