@@ -4,7 +4,7 @@ import type { KubeList, KubeObject, ResourceType, WatchEvent } from './objects.t
 /** What a reflector needs of the API: one collection, to list and to watch. */
 export interface ListWatcher<T extends KubeObject> {
   list(page: { limit: number; continue?: string }, signal: AbortSignal): Promise<KubeList<T>>;
-  /** Resolves once the server has accepted the watch; the events end when the server closes it, or throw. */
+  /** Resolves once the server has accepted the watch; its events end when the server closes it, or throw, as when `signal` aborts. */
   watch(
     from: { resourceVersion: string; timeoutSeconds: number },
     signal: AbortSignal,

@@ -8,14 +8,13 @@ import type { ListWatcher } from './list-watcher.ts';
 import type { KubeObject, WatchEvent } from './objects.ts';
 import { Store } from './store.ts';
 import type { Indexer } from './store.ts';
-import { untilSilent } from './until-silent.ts';
 
 /** Keeps a store equal to a collection of the API server, and tells of changes. */
 export interface Reflector<T extends KubeObject> {
   readonly store: Store<T>;
   /** Whether the collection has been read completely once; stays true. */
   hasSynced(): boolean;
-  /** Whether a watch is established now, so that the store is as new as it gets. */
+  /** Whether the store is as new as it gets: a watch is established, or ended in time a moment ago. */
   connected(): boolean;
   onChange(handler: ChangeHandler<T>): void;
   /** Resolves when stopped; nothing is opened or told afterwards. */
@@ -30,13 +29,25 @@ export interface ReflectorOptions<T extends KubeObject> {
   readonly indexers?: Readonly<Record<string, Indexer<T>>>;
   /** In [0, 1). */
   readonly random?: () => number;
-  /** A watch without event or bookmark for this long is taken for dead; bookmarks come about once a minute. */
-  readonly idleTimeoutMs?: number;
   readonly pageSize?: number;
 }
 
+/**
+ * How long a watch lasts, at the most. A connection that died without a word (a load balancer that failed over, say) looks like
+ * one on which nothing happens, and bookmarks come only about once a minute: what tells them apart in time for a revocation is
+ * that the API server ends a live watch after this long. The next one goes on from the same version over the same connection:
+ * neither a list nor a handshake, whatever the number of objects. HTTP/2 pings would be cheaper, but undici sends them without
+ * noticing that no answer comes, and what stands in front of an API server may answer them itself.
+ */
+const watchSeconds = 25;
+/** Up to this much of it is taken off at random, so that watches do not end together. */
+const watchSpreadSeconds = 5;
+/** A watch that has not ended this long after it should have is dead. */
+const overdueMs = 5_000;
+/** The next watch is open well within this; until then the store counts as current. */
+const reopeningMs = 2_000;
 /** After a watch this long, earlier failures no longer count. */
-const healthyMs = 30_000;
+const healthyMs = 15_000;
 /** A longer `Retry-After` is not believed. */
 const longestRetryAfterMs = 60_000;
 
@@ -46,7 +57,7 @@ const longestRetryAfterMs = 60_000;
  *         ▲                                        │                        │
  *         │                                        ▼                        │
  *      backoff ◄─ expired, garbled, older or no ─ end ─ server's timeout, ──┘
- *                 events; a second failure             connection lost: backoff
+ *                 events; a second failure             connection lost, or dead: backoff
  * ```
  * A failure never touches the store: only a complete list or an event of a watch does.
  */
@@ -61,7 +72,7 @@ export class ListWatchReflector<T extends KubeObject> implements Reflector<T> {
   #resourceVersion: string | undefined;
 
   constructor({ indexers, ...options }: ReflectorOptions<T>) {
-    this.#options = { random: Math.random, idleTimeoutMs: 90_000, pageSize: 500, ...options };
+    this.#options = { random: Math.random, pageSize: 500, ...options };
     this.store = new Store<T>(indexers);
     this.#feed = new ChangeFeed(this.store, this.#options.onError);
     this.#backoff = new Backoff(this.#options.random);
@@ -93,8 +104,11 @@ export class ListWatchReflector<T extends KubeObject> implements Reflector<T> {
       this.#resourceVersion ??= await this.#list(signal);
       const healthy = await this.#watch(this.#resourceVersion, signal);
       // the server ends every watch in time, but one that does so at once must not be asked in a tight loop
-      return healthy ? 0 : this.#backoff.next();
+      if (healthy) return 0;
+      this.#connected = false;
+      return this.#backoff.next();
     } catch (error) {
+      this.#connected = false;
       if (signal.aborted) return 0;
       this.#options.onError(error);
       const delay = this.#backoff.next();
@@ -125,27 +139,29 @@ export class ListWatchReflector<T extends KubeObject> implements Reflector<T> {
 
   /** Until the server closes the watch; returns whether it was open for long. */
   async #watch(resourceVersion: string, signal: AbortSignal): Promise<boolean> {
-    const { source, clock, random, idleTimeoutMs } = this.#options;
+    const { source, clock, random } = this.#options;
     const connection = new AbortController();
     const watchSignal = AbortSignal.any([signal, connection.signal]);
-    // spread, so that the watches of many replicas do not end together
-    const timeoutSeconds = 300 + Math.floor(random() * 301);
-    let healthy = false;
+    const timeoutSeconds = watchSeconds - Math.floor(random() * (watchSpreadSeconds + 1));
+    let cancelTimer = clock.setTimer(() => (this.#connected = false), reopeningMs);
+    let opened: number | undefined;
     try {
       const events = await source.watch({ resourceVersion, timeoutSeconds }, watchSignal);
-      const opened = clock.monotonic();
+      cancelTimer();
+      opened = clock.monotonic();
       this.#connected = !signal.aborted;
-      try {
-        for await (const event of untilSilent(events, clock, idleTimeoutMs, signal)) this.#take(event);
-      } finally {
-        healthy = clock.monotonic() - opened >= healthyMs;
-        if (healthy) this.#backoff.reset();
-      }
+      const dead = new TransportError(
+        'Timeout',
+        `The watch did not end after ${timeoutSeconds} s: its connection is dead`,
+      );
+      cancelTimer = clock.setTimer(() => connection.abort(dead), timeoutSeconds * 1000 + overdueMs);
+      for await (const event of events) this.#take(event);
     } finally {
-      this.#connected = false;
+      cancelTimer();
       connection.abort();
+      if (isHealthy(opened, clock)) this.#backoff.reset();
     }
-    return healthy;
+    return isHealthy(opened, clock);
   }
 
   #take(event: WatchEvent<T>): void {
@@ -162,6 +178,10 @@ export class ListWatchReflector<T extends KubeObject> implements Reflector<T> {
   }
 }
 
+function isHealthy(opened: number | undefined, clock: Clock): boolean {
+  return opened !== undefined && clock.monotonic() - opened >= healthyMs;
+}
+
 /** Resource versions of one resource are decimal numbers that only grow (guaranteed since Kubernetes 1.35). */
 function isOlder(version: string, than: string | undefined): boolean {
   return than !== undefined && BigInt(version) < BigInt(than);
@@ -174,7 +194,7 @@ function isOlder(version: string, than: string | undefined): boolean {
  */
 function mustRelist(error: unknown): boolean {
   if (error instanceof ApiError) return ![401, 403, 429].includes(error.status) && error.status < 500;
-  return !(error instanceof TransportError && (error.failure === 'Connection' || error.failure === 'Credentials'));
+  return !(error instanceof TransportError && error.failure !== 'Malformed');
 }
 
 function retryAfterMs(error: unknown): number {

@@ -8,6 +8,7 @@ import { ListWatchReflector } from '../../src/kube/reflector.ts';
 import type { ReflectorOptions } from '../../src/kube/reflector.ts';
 import { systemClock } from '../../src/lib/clock.ts';
 import { controlPlane, createNamespace, applyManifest } from './bed.ts';
+import { SilentProxy } from './silent-proxy.ts';
 
 interface ConfigMap extends KubeObject {
   readonly data?: Readonly<Record<string, string>>;
@@ -150,11 +151,29 @@ describe('ListWatchReflector on a real API server', () => {
     await controlPlane().kubectlRun(['delete', 'crd', `${gadgets.plural}.${gadgets.group}`]);
   });
 
-  it('asks again when nothing comes for too long', async () => {
-    const { reflector, errors } = reflect(configMaps, { idleTimeoutMs: 300, random: () => 0 });
-    await eventually('the silence is noticed', () => errors.length === 1);
-    expect(String(errors[0])).to.equal('TransportError: The watch was silent for 0.3 s');
-    await make('a');
-    await eventually('it goes on', () => reflector.store.size === 1);
+  it('sees what happened behind a connection that died without a word, and lists nothing for it', async function () {
+    this.timeout(90_000);
+    const proxy = await SilentProxy.start(new URL(controlPlane().url));
+    const through = KubeClient.load({ kubeconfig: proxy.kubeconfig(controlPlane()), clock: systemClock });
+    const lists: string[] = [];
+    try {
+      const source = listWatcher<ConfigMap>(through, configMaps, { namespace, labelSelector });
+      const { reflector, errors } = reflect(configMaps, {
+        source: { ...source, list: (...page) => (lists.push('list'), source.list(...page)) },
+      });
+      await eventually('it is connected', () => reflector.connected());
+      proxy.silence();
+      await make('a');
+      await eventually('it is seen', () => reflector.store.size === 1);
+      expect(errors.map(String).join()).to.match(
+        /^TransportError: The watch did not end after 2\d s: its connection is dead$/,
+      );
+      expect(lists).to.deep.equal(['list']);
+    } finally {
+      stopping.abort();
+      await Promise.all(running.splice(0));
+      await through.close();
+      await proxy.stop();
+    }
   });
 });

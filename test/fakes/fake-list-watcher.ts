@@ -63,6 +63,7 @@ export class FakeWatch<T extends KubeObject> {
   constructor(timeoutSeconds: number, signal: AbortSignal) {
     this.timeoutSeconds = timeoutSeconds;
     this.signal = signal;
+    signal.addEventListener('abort', () => this.#wake(), { once: true });
   }
 
   send(type: 'ADDED' | 'MODIFIED' | 'DELETED', object: T): void {
@@ -83,6 +84,7 @@ export class FakeWatch<T extends KubeObject> {
 
   async *events(): AsyncGenerator<WatchEvent<T>, void, undefined> {
     for (;;) {
+      this.signal.throwIfAborted();
       const next = this.#pending.shift();
       if (next === 'end') return;
       if (next instanceof Error) throw next;

@@ -41,6 +41,8 @@ describe('Collection', () => {
       metadata: { resourceVersion: '5' },
       items: [{ metadata: { namespace, name: 'canvas', uid: namespace, resourceVersion: '3' } }],
     });
+    // as the API server ends it
+    source.onWatch = (watch) => void clock.setTimer(() => watch.end(), watch.timeoutSeconds * 1000);
     sources.set(namespace, source);
     const type = { group: 'ltikeys.dev', version: 'v1alpha1', kind: 'LtiKey', plural: 'ltikeys' };
     return new Scope({ type, namespace, source, clock, log: log.log });
