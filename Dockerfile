@@ -23,4 +23,4 @@ ENV NODE_ENV=production \
 # By number, so that Kubernetes can tell that it is not root.
 USER 65532:65532
 # By default V8 lets the space for new objects grow to 48 MiB after a busy minute and keeps it.
-ENTRYPOINT ["node", "--max-semi-space-size=2", "/app/lti-key-operator.js"]
+ENTRYPOINT ["node", "--disable-sigusr1", "--max-semi-space-size=2", "/app/lti-key-operator.js"]

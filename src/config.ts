@@ -1,3 +1,4 @@
+import { delimiter } from 'node:path';
 import { parseArgs } from 'node:util';
 import { formatDuration, parseDuration } from './domain/duration.ts';
 import { logFormats, type LogFormat, logLevels, type LogLevel } from './observability/log.ts';
@@ -24,11 +25,14 @@ export interface ControllerConfig extends PublisherConfig {
 }
 
 export interface PublisherConfig extends LogConfig {
-  readonly kubeconfig?: string;
+  /** Files; none: see loadKubeConfig. */
+  readonly kubeconfig: readonly string[];
   readonly namespaces: readonly string[];
   readonly publishDir: string;
   readonly metricsAddress: string;
   readonly clusterDocument: boolean;
+  readonly kubeApiQps: number;
+  readonly kubeApiBurst: number;
 }
 
 export interface SidecarConfig extends LogConfig {
@@ -56,8 +60,15 @@ const longestBaseUrl = 1024;
 /** Names of members where they are not the option's in camel case: those that hold several values. */
 const plurals: Readonly<Record<string, string>> = { namespace: 'namespaces', 'jwks-probe-url': 'jwksProbeUrls' };
 
-/** Reads the arguments after the command. Throws one ConfigError with everything that is wrong. */
-export function parseConfig<C extends Command>(command: C, args: readonly string[]): Configs[C] {
+/**
+ * Reads the arguments after the command, and `KUBECONFIG` of the environment. Throws one ConfigError with everything that is
+ * wrong.
+ */
+export function parseConfig<C extends Command>(
+  command: C,
+  args: readonly string[],
+  environment: Readonly<Record<string, string | undefined>> = {},
+): Configs[C] {
   const rows = optionTable.filter((row) => row.commands.includes(command));
   const problems: string[] = [];
   const given = givenOptions(command, rows, args, problems);
@@ -70,6 +81,10 @@ export function parseConfig<C extends Command>(command: C, args: readonly string
     if (row.type === 'list' || row.type === 'urls') config[member] = Object.freeze([...new Set(values)]);
     else if (row.type === 'flag') config[member] = texts.length > 0;
     else if (values.length > 0) config[member] = values.at(-1);
+  }
+  if (rows.some(({ name }) => name === 'kubeconfig')) {
+    const named = config['kubeconfig'] ?? (environment['KUBECONFIG'] ?? '').split(delimiter).filter(Boolean);
+    config['kubeconfig'] = Object.freeze([named].flat());
   }
   if ((config['tlsCert'] === undefined) !== (config['tlsKey'] === undefined)) {
     problems.push('--tls-cert and --tls-key go together: give both, or neither to serve HTTP.');
@@ -123,6 +138,11 @@ function narrow({ type, smallest = 0 }: OptionRow, text: string): unknown {
     case 'seconds':
       if (!/^\d{1,5}$/.test(text) || Number(text) > 86_400) throw new Error(`"${text}" is not 0 to 86400 seconds`);
       return Number(text);
+    case 'number':
+      if (!/^[1-9]\d{0,5}$/.test(text)) throw new Error(`"${text}" is not a whole number from 1 to 999999`);
+      return Number(text);
+    case 'socket':
+      return socketPath(text);
     case 'address':
       parseAddress(text);
       return text;
@@ -136,6 +156,15 @@ function narrow({ type, smallest = 0 }: OptionRow, text: string): unknown {
     default:
       return text;
   }
+}
+
+/** kube-apiserver's `endpoint` of a KMS plugin has three slashes: the host is empty and the path absolute. */
+function socketPath(text: string): string {
+  const [, scheme, path = ''] = /^([a-z][a-z0-9+.-]*):(?:\/\/)?(.*)$/i.exec(text) ?? [];
+  if (scheme === undefined) return text;
+  if (scheme !== 'unix' || !/^\/[^/]/.test(path))
+    throw new Error(`"${text}" is no socket: write a path or unix:///path`);
+  return path;
 }
 
 function baseUrl(text: string): string {
@@ -155,6 +184,7 @@ function oneOf(values: readonly string[], text: string): string {
 /** What stands for a value in `--help`, where it is not the name of its type. */
 const placeholders: Readonly<Partial<Record<OptionRow['type'], string>>> = {
   list: 'name',
+  socket: 'path',
   address: 'host:port',
   urls: 'url',
 };

@@ -36,19 +36,21 @@ async function main(args: readonly string[]): Promise<number> {
 }
 
 async function run(command: Command, args: readonly string[]): Promise<void> {
-  const config = parseConfig(command, args);
+  const { env } = process;
+  const config = parseConfig(command, args, env);
   const log = createLogger({ level: config.logLevel, format: config.logFormat });
   exitOnDefects(log);
+  ignoreInspector(log);
   const context = { clock: systemClock, log, registry: createRegistry(version), signal: stopSignal(log) };
   log.info({ version }, `${command} is starting`);
   switch (command) {
     case 'controller': {
       const { runController } = await import('./controllers/run.ts');
-      return runController(parseConfig('controller', args), context);
+      return runController(parseConfig('controller', args, env), context);
     }
     case 'publisher': {
       const { runPublisher } = await import('./publish/command.ts');
-      return runPublisher(parseConfig('publisher', args), context);
+      return runPublisher(parseConfig('publisher', args, env), context);
     }
     case 'jwks': {
       const { runJwks } = await import('./jwks/run.ts');
@@ -71,6 +73,14 @@ function stopSignal(log: Logger): AbortSignal {
     });
   }
   return stop.signal;
+}
+
+/**
+ * Node opens an inspector, to which every process of the Pod could connect, when it gets SIGUSR1. The commands of the image turn
+ * that off (`--disable-sigusr1`), which leaves a signal that ends the process; here it does neither.
+ */
+function ignoreInspector(log: Logger): void {
+  process.on('SIGUSR1', (signal) => log.warn({ signal }, 'the signal is ignored'));
 }
 
 /** A defect ends the process: it comes back from a known state, and no ledger is left half written. */
@@ -98,4 +108,6 @@ try {
 } catch (error) {
   process.stderr.write(`lti-key-operator: ${error instanceof Error ? error.message : 'failed'}\n`);
   process.exitCode = 1;
+  // whatever is still open must not keep a process alive that does nothing any more
+  setTimeout(() => process.exit(), shutdownLimitMs).unref();
 }

@@ -9,7 +9,19 @@ export type Command = 'controller' | 'publisher' | 'jwks';
 export const commands: readonly Command[] = ['controller', 'publisher', 'jwks'];
 
 type OptionType =
-  'path' | 'list' | 'flag' | 'duration' | 'seconds' | 'address' | 'url' | 'urls' | 'level' | 'format' | 'name';
+  | 'path'
+  | 'socket'
+  | 'number'
+  | 'list'
+  | 'flag'
+  | 'duration'
+  | 'seconds'
+  | 'address'
+  | 'url'
+  | 'urls'
+  | 'level'
+  | 'format'
+  | 'name';
 
 export interface OptionRow {
   readonly name: string;
@@ -29,7 +41,7 @@ export const optionTable: readonly OptionRow[] = [
     name: 'kubeconfig',
     type: 'path',
     commands: reading,
-    help: 'The kubeconfig file to use; without it $KUBECONFIG, and in a Pod its service account.',
+    help: 'The kubeconfig file to use. Without it, those that $KUBECONFIG names, merged as kubectl does it; else ~/.kube/config, and in a Pod its service account.',
   },
   {
     name: 'namespace',
@@ -45,9 +57,9 @@ export const optionTable: readonly OptionRow[] = [
   },
   {
     name: 'kms-socket',
-    type: 'path',
+    type: 'socket',
     commands: ['controller'],
-    help: 'The unix socket of a Kubernetes KMS v2 plugin that holds the key-encryption key. With --kek-dir as well, the one that does not seal opens what it sealed.',
+    help: 'The unix socket of a Kubernetes KMS v2 plugin that holds the key-encryption key, as a path or as kube-apiserver writes it, unix:///path. With --kek-dir as well, the one that does not seal opens what it sealed.',
   },
   {
     name: 'publish-dir',
@@ -114,6 +126,20 @@ export const optionTable: readonly OptionRow[] = [
     default: formatDuration(30 * minute),
     smallest: 10 * second,
     help: 'How often each registration is looked at even if nothing changed, at least 10s; it finds what happened to Secrets.',
+  },
+  {
+    name: 'kube-api-qps',
+    type: 'number',
+    commands: reading,
+    default: '2000',
+    help: 'Requests to the API server per second in the long run; those for the Lease are not counted.',
+  },
+  {
+    name: 'kube-api-burst',
+    type: 'number',
+    commands: reading,
+    default: '4000',
+    help: 'Requests to the API server that may come at once after a rest.',
   },
   { name: 'address', type: 'address', commands: ['jwks'], default: ':8080', help: 'Where the documents are served.' },
   {

@@ -12,6 +12,7 @@ import { KubeEventRecorder } from '../kube/events.ts';
 import { runAsLeader } from '../kube/leader.ts';
 import { watching } from '../kube/watching.ts';
 import type { Clock } from '../lib/clock.ts';
+import { together } from '../lib/together.ts';
 import type { Logger } from '../observability/log.ts';
 import {
   clientMetrics,
@@ -62,9 +63,12 @@ export async function runController(
   { clock, log, registry, signal }: ProcessContext,
   seams: Seams = {},
 ): Promise<void> {
-  const { kubeconfig, namespaces } = config;
+  const { kubeconfig, namespaces, kubeApiQps: qps, kubeApiBurst: burst } = config;
   const { apiClock = clock } = seams;
-  const client = seams.client ?? KubeClient.load({ kubeconfig, clock: apiClock, metrics: clientMetrics(registry) });
+  const api = { kubeconfig, clock: apiClock, metrics: clientMetrics(registry) };
+  const client = seams.client ?? KubeClient.load({ ...api, rate: { qps, burst } });
+  // as in client-go: the Lease waits for no other request, neither for its turn nor for a connection
+  const leaseClient = seams.client ?? KubeClient.load(api);
   const shared = { client, clock, log };
   const watched = { client, clock: apiClock, log, namespaces };
   const registrations = watching<LtiRegistration>({ ...watched, type: ltiRegistrations });
@@ -138,27 +142,26 @@ export async function runController(
   const lead = async (term: AbortSignal): Promise<void> => {
     await seams.mayLead;
     current = term;
-    await Promise.all([reconciling.run(term), usage.run(clock, term)]);
+    await together(term, [reconciling, { run: (stop) => usage.run(clock, stop) }]);
   };
-  const lease = { ...shared, namespace: client.namespace, name: operatorName, identity: identity() };
-  const leading = config.leaderElect
-    ? runAsLeader({ ...lease, metrics: leaderMetrics(registry) }, lead, signal)
-    : lead(signal);
-  const work = [
-    registrations.run(signal),
-    keys.run(signal),
-    replicas.run(signal),
-    publisher.run(signal),
-    kekWatch.run(signal),
-    leading,
-  ];
+  const lease = {
+    clock,
+    log,
+    client: leaseClient,
+    namespace: client.namespace,
+    name: operatorName,
+    identity: identity(),
+  };
+  const elected = (stop: AbortSignal): Promise<void> =>
+    runAsLeader({ ...lease, metrics: leaderMetrics(registry) }, lead, stop);
+  const leading = { run: config.leaderElect ? elected : lead };
   log.info({ address: config.metricsAddress }, 'controller started');
   try {
-    await Promise.all(work);
+    await together(signal, [registrations, keys, replicas, publisher, kekWatch, leading]);
   } finally {
     await events.flush();
     closeKeks();
-    await Promise.all([probes.close(), documents.close(), client.close()]);
+    await Promise.all([probes.close(), documents.close(), client.close(), leaseClient.close()]);
   }
 }
 

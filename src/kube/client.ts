@@ -1,11 +1,10 @@
 import { operatorName } from '../api/names.ts';
-import type { Clock } from '../lib/clock.ts';
 import { Credentials, loadKubeConfig } from './credentials.ts';
 import type { KubeList, KubeObject, ResourceType, WatchEvent } from './objects.ts';
 import { describe, malformed, parseObject, toKubeList, toKubeObject } from './responses.ts';
 import type { Operation } from './responses.ts';
 import { Transport } from './transport.ts';
-import type { Call, ClientMetrics, TransportOptions } from './transport.ts';
+import type { Call, TransportOptions } from './transport.ts';
 import { watchEvents } from './watch-stream.ts';
 
 export type { ClientMetrics } from './transport.ts';
@@ -39,10 +38,15 @@ export class KubeClient {
     this.#transport = new Transport(options);
   }
 
-  /** @param options.kubeconfig a path; without one, see loadKubeConfig */
-  static load(options: { kubeconfig?: string | undefined; clock: Clock; metrics?: ClientMetrics }): KubeClient {
-    const credentials = new Credentials(() => loadKubeConfig(options.kubeconfig));
-    return new KubeClient({ credentials, userAgent: operatorName, clock: options.clock, metrics: options.metrics });
+  /** @param options.kubeconfig one or more files; without any, see loadKubeConfig */
+  static load({
+    kubeconfig = [],
+    ...options
+  }: Omit<TransportOptions, 'credentials' | 'userAgent'> & {
+    readonly kubeconfig?: string | readonly string[] | undefined;
+  }): KubeClient {
+    const credentials = new Credentials(() => loadKubeConfig([kubeconfig].flat()));
+    return new KubeClient({ credentials, userAgent: operatorName, ...options });
   }
 
   /** Of the kubeconfig's context, or of the Pod; else `default`. */

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import type { Agent } from 'node:https';
 
 import { KubeConfig } from '@kubernetes/client-node';
@@ -63,27 +64,22 @@ export class Credentials {
 }
 
 /**
- * Reads `path`; without one, what kubectl would read (`KUBECONFIG`, `~/.kube/config`), else the service account of the
- * Pod.
+ * Reads `files` and merges them as kubectl does with those of `KUBECONFIG`: the first one that has an entry decides it, and
+ * those that do not exist are left out as long as one does. Without files, `~/.kube/config`, else the service account of the Pod.
  */
-export function loadKubeConfig(path?: string): KubeConfig {
+export function loadKubeConfig(files: readonly string[] = []): KubeConfig {
   const config = new KubeConfig();
-  try {
-    if (path === undefined) config.loadFromDefault();
-    else config.loadFromFile(path);
-  } catch (error) {
-    // neither message nor cause of a YAML parser: they quote lines of the file
-    const reason = isSystemError(error) ? error.message : 'it is not a YAML file of clusters, users and contexts';
-    // oxlint-disable-next-line preserve-caught-error
-    throw new Error(`Cannot read the kubeconfig${path === undefined ? '' : ` ${path}`}: ${reason}`);
-  }
+  const existing = files.filter((file) => existsSync(file));
+  // the first one is read all the same, and says what is wrong with it
+  if (files.length > 0) merge(config, existing.length > 0 ? existing : files.slice(0, 1));
+  else reading('', () => config.loadFromDefault());
   const cluster = config.getCurrentCluster();
   // client-node's last resort, which it would itself refuse to talk to
-  if (cluster === null || (path === undefined && cluster.server === 'http://localhost:8080')) {
+  if (cluster === null || (files.length === 0 && cluster.server === 'http://localhost:8080')) {
     throw new Error(
-      path === undefined
+      files.length === 0
         ? 'No Kubernetes configuration found: give --kubeconfig, set KUBECONFIG, or run in a Pod with a service account'
-        : `The kubeconfig ${path} names no cluster in its current context`,
+        : `The kubeconfig ${files.join(':')} names no cluster in its current context`,
     );
   }
   if (cluster.server.startsWith('http:') && !cluster.skipTLSVerify) {
@@ -92,6 +88,36 @@ export function loadKubeConfig(path?: string): KubeConfig {
     );
   }
   return config;
+}
+
+/** Relative paths are of the file in which they are. */
+function merge(config: KubeConfig, files: readonly string[]): void {
+  const parts = files.map((file) => {
+    const part = new KubeConfig();
+    reading(` ${file}`, () => part.loadFromFile(file));
+    return part;
+  });
+  config.loadFromOptions({
+    clusters: firstOfEachName(parts.flatMap(({ clusters }) => clusters)),
+    users: firstOfEachName(parts.flatMap(({ users }) => users)),
+    contexts: firstOfEachName(parts.flatMap(({ contexts }) => contexts)),
+    currentContext: parts.map(({ currentContext }) => currentContext).find(Boolean),
+  });
+}
+
+function firstOfEachName<T extends { readonly name: string }>(entries: readonly T[]): T[] {
+  return [...new Map(entries.toReversed().map((entry) => [entry.name, entry])).values()];
+}
+
+function reading(which: string, read: () => void): void {
+  try {
+    read();
+  } catch (error) {
+    // neither message nor cause of a YAML parser: they quote lines of the file
+    const reason = isSystemError(error) ? error.message : 'it is not a YAML file of clusters, users and contexts';
+    // oxlint-disable-next-line preserve-caught-error
+    throw new Error(`Cannot read the kubeconfig${which}: ${reason}`);
+  }
 }
 
 /** Names the file of a failed read; anything else (the output of an exec plugin, say) may quote a credential. */

@@ -6,6 +6,7 @@ import { Connections } from './connections.ts';
 import type { Access, Credentials } from './credentials.ts';
 import { ApiError, TransportError } from './errors.ts';
 import { describe, malformed, refusal } from './responses.ts';
+import { type Rate, RateLimiter } from './rate-limiter.ts';
 import type { Refused } from './server-message.ts';
 
 /** How long a call may take, from authentication to the last byte; a watch, to its response headers. */
@@ -23,6 +24,8 @@ export interface TransportOptions {
   readonly clock: Clock;
   readonly userAgent: string;
   readonly metrics?: ClientMetrics | undefined;
+  /** Of all requests but the opening of watches, which reflectors pace; none: without a limit. */
+  readonly rate?: Rate | undefined;
 }
 
 export interface Call extends Refused {
@@ -39,6 +42,7 @@ export class Transport {
   readonly #clock: Clock;
   readonly #userAgent: string;
   readonly #metrics: ClientMetrics | undefined;
+  readonly #limiter: RateLimiter | undefined;
   readonly #connections = new Connections();
   #access: { readonly value: Promise<Access>; readonly until: number } | undefined;
   #clockSkewMs: number | undefined;
@@ -48,6 +52,7 @@ export class Transport {
     this.#clock = options.clock;
     this.#userAgent = options.userAgent;
     this.#metrics = options.metrics;
+    this.#limiter = options.rate && new RateLimiter(options.rate, options.clock);
   }
 
   get clockSkewMs(): number | undefined {
@@ -59,7 +64,8 @@ export class Transport {
   }
 
   /** The whole body. */
-  text(call: Call, signal?: AbortSignal): Promise<string> {
+  async text(call: Call, signal?: AbortSignal): Promise<string> {
+    await this.#limiter?.admit(signal);
     return this.#withinDeadline(call, signal, async (limit) => (await this.#answer(call, limit)).body.text());
   }
 

@@ -4,6 +4,7 @@ import type { PublisherConfig } from '../config.ts';
 import { KubeClient } from '../kube/client.ts';
 import { watching } from '../kube/watching.ts';
 import type { Clock } from '../lib/clock.ts';
+import { together } from '../lib/together.ts';
 import type { Logger } from '../observability/log.ts';
 import { clientMetrics, publisherMetrics, watchMetrics } from '../observability/metrics.ts';
 import { startProbes } from '../observability/probes.ts';
@@ -15,8 +16,8 @@ export async function runPublisher(
   config: PublisherConfig,
   { clock, log, registry, signal }: { clock: Clock; log: Logger; registry: Registry; signal: AbortSignal },
 ): Promise<void> {
-  const client = KubeClient.load({ kubeconfig: config.kubeconfig, clock, metrics: clientMetrics(registry) });
-  const { namespaces } = config;
+  const { kubeconfig, namespaces, kubeApiQps: qps, kubeApiBurst: burst } = config;
+  const client = KubeClient.load({ kubeconfig, clock, metrics: clientMetrics(registry), rate: { qps, burst } });
   const registration = ({ metadata, spec }: LtiKey): string => `${metadata.namespace}/${spec.registrationRef.name}`;
   const keys = watching<LtiKey>({ client, type: ltiKeys, namespaces, indexers: { registration }, clock, log });
   const all = config.clusterDocument || namespaces.length > 0;
@@ -31,7 +32,7 @@ export async function runPublisher(
   const probes = await startProbes({ address: config.metricsAddress, ready, metrics: registry, log });
   log.info({ address: config.metricsAddress }, 'publisher started');
   try {
-    await Promise.all([keys.run(signal), publisher.run(signal)]);
+    await together(signal, [keys, publisher]);
   } finally {
     await Promise.all([probes.close(), client.close()]);
   }

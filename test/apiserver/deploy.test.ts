@@ -26,6 +26,20 @@ before(async function () {
   await kubectl('apply', '--filename', file('deploy/namespace.yaml'));
 });
 
+describe('The image', () => {
+  it('starts no command with an inspector that SIGUSR1 opens', () => {
+    expect(read('Dockerfile')).to.match(/^ENTRYPOINT \["node", "--disable-sigusr1", /m);
+    for (const path of ['deploy/deployment.yaml', 'deploy/publisher/deployment.yaml']) {
+      const { containers }: { containers: { name: string; command?: string[] }[] } = parse(read(path)).spec.template
+        .spec;
+      for (const { name, command } of containers) {
+        if (command !== undefined)
+          expect(command.slice(0, 2), `${path} ${name}`).to.deep.equal(['node', '--disable-sigusr1']);
+      }
+    }
+  });
+});
+
 describe('kubectl apply --dry-run=server', () => {
   it('accepts deploy/ without a warning, once its namespace is there', async () => {
     const output = await kubectl('apply', '--dry-run=server', '--kustomize', file('deploy'));

@@ -179,7 +179,7 @@ class ObservedClient extends KubeClient {
 
   static async connect(options: OperatorOptions): Promise<ObservedClient> {
     const kubeconfig = options.kubeconfig ?? (await operatorKubeconfig());
-    return new ObservedClient(new Credentials(() => loadKubeConfig(kubeconfig)), options);
+    return new ObservedClient(new Credentials(() => loadKubeConfig([kubeconfig])), options);
   }
 
   override clockSkewMs(): number | undefined {

@@ -12,6 +12,24 @@ describe('The source of key-encryption keys', () => {
     expect(parse('--kms-socket=/kms.sock')).to.include({ kmsSocket: '/kms.sock' }).and.not.have.property('kekDir');
   });
 
+  it('may be named as kube-apiserver names a plugin', () => {
+    expect(parse('--kms-socket=unix:///run/kms.sock')).to.include({ kmsSocket: '/run/kms.sock' });
+    expect(parse('--kms-socket=unix:/run/kms.sock')).to.include({ kmsSocket: '/run/kms.sock' });
+    for (const text of [
+      'unix://kms.sock',
+      'unix://',
+      'unix:///',
+      'unix:////run/kms.sock',
+      'tcp://localhost:1',
+      'http:///kms',
+    ]) {
+      expect(() => parse(`--kms-socket=${text}`)).to.throw(
+        ConfigError,
+        `--kms-socket: "${text}" is no socket: write a path or unix:///path.`,
+      );
+    }
+  });
+
   it('has to be given, and may be both on the way from one to the other', () => {
     const problem = '--kek-dir or --kms-socket is required: it says where key-encryption keys come from.';
     expect(() => parse()).to.throw(ConfigError, problem);

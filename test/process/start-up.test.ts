@@ -109,6 +109,19 @@ describe('A controller that lacks something at its start', function () {
     expect((await registration.delivered())['kid']).to.equal((await registration.keys())[0]!.spec.keyID);
   });
 
+  it('opens no inspector when it gets SIGUSR1, and works on, as does the sidecar', async () => {
+    const commands = [pod.startController(), pod.startSidecar()];
+    await pod.ready();
+    for (const running of commands) {
+      process.kill(running.pid, 'SIGUSR1');
+      // oxlint-disable-next-line no-await-in-loop
+      await eventually('the log says so', () => running.log().find(({ signal }) => signal === 'SIGUSR1'));
+      expect(running.output()).not.to.include('Debugger listening');
+    }
+    expect((await fetch(`${pod.controllerAdminUrl}/healthz`)).status).to.equal(200);
+    expect((await fetch(`${pod.sidecarAdminUrl}/readyz`)).status).to.equal(200);
+  });
+
   it('keeps trying to reach an API server that is not there, and says so', async () => {
     const nowhere = join(pod.folder, 'nowhere.kubeconfig');
     const server = 'https://127.0.0.1:9';

@@ -18,6 +18,24 @@ describe('The options of a command', () => {
     expect(controller().resync).to.equal(30 * minute);
   });
 
+  it('--kube-api-qps and --kube-api-burst are whole numbers over 0', () => {
+    expect(controller()).to.include({ kubeApiQps: 2000, kubeApiBurst: 4000 });
+    expect(controller('--kube-api-qps=50', '--kube-api-burst=100')).to.include({ kubeApiQps: 50, kubeApiBurst: 100 });
+    for (const text of ['0', '-1', '1.5', '1e3', 'many', '1000000']) {
+      expect(() => controller(`--kube-api-qps=${text}`), text).to.throw(ConfigError, /^--kube-api-qps: /);
+    }
+  });
+
+  it('--kubeconfig comes before KUBECONFIG, which may name several files', () => {
+    const environment = { KUBECONFIG: '/a::/b:' };
+    const args = ['--publish-dir=/publish', '--kek-dir=/kek'];
+    expect(parseConfig('controller', args, environment).kubeconfig).to.deep.equal(['/a', '/b']);
+    expect(parseConfig('publisher', ['--publish-dir=/publish'], environment).kubeconfig).to.deep.equal(['/a', '/b']);
+    expect(parseConfig('controller', [...args, '--kubeconfig=/c:d'], environment).kubeconfig).to.deep.equal(['/c:d']);
+    expect(parseConfig('controller', args, { KUBECONFIG: '' }).kubeconfig).to.deep.equal([]);
+    expect(parseConfig('jwks', ['--publish-dir=/publish'], environment)).not.to.have.property('kubeconfig');
+  });
+
   it('--minimum-overlap may be nothing', () => {
     expect(controller('--minimum-overlap=0s').minimumOverlap).to.equal(0);
   });

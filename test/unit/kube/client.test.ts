@@ -385,6 +385,23 @@ describe('KubeClient', () => {
     }
   });
 
+  it('holds requests to its rate, and no watch', async () => {
+    server.answer = (_request, response) =>
+      answerJson(response, 200, { metadata: { resourceVersion: '9' }, items: [] });
+    const credentials = new Credentials(() => server.kubeConfig());
+    const limited = new KubeClient({ credentials, clock, userAgent: 'test/1', rate: { qps: 1, burst: 2 } });
+    const lists = [1, 2, 3].map(() => limited.list(configMaps));
+    await Promise.all(lists.slice(0, 2));
+    const stop = new AbortController();
+    await limited.watch(configMaps, { resourceVersion: '9', timeoutSeconds: 5 }, stop.signal);
+    expect(server.requests).to.have.length(3);
+    await clock.advance(1_000);
+    await lists[2];
+    expect(server.requests).to.have.length(4);
+    stop.abort();
+    await limited.close();
+  });
+
   it('leaves nothing behind on a signal that lives as long as the process', async () => {
     const added = mock.method(EventTarget.prototype, 'addEventListener');
     const removed = mock.method(EventTarget.prototype, 'removeEventListener');

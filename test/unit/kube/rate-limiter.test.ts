@@ -1,0 +1,65 @@
+import { expect } from 'chai';
+import { RateLimiter } from '../../../src/kube/rate-limiter.ts';
+import { FakeClock, settle } from '../../fakes/fake-clock.ts';
+
+describe('RateLimiter', () => {
+  const limited = (qps: number, burst: number) => {
+    const clock = new FakeClock();
+    const limiter = new RateLimiter({ qps, burst }, clock);
+    const admitted: number[] = [];
+    let asked = 0;
+    const ask = (count: number): void => {
+      for (let n = 0; n < count; n++) {
+        const number = asked++;
+        void limiter.admit().then(() => admitted.push(number));
+      }
+    };
+    return { clock, limiter, admitted, ask };
+  };
+
+  it('lets a burst through at once, and then one request after the other, in the order in which they came', async () => {
+    const { clock, admitted, ask } = limited(10, 5);
+    ask(12);
+    await settle();
+    expect(admitted).to.deep.equal([0, 1, 2, 3, 4]);
+    await clock.advance(99);
+    expect(admitted).to.have.length(5);
+    await clock.advance(1);
+    expect(admitted).to.have.length(6);
+    await clock.advance(600);
+    expect(admitted).to.deep.equal([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]);
+  });
+
+  it('lets no more than the burst through after a rest, however long', async () => {
+    const { clock, admitted, ask } = limited(10, 5);
+    ask(5);
+    await clock.advance(3_600_000);
+    ask(20);
+    await settle();
+    expect(admitted).to.have.length(10);
+    await clock.advance(1_000);
+    expect(admitted).to.have.length(20);
+  });
+
+  it('lets requests that keep to the rate through without a pause', async () => {
+    const { clock, admitted, ask } = limited(10, 1);
+    for (let n = 1; n <= 50; n++) {
+      ask(1);
+      // oxlint-disable-next-line no-await-in-loop
+      await settle();
+      expect(admitted).to.have.length(n);
+      // oxlint-disable-next-line no-await-in-loop
+      await clock.advance(100);
+    }
+  });
+
+  it('lets go of a request whose signal aborts, and leaves no timer behind', async () => {
+    const { clock, limiter, ask } = limited(1, 1);
+    ask(1);
+    const stop = new AbortController();
+    const waiting = limiter.admit(stop.signal);
+    stop.abort();
+    await waiting;
+    expect(clock.pendingTimers).to.equal(0);
+  });
+});
