@@ -5,16 +5,20 @@ import { bringUp } from './bring-up.ts';
 import { jwks } from './jwks-row.ts';
 import { revocationUnderLoad } from './revocation-under-load.ts';
 import { scaleMetrics } from './metrics-scrape.ts';
+import { scale } from './scale.ts';
 import { type Measurement, passes, type Row, table, toJson } from './row.ts';
 
-/** `npm run bench [-- [PREFIX…] [--json FILE]]`: the rows whose names begin with a prefix, or all of them. */
+/**
+ * `npm run bench [-- [PREFIX…] [--json FILE] [--registrations N]]`: the rows whose names begin with a prefix, or all of them.
+ * `--registrations` is the size of the rows `scale-…`.
+ */
 
-const measurements: readonly Measurement[] = [bringUp, applyToServed, revocationUnderLoad, jwks, scaleMetrics];
+const measurements: readonly Measurement[] = [bringUp, applyToServed, revocationUnderLoad, scale, scaleMetrics, jwks];
 
 async function main(): Promise<void> {
   const { values, positionals: prefixes } = parseArgs({
     allowPositionals: true,
-    options: { json: { type: 'string' } },
+    options: { json: { type: 'string' }, registrations: { type: 'string', default: '2000' } },
   });
   const selected = (name: string): boolean =>
     prefixes.length === 0 || prefixes.some((prefix) => name.startsWith(prefix));
@@ -22,8 +26,13 @@ async function main(): Promise<void> {
   if (due.length === 0) {
     throw new Error(`No row begins with ${prefixes.join(' or ')}; there are ${allRows().join(', ')}.`);
   }
+  const registrations = Number(values.registrations);
+  if (!Number.isInteger(registrations) || registrations < 200) {
+    throw new Error(`--registrations is ${values.registrations}; it has to be a whole number of at least 200.`);
+  }
   const rows: Row[] = [];
-  for (const measurement of due) rows.push(...(await measurement.measure()).filter(({ name }) => selected(name)));
+  for (const measurement of due)
+    rows.push(...(await measurement.measure({ registrations })).filter(({ name }) => selected(name)));
   console.log(table(rows));
   if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify(rows.map(toJson), undefined, 2)}\n`);
   if (!rows.every(passes)) process.exitCode = 1;

@@ -14,12 +14,16 @@ import { command, environment } from './bundle.ts';
 
 /** The operator as the Deployment runs it: both containers' processes, the manifests of deploy/, its own ServiceAccount. */
 export interface RunningOperator {
+  /** The present one. */
   readonly controller: TiedProcess;
   readonly sidecar: TiedProcess;
   /** Base URL of what the sidecar serves. */
   readonly jwksUrl: string;
+  readonly metricsUrl: string;
   /** The controller's metrics in Prometheus' text format. */
   metrics(): Promise<string>;
+  /** Kills the controller, without an orderly shutdown, and starts another one. Resolves when that one leads. */
+  restartController(): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -78,23 +82,36 @@ async function startOperator(plane: ControlPlane): Promise<RunningOperator> {
     });
   const image = { arguments: command, env: environment };
   const { nodeArguments, env } = jwksContainer(publishDir);
-  const controller = start('controller', image, [
-    '--leader-elect',
-    `--kubeconfig=${kubeconfig}`,
-    `--kek-dir=${keyEncryptionKeys(folder)}`,
-    `--metrics-address=127.0.0.1:${metricsPort}`,
-    `--jwks-probe-url=http://127.0.0.1:${jwksPort}`,
-  ]);
+  const kekDir = keyEncryptionKeys(folder);
+  const startController = (): TiedProcess =>
+    start('controller', image, [
+      '--leader-elect',
+      `--kubeconfig=${kubeconfig}`,
+      `--kek-dir=${kekDir}`,
+      `--metrics-address=127.0.0.1:${metricsPort}`,
+      `--jwks-probe-url=http://127.0.0.1:${jwksPort}`,
+    ]);
+  let controller = startController();
   const sidecar = start('jwks', { arguments: nodeArguments, env: { ...environment, ...env } }, [
     `--address=127.0.0.1:${jwksPort}`,
     `--admin-address=127.0.0.1:${adminPort}`,
   ]);
+  const metricsUrl = `http://127.0.0.1:${metricsPort}/metrics`;
   const operator: RunningOperator = {
-    controller,
+    get controller() {
+      return controller;
+    },
     sidecar,
     jwksUrl: `http://127.0.0.1:${jwksPort}`,
+    metricsUrl,
     async metrics() {
-      return (await fetch(`http://127.0.0.1:${metricsPort}/metrics`)).text();
+      return (await fetch(metricsUrl)).text();
+    },
+    async restartController() {
+      await controller.kill();
+      controller = startController();
+      await untilReady(metricsPort, controller.exited);
+      await untilLeading(operator);
     },
     async stop() {
       await Promise.all([controller.kill(), sidecar.kill()]);

@@ -8,32 +8,44 @@ const creators = 16;
 
 /**
  * Creates `count` registrations and waits until the last one is Ready, by one watch. Returns the seconds from the
- * first create on.
+ * first create on; `ready` is told of each that became Ready, how many are by then, and the seconds.
  */
-export async function bringUpRegistrations(client: KubeClient, namespace: string, count: number): Promise<number> {
+export async function bringUpRegistrations(
+  client: KubeClient,
+  namespace: string,
+  count: number,
+  ready: (count: number, seconds: number) => void = () => undefined,
+): Promise<number> {
   const stop = new AbortController();
   const { resourceVersion = '' } = (await client.list<LtiRegistration>(ltiRegistrations, { namespace })).metadata;
   const events = await client.watch<LtiRegistration>(
     ltiRegistrations,
-    { namespace, resourceVersion, timeoutSeconds: 600 },
+    { namespace, resourceVersion, timeoutSeconds: 3600 },
     stop.signal,
   );
   const start = performance.now();
   const [seconds] = await Promise.all([
-    untilAllReady(events, count).then(() => (performance.now() - start) / 1000),
+    untilAllReady(events, count, (number) => ready(number, (performance.now() - start) / 1000)).then(
+      () => (performance.now() - start) / 1000,
+    ),
     createAll(client, namespace, count),
   ]);
   stop.abort();
   return seconds;
 }
 
-async function untilAllReady(events: AsyncIterable<WatchEvent<LtiRegistration>>, count: number): Promise<void> {
+async function untilAllReady(
+  events: AsyncIterable<WatchEvent<LtiRegistration>>,
+  count: number,
+  tell: (ready: number) => void,
+): Promise<void> {
   const ready = new Set<string>();
   for await (const { type, object } of events) {
     if (type !== 'MODIFIED') continue;
     const { conditions } = object.status ?? {};
     if (!conditions?.some((condition) => condition.type === 'Ready' && condition.status === 'True')) continue;
-    ready.add(object.metadata.name);
+    const { name } = object.metadata;
+    if (!ready.has(name)) tell(ready.add(name).size);
     if (ready.size === count) return;
   }
   throw new Error(`the watch ended when ${ready.size} of ${count} registrations were Ready`);

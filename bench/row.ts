@@ -17,11 +17,16 @@ export type Limit =
   | { readonly of: 'ratio'; readonly atLeast: number }
   | { readonly of: 'value'; readonly atMost: number };
 
+export interface MeasurementOptions {
+  /** How many registrations the rows about scale have. */
+  readonly registrations: number;
+}
+
 /** One run of something that gives several rows. */
 export interface Measurement {
   readonly rows: readonly string[];
   /** Gives at least these rows, in this order. */
-  measure(): Promise<readonly Row[]>;
+  measure(options: MeasurementOptions): Promise<readonly Row[]>;
 }
 
 export function passes({ value, ratio, limit }: Row): boolean {

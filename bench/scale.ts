@@ -1,0 +1,224 @@
+import { generateKeys } from './key-generation.ts';
+import { apiCalls, type ApiCalls, callsBetween, perRegistration, requestsOf, writesOf } from './api-calls.ts';
+import { bareRun, type BareRun } from './bare-run.ts';
+import { type Bed, type RunningOperator, withOperator } from './operator.ts';
+import { cpuSeconds, residentMiB } from './process-figures.ts';
+import { parseMetrics, total } from './prometheus-text.ts';
+import { bringUpRegistrations } from './registrations.ts';
+import type { Measurement, Row } from './row.ts';
+import { setTimeout as wait } from 'node:timers/promises';
+
+/** The life of many registrations on a real API server with the real processes, from the first create to an outage. */
+
+const namespace = 'bench';
+const firstOnes = 200;
+/** The yardstick need not be as long as the measurement: its rate does not change. */
+const mostOfYardstick = 1000;
+/** Garbage of the run is collected and its pages are given back by then. */
+const settleMs = 30_000;
+const idleMs = 60_000;
+const outageMs = 120_000;
+const pollMs = 200;
+
+export const scale: Measurement = {
+  rows: [
+    'scale-ready',
+    'scale-first-200',
+    'scale-controller-cpu',
+    'scale-calls',
+    'scale-controller-peak',
+    'scale-controller-rss',
+    'scale-sidecar-rss',
+    'scale-idle-cpu',
+    'scale-restart',
+    'scale-outage-requests',
+  ],
+  async measure({ registrations }) {
+    const yardstick = Math.min(registrations, mostOfYardstick);
+    say(`${firstOnes} keys alone, then ${yardstick} keys with the same requests by a bare client`);
+    const few = await generateKeys(firstOnes);
+    const bare = await bareRun(yardstick);
+    return withOperator(namespace, async (bed) => [
+      ...(await bringUp(bed, registrations, few, bare)),
+      await idle(bed),
+      await restart(bed, registrations),
+      await outage(bed, registrations),
+    ]);
+  },
+};
+
+interface Work {
+  readonly seconds: number;
+  readonly cpuSeconds: number;
+}
+
+async function bringUp({ client, operator }: Bed, count: number, few: Work, bare: BareRun): Promise<readonly Row[]> {
+  say(`${count} registrations are applied`);
+  const cpuBefore = cpuSeconds(operator.controller.pid);
+  const callsBefore = apiCalls(await operator.metrics());
+  let firstSeconds = Number.NaN;
+  const seconds = await bringUpRegistrations(client, namespace, count, (ready, after) => {
+    if (ready === firstOnes) firstSeconds = after;
+    if (ready % 500 === 0) say(`${ready} are Ready after ${after.toFixed(0)} s`);
+  });
+  const cpu = cpuSeconds(operator.controller.pid) - cpuBefore;
+  const calls = callsBetween(callsBefore, apiCalls(await operator.metrics()));
+  say('memory settles');
+  await wait(settleMs);
+  const alone = (bare.seconds / bare.count) * count;
+  const keyCpu = few.cpuSeconds / firstOnes;
+  return [
+    {
+      name: 'scale-ready',
+      value: seconds,
+      unit: 's',
+      limit: { of: 'ratio', atMost: 1.15 },
+      ratio: seconds / alone,
+      notes: [
+        `until all ${count} said Ready; the keys and the same requests by a bare client: ${alone.toFixed(1)} s`,
+        `${(count / seconds).toFixed(1)} registrations a second`,
+      ],
+    },
+    {
+      name: 'scale-first-200',
+      value: firstSeconds,
+      unit: 's',
+      limit: { of: 'ratio', atMost: 3 },
+      ratio: firstSeconds / few.seconds,
+      notes: [`from the first create of ${count}; ${firstOnes} keys alone: ${few.seconds.toFixed(1)} s`],
+    },
+    {
+      name: 'scale-controller-cpu',
+      value: (cpu / count) * 1000,
+      unit: 'ms',
+      limit: { of: 'ratio', atMost: 1.25 },
+      ratio: cpu / count / keyCpu,
+      notes: [`of the controller per registration; its key alone takes ${(keyCpu * 1000).toFixed(1)} ms`],
+    },
+    {
+      name: 'scale-calls',
+      value: requestsOf(calls) / count,
+      unit: 'requests',
+      limit: { of: 'value', atMost: 9 },
+      ratio: requestsOf(calls) / count / 9,
+      notes: [`per registration: ${perRegistration(calls, count)}`],
+    },
+    memoryRow('scale-controller-peak', residentMiB(operator.controller.pid).peak, 350),
+    memoryRow('scale-controller-rss', residentMiB(operator.controller.pid).now, 250),
+    memoryRow('scale-sidecar-rss', residentMiB(operator.sidecar.pid).peak, 128),
+  ];
+}
+
+function memoryRow(name: string, value: number, limit: number): Row {
+  return { name, value, unit: 'MiB', limit: { of: 'value', atMost: limit }, ratio: value / limit };
+}
+
+async function idle({ operator }: Bed): Promise<Row> {
+  say(`nothing changes for ${idleMs / 1000} s`);
+  const callsBefore = apiCalls(await operator.metrics());
+  const cpuBefore = cpuSeconds(operator.controller.pid);
+  await wait(idleMs);
+  const percent = ((cpuSeconds(operator.controller.pid) - cpuBefore) / (idleMs / 1000)) * 100;
+  const calls = callsBetween(callsBefore, apiCalls(await operator.metrics()));
+  return {
+    name: 'scale-idle-cpu',
+    value: percent,
+    unit: '% of a core',
+    limit: { of: 'value', atMost: 0.5 },
+    ratio: percent / 0.5,
+    notes: [
+      `in ${idleMs / 1000} s: ${calls.GET} GET, ${writesOf(calls)} writes (the Lease is renewed), ${calls.reconciles} reconciles`,
+    ],
+  };
+}
+
+/** Killed and started again beside a sidecar that serves on: until every registration was looked at and nothing waits. */
+async function restart({ operator }: Bed, count: number): Promise<Row> {
+  say('the controller is killed and started again');
+  const polls = pollJwks(operator.jwksUrl);
+  const began = performance.now();
+  await operator.restartController();
+  const leading = performance.now();
+  let calls = await settled(operator, count);
+  const ended = performance.now();
+  const { asked, failed } = await polls.stop();
+  await wait(5000);
+  calls = apiCalls(await operator.metrics());
+  const seconds = (ended - leading) / 1000;
+  return {
+    name: 'scale-restart',
+    value: seconds,
+    unit: 's',
+    limit: { of: 'value', atMost: 20 },
+    ratio: seconds / 20,
+    notes: [
+      `from leading on until all were looked at; ${((leading - began) / 1000).toFixed(1)} s before until it led, most of it the Lease of the one killed`,
+      `per registration: ${perRegistration(calls, count)}; of ${asked} fetches of the key set meanwhile ${failed} failed`,
+    ],
+  };
+}
+
+/** The only replica is stopped, so that it takes connections and answers nothing. */
+async function outage({ operator }: Bed, count: number): Promise<Row> {
+  say(`the sidecar stands still for ${outageMs / 1000} s, while everything is looked at`);
+  process.kill(operator.sidecar.pid, 'SIGSTOP');
+  await operator.restartController();
+  const cpuBefore = cpuSeconds(operator.controller.pid);
+  await settled(operator, count);
+  const callsBefore = apiCalls(await operator.metrics());
+  await wait(outageMs);
+  const calls = callsBetween(callsBefore, apiCalls(await operator.metrics()));
+  const cpu = cpuSeconds(operator.controller.pid) - cpuBefore;
+  const { peak } = residentMiB(operator.controller.pid);
+  process.kill(operator.sidecar.pid, 'SIGCONT');
+  const each = requestsOf(calls) / count;
+  return {
+    name: 'scale-outage-requests',
+    value: each,
+    unit: 'requests',
+    limit: { of: 'value', atMost: 0.1 },
+    ratio: each / 0.1,
+    notes: [
+      `per registration in ${outageMs / 1000} s after the first look: ${perRegistration(calls, count)}`,
+      `the controller used ${cpu.toFixed(1)} s of CPU, at its peak ${peak.toFixed(0)} MiB`,
+    ],
+  };
+}
+
+/** Until a controller that just started has looked at all and nothing waits for a worker. */
+async function settled(operator: RunningOperator, count: number): Promise<ApiCalls> {
+  for (;;) {
+    const text = await operator.metrics();
+    const calls = apiCalls(text);
+    const samples = parseMetrics(text);
+    const busy = total(samples, 'workqueue_depth') + total(samples, 'controller_runtime_active_workers');
+    if (calls.reconciles >= count && busy === 0) return calls;
+    await wait(500);
+  }
+}
+
+/** Fetches one key set again and again, as a platform does. */
+function pollJwks(base: string): { stop(): Promise<{ asked: number; failed: number }> } {
+  const over = new AbortController();
+  let [asked, failed] = [0, 0];
+  const polling = (async () => {
+    while (!over.signal.aborted) {
+      const response = await fetch(`${base}/registrations/${namespace}/platform-1/jwks.json`).catch(() => undefined);
+      await response?.body?.cancel();
+      asked += 1;
+      if (response?.status !== 200) failed += 1;
+      await wait(pollMs);
+    }
+  })();
+  return {
+    async stop() {
+      over.abort();
+      await polling;
+      return { asked, failed };
+    },
+  };
+}
+
+function say(text: string): void {
+  console.log(`scale: ${text}`);
+}
