@@ -17,6 +17,7 @@ import { deliveryReading, writeDelivery } from './delivery-secret.ts';
 import type { Gathered } from './gather.ts';
 import type { KeyGenerator } from './key-generator.ts';
 import { createLedger, type LedgerRecord, replaceLedger, type SealedKey } from './ledger-secret.ts';
+import type { RecentLedgers } from './recent-ledgers.ts';
 import type { Written } from './written.ts';
 
 /**
@@ -29,6 +30,7 @@ export interface ApplierOptions {
   readonly keks: KekProvider;
   readonly generator: Pick<KeyGenerator, 'request' | 'drop'>;
   readonly written: { readonly registrations: Written<LtiRegistration>; readonly keys: Written<LtiKey> };
+  readonly recent: Pick<RecentLedgers, 'wrote' | 'forget'>;
   readonly events: EventRecorder;
   readonly log: Logger;
   readonly metrics?: ApplierMetrics | undefined;
@@ -74,7 +76,9 @@ export class Applier {
     if (isDeepStrictEqual({ ...object.status, ledgerSerial: 0 }, { ...status, ledgerSerial: 0 })) return;
     const { client, written } = this.#options;
     try {
-      written.registrations.remember(await client.replaceStatus(ltiRegistrations, { ...object, status }));
+      await written.registrations.write(objectKey(object), () =>
+        client.replaceStatus(ltiRegistrations, { ...object, status }),
+      );
     } catch (error) {
       if (!isRefusedWrite(error)) throw error;
       this.#report(
@@ -107,6 +111,7 @@ export class Applier {
       case 'removeLedger': {
         const { record, ...rest } = gathered;
         if (record) await this.#options.client.delete(secrets, record.secret);
+        this.#options.recent.forget(keyOf(gathered.situation));
         return withSituation(rest, { ledger: { kind: 'absent' }, custody: new Map() });
       }
       case 'createKey':
@@ -123,13 +128,14 @@ export class Applier {
   }
 
   async #writeLedger(gathered: Gathered, effect: EffectOf<'writeLedger'>): Promise<Gathered> {
-    const { client, keks, generator, metrics, log } = this.#options;
+    const { client, keks, generator, recent, metrics, log } = this.#options;
     const { record: previous, situation } = gathered;
     const { ledger, create, cause } = effect;
     const pair = effect.pair ? gathered.pair : undefined;
     const anew = previous && effect.reseal.length > 0 ? await sealAnew(previous, effect.reseal, keks) : [];
     const sealed = [...anew, ...(pair ? [{ keyID: pair.facts.keyID, jwe: pair.jwe, kekID: pair.kekID }] : [])];
     const record = await writeRecord(client, create ? undefined : previous, ledger, sealed);
+    recent.wrote(keyOf(situation), record);
     if (pair) generator.drop(keyOf(situation));
     if (cause && !create) metrics?.rotation('started');
     for (const { reason } of effect.announcements)
@@ -153,9 +159,7 @@ export class Applier {
     const { client, written } = this.#options;
     const { status: _, ...bare } = key;
     try {
-      const created = await client.create<LtiKey>(ltiKeys, bare);
-      written.keys.remember(created);
-      return created;
+      return await written.keys.write(objectKey(key), () => client.create<LtiKey>(ltiKeys, bare));
     } catch (error) {
       // The cache is behind, or somebody else made it: what there is now decides.
       if (isAlreadyExists(error)) {
@@ -169,8 +173,11 @@ export class Applier {
   async #showKey(gathered: Gathered, key: LtiKey): Promise<Gathered> {
     const current = gathered.situation.shown.find(({ metadata }) => metadata.name === key.metadata.name);
     if (!current || !key.status) return gathered;
-    const stored = await this.#options.client.replaceStatus<LtiKey>(ltiKeys, { ...current, status: key.status });
-    this.#options.written.keys.remember(stored);
+    const { client, written } = this.#options;
+    const { status } = key;
+    const stored = await written.keys.write(objectKey(key), () =>
+      client.replaceStatus<LtiKey>(ltiKeys, { ...current, status }),
+    );
     return withKey(gathered, stored);
   }
 

@@ -1,4 +1,4 @@
-import { ltiKeyName, ltiKeys, ltiRegistrations, registrationPath } from '../api/names.ts';
+import { ltiKeyName, ltiRegistrations, registrationPath } from '../api/names.ts';
 import type { LtiKey, LtiRegistration } from '../api/objects.ts';
 import type { KekProvider } from '../crypto/keyring.ts';
 import type { Duration, Instant } from '../domain/duration.ts';
@@ -8,7 +8,6 @@ import { lastingKey } from '../domain/ltikeys.ts';
 import { readRegistration, type Registration } from '../domain/registration.ts';
 import {
   type Custody,
-  type DeliverySecret,
   type Fault,
   isFault,
   type LedgerReading,
@@ -22,14 +21,16 @@ import { isObjectNotFound, isUnreadable } from '../kube/errors.ts';
 import { type ObjectKey, type Secret, splitKey } from '../kube/objects.ts';
 import type { Clock } from '../lib/clock.ts';
 import { custodyOf, sealedUnder, sealingState, sealPair } from './custody.ts';
-import { readDelivery } from './delivery-secret.ts';
+import { type DeliveryReading, readDelivery } from './delivery-secret.ts';
 import { type Imports, readImports } from './import.ts';
 import type { LedgerUsage } from './kek-usage.ts';
 import type { KeyGenerator, GeneratedKey } from './key-generator.ts';
-import { type LedgerRecord, readLedger } from './ledger-secret.ts';
+import { newestLedger, withTrace } from './ledger-reading.ts';
+import type { LedgerRecord } from './ledger-secret.ts';
 import type { OpenedKeys } from './opened-keys.ts';
 import { notObserved, observe, sharedWith } from './observation.ts';
 import type { PublicationObserver } from './publication/observer.ts';
+import type { RecentLedgers } from './recent-ledgers.ts';
 import { readRecipient, type Recipient } from './recipient.ts';
 import type { Written } from './written.ts';
 
@@ -39,8 +40,9 @@ export interface Sources {
   readonly client: KubeClient;
   readonly registrations: Pick<Collection<LtiRegistration>, 'get'>;
   /** With the indexes `registration` (`namespace/name` of theirs) and `keyID` (`namespace/keyID`). */
-  readonly keys: Pick<Collection<LtiKey>, 'byIndex'>;
+  readonly keys: Pick<Collection<LtiKey>, 'byIndex' | 'connected'>;
   readonly written: { readonly registrations: Written<LtiRegistration>; readonly keys: Written<LtiKey> };
+  readonly recent: RecentLedgers;
   /** How registrations that this process saw go were at last. */
   readonly lastSeen: Map<ObjectKey, LtiRegistration>;
   readonly keks: KekProvider;
@@ -73,7 +75,7 @@ export async function gather(sources: Sources, key: ObjectKey): Promise<Gathered
   // Caches are read before the ledger: what they show was written after it, so it cannot be newer than what is read now.
   const cached = sources.registrations.get(key);
   const cachedKeys = sources.keys.byIndex('registration', key);
-  const reading = await readLedger(client, namespace, name);
+  const reading = await newestLedger(sources, key, cached, cachedKeys);
   const record = reading.kind === 'present' ? reading.record : undefined;
   const shown = shownKeys(sources, key, cachedKeys, record?.ledger);
   if (!cached && reading.kind === 'absent' && shown.length === 0) {
@@ -86,19 +88,19 @@ export async function gather(sources: Sources, key: ObjectKey): Promise<Gathered
   const object = cached && sources.written.registrations.newest(key, cached);
   const registration = object ? presentReading(object) : await readGone(sources, key);
   const custody = record ? await custodyOf(record, sources.keks, sources.opened) : new Map<string, Custody>();
+  const deliveries = await readDeliveries(sources, namespace, name, object, record?.ledger);
   const ledger: LedgerReading =
     reading.kind === 'present'
       ? { kind: 'present', ledger: reading.record.ledger }
-      : await readTrace(sources, reading, shown, object);
+      : await withTrace(sources, reading, shown, object, deliveries);
   if (record) usage.read(key, sealedUnder(record));
   else if (ledger.kind === 'absent' && ledger.trace === undefined && !lastingKey(shown)) usage.forget(key);
   else usage.unreadable(key);
   const isNew = ledger.kind === 'absent' && ledger.trace === undefined && object !== undefined;
   const shared = sharedWith(sources.keys, key, shown);
   const sealing = await sealingState(sources.keks);
-  const [imports, deliveries, recipient, observation] = await Promise.all([
+  const [imports, recipient, observation] = await Promise.all([
     isNew ? readImports(client, object) : undefined,
-    readDeliveries(sources, namespace, name, object, record?.ledger),
     object && readRecipient(object),
     registration.kind === 'present' ? observe(sources, key, shown, shared, record?.ledger, registration) : notObserved,
   ]);
@@ -188,42 +190,13 @@ async function readGone({ client, lastSeen }: Sources, key: ObjectKey): Promise<
   }
 }
 
-/** What shows that there was a ledger. Asked of the API server itself, for a mint must not rest on a cache. */
-async function readTrace(
-  { client }: Sources,
-  reading: Exclude<LedgerReading, { kind: 'present' }>,
-  shown: readonly LtiKey[],
-  object: LtiRegistration | undefined,
-): Promise<LedgerReading> {
-  if (reading.kind !== 'absent' || !object) return reading;
-  const { namespace = '', name } = object.metadata;
-  const lost = (trace: string): LedgerReading => ({ kind: 'absent', trace });
-  if (object.status?.activeKey || (object.status?.ledgerSerial ?? 0) > 0) return lost('its status tells of them');
-  const known = lastingKey(shown);
-  if (known) return lost(`there is LtiKey ${known.metadata.name}`);
-  try {
-    const fieldSelector = `spec.registrationRef.name=${name}`;
-    const { items } = await client.list<LtiKey>(ltiKeys, { namespace, fieldSelector });
-    const live = lastingKey(items);
-    if (live) return lost(`there is LtiKey ${live.metadata.name}`);
-  } catch (error) {
-    if (!isUnreadable(error)) throw error;
-    const message = `the operator cannot list the LtiKeys of namespace ${namespace}, so it does not know whether keys were made: ${error.message}`;
-    return { kind: 'faulty', fault: { reason: 'LedgerUnreadable', message } };
-  }
-  // A backup may bring the delivery Secret back before the ledger.
-  const secretName = object.spec.delivery?.secretName;
-  const delivered = secretName === undefined ? undefined : await readDelivery(client, namespace, secretName, name);
-  return delivered?.state.kind === 'ours' ? lost(`there is delivery Secret ${secretName}`) : reading;
-}
-
 async function readDeliveries(
   { client }: Sources,
   namespace: string,
   registration: string,
   object: LtiRegistration | undefined,
   ledger: Ledger | undefined,
-): Promise<ReadonlyMap<string, { readonly state: DeliverySecret; readonly secret?: Secret }>> {
+): Promise<ReadonlyMap<string, DeliveryReading>> {
   const wanted = object?.spec.delivery?.secretName;
   const recorded = ledger?.deliveries.map(({ secretName }) => secretName) ?? [];
   const names = new Set([...recorded, ...(wanted === undefined ? [] : [wanted])]);

@@ -28,6 +28,15 @@ export function reconciler(options: ReconcilerOptions): (key: ObjectKey) => Prom
   const { sources, applier, resync, registrations, random } = options;
 
   return async function reconcile(key) {
+    try {
+      return await settle(key);
+    } catch (error) {
+      sources.recent.forget(key);
+      throw error;
+    }
+  };
+
+  async function settle(key: ObjectKey): Promise<Result> {
     let gathered = await gather(sources, key);
     if (!gathered) return {};
     for (let pass = 0; pass < mostPasses; pass++) {
@@ -41,7 +50,7 @@ export function reconciler(options: ReconcilerOptions): (key: ObjectKey) => Prom
       gathered = await applier.apply(gathered, effects);
     }
     throw new Error('the decision does not settle');
-  };
+  }
 
   function untilNextCheck(now: number, nextCheckAt: number | undefined): Duration {
     const check = nextCheckAt === undefined ? Infinity : Math.max(nextCheckAt - now, 1);

@@ -18,6 +18,7 @@ import { KeyGenerator } from './key-generator.ts';
 import { OpenedKeys } from './opened-keys.ts';
 import type { PublicationObserver } from './publication/observer.ts';
 import { spread } from './publication/spread.ts';
+import { RecentLedgers } from './recent-ledgers.ts';
 import { reconciler } from './reconcile.ts';
 import { knownRegistrations, priorityOf, watch, type Watched } from './watch.ts';
 import { Written } from './written.ts';
@@ -53,6 +54,7 @@ const afterReplicasChanged: Duration = minute;
 export class Reconciling {
   readonly #options: ReconcilingOptions;
   readonly #watched: Watched;
+  readonly #recent: RecentLedgers;
   #queue: WorkQueue | undefined;
   #generator: KeyGenerator | undefined;
 
@@ -61,7 +63,11 @@ export class Reconciling {
     const { registrations, keys } = options;
     const written = { registrations: new Written<LtiRegistration>(), keys: new Written<LtiKey>() };
     this.#watched = { registrations, keys, written, lastSeen: new Map() };
-    watch(this.#watched, (key) => this.#enqueue(key));
+    this.#recent = new RecentLedgers(options.clock);
+    watch(this.#watched, (key) => {
+      this.#recent.forget(key);
+      this.#enqueue(key);
+    });
     for (const collection of [registrations, keys]) collection.onRead(() => this.enqueueAll());
   }
 
@@ -98,9 +104,10 @@ export class Reconciling {
         failure === undefined ? this.#enqueue(key) : queue.addRateLimited(key, 0, priorityOf(this.#watched, key)),
     }));
     const { written, lastSeen } = this.#watched;
+    const recent = this.#recent;
     const reconcile = reconciler({
-      sources: { ...this.#options, written, lastSeen, generator, opened: new OpenedKeys() },
-      applier: new Applier({ client, keks, generator, written, events, log, metrics }),
+      sources: { ...this.#options, written, lastSeen, recent, generator, opened: new OpenedKeys() },
+      applier: new Applier({ client, keks, generator, written, recent, events, log, metrics }),
       resync: this.#options.resync,
       registrations: () => registrations.size,
       random: Math.random,

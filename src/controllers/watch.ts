@@ -27,20 +27,24 @@ export interface Watched {
   readonly lastSeen: Map<ObjectKey, LtiRegistration>;
 }
 
-/** A change that this process did not write has its registration looked at. */
-export function watch({ registrations, keys, written, lastSeen }: Watched, enqueue: (key: ObjectKey) => void): void {
+/** Tells which registrations are to be looked at: those with a change that this process did not write. */
+export function watch({ registrations, keys, written, lastSeen }: Watched, changed: (key: ObjectKey) => void): void {
   registrations.onChange(({ type, object, previous }) => {
     const key = objectKey(object);
     if (type === 'deleted') lastSeen.set(key, object);
     else lastSeen.delete(key);
-    if (type === 'deleted' || wentBack(object, previous)) written.registrations.forget(key);
-    else if (written.registrations.isOwn(object)) return;
-    enqueue(key);
+    if (type !== 'deleted' && !wentBack(object, previous)) {
+      return written.registrations.unlessOwn(object, () => changed(key));
+    }
+    written.registrations.forget(key);
+    changed(key);
   });
   keys.onChange(({ type, object, previous }) => {
-    if (type === 'deleted' || wentBack(object, previous)) written.keys.forget(objectKey(object));
-    else if (written.keys.isOwn(object)) return;
-    enqueue(registrationOf(object));
+    if (type !== 'deleted' && !wentBack(object, previous)) {
+      return written.keys.unlessOwn(object, () => changed(registrationOf(object)));
+    }
+    written.keys.forget(objectKey(object));
+    changed(registrationOf(object));
   });
 }
 

@@ -57,9 +57,12 @@ function nextChange(lifecycle: Lifecycle): Change | undefined {
   return undefined;
 }
 
-/** Published keys are looked for soon after their creation, then ever less often; a clock that went back makes no haste. */
+/**
+ * Published keys are looked for soon after their creation, then ever less often; a clock that went back makes no haste. When the
+ * sidecar beside the operator serves them is told (Reconciling.published); this is for the other replicas.
+ */
 function publicationPoll(age: Duration): Duration {
-  return Math.min(5 * second, Math.max(second / 4, Math.abs(age) / 4));
+  return Math.min(5 * second, Math.max(second, Math.abs(age) / 4));
 }
 
 /** How soon a step that is due but held back, by a damaged ledger for one, is looked at again. */

@@ -40,6 +40,7 @@ describe('What was decided', () => {
       keks: {} as KekProvider,
       generator: { request: () => undefined, drop: (key) => void dropped.push(key) },
       written: { registrations: new Written(), keys: new Written() },
+      recent: { wrote: () => undefined, forget: () => undefined },
       events: { record: () => undefined },
       log: recording.log,
       metrics: { rotation: () => undefined, refused: (resource) => void refusedResources.push(resource) },

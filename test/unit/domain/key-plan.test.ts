@@ -227,7 +227,7 @@ describe('the next look', () => {
       aLifecycle({ ledger: aLedger([active, requested]), registration: aRegistration({ keyDistribution: 'Manual' }) }),
       undefined,
     ],
-    ['250 ms after a new key is to be served', aLifecycle({ ledger: waiting, served: ['kid-1'] }), epoch + 250],
+    ['a second after a new key is to be served', aLifecycle({ ledger: waiting, served: ['kid-1'] }), epoch + second],
     [
       'ever later while it is not',
       aLifecycle({ ledger: waiting, served: ['kid-1'], now: epoch + 8 * second }),
