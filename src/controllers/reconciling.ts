@@ -8,7 +8,7 @@ import type { Collection } from '../kube/collection.ts';
 import { Controller, type ControllerMetrics } from '../kube/controller.ts';
 import type { EventRecorder } from '../kube/events.ts';
 import { type ObjectKey, splitKey } from '../kube/objects.ts';
-import { WorkQueue, type WorkQueueMetrics } from '../kube/workqueue.ts';
+import { type Priority, WorkQueue, type WorkQueueMetrics } from '../kube/workqueue.ts';
 import { type Clock, sleep } from '../lib/clock.ts';
 import type { Logger } from '../observability/log.ts';
 import { Applier, type ApplierMetrics } from './apply.ts';
@@ -101,7 +101,9 @@ export class Reconciling {
       seal: (key, pair) => sealPair(key, pair, keks),
       // A pair that could not be sealed is asked for again later, for each attempt makes one.
       ready: (key, failure) =>
-        failure === undefined ? this.#enqueue(key) : queue.addRateLimited(key, 0, priorityOf(this.#watched, key)),
+        failure === undefined
+          ? queue.add(key, begun(priorityOf(this.#watched, key)))
+          : queue.addRateLimited(key, 0, priorityOf(this.#watched, key)),
     }));
     const { written, lastSeen } = this.#watched;
     const recent = this.#recent;
@@ -135,4 +137,9 @@ export class Reconciling {
     if (delay > 0) this.#queue?.addAfter(key, delay, priority);
     else this.#queue?.add(key, priority);
   }
+}
+
+/** A registration whose key pair is there is no new one any more: what was begun first is Ready first. */
+function begun(priority: Priority): Priority {
+  return priority === 2 ? 1 : priority;
 }

@@ -37,8 +37,8 @@ export function announcementsBetween(
     if (!is || (was?.status === is.status && was.reason === is.reason && !(byMessage && was.message !== is.message))) {
       return [];
     }
-    // That nothing is wrong with a new registration is no news; that it became ready is.
-    if (is.status !== bad && was === undefined && type !== 'Ready') return [];
+    // That nothing is wrong with a new registration is no news, and that its first key signs was told of the key.
+    if (is.status !== bad && was === undefined) return [];
     // What a registration waits for in its first moments is no warning.
     if (type === 'Ready' && is.status === bad && was?.status !== 'True') return [];
     // oxlint-disable-next-line no-unsafe-type-assertion -- conditions are written with reasons of the table alone

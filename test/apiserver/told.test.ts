@@ -69,7 +69,6 @@ describe('What is told of a registration', () => {
     await operator.travel(2 * minute);
     const { kid } = await tenant.delivered('first');
     await toldOnce('first', 'KeyActivated', [new RegExp(`key ${kid} signs from now on`)], false);
-    await toldOnce('first', 'KeySigns', [new RegExp(`key ${kid} signs and every ready replica serves it`)], false);
     await shows('first', 'Ready');
   });
 
