@@ -115,7 +115,7 @@ function isFirstMoment(
   nextCheckAt: Instant | undefined,
 ): boolean {
   if (object.status?.conditions !== undefined || phase === 'Stalled') return false;
-  if (nextCheckAt !== undefined && nextCheckAt - now < second) return true;
+  if (nextCheckAt !== undefined && nextCheckAt - now <= second) return true;
   return generating === true && phase === 'Pending';
 }
 
