@@ -20,11 +20,15 @@ export type Limit =
 export interface MeasurementOptions {
   /** How many registrations the rows about scale have. */
   readonly registrations: number;
+  /** How long the rows about a long run take. */
+  readonly minutes: number;
 }
 
 /** One run of something that gives several rows. */
 export interface Measurement {
   readonly rows: readonly string[];
+  /** Too long to be run unless it is asked for. */
+  readonly onlyByName?: boolean;
   /** Gives at least these rows, in this order. */
   measure(options: MeasurementOptions): Promise<readonly Row[]>;
 }

@@ -2,6 +2,7 @@ import { generateKeys } from './key-generation.ts';
 import { apiCalls, type ApiCalls, callsBetween, perRegistration, requestsOf, writesOf } from './api-calls.ts';
 import { bareRun, type BareRun } from './bare-run.ts';
 import { type Bed, type RunningOperator, withOperator } from './operator.ts';
+import { pollJwks } from './poll-jwks.ts';
 import { cpuSeconds, residentMiB } from './process-figures.ts';
 import { parseMetrics, total } from './prometheus-text.ts';
 import { bringUpRegistrations } from './registrations.ts';
@@ -18,7 +19,6 @@ const mostOfYardstick = 1000;
 const settleMs = 30_000;
 const idleMs = 60_000;
 const outageMs = 120_000;
-const pollMs = 200;
 
 export const scale: Measurement = {
   rows: [
@@ -135,7 +135,7 @@ async function idle({ operator }: Bed): Promise<Row> {
 /** Killed and started again beside a sidecar that serves on: until every registration was looked at and nothing waits. */
 async function restart({ operator }: Bed, count: number): Promise<Row> {
   say('the controller is killed and started again');
-  const polls = pollJwks(operator.jwksUrl);
+  const polls = pollJwks(operator.jwksUrl, namespace);
   const began = performance.now();
   await operator.restartController();
   const leading = performance.now();
@@ -195,28 +195,6 @@ async function settled(operator: RunningOperator, count: number): Promise<ApiCal
     if (calls.reconciles >= count && busy === 0) return calls;
     await wait(500);
   }
-}
-
-/** Fetches one key set again and again, as a platform does. */
-function pollJwks(base: string): { stop(): Promise<{ asked: number; failed: number }> } {
-  const over = new AbortController();
-  let [asked, failed] = [0, 0];
-  const polling = (async () => {
-    while (!over.signal.aborted) {
-      const response = await fetch(`${base}/registrations/${namespace}/platform-1/jwks.json`).catch(() => undefined);
-      await response?.body?.cancel();
-      asked += 1;
-      if (response?.status !== 200) failed += 1;
-      await wait(pollMs);
-    }
-  })();
-  return {
-    async stop() {
-      over.abort();
-      await polling;
-      return { asked, failed };
-    },
-  };
 }
 
 function say(text: string): void {
