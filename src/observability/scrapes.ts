@@ -61,7 +61,11 @@ export class Scrapes {
 
   async #stream(response: ServerResponse): Promise<void> {
     const { metrics, log, clock } = this.#options;
-    const late = clock.setTimer(() => response.destroy(), scrapeMs);
+    // Of all of it: the end may be in a buffer still when the next one has its turn.
+    response.once(
+      'close',
+      clock.setTimer(() => response.destroy(), scrapeMs),
+    );
     try {
       for await (const chunk of this.#chunks()) {
         if (!response.headersSent) response.writeHead(200, { 'Content-Type': metrics.contentType, ...noStore });
@@ -75,8 +79,6 @@ export class Scrapes {
       log.error({ error }, 'cannot compute the metrics');
       if (response.headersSent) response.destroy();
       else response.writeHead(500, noStore).end('the metrics cannot be computed; the log says why\n');
-    } finally {
-      late();
     }
   }
 

@@ -148,6 +148,8 @@ describe('Scrapes', () => {
   it('put what is streamed after what the registry says', async () => {
     pieces = () => ['a 1\n', 'b 2\n'];
     expect(await scrape()).to.equal('up 1\na 1\nb 2\n');
+    for (let turn = 0; turn < 1000 && clock.pendingTimers > 0; turn += 1) await setImmediate();
+    expect(clock.pendingTimers, 'deadlines of what was taken').to.equal(0);
   });
 
   it('make no more than the reader takes, and cut off one that takes nothing for two seconds', async () => {
