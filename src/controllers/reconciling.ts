@@ -18,6 +18,7 @@ import { KeyGenerator } from './key-generator.ts';
 import { OpenedKeys } from './opened-keys.ts';
 import type { PublicationObserver } from './publication/observer.ts';
 import { spread } from './publication/spread.ts';
+import { Waiting } from './publication/waiting.ts';
 import { RecentLedgers } from './recent-ledgers.ts';
 import { reconciler } from './reconcile.ts';
 import { knownRegistrations, priorityOf, watch, type Watched } from './watch.ts';
@@ -107,8 +108,17 @@ export class Reconciling {
     }));
     const { written, lastSeen } = this.#watched;
     const recent = this.#recent;
+    const waiting = new Waiting({ observer: this.#options.observer, clock, changed: (key) => this.#enqueue(key) });
     const reconcile = reconciler({
-      sources: { ...this.#options, written, lastSeen, recent, generator, opened: new OpenedKeys() },
+      sources: {
+        ...this.#options,
+        observer: waiting,
+        written,
+        lastSeen,
+        recent,
+        generator,
+        opened: new OpenedKeys(),
+      },
       applier: new Applier({ client, keks, generator, written, recent, events, log, metrics }),
       resync: this.#options.resync,
       registrations: () => registrations.size,
@@ -117,13 +127,16 @@ export class Reconciling {
     const controller = new Controller({
       name,
       queue,
-      reconcile,
+      reconcile: (key) => {
+        waiting.forget(key);
+        return reconcile(key);
+      },
       concurrency: workers,
       log,
       ...(metrics ? { metrics } : {}),
     });
     this.enqueueAll();
-    await controller.run(signal);
+    await Promise.all([controller.run(signal), waiting.run(signal)]);
     generator.stop();
     this.#queue = undefined;
   }

@@ -2,9 +2,8 @@ import type { LtiRegistration } from '../api/objects.ts';
 import { announcementsOf } from './announcements.ts';
 import { deliveryEffects, deliveryFault, deliveryState } from './delivery.ts';
 import type { Decision, Effect } from './effects.ts';
-import { type Instant, second } from './duration.ts';
 import { decideFaulty, ledgerFault, retryPoll } from './faulty.ts';
-import { blockedPoll, plan, type Plan } from './key-plan.ts';
+import { blockedPoll, isFirstMoment, plan, type Plan } from './key-plan.ts';
 import { emptyLedger, type Ledger, liveKeys } from './ledger.ts';
 import { isShownPublished, ltiKeyEffects } from './ltikeys.ts';
 import { withKey } from './needed-revision.ts';
@@ -102,21 +101,20 @@ function decideReadable(situation: Situation, { object }: Present, registration:
   const status = registrationStatus(outcome, object.status);
   return {
     effects,
-    ...(isFirstMoment(situation, object, status, nextCheckAt) ? {} : { status }),
+    ...(isStatusDue(situation, object, status, isFirstMoment(ledger, lifecycle)) ? { status } : {}),
     ...(nextCheckAt === undefined ? {} : { nextCheckAt }),
   };
 }
 
 /** A new registration whose key will be there, and served, in a moment gets its first status then. */
-function isFirstMoment(
-  { generating, now }: Situation,
-  object: LtiRegistration,
+function isStatusDue(
+  { generating }: Situation,
+  { status: shown }: LtiRegistration,
   { phase }: RegistrationStatus,
-  nextCheckAt: Instant | undefined,
+  soon: boolean,
 ): boolean {
-  if (object.status?.conditions !== undefined || phase === 'Stalled') return false;
-  if (nextCheckAt !== undefined && nextCheckAt - now <= second) return true;
-  return generating === true && phase === 'Pending';
+  if (shown?.conditions !== undefined || phase === 'Stalled') return true;
+  return !soon && !(generating === true && phase === 'Pending');
 }
 
 interface LedgerStep {

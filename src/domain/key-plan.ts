@@ -1,7 +1,7 @@
 import { type Duration, type Instant, minute, second } from './duration.ts';
 import { awaitsAcknowledgement, isClockSkewed, isRotationHeld } from './gates.ts';
 import { policies } from './key-policies.ts';
-import { activeKey, type Cause, keysIn, type Ledger, liveKeys, nextKey } from './ledger.ts';
+import { activeKey, type Cause, keysIn, type Ledger, type LedgerKey, liveKeys, nextKey } from './ledger.ts';
 import { generationFault, neededRevision, staleSeals } from './needed-revision.ts';
 import type { Fault, Lifecycle } from './situation.ts';
 import { activationTime, preparationTime, publishedOverlap, revocationGrace } from './timing.ts';
@@ -57,51 +57,54 @@ function nextChange(lifecycle: Lifecycle): Change | undefined {
   return undefined;
 }
 
-/**
- * Published keys are looked for soon after their creation, then ever less often; a clock that went back makes no haste. When the
- * sidecar beside the operator serves them is told (Reconciling.published); this is for the other replicas.
- */
-function publicationPoll(age: Duration): Duration {
-  return Math.min(5 * second, Math.max(second, Math.abs(age) / 4));
+/** So long after its creation a key that is not served yet is no news: it is published in a moment. */
+const firstMoment: Duration = 4 * second;
+
+/** Until when it is no news that the key is not served; `undefined` if it is, or the clock went back. */
+function newUntil({ createdAt, publishedAt, keyID }: LedgerKey, { observation, now }: Lifecycle): Instant | undefined {
+  const until = createdAt + firstMoment;
+  if (publishedAt !== undefined || observation.servedKeyIDs.has(keyID)) return undefined;
+  return createdAt <= now && now < until ? until : undefined;
+}
+
+/** Whether a key of the ledger is about to be published, so that the next look will tell something else. */
+export function isFirstMoment(ledger: Ledger, lifecycle: Lifecycle): boolean {
+  return liveKeys(ledger).some((key) => newUntil(key, lifecycle) !== undefined);
 }
 
 /** How soon a step that is due but held back, by a damaged ledger for one, is looked at again. */
 export const blockedPoll: Duration = 30 * second;
-/** How soon the operator asks again whether a revoked key is gone from everywhere. */
-function absencePoll(age: Duration): Duration {
-  return Math.min(minute, Math.max(second, Math.abs(age) / 4));
-}
 
+/** What waits for replicas, to serve a key or to serve one no longer, is looked at when their answers change. */
 function nextCheckAt(lifecycle: Lifecycle, fault: Fault | undefined): Instant | undefined {
   const { registration, ledger, observation, delivery, limits, now } = lifecycle;
   const active = activeKey(ledger);
   const next = nextKey(ledger);
+  const isServed = (keyID: string): boolean => observation.servedKeyIDs.has(keyID);
   const due: (Instant | undefined)[] = [];
   if (active?.revocationSeenAt !== undefined) due.push(active.revocationSeenAt + revocationGrace);
   if (!registration.suspend) due.push(...keysIn(ledger, 'Retiring').map(({ retireAt }) => retireAt));
   // What the registration itself holds back waits for a change of it, not for a time.
   if (active && !isRotationHeld(lifecycle)) {
     if (!next) due.push(preparationTime(active, registration));
-    else if (!awaitsAcknowledgement(lifecycle, next)) due.push(activationTime(next, active, registration, now));
+    else if (!awaitsAcknowledgement(lifecycle, next)) {
+      const time = activationTime(next, active, registration, now);
+      if (time !== undefined && (time > now || isServed(next.keyID))) due.push(time);
+    }
   }
-  for (const key of liveKeys(ledger)) {
-    if (observation.servedKeyIDs.has(key.keyID)) continue;
-    if (key.publishedAt === undefined || key.state === 'Next') due.push(now + publicationPoll(now - key.createdAt));
-    // A replica that has just started serves it in a moment.
-    else if (key.state === 'Active') due.push(now + blockedPoll);
-  }
-  for (const key of keysIn(ledger, 'Revoked')) {
-    if (key.absentAt === undefined) due.push(now + absencePoll(now - key.revokedAt!));
-    else if (key.absentAt + observation.cacheLifetime > now) due.push(key.absentAt + observation.cacheLifetime);
-  }
-  for (const { leftAt } of ledger.deliveries) {
-    if (leftAt !== undefined && delivery.leftovers.length > 0)
-      due.push(leftAt + publishedOverlap(registration, limits));
+  due.push(...liveKeys(ledger).map((key) => newUntil(key, lifecycle)));
+  for (const { absentAt } of keysIn(ledger, 'Revoked')) {
+    if (absentAt !== undefined && absentAt + observation.cacheLifetime > now)
+      due.push(absentAt + observation.cacheLifetime);
   }
   if (isClockSkewed(lifecycle)) due.push(now + minute);
-  // Secrets and KEKs are not watched: a repair is found by looking.
   const undelivered = registration.deliverySecretName !== undefined && delivery.keyID !== ledger.activeKeyID;
-  if (undelivered || fault) due.push(now + blockedPoll);
+  if (!undelivered && delivery.leftovers.length > 0) {
+    const overlap = publishedOverlap(registration, limits);
+    due.push(...ledger.deliveries.map(({ leftAt }) => (leftAt === undefined ? undefined : leftAt + overlap)));
+  }
+  // Secrets and KEKs are not watched: a repair is found by looking.
+  if ((undelivered && (!active || isServed(active.keyID))) || fault) due.push(now + blockedPoll);
   const times = due.flatMap((time) => (time === undefined ? [] : time > now ? time : now + blockedPoll));
   return times.length > 0 ? Math.min(...times) : undefined;
 }

@@ -37,6 +37,8 @@ export interface OperatorOptions {
   readonly clockSkew?: () => number;
   /** Called before every write; throwing stands for a write that did not happen, or for a crash before it. */
   readonly beforeWrite?: BeforeWrite;
+  /** Called before every request for one object or a list, those of watches aside. */
+  readonly beforeRequest?: (verb: string, type: ResourceType, name: string) => void;
   /** Watches and publishes like a replica that is not the leader, until `lead` is called. */
   readonly standby?: boolean;
   /** Of the base URL of the own sidecar: whom the operator asks what is served. */
@@ -169,11 +171,13 @@ export async function startOperator(options: OperatorOptions): Promise<Operator>
 /** A client that can be kept from writing. */
 class ObservedClient extends KubeClient {
   readonly #beforeWrite: BeforeWrite | undefined;
+  readonly #beforeRequest: OperatorOptions['beforeRequest'];
   readonly #clockSkew: (() => number) | undefined;
 
-  constructor(credentials: Credentials, { beforeWrite, clockSkew }: OperatorOptions) {
+  constructor(credentials: Credentials, { beforeWrite, beforeRequest, clockSkew }: OperatorOptions) {
     super({ credentials, clock: systemClock, userAgent: operatorName });
     this.#beforeWrite = beforeWrite;
+    this.#beforeRequest = beforeRequest;
     this.#clockSkew = clockSkew;
   }
 
@@ -186,22 +190,31 @@ class ObservedClient extends KubeClient {
     return this.#clockSkew ? this.#clockSkew() : super.clockSkewMs();
   }
 
+  override async get<T extends KubeObject>(type: ResourceType, namespace: string, name: string): Promise<T> {
+    this.#beforeRequest?.('get', type, name);
+    return super.get<T>(type, namespace, name);
+  }
+
   override async create<T extends KubeObject>(type: ResourceType, object: T): Promise<T> {
+    this.#beforeRequest?.('create', type, object.metadata.name);
     await this.#beforeWrite?.('create', type, object);
     return super.create(type, object);
   }
 
   override async replace<T extends KubeObject>(type: ResourceType, object: T): Promise<T> {
+    this.#beforeRequest?.('replace', type, object.metadata.name);
     await this.#beforeWrite?.('replace', type, object);
     return super.replace(type, object);
   }
 
   override async replaceStatus<T extends KubeObject>(type: ResourceType, object: T): Promise<T> {
+    this.#beforeRequest?.('replaceStatus', type, object.metadata.name);
     await this.#beforeWrite?.('replaceStatus', type, object);
     return super.replaceStatus(type, object);
   }
 
   override async delete(type: ResourceType, object: KubeObject): Promise<void> {
+    this.#beforeRequest?.('delete', type, object.metadata.name);
     await this.#beforeWrite?.('delete', type, object);
     return super.delete(type, object);
   }

@@ -52,6 +52,11 @@ export class ServedDocuments {
     return shared.next;
   }
 
+  /** Whether one that was asked rests because it gave no answer. */
+  isSilent(): boolean {
+    return [...this.#origins.values()].some((origin) => origin.isSilent());
+  }
+
   /** The longest cache lifetime that these base URLs announced; while they have announced nothing, what was known before. */
   longestLifetime(bases: readonly string[]): Duration {
     return this.#lifetimes.longest(bases.map((base) => new URL(base).origin));

@@ -22,10 +22,12 @@ export interface KeysToObserve {
 /** Asks every replica for every document that a registration's keys belong to. */
 export interface PublicationObserver {
   observe(namespace: string, registration: string, keys: KeysToObserve): Promise<Observation>;
+  /** Whether a replica gives no answer at all, so that nothing can be said to be served by every one. */
+  isSilent(): boolean;
 }
 
 export interface ObserverOptions {
-  readonly documents: Pick<ServedDocuments, 'fetch' | 'fetchShared' | 'keepOnly' | 'longestLifetime'>;
+  readonly documents: Pick<ServedDocuments, 'fetch' | 'fetchShared' | 'keepOnly' | 'longestLifetime' | 'isSilent'>;
   readonly targets: Targets;
   /** Whether the document of all namespaces is published. */
   readonly allKeys: boolean;
@@ -41,6 +43,7 @@ interface Answer {
 export function publicationObserver({ documents, targets, allKeys }: ObserverOptions): PublicationObserver {
   let known: readonly string[] = [];
   return {
+    isSilent: () => documents.isSilent(),
     async observe(namespace, registration, keys) {
       const bases = await targets();
       if (bases === undefined || bases.length === 0) {

@@ -37,6 +37,11 @@ export class Origin {
     this.#clock = clock;
   }
 
+  /** Whether it gave no answer when it was asked last. */
+  isSilent(): boolean {
+    return this.#rest !== undefined;
+  }
+
   /** The question rejects when the origin gave no answer at all. */
   async ask(question: () => Promise<ServedDocument>): Promise<ServedDocument> {
     while (!this.#isResting() && this.#asking >= questionsAtATime) {

@@ -7,11 +7,27 @@ import { aLifecycle } from '../../builders/situation.ts';
 describe('when a registration is looked at again', () => {
   const ledger = aLedger([aKey(1, 'Active')]);
 
-  it('is soon while a replica, which may just have started, does not serve the key that signs', () => {
-    expect(plan(aLifecycle({ ledger, served: [] })).nextCheckAt).to.equal(epoch + 30 * second);
+  it('is not before something is due while every replica serves the key that signs', () => {
+    expect(plan(aLifecycle({ ledger })).nextCheckAt).to.be.greaterThan(epoch + 30 * second);
   });
 
-  it('is not before something is due while every replica does', () => {
-    expect(plan(aLifecycle({ ledger })).nextCheckAt).to.be.greaterThan(epoch + 30 * second);
+  it('is the same while a replica does not: the replicas are asked without it', () => {
+    expect(plan(aLifecycle({ ledger, served: [] })).nextCheckAt).to.equal(plan(aLifecycle({ ledger })).nextCheckAt);
+  });
+
+  it('is when a key that nobody serves stops being new, and not again', () => {
+    const made = aLedger([
+      aKey(1, 'Active'),
+      { ...aKey(2, 'Next'), publishedAt: undefined as never, createdAt: epoch },
+    ]);
+    const at = (now: number) => plan(aLifecycle({ ledger: made, served: [aKey(1, 'Active').keyID], now })).nextCheckAt;
+    expect(at(epoch)).to.equal(epoch + 4 * second);
+    expect(at(epoch + 4 * second)).to.satisfy((time?: number) => time === undefined || time > epoch + 34 * second);
+  });
+
+  it('is not repeated while somebody serves a revoked key', () => {
+    const revoked = { ...aKey(2, 'Revoked'), revokedAt: epoch };
+    const withRevoked = aLedger([aKey(1, 'Active'), revoked]);
+    expect(plan(aLifecycle({ ledger: withRevoked })).nextCheckAt).to.be.greaterThan(epoch + 90 * second);
   });
 });

@@ -154,8 +154,8 @@ function checkNextCheck(situation: Situation, { status, nextCheckAt }: Decision)
   const { now, registration, refused } = situation;
   // A key pair that is ready has the operator look.
   const wakes = situation.generating === true;
-  if (registration.kind === 'present' && !status && !wakes && (nextCheckAt ?? Infinity) > now + second)
-    return 'there is no status, and no look within a second';
+  if (registration.kind === 'present' && !status && !wakes && (nextCheckAt ?? Infinity) > now + 4 * second)
+    return 'there is no status, and no look within 4 seconds';
   if (nextCheckAt !== undefined && nextCheckAt < now + second / 10) return 'the next check is too soon';
   const later = decide({ ...situation, now: (nextCheckAt ?? now + 3650 * day) - 1 });
   const rows = ({ ledger }: Situation): number => (ledger.kind === 'present' ? ledger.ledger.keys.length : 0);

@@ -1,0 +1,102 @@
+import { expect } from 'chai';
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { second } from '../../src/domain/duration.ts';
+import { revocationGrace } from '../../src/domain/timing.ts';
+import { sleep, systemClock } from '../../src/lib/clock.ts';
+import { type Operator, startOperator, until } from './operator.ts';
+import { Tenant } from './tenant.ts';
+
+/** Few enough to be made in seconds, and many enough that a request for each of them would show. */
+const names = Array.from({ length: 25 }, (_, index) => `canvas-${index}`);
+const watched = 15 * second;
+
+/** A replica that can be down: it then hangs up on whoever asks, and counts. Otherwise it answers as the operator's own sidecar. */
+class Replica {
+  down = true;
+  asked = 0;
+  readonly #server: Server;
+
+  constructor(own: string) {
+    this.#server = createServer(async ({ url }, response) => {
+      this.asked += 1;
+      if (this.down) {
+        response.socket?.destroy();
+        return;
+      }
+      const answer = await fetch(own + url);
+      const headers = { 'cache-control': answer.headers.get('cache-control') ?? '' };
+      response.writeHead(answer.status, headers).end(await answer.text());
+    });
+    this.#server.listen(0, '127.0.0.1');
+  }
+
+  get url(): string {
+    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
+  }
+
+  stop(): void {
+    this.#server.close();
+    this.#server.closeAllConnections();
+  }
+}
+
+describe('While no JWKS replica answers', () => {
+  let tenant: Tenant;
+  let operator: Operator;
+  let replica: Replica;
+  let requests: string[];
+
+  before(async () => {
+    tenant = await Tenant.inNewNamespace('outage');
+    requests = [];
+    operator = await startOperator({
+      namespaces: [tenant.namespace],
+      targets: (own) => [(replica ??= new Replica(own)).url],
+      beforeRequest: (verb, type, name) => void requests.push(`${verb} ${type.plural} ${name}`),
+    });
+  });
+  after(async () => {
+    await operator.stop();
+    replica.stop();
+    await tenant.leave();
+  });
+
+  it('registrations that wait for it ask the API server for nothing, once they have said so', async () => {
+    for (const name of names) await tenant.apply(name);
+    for (const name of names) await tenant.untilSays(name, 'Reconciling', 'True WaitingForPublication');
+    await operator.rest();
+    requests = [];
+    replica.asked = 0;
+    await sleep(systemClock, watched);
+    expect(requests).to.deep.equal([]);
+    // One in 5 seconds, and those of a rest that was shorter.
+    expect(replica.asked, 'questions to the replica').to.be.within(1, 12);
+  });
+
+  it('all of them are Ready soon after it answers again', async () => {
+    replica.down = false;
+    for (const name of names) await tenant.untilSays(name, 'Ready', 'True KeySigns');
+  });
+
+  it('a revocation that waits for it asks for nothing either, and is effective when it answers', async () => {
+    const [name = ''] = names;
+    const { kid } = await tenant.delivered(name);
+    replica.down = true;
+    await tenant.edit(name, { revokedKeyIDs: [kid] });
+    await until(async () => (await tenant.servedOf(operator.url, name)).keyIDs.length === 2, 'there is a replacement');
+    // Nobody serves the replacement, so the revoked key leaves without it at the end of its grace.
+    await operator.travel(revocationGrace + second);
+    await tenant.untilSays(name, 'RevocationEffective', 'False StillServed');
+    expect((await tenant.servedOf(operator.url, name)).keyIDs).to.not.include(kid);
+    await operator.travel(4 * second);
+    await operator.rest();
+    requests = [];
+    await sleep(systemClock, watched);
+    // The others are looked at once a minute, as always.
+    expect(requests.filter((request) => request.split(/[ ]/).at(-1)?.startsWith(`${name}-`))).to.deep.equal([]);
+    replica.down = false;
+    await tenant.untilSays(name, 'RevocationEffective', 'False RevokedKeyMayBeAccepted');
+    await tenant.untilSays(name, 'Ready', 'True KeySigns');
+  });
+});
