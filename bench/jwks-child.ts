@@ -41,8 +41,8 @@ export class Child {
     this.#process.stdin?.write(`${JSON.stringify(job)}\n`);
   }
 
-  residentMiB(): number {
-    return residentMiB(this.#process.pid ?? 0).now;
+  residentMiB(): { readonly now: number; readonly peak: number } {
+    return residentMiB(this.#process.pid ?? 0);
   }
 
   /** The most there was since the process began, or since `forgetPeak`. */

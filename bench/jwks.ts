@@ -11,6 +11,7 @@ import { jwksContainer } from '../dev/jwks-container.ts';
 import { registrationPath } from '../src/api/names.ts';
 import { namespaceFile, registrationFile } from '../src/domain/jwks-document.ts';
 import { Child } from './jwks-child.ts';
+import { createLive } from './jwks-live.ts';
 
 /** Many short rounds: on a machine that others use too, neighbours in time are alike. */
 const rounds = 40;
@@ -28,16 +29,25 @@ export interface Rate {
   readonly p99: number;
 }
 
+/** Our rate over the other's: the median over pairs of neighbouring rounds; 1 is as fast. */
+export interface Compared {
+  readonly ours: Rate;
+  readonly theirs: Rate;
+  readonly ratio: number;
+}
+
 export interface JwksFigures {
-  /** Our rate over the other's: the median over pairs of neighbouring rounds; 1 is as fast. */
-  readonly ok: { readonly ours: Rate; readonly bare: Rate; readonly ratio: number };
-  readonly notModified: { readonly ours: Rate; readonly bare: Rate; readonly ratio: number };
-  /** A sidecar with 10,000 registrations, asked for all of them, against one with one. */
-  readonly many: { readonly ours: Rate; readonly one: Rate; readonly ratio: number };
+  readonly one200: Compared;
+  readonly one304: Compared;
+  /** A sidecar with 10,000 registrations, asked for all of them. */
+  readonly many200: Compared;
+  readonly many304: Compared;
   /** nginx serving the same file; absent where there is no nginx. */
-  readonly nginx?: { readonly ours: Rate; readonly theirs: Rate; readonly ratio: number };
+  readonly nginx?: Compared;
   /** Of the sidecar with 10,000 registrations, after that load. */
   readonly manyMiB: number;
+  /** The most of one that was ready before 10,000 registrations were created. */
+  readonly liveMiB: number;
   /** Of one with three keys to each of them, once all are taken over. */
   readonly manyKeysMiB: number;
 }
@@ -55,39 +65,36 @@ export async function measureJwks(): Promise<JwksFigures> {
     return child;
   };
   try {
+    const liveMiB = await measureLive(start, join(folder, 'live'));
     const load = start(1, [sibling('jwks-load.ts')]);
     const many = await startSidecar(start, join(folder, 'many'), manyRegistrations);
     const one = await startSidecar(start, join(folder, 'one'), 1);
     const paths = [pathOf(0)];
     const all = Array.from({ length: manyRegistrations }, (_, number) => pathOf(number));
-    // First of all, while neither has been asked anything: code that was run longer is faster. The one document is asked
-    // for with as many requests, for these take memory from the load that it would otherwise have at hand.
-    const same = all.map(() => pathOf(0));
-    const compared = await compare(load, { port: many.port, paths: all }, { port: one.port, paths: same });
-    const manyMiB = many.child.residentMiB();
-    const manyKeys = await startSidecar(start, join(folder, 'many-keys'), manyRegistrations, 3);
-    const manyKeysMiB = manyKeys.child.residentMiB();
-    await manyKeys.child.stop();
     const { status, headers, body } = await answerOf(one.port, pathOf(0));
     const ifNoneMatch = headers['etag'] ?? '';
-    const unchanged = await answerOf(one.port, pathOf(0), ifNoneMatch);
     const bare = await startBare(start, { status, headers, body });
-    const bareUnchanged = await startBare(start, unchanged);
-    const ok = await compare(load, { port: one.port, paths }, { port: bare, paths });
-    const conditional = { paths, ifNoneMatch };
-    const notModified = await compare(
-      load,
-      { port: one.port, ...conditional },
-      { port: bareUnchanged, ...conditional },
-    );
+    const bareUnchanged = await startBare(start, await answerOf(one.port, pathOf(0), ifNoneMatch));
+    const against = (port: number, other: number, job: Omit<Target, 'port'>): Promise<Compared> =>
+      compare(load, { port, ...job }, { port: other, ...job });
+    const many200 = await against(many.port, bare, { paths: all });
+    const many304 = await against(many.port, bareUnchanged, { paths: all, ifNoneMatch: '*' });
+    const manyMiB = many.child.residentMiB().now;
+    await many.child.stop();
+    const manyKeys = await startSidecar(start, join(folder, 'many-keys'), manyRegistrations, 3);
+    const manyKeysMiB = manyKeys.child.residentMiB().now;
+    await manyKeys.child.stop();
+    const one200 = await against(one.port, bare, { paths });
+    const one304 = await against(one.port, bareUnchanged, { paths, ifNoneMatch });
     const nginx = await startNginx(start, join(folder, 'nginx'), { headers, body });
-    const beside =
-      nginx === undefined ? undefined : await compare(load, { port: one.port, paths }, { port: nginx, paths });
+    const beside = nginx === undefined ? undefined : await against(one.port, nginx, { paths });
     return {
-      ...(beside && { nginx: { ours: beside.first, theirs: beside.second, ratio: beside.ratio } }),
-      ok: { ours: ok.first, bare: ok.second, ratio: ok.ratio },
-      notModified: { ours: notModified.first, bare: notModified.second, ratio: notModified.ratio },
-      many: { ours: compared.first, one: compared.second, ratio: compared.ratio },
+      ...(beside && { nginx: beside }),
+      one200,
+      one304,
+      many200,
+      many304,
+      liveMiB,
       manyMiB,
       manyKeysMiB,
     };
@@ -105,11 +112,7 @@ interface Target {
   readonly ifNoneMatch?: string;
 }
 
-async function compare(
-  load: Child,
-  first: Target,
-  second: Target,
-): Promise<{ first: Rate; second: Rate; ratio: number }> {
+async function compare(load: Child, first: Target, second: Target): Promise<Compared> {
   const round = async (target: Target, milliseconds: number): Promise<Rate> => {
     load.write({ ...target, milliseconds });
     const { requests, seconds, p99Milliseconds } = JSON.parse(await load.line('requests'));
@@ -123,7 +126,7 @@ async function compare(
     for (const rates of order) rates.push(await round(rates === firsts ? first : second, roundMs));
   }
   const ratios = firsts.map(({ perSecond }, index) => perSecond / (seconds[index]?.perSecond ?? Number.NaN));
-  return { first: medianRate(firsts), second: medianRate(seconds), ratio: median(ratios) };
+  return { ours: medianRate(firsts), theirs: medianRate(seconds), ratio: median(ratios) };
 }
 
 async function startSidecar(
@@ -156,6 +159,20 @@ async function startSidecar(
     ({ ok: ready } = await fetch(`http://127.0.0.1:${adminPort}/readyz`));
   }
   return { child, port };
+}
+
+async function measureLive(start: Start, directory: string): Promise<number> {
+  const { child, port } = await startSidecar(start, directory, 0);
+  const registrations = Array.from({ length: manyRegistrations }, (_, number) => ({
+    namespace: namespaceOf(number),
+    name: nameOf(number),
+    key: key(),
+  }));
+  await createLive(directory, port, registrations);
+  const { peak } = child.residentMiB();
+  await child.stop();
+  await rm(directory, { recursive: true });
+  return peak;
 }
 
 async function startBare(start: Start, answer: object): Promise<number> {

@@ -63,7 +63,7 @@ export async function measureScrapes(count = registrations): Promise<ScrapeFigur
       await bytesOf(url);
       alone.push((performance.now() - start) / 1000);
     }
-    const idleMiB = child.residentMiB();
+    const idleMiB = child.residentMiB().now;
     const bytes = await bytesOf(url);
     child.forgetPeak();
     for (let round = 0; round < rounds; round += 1) {

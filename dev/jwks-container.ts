@@ -6,6 +6,12 @@ interface Container {
   readonly name: string;
   readonly command: readonly string[];
   readonly env: readonly { readonly name: string; readonly value: string }[];
+  readonly resources: { readonly limits: { readonly memory: string } };
+}
+
+/** Its limit of memory in the Deployment. */
+export function jwksMemoryMiB(): number {
+  return Number(/^(\d+)Mi$/.exec(jwksManifest().resources.limits.memory)?.[1]);
 }
 
 /** What production runs; `npm run build` makes it. */
@@ -19,10 +25,7 @@ export function jwksContainer(
   publishDir: string,
   readable: readonly string[] = [],
 ): { readonly nodeArguments: readonly string[]; readonly env: Readonly<Record<string, string>> } {
-  const manifest = readFileSync(join(import.meta.dirname, '../deploy/deployment.yaml'), 'utf8');
-  const { containers }: { containers: readonly Container[] } = parse(manifest).spec.template.spec;
-  const container = containers.find(({ name }) => name === 'jwks');
-  if (container === undefined) throw new Error('deploy/deployment.yaml has no container jwks');
+  const container = jwksManifest();
   const [node, ...rest] = container.command;
   if (node !== 'node') throw new Error('the container jwks does not start node');
   const here: Readonly<Record<string, string>> = {
@@ -35,4 +38,12 @@ export function jwksContainer(
     nodeArguments: [...flags, ...rest.map((argument) => here[argument] ?? argument)],
     env: Object.fromEntries(container.env.map(({ name, value }) => [name, value])),
   };
+}
+
+function jwksManifest(): Container {
+  const manifest = readFileSync(join(import.meta.dirname, '../deploy/deployment.yaml'), 'utf8');
+  const { containers }: { containers: readonly Container[] } = parse(manifest).spec.template.spec;
+  const container = containers.find(({ name }) => name === 'jwks');
+  if (container === undefined) throw new Error('deploy/deployment.yaml has no container jwks');
+  return container;
 }

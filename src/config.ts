@@ -40,6 +40,8 @@ export interface SidecarConfig extends LogConfig {
   readonly address: string;
   readonly adminAddress: string;
   readonly maxAge: number;
+  /** Seconds. */
+  readonly keepAlive: number;
   readonly tlsCert?: string;
   readonly tlsKey?: string;
 }

@@ -157,6 +157,13 @@ export const optionTable: readonly OptionRow[] = [
     help: 'max-age of the documents in seconds, at most 86400.',
   },
   {
+    name: 'keep-alive',
+    type: 'seconds',
+    commands: ['jwks'],
+    default: '3660',
+    help: 'How long a connection may be idle between two requests, in seconds, at most 86400. It must be longer than the idle time of what stands before the sidecar: Google’s load balancers keep connections for 600 s, Envoy for an hour.',
+  },
+  {
     name: 'tls-cert',
     type: 'path',
     commands: ['jwks'],

@@ -17,7 +17,7 @@ export interface PublishedKey {
 
 /**
  * One file of the publish directory: a JWK Set (RFC 7517 §5) and, for a day after a revocation, the time until which
- * caches should hold it only briefly. `keys: []` means known but empty: it is served as 503, never as an empty set,
+ * caches should hold it only briefly. `keys: []` means known but empty: it is answered 404, never with an empty set,
  * because php-jwt (Moodle) refuses the whole set then.
  */
 export interface DocumentFile {

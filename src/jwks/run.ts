@@ -7,11 +7,10 @@ import { sidecarMetrics } from '../observability/metrics.ts';
 import { startProbes } from '../observability/probes.ts';
 import { createApp } from './app.ts';
 import { type Certificate, followCertificate, readCertificate, type Validity, validityOf } from './certificate.ts';
+import { Connections } from './connections.ts';
 import { DirectorySource, refusalReasons } from './directory-source.ts';
 import { Health } from './health.ts';
-import { close, listen } from './listen.ts';
-import { createPublicServer, createSecureServer } from './server.ts';
-import { keepTicksFast } from './tick-shape.ts';
+import { close, createPublicServer, createSecureServer, listen, type ServerContext } from './server.ts';
 
 export interface JwksConfig {
   readonly publishDir: string;
@@ -20,6 +19,8 @@ export interface JwksConfig {
   readonly adminAddress: string;
   /** Seconds. */
   readonly maxAge: number;
+  /** Seconds. */
+  readonly keepAlive: number;
   /** PEM files; both or none. */
   readonly tlsCert?: string;
   readonly tlsKey?: string;
@@ -39,13 +40,15 @@ export interface JwksOptions {
 /** With the 10 s that the Deployment's preStop sleeps: three failures of its readiness probe, 5 s each, and 2 s for the Service. */
 const defaultDrainMs = 7000;
 
+/** What the container's memory has room for beside the documents of 10,000 registrations. */
+const connectionLimits = { connections: 2000, unfinishedBytes: 64 * 1024 * 1024 };
+
 /**
  * Serves the publish directory until `signal` aborts: then it is unready at once, serves on while the Service learns
  * of it, and closes. Rejects if an address cannot be listened on or the certificate cannot be read.
  */
 export async function runJwks(config: JwksConfig, options: JwksOptions): Promise<void> {
   const { clock, logger, registry, signal, drainMs = defaultDrainMs } = options;
-  keepTicksFast();
   const health = new Health(clock);
   const metrics = sidecarMetrics(registry, {
     documents: () => source.documents.size,
@@ -57,13 +60,15 @@ export async function runJwks(config: JwksConfig, options: JwksOptions): Promise
   });
   const source = new DirectorySource({
     directory: config.publishDir,
-    maxAge: config.maxAge,
     health,
     clock,
     log: logger,
   });
-  const app = createApp({ source, metrics, draining: () => signal.aborted });
-  const { server, follow, certificate } = await createServer(app, config, { clock, log: logger });
+  const { maxAge, keepAlive } = config;
+  const connections = new Connections(clock, connectionLimits);
+  const app = createApp({ source, maxAge, clock, connections, draining: () => signal.aborted });
+  const serving = { keepAlive, connections, metrics };
+  const { server, follow, certificate } = await createServer(app, config, serving, { clock, log: logger });
   const probes = await startProbes({
     address: config.adminAddress,
     ready: { 'synced since the start': () => health.synced(), 'not shutting down': () => !signal.aborted },
@@ -89,12 +94,13 @@ export async function runJwks(config: JwksConfig, options: JwksOptions): Promise
 async function createServer(
   app: RequestListener,
   { tlsCert, tlsKey }: JwksConfig,
+  serving: ServerContext,
   context: { clock: Clock; log: Logger },
 ): Promise<{ server: Server; follow?: (signal: AbortSignal) => Promise<void>; certificate?: () => Validity }> {
-  if (tlsCert === undefined || tlsKey === undefined) return { server: createPublicServer(app) };
+  if (tlsCert === undefined || tlsKey === undefined) return { server: createPublicServer(app, serving) };
   const files = { tlsCert, tlsKey };
   const certificate = await readCertificate(files);
-  const server = createSecureServer(app, certificate);
+  const server = createSecureServer(app, certificate, serving);
   let inForce = certificate;
   const renewed = (found: Certificate): void => void (inForce = found);
   return {

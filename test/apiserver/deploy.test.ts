@@ -200,7 +200,7 @@ describe('The Deployment', () => {
     expect(mounts('controller')).to.deep.equal({ 'api-token': 'ro', kek: 'ro', publish: 'rw' });
     expect(mounts('jwks')).to.deep.equal({ publish: 'ro' });
     const env = pod.containers.find(({ name }) => name === 'jwks')?.env;
-    expect(env?.map(({ name }) => name)).to.deep.equal(['MALLOC_ARENA_MAX', 'MALLOC_MMAP_THRESHOLD_']);
+    expect(env?.map(({ name }) => name)).to.deep.equal(['MALLOC_MMAP_THRESHOLD_']);
   });
 
   it('bounds the heap of what runs beside jwks, with room in its memory limit for all else', () => {

@@ -39,7 +39,13 @@ export class Life {
     this.#pod = pod;
     const { hostname, port } = new URL(pod.jwksUrl);
     this.#served = runJwks(
-      { publishDir: pod.publishDir, address: `${hostname}:${port}`, adminAddress: '127.0.0.1:0', maxAge: 300 },
+      {
+        publishDir: pod.publishDir,
+        address: `${hostname}:${port}`,
+        adminAddress: '127.0.0.1:0',
+        maxAge: 300,
+        keepAlive: 3660,
+      },
       {
         clock: systemClock,
         logger: recordingLog().log,

@@ -79,8 +79,17 @@ export class JwksProcess {
 
   /** Resident memory in MiB. */
   residentMiB(): number {
+    return this.#memory('VmRSS');
+  }
+
+  /** The most there ever was. */
+  peakMiB(): number {
+    return this.#memory('VmHWM');
+  }
+
+  #memory(figure: string): number {
     const status = readFileSync(`/proc/${this.#running!.pid}/status`, 'utf8');
-    return Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1]) / 1024;
+    return Number(new RegExp(`^${figure}:\\s+(\\d+) kB$`, 'm').exec(status)?.[1]) / 1024;
   }
 
   async remove(): Promise<void> {

@@ -1,9 +1,8 @@
 import { expect } from 'chai';
-import { mkdtemp, rename, rm, truncate, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rename, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
-import { gunzipSync } from 'node:zlib';
 import { largestDocumentBytes } from '../../../src/domain/jwks-document-file.ts';
 import { DirectorySource, scanMs } from '../../../src/jwks/directory-source.ts';
 import { Health } from '../../../src/jwks/health.ts';
@@ -36,7 +35,6 @@ describe('DirectorySource', () => {
     running = undefined;
     source = new DirectorySource({
       directory,
-      maxAge: 300,
       health: new Health(clock),
       clock,
       log: createLogger({ level: 'info', format: 'json', destination: { write: (line) => void (log += line) } }),
@@ -81,10 +79,6 @@ describe('DirectorySource', () => {
     if (body === undefined) return undefined;
     const { keys }: { keys: { kid: string }[] } = JSON.parse(body.toString());
     return keys.map(({ kid }) => kid).join(' ');
-  }
-
-  function caching(): string | undefined {
-    return source.documents.get(path)?.alike.ok.find((value) => value.startsWith('public'));
   }
 
   async function start(): Promise<void> {
@@ -185,19 +179,37 @@ describe('DirectorySource', () => {
     });
   }
 
-  it('reads a large document without keeping requests waiting, and compresses it once', async () => {
+  it('reads an aggregate that changes all the time no more often than it must, and the heartbeat with it', async () => {
+    const aggregate = 'namespace_gradebook.json';
     const names = Array.from({ length: 3000 }, (_, number) => `k${number}`);
-    await put('namespace_gradebook.json', content(...names));
-    await put(file, content(...names.slice(0, 40)));
-    running = source.run(stop.signal);
-    let turns = 0;
-    for (; !source.documents.has('/namespaces/gradebook/jwks.json'); turns += 1) await setImmediate();
-    expect(turns).to.be.greaterThan(2);
+    await start();
+    await put(aggregate, content(...names));
+    await until(() => source.documents.size === 1, 'the aggregate is served');
+    await put(aggregate, content('a'));
+    await put(file, content('b'));
+    // No time passes: only the document of the registration is read.
+    for (let turn = 0; kids() !== 'b'; turn += 1) await setImmediate();
     expect(kids('/namespaces/gradebook/jwks.json')).to.equal(names.join(' '));
-    const { gzip, body } = source.documents.get('/namespaces/gradebook/jwks.json') ?? {};
-    expect(gunzipSync(gzip?.body ?? '').equals(Buffer.from(body ?? ''))).to.equal(true);
-    await until(() => source.documents.has(path), 'the registration is served');
-    expect(source.documents.get(path)).to.have.property('gzip', undefined);
+    await clock.advance(5000);
+    await until(() => kids('/namespaces/gradebook/jwks.json') === 'a', 'the aggregate is read');
+  });
+
+  it('says once why documents cannot be read, not once for each, and again when the cause came back', async () => {
+    const unreadable = Array.from({ length: 20 }, (_, number) => `registration_gradebook_r${number}.json`);
+    for (const name of unreadable) await mkdir(join(directory, name));
+    await put(file, content('a'));
+    await start();
+    await clock.advance(3 * scanMs);
+    await until(() => refused().length === 20, 'all are refused');
+    expect(log.match(/cannot read documents/g)).to.have.length(1);
+    expect(kids()).to.equal('a');
+    for (const name of unreadable) await rm(join(directory, name), { recursive: true });
+    await beat();
+    await until(() => refused().length === 0, 'nothing is refused');
+    await clock.advance(2 * scanMs);
+    await beat();
+    await mkdir(join(directory, unreadable[0]!));
+    await until(() => log.match(/cannot read documents/g)?.length === 2, 'the cause is logged again');
   });
 
   it('does not read a file over the limit', async () => {
@@ -211,24 +223,30 @@ describe('DirectorySource', () => {
     expect(kids()).to.equal('a');
   });
 
-  it('knows a document that was never good, without keys, and as refused until its file is gone', async () => {
+  it('has no document for a file that was never good, and says that it is refused until the file is gone', async () => {
     await put(file, 'x');
     await start();
-    expect(source.documents.has(path)).to.equal(true);
-    expect(kids()).to.equal(undefined);
+    expect(source.documents.has(path)).to.equal(false);
     expect(refused()).to.deep.equal(['NotJSON']);
     await rm(join(directory, file));
     await until(() => refused().length === 0, 'nothing is refused');
   });
 
-  it('lengthens the caching again when the time after a revocation is over', async () => {
-    const revokedUntil = new Date(clock.now().getTime() + 3_600_000).toISOString();
-    await put(file, content('a').replace(/}$/, `,"revokedUntil":"${revokedUntil}"}`));
-    await start();
-    expect(caching()).to.equal('public, max-age=60');
-    await clock.advance(3_600_000 - scanMs);
-    await until(() => caching()?.includes('max-age=300') === true, 'the usual caching');
-  });
+  for (const [what, name, served] of [
+    ['registration', file, path],
+    ['namespace', 'namespace_gradebook.json', '/namespaces/gradebook/jwks.json'],
+    ['trust domain', 'all.json', '/.well-known/jwks.json'],
+  ] as const) {
+    it(`takes the document of a ${what} away when its file has no keys any more, and back with the next key`, async () => {
+      await put(name, content('a'));
+      await start();
+      await put(name, content());
+      await until(() => !source.documents.has(served), 'nothing is served');
+      expect(refused()).to.deep.equal([]);
+      await put(name, content('b'));
+      await until(() => kids(served) === 'b', 'the next key is served');
+    });
+  }
 
   it('leaves no timer behind', async () => {
     await start();

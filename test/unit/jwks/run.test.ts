@@ -1,14 +1,13 @@
 import { expect } from 'chai';
 import { execFileSync } from 'node:child_process';
 import { mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
-import { Agent, createServer, get } from 'node:http';
+import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import request from 'supertest';
 import { certificateCheckMs } from '../../../src/jwks/certificate.ts';
 import { runJwks } from '../../../src/jwks/run.ts';
-import { createPublicServer } from '../../../src/jwks/server.ts';
 import { createLogger } from '../../../src/observability/log.ts';
 import { createRegistry } from '../../../src/observability/metrics.ts';
 import { FakeClock } from '../../fakes/fake-clock.ts';
@@ -44,7 +43,7 @@ describe('runJwks', () => {
   function run(address = '127.0.0.1:0', more: { tlsCert?: string; tlsKey?: string } = {}): Promise<void> {
     const destination = { write: (line: string): void => void lines.push(JSON.parse(line)) };
     running = runJwks(
-      { publishDir: directory, address, adminAddress: '127.0.0.1:0', maxAge: 300, ...more },
+      { publishDir: directory, address, adminAddress: '127.0.0.1:0', maxAge: 300, keepAlive: 3660, ...more },
       {
         clock,
         logger: createLogger({ level: 'info', format: 'json', destination }),
@@ -133,43 +132,5 @@ describe('runJwks', () => {
       (reason: unknown) => reason,
     );
     expect(String(error)).to.match(/ENOENT.*\/nowhere\/tls\.crt/);
-  });
-});
-
-describe('createPublicServer', () => {
-  it('limits how long and how much a client may hold on to', () => {
-    expect(createPublicServer(() => undefined)).to.include({
-      headersTimeout: 5000,
-      requestTimeout: 10_000,
-      keepAliveTimeout: 65_000,
-      maxRequestsPerSocket: 1000,
-      maxHeadersCount: 50,
-      maxConnections: 2000,
-      timeout: 30_000,
-    });
-  });
-
-  it('closes idle connections when there is no room for another one', async () => {
-    const server = createPublicServer((_request, response) => void response.end('here'));
-    server.maxConnections = 2;
-    await new Promise<void>((resolve) => void server.listen(0, '127.0.0.1', resolve));
-    const bound = server.address();
-    const port = typeof bound === 'object' ? (bound?.port ?? 0) : 0;
-    const idle = [new Agent({ keepAlive: true }), new Agent({ keepAlive: true })];
-    const ask = (agent: Agent): Promise<number | undefined> =>
-      new Promise((resolve, reject) => {
-        get({ port, host: '127.0.0.1', agent }, (response) => {
-          response.resume().on('end', () => resolve(response.statusCode));
-        }).on('error', reject);
-      });
-    const other = new Agent();
-    try {
-      for (const agent of idle) expect(await ask(agent)).to.equal(200);
-      await ask(other).catch(() => undefined);
-      expect(await ask(other)).to.equal(200);
-    } finally {
-      for (const agent of [...idle, other]) agent.destroy();
-      server.close();
-    }
   });
 });

@@ -1,0 +1,114 @@
+import { execFileSync } from 'node:child_process';
+import { request } from 'node:http';
+import { request as secureRequest } from 'node:https';
+import { connect } from 'node:net';
+import type { Socket } from 'node:net';
+import { join } from 'node:path';
+import { connect as connectTls } from 'node:tls';
+import { expect } from 'chai';
+import { jwksMemoryMiB } from '../../dev/jwks-container.ts';
+import { namespacePath, registrationPath } from '../../src/api/names.ts';
+import { eventually, pause } from './command.ts';
+import { buildIfStale } from './installed.ts';
+import { JwksProcess, keySet } from './jwks-process.ts';
+
+const path = registrationPath('gradebook', 'canvas');
+const aggregate = namespacePath('gradebook');
+
+describe('The jwks container against clients that ask and do not read', function () {
+  this.timeout(180_000);
+  const limitMiB = jwksMemoryMiB();
+  let jwks: JwksProcess;
+  let clients: Socket[];
+
+  before(buildIfStale);
+  beforeEach(async () => {
+    jwks = await JwksProcess.create();
+    clients = [];
+  });
+  afterEach(async () => {
+    for (const client of clients) client.destroy();
+    await jwks.remove();
+  });
+
+  const want = (target: string, times = 1): string => `GET ${target} HTTP/1.1\r\nHost: h\r\n\r\n`.repeat(times);
+
+  /** Connections that send `bytes` and read nothing, opened 50 at a time. */
+  async function unreading(count: number, tls: boolean, bytes: string): Promise<void> {
+    const open = (): Promise<void> =>
+      new Promise((resolve) => {
+        const place = { port: jwks.port, host: '127.0.0.1' };
+        const client = tls ? connectTls({ ...place, rejectUnauthorized: false }) : connect(place);
+        clients.push(client);
+        client.once(tls ? 'secureConnect' : 'connect', () => client.write(bytes, () => resolve()));
+        client.on('error', () => resolve());
+        client.on('close', () => resolve());
+      });
+    for (let opened = 0; opened < count; opened += 50) await Promise.all(Array.from({ length: 50 }, open));
+  }
+
+  /** The bytes of one honest answer over a new connection. */
+  function ask(tls: boolean, target: string): Promise<number> {
+    const place = { port: jwks.port, host: '127.0.0.1', path: target, agent: false as const };
+    return new Promise((resolve, reject) => {
+      const asking = tls ? secureRequest({ ...place, rejectUnauthorized: false }) : request(place);
+      asking.on('response', (response) => {
+        let length = 0;
+        response.on('data', (chunk: Buffer) => (length += chunk.length));
+        response.on('end', () => (response.statusCode === 200 ? resolve(length) : reject(new Error('not 200'))));
+        response.on('error', reject);
+      });
+      asking.on('error', reject).end();
+    });
+  }
+
+  async function start(tls: boolean): Promise<void> {
+    if (!tls) return jwks.start();
+    const [certificate, key] = [join(jwks.folder, 'tls.crt'), join(jwks.folder, 'tls.key')];
+    const subject = ['-subj', '/CN=keys.example.org', '-days', '2', '-out', certificate, '-keyout', key];
+    execFileSync('openssl', ['req', '-x509', '-newkey', 'rsa:2048', '-nodes', ...subject], { stdio: 'ignore' });
+    return jwks.start(`--tls-cert=${certificate}`, `--tls-key=${key}`);
+  }
+
+  for (const [what, tls, count, keys, times] of [
+    ['800 connections over TLS with one GET of a document of 248 KB each', true, 800, 600, 1],
+    ['2,000 connections over TLS with 60 GETs of a document of 248 KB each', true, 2000, 600, 60],
+    ['40 connections over TLS with one GET of a document of 6 MB each', true, 40, 15_000, 1],
+    ['2,000 connections with 60 GETs of a document of 16 KB each', false, 2000, 38, 60],
+    ['2,000 connections with 1,000 GETs of a document of 4 KB each', false, 2000, 9, 1000],
+    ['2,000 connections with one GET of a document of 6 MB each', false, 2000, 15_000, 1],
+  ] as const) {
+    it(`stays under its limit of memory and answers others, whole aggregates too, during ${what}`, async () => {
+      jwks.publish('namespace_gradebook.json', keySet(keys));
+      jwks.publish('registration_gradebook_canvas.json', keySet(2));
+      await start(tls);
+      const [whole, small] = [await ask(tls, aggregate), await ask(tls, path)];
+      const before = jwks.residentMiB();
+      await unreading(count, tls, want(aggregate, times));
+      for (let asked = 0; asked < 20; asked += 1) {
+        expect([await ask(tls, path), await ask(tls, aggregate)]).to.deep.equal([small, whole]);
+        await pause(20);
+      }
+      const peak = jwks.peakMiB();
+      console.log(`      ${before.toFixed(0)} MiB before, ${peak.toFixed(0)} of ${limitMiB} at most`);
+      expect(peak).to.be.lessThan(limitMiB);
+    });
+  }
+
+  it('stays under its limit while an aggregate that nobody reads is replaced again and again', async () => {
+    const sets = Array.from({ length: 4 }, () => keySet(10_000));
+    jwks.publish('namespace_gradebook.json', sets[0]!);
+    await start(false);
+    for (let version = 1; version <= 30; version += 1) {
+      await unreading(50, false, want(aggregate));
+      const next = sets[version % sets.length]!;
+      jwks.publish('namespace_gradebook.json', next);
+      await eventually('the next version is served', async () => {
+        return (await (await fetch(`http://127.0.0.1:${jwks.port}${aggregate}`)).text()) === next;
+      });
+    }
+    const peak = jwks.peakMiB();
+    console.log(`      ${peak.toFixed(0)} of ${limitMiB} MiB at most`);
+    expect(peak).to.be.lessThan(limitMiB);
+  });
+});
