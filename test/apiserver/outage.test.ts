@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { createServer, type Server } from 'node:http';
+import { createServer, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { second } from '../../src/domain/duration.ts';
 import { revocationGrace } from '../../src/domain/timing.ts';
@@ -18,15 +18,15 @@ class Replica {
   readonly #server: Server;
 
   constructor(own: string) {
-    this.#server = createServer(async ({ url }, response) => {
-      this.asked += 1;
-      if (this.down) {
-        response.socket?.destroy();
-        return;
-      }
+    const pass = async (url: string, response: ServerResponse): Promise<void> => {
       const answer = await fetch(own + url);
       const headers = { 'cache-control': answer.headers.get('cache-control') ?? '' };
       response.writeHead(answer.status, headers).end(await answer.text());
+    };
+    this.#server = createServer(({ url = '' }, response) => {
+      this.asked += 1;
+      if (this.down) response.socket?.destroy();
+      else void pass(url, response);
     });
     this.#server.listen(0, '127.0.0.1');
   }

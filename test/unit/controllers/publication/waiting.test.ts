@@ -79,12 +79,11 @@ describe('Registrations that wait for replicas', () => {
 
   it('are forgotten when they are looked at, although an answer is still to come', async () => {
     await lookAt('canvas');
-    let answer = (_: Observation): void => undefined;
-    const pending = new Promise<Observation>((resolve) => (answer = resolve));
-    observation = pending as unknown as Observation;
+    const pending = Promise.withResolvers<Observation>();
+    observation = pending.promise as unknown as Observation;
     await clock.advance(250);
     waiting.forget('gradebook/canvas');
-    answer(anObservation(['kid-1']));
+    pending.resolve(anObservation(['kid-1']));
     await clock.advance(1000);
     expect([changed, waiting.size]).to.deep.equal([[], 0]);
   });
