@@ -103,6 +103,7 @@ describe('Scrapes', () => {
   let clock: FakeClock;
   /** Pieces that were asked for, of all scrapes. */
   let made: number;
+  let over: boolean;
   let pieces: () => Iterable<string>;
   const sockets = new Set<Socket>();
 
@@ -115,12 +116,14 @@ describe('Scrapes', () => {
   beforeEach(async () => {
     clock = new FakeClock();
     made = 0;
+    over = false;
     pieces = () => [];
     const metrics = { contentType: 'text/plain; version=0.0.4', metrics: async (): Promise<string> => 'up 1\n' };
     server = await startProbes({ address: '127.0.0.1:0', ready: {}, metrics, streamed: () => pieces(), log, clock });
   });
 
   afterEach(async () => {
+    over = true;
     for (const socket of sockets) socket.destroy();
     sockets.clear();
     await server.close();
@@ -137,11 +140,11 @@ describe('Scrapes', () => {
     return (await fetch(`http://127.0.0.1:${server.port}/metrics`)).text();
   }
 
-  /** Until nothing is made any more: the reader's buffers are full. */
+  /** Until nothing is made any more, because the reader's buffers are full, or the test is over. */
   async function untilStalled(): Promise<number> {
     for (let before = -1; ; before = made) {
       for (let turn = 0; turn < 50; turn += 1) await setImmediate();
-      if (made > 0 && before === made) return made;
+      if (over || (made > 0 && before === made)) return made;
     }
   }
 
