@@ -1,6 +1,7 @@
 import { decide } from '../domain/decide.ts';
-import type { Duration } from '../domain/duration.ts';
+import { type Duration, second } from '../domain/duration.ts';
 import { effectID } from '../domain/effects.ts';
+import { liveKeys } from '../domain/ledger.ts';
 import { lookInterval } from '../domain/timing.ts';
 import type { Result } from '../kube/controller.ts';
 import type { ObjectKey } from '../kube/objects.ts';
@@ -19,6 +20,9 @@ export interface ReconcilerOptions {
 
 /** More than any sequence of steps needs; a decision that does not settle is a defect, and must not spin. */
 const mostPasses = 20;
+
+/** What replicas serve was asked before LtiKeys were written, and publishers may have nothing new to write: it is asked again. */
+const afterShown: Duration = second;
 
 /**
  * gather → decide → apply, until nothing is left to do that was not refused; then one status write. A crash anywhere leaves a
@@ -39,14 +43,18 @@ export function reconciler(options: ReconcilerOptions): (key: ObjectKey) => Prom
   async function settle(key: ObjectKey): Promise<Result> {
     let gathered = await gather(sources, key);
     if (!gathered) return {};
+    let shown = false;
     for (let pass = 0; pass < mostPasses; pass++) {
       const { situation } = gathered;
       const decision = decide(situation);
       const effects = decision.effects.filter((effect) => !situation.refused.has(effectID(effect)));
       if (effects.length === 0) {
         if (decision.status) await applier.show(gathered, decision.status);
-        return isOver(gathered) ? {} : { requeueAfterMs: untilNextCheck(situation.now, decision.nextCheckAt) };
+        if (isOver(gathered)) return {};
+        const next = untilNextCheck(situation.now, decision.nextCheckAt);
+        return { requeueAfterMs: shown && !isAllServed(gathered) ? Math.min(next, afterShown) : next };
       }
+      shown ||= effects.some(({ kind }) => kind === 'createKey' || kind === 'showKey');
       gathered = await applier.apply(gathered, effects);
     }
     throw new Error('the decision does not settle');
@@ -60,6 +68,11 @@ export function reconciler(options: ReconcilerOptions): (key: ObjectKey) => Prom
   function withJitter(duration: Duration): Duration {
     return Math.floor(duration * (0.9 + 0.2 * random()));
   }
+}
+
+/** Whether replicas were observed to serve every live key. */
+function isAllServed({ situation: { ledger, observation } }: Gathered): boolean {
+  return ledger.kind !== 'present' || liveKeys(ledger.ledger).every(({ keyID }) => observation.servedKeyIDs.has(keyID));
 }
 
 /** Nothing of the registration is left. */
