@@ -210,10 +210,12 @@ describe('A write that the API server refuses', () => {
     await tenant.apply('canvas');
     await eventually(() => tenant.delivered('canvas'));
     const { namespace } = tenant;
-    const told = operator.lines.filter(
-      ({ fields }) => fields.namespace === namespace && fields.reason === 'WriteRefused',
-    );
-    expect(told.map(({ fields }) => String(fields.error)).join('\n')).to.match(/update the status.*custom resources/);
+    await eventually(async () => {
+      const told = operator.lines.filter(
+        ({ fields }) => fields.namespace === namespace && fields.reason === 'WriteRefused',
+      );
+      expect(told.map(({ fields }) => String(fields.error)).join('\n')).to.match(/update the status.*custom resources/);
+    });
     await heals(obstacle);
   });
 });
