@@ -19,6 +19,7 @@ export interface ControllerConfig extends PublisherConfig {
   readonly jwksProbeUrls: readonly string[];
   readonly jwksService: string;
   readonly jwksPublicUrl?: string;
+  readonly jwksPublicCaFile?: string;
   readonly minimumOverlap: number;
   readonly minimumActivationDelay?: number;
   readonly resync: number;

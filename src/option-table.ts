@@ -101,6 +101,12 @@ export const optionTable: readonly OptionRow[] = [
     help: 'Base of the URLs that platforms are given. status.jwksURL begins with it, and a key must be served there, too, before it signs. At most 1024 characters.',
   },
   {
+    name: 'jwks-public-ca-file',
+    type: 'path',
+    commands: ['controller'],
+    help: 'PEM file of the authorities that may vouch for --jwks-public-url, and for a --jwks-probe-url with a name, besides the usual ones. It is read anew for each connection.',
+  },
+  {
     name: 'cluster-document',
     type: 'flag',
     commands: reading,

@@ -83,7 +83,7 @@ export async function runController(
   });
   const replicas = replicaTargets(config, { ...shared, clock: apiClock }, () => reconciling.replicasChanged());
   const targets = seams.targets ?? replicas.targets;
-  const documents = new ServedDocuments(clock);
+  const documents = new ServedDocuments(clock, config.jwksPublicCaFile);
   const events = new KubeEventRecorder({
     client,
     clock: apiClock,

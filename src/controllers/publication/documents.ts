@@ -5,6 +5,7 @@ import { largestDocumentBytes } from '../../domain/jwks-document-file.ts';
 import { type Clock, sleep } from '../../lib/clock.ts';
 import { AnnouncedLifetimes, cacheLifetime } from './cache-lifetime.ts';
 import { answerTimeout, Origin } from './origin.ts';
+import { connectorTrusting } from './private-ca.ts';
 import { noAnswer, type ServedDocument } from './served-document.ts';
 import { ServedKeys } from './served-keys.ts';
 
@@ -21,7 +22,7 @@ interface Shared {
 
 /** Fetches served documents. Never rejects: a replica that gives no answer is a document without keys to know. */
 export class ServedDocuments {
-  readonly #agent = new Agent(options);
+  readonly #agent: Agent;
   /** For replicas that are asked by their address, which no certificate names. Nothing is sent to them but the question. */
   readonly #unnamed = new Agent({ ...options, connect: { timeout: answerTimeout, rejectUnauthorized: false } });
   readonly #clock: Clock;
@@ -29,8 +30,13 @@ export class ServedDocuments {
   readonly #origins = new Map<string, Origin>();
   readonly #lifetimes: AnnouncedLifetimes;
 
-  constructor(clock: Clock) {
+  /** `caFile` has the authorities, besides the usual ones, that may vouch for who is asked by name. */
+  constructor(clock: Clock, caFile?: string) {
     this.#clock = clock;
+    this.#agent = new Agent({
+      ...options,
+      ...(caFile === undefined ? {} : { connect: connectorTrusting(caFile, { timeout: answerTimeout }) }),
+    });
     this.#lifetimes = new AnnouncedLifetimes(clock);
   }
 

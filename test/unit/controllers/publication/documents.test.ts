@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createServer, type RequestListener, type Server as HttpServer } from 'node:http';
 import { createServer as createSecureServer } from 'node:https';
 import type { AddressInfo, Server } from 'node:net';
@@ -141,5 +141,62 @@ describe('ServedDocuments', () => {
     expect(keyIDs(await documents.fetch(`https://127.0.0.1:${port}`))).to.deep.equal(['a', 'b']);
     const named = await documents.fetch(`https://localhost:${port}`);
     expect(named.problem).to.match(/^gives no answer \((DEPTH_ZERO_SELF_SIGNED_CERT|SELF_SIGNED_CERT_IN_CHAIN)\)$/);
+  });
+
+  describe('with a file of private authorities', () => {
+    let folder: string;
+    let file: string;
+
+    beforeEach(async () => {
+      folder = await mkdtemp(join(tmpdir(), 'authority-'));
+      file = join(folder, 'ca.crt');
+      await documents.close();
+      documents = new ServedDocuments(systemClock, file);
+    });
+    afterEach(() => rm(folder, { recursive: true }));
+
+    /** An HTTPS server for `localhost`, and the certificate of the authority that vouches for it. */
+    async function vouchedFor(name: string): Promise<{ readonly url: string; readonly authority: string }> {
+      const at = (what: string): string => join(folder, `${name}.${what}`);
+      const openssl = (...args: readonly string[]): void => void execFileSync('openssl', args, { stdio: 'ignore' });
+      const made = ['-newkey', 'rsa:2048', '-nodes', '-days', '2'];
+      openssl('req', '-x509', ...made, '-subj', `/CN=${name}`, '-out', at('ca'), '-keyout', at('ca-key'));
+      const signed = ['-CA', at('ca'), '-CAkey', at('ca-key'), '-addext', 'subjectAltName=DNS:localhost'];
+      const subject = ['-subj', '/CN=localhost', '-out', at('crt'), '-keyout', at('key')];
+      openssl('req', '-x509', ...made, ...signed, ...subject);
+      const options = { cert: readFileSync(at('crt')), key: readFileSync(at('key')) };
+      const server = createSecureServer(options, (request, response) => {
+        response.setHeader('Connection', 'close');
+        keySet(request, response);
+      });
+      return { url: `https://localhost:${await listening(server)}`, authority: readFileSync(at('ca'), 'utf8') };
+    }
+
+    it('asks whom one of them vouches for, also after the file was renewed, and no other', async () => {
+      const first = await vouchedFor('first');
+      const second = await vouchedFor('second');
+      await writeFile(file, first.authority);
+      expect(keyIDs(await documents.fetch(first.url))).to.deep.equal(['a', 'b']);
+      expect((await documents.fetch(second.url)).problem).to.match(/^gives no answer \(/);
+      await writeFile(file, first.authority + second.authority);
+      documents.keepOnly([]);
+      for (const { url } of [first, second]) expect(keyIDs(await documents.fetch(url))).to.deep.equal(['a', 'b']);
+      await writeFile(file, second.authority);
+      expect((await documents.fetch(first.url)).problem).to.match(/^gives no answer \(/);
+    });
+
+    for (const [what, content, problem] of [
+      ['is not there', undefined, 'gives no answer (ENOENT)'],
+      ['is no PEM file', 'no certificate', 'gives no answer ('],
+    ] as const) {
+      it(`gives no answer where it ${what}, and asks on when it is right again`, async () => {
+        const { url, authority } = await vouchedFor('right');
+        if (content !== undefined) await writeFile(file, content);
+        expect((await documents.fetch(url)).problem).to.include(problem);
+        await writeFile(file, authority);
+        documents.keepOnly([]);
+        expect(keyIDs(await documents.fetch(url))).to.deep.equal(['a', 'b']);
+      });
+    }
   });
 });
