@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { allKeysPath, namespacePath, registrationPath } from '../../src/api/names.ts';
+import { allKeysPath, ltiRegistrations, namespacePath, registrationPath } from '../../src/api/names.ts';
 import { OneNamespace } from './one-namespace.ts';
 import { makeKekDirectory, type Operator, startOperator, until } from './operator.ts';
 import { Tenant } from './tenant.ts';
@@ -116,5 +116,25 @@ describe('An operator for two namespaces, one of which takes its RoleBinding awa
     );
     await leaves.apply('moodle');
     await leaves.untilInStep(operator.url, 'moodle');
+  });
+
+  it('loses the right again while it runs: what was read is served on, its age shows, and the others go on', async () => {
+    await account.dismissFrom(leaves.namespace);
+    const isRefused = async (): Promise<boolean> =>
+      (await metric('lti_watch_current{')).filter((line) => line.endsWith(' 0')).length === 2;
+    // A watch lasts up to 25 s, and is only refused when it begins.
+    await until(isRefused, 'the right is gone').catch(() => until(isRefused, 'the right is gone'));
+    const syncedAt = async (): Promise<number> =>
+      Number((await metric('lti_publish_last_sync_timestamp_seconds'))[0]?.split(' ')[1]);
+    const before = await syncedAt();
+    await stays.apply('sakai', { deletionPolicy: 'Delete' });
+    await stays.untilInStep(operator.url, 'sakai');
+    await stays.remove(ltiRegistrations, 'sakai');
+    await until(async () => (await stays.servedOf(operator.url, 'sakai')).status === 404, 'its document is removed');
+    const paths = [registrationPath(leaves.namespace, 'canvas'), namespacePath(leaves.namespace), allKeysPath];
+    expect(await statuses(...paths)).to.deep.equal([200, 200, 200]);
+    await until(async () => (await syncedAt()) > before, 'there are heartbeats');
+    const age = (await metric('lti_watch_current_timestamp')).find((line) => line.includes(leaves.namespace));
+    expect(Number(age?.split(' ')[1])).to.be.lessThan(Date.now() / 1000 - 1);
   });
 });

@@ -32,12 +32,15 @@ const reconnectionPoll: Duration = 100;
 /** A change of a Service comes as several changes of its slices. */
 const changeSettles: Duration = second;
 
-type Slices = Pick<Collection<EndpointSlice>, 'list' | 'connected' | 'onChange'>;
+type Slices = Pick<Collection<EndpointSlice>, 'list' | 'connected' | 'onChange' | 'onRead'>;
 
 /** Each ready Pod behind the JWKS Service once, by its EndpointSlices: at the port called `https`, or else `http`. */
 export function endpointTargets(slices: Slices, clock: Clock): EndpointTargets {
   const isCurrent = currency(slices, clock);
   let reported = '';
+  const current = (): string => readyEndpoints(slices.list()).toSorted().join();
+  // Who was looked at before waits for them; nothing has changed for the others.
+  slices.onRead(() => (reported = current()));
   return {
     targets: async () => ((await isCurrent()) ? readyEndpoints(slices.list()) : undefined),
     count: () => (slices.connected() ? readyEndpoints(slices.list()).length : undefined),
@@ -48,7 +51,7 @@ export function endpointTargets(slices: Slices, clock: Clock): EndpointTargets {
         settling = true;
         clock.setTimer(() => {
           settling = false;
-          const ready = readyEndpoints(slices.list()).toSorted().join();
+          const ready = current();
           if (ready === reported) return;
           reported = ready;
           handler();

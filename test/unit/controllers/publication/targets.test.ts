@@ -55,7 +55,7 @@ describe('The replicas behind the JWKS Service', () => {
   ];
   for (const [what, slices, urls] of cases) {
     it(what, async () => {
-      const watched = { list: () => slices, connected: () => true, onChange: () => undefined };
+      const watched = { list: () => slices, connected: () => true, onChange: () => undefined, onRead: () => undefined };
       const endpoints = endpointTargets(watched, new FakeClock());
       expect(await endpoints.targets()).to.deep.equal(urls);
       expect(endpoints.count(), 'as the metric counts them').to.equal(urls.length);
@@ -70,7 +70,12 @@ describe('The replicas behind the JWKS Service', () => {
     beforeEach(() => {
       clock = new FakeClock();
       connected = false;
-      const watched = { list: () => [slice({})], connected: () => connected, onChange: () => undefined };
+      const watched = {
+        list: () => [slice({})],
+        connected: () => connected,
+        onChange: () => undefined,
+        onRead: () => undefined,
+      };
       ({ targets } = endpointTargets(watched, clock));
     });
 
@@ -116,6 +121,7 @@ describe('The replicas behind the JWKS Service', () => {
     let clock: FakeClock;
     let feed: ChangeFeed<EndpointSlice>;
     let changes: number;
+    let read = (): void => undefined;
     beforeEach(() => {
       clock = new FakeClock();
       changes = 0;
@@ -125,6 +131,7 @@ describe('The replicas behind the JWKS Service', () => {
         list: () => store.list(),
         connected: () => true,
         onChange: feed.subscribe.bind(feed),
+        onRead: (handler: (namespace: undefined) => void) => void (read = () => handler(undefined)),
       };
       endpointTargets(slices, clock).onChange(() => (changes += 1));
     });
@@ -161,6 +168,25 @@ describe('The replicas behind the JWKS Service', () => {
       await put(['10.0.0.1', true], ['10.0.0.2', true]);
       await clock.advance(second);
       await put(['10.0.0.2', true], ['10.0.0.1', true], ['10.0.0.3', false]);
+      await clock.advance(second);
+      expect(changes).to.equal(1);
+    });
+
+    it('report nothing when they are read for the first time, and the first change after that', async () => {
+      await put(['10.0.0.1', true]);
+      read();
+      await clock.advance(second);
+      expect(changes).to.equal(0);
+      feed.replaceAll([]);
+      await clock.advance(second);
+      expect(changes).to.equal(1);
+    });
+
+    it('report nothing when a watch that was lost is back and they are the same', async () => {
+      await put(['10.0.0.1', true]);
+      await clock.advance(second);
+      const metadata = { name: 'lti-key-operator-jwks-1', resourceVersion: `${version}` };
+      feed.replaceAll([slice({ metadata, endpoints: [{ addresses: ['10.0.0.1'], conditions: { ready: true } }] })]);
       await clock.advance(second);
       expect(changes).to.equal(1);
     });
