@@ -101,10 +101,11 @@ export class Waiting implements PublicationObserver {
   async #ask(key: ObjectKey, waiter: Waiter): Promise<void> {
     const { observer, clock, changed } = this.#options;
     const { namespace, name } = splitKey(key);
-    const observation = await observer.observe(namespace, name, waiter.keys);
+    // Whoever looks at the registration meets the error again, and tells of it.
+    const observation = await observer.observe(namespace, name, waiter.keys).catch(() => undefined);
     if (this.#waiters.get(key) !== waiter) return;
     this.#waiters.delete(key);
-    if (outcomeOf(observation) !== waiter.outcome) return changed(key);
+    if (!observation || outcomeOf(observation) !== waiter.outcome) return changed(key);
     const now = clock.monotonic();
     waiter.dueAt = now + Math.min(longestPause, Math.max(turn, (now - waiter.since) / 4));
     this.#waiters.set(key, waiter);

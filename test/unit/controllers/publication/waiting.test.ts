@@ -88,6 +88,17 @@ describe('Registrations that wait for replicas', () => {
     expect([changed, waiting.size]).to.deep.equal([[], 0]);
   });
 
+  it('are looked at when asking fails, and the others are waited for on', async () => {
+    await lookAt('canvas');
+    observation = Promise.reject(new Error('unexpected')) as unknown as Observation;
+    await clock.advance(250);
+    observation = anObservation([]);
+    expect([changed, waiting.size]).to.deep.equal([['gradebook/canvas'], 0]);
+    await lookAt('moodle');
+    await clock.advance(1000);
+    expect(asked).to.include('moodle');
+  });
+
   it('are asked about 500 times a second in all when there are 10,000, in turns', async () => {
     for (let n = 0; n < 10_000; n += 1) await waiting.observe('gradebook', `canvas-${n}`, present);
     asked = [];
