@@ -59,10 +59,10 @@ export class Connections {
     return (this.#connections.get(placeOf(socket))?.unfinished.size ?? 0) > 0;
   }
 
-  /** Ends the answer with this body, whose headers are written. */
+  /** Ends the answer with this body, whose headers are written; a string is ASCII. */
   send(response: ServerResponse, body: string | Buffer = ''): void {
     const { socket, method } = response.req;
-    if (typeof body === 'string' || method === 'HEAD') response.end(body);
+    if (typeof body === 'string' || method === 'HEAD') response.end(body, 'latin1');
     else pipeline(Readable.from(slices(body)), response, () => undefined);
     const place = placeOf(socket);
     const connection = this.#connections.get(place);

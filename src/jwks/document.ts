@@ -1,3 +1,4 @@
+import { isAscii } from 'node:buffer';
 import { hash } from 'node:crypto';
 import { readKeySet } from '../domain/jwks-document-file.ts';
 import { sliceBytes } from './connections.ts';
@@ -11,7 +12,7 @@ export function readDocument(bytes: Buffer): ServedDocument | undefined {
   const { body, empty, revokedUntil } = readKeySet(bytes);
   if (empty) return undefined;
   return {
-    body: body.length <= sliceBytes ? body.toString() : body,
+    body: body.length <= sliceBytes && isAscii(body) ? body.toString('latin1') : body,
     bytes: body.length,
     etag: `"${hash('sha256', body, 'base64url')}"`,
     revokedUntil: revokedUntil === undefined ? 0 : Date.parse(revokedUntil),

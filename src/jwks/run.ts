@@ -1,5 +1,6 @@
 import type { RequestListener, Server } from 'node:http';
 import type { Registry } from 'prom-client';
+import type { LogConfig, SidecarConfig } from '../config.ts';
 import { sleep } from '../lib/clock.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../observability/log.ts';
@@ -12,19 +13,7 @@ import { DirectorySource, refusalReasons } from './directory-source.ts';
 import { Health } from './health.ts';
 import { close, createPublicServer, createSecureServer, listen, type ServerContext } from './server.ts';
 
-export interface JwksConfig {
-  readonly publishDir: string;
-  /** `host:port`, `[v6]:port` or `:port`; port 0 takes a free one, which the log names. */
-  readonly address: string;
-  readonly adminAddress: string;
-  /** Seconds. */
-  readonly maxAge: number;
-  /** Seconds. */
-  readonly keepAlive: number;
-  /** PEM files; both or none. */
-  readonly tlsCert?: string;
-  readonly tlsKey?: string;
-}
+export type JwksConfig = Omit<SidecarConfig, keyof LogConfig>;
 
 export interface JwksOptions {
   readonly clock: Clock;

@@ -1,6 +1,6 @@
 /** A key set as it is sent. There is none without keys: php-jwt (Moodle) refuses an empty set as a whole. */
 export interface ServedDocument {
-  /** The JWK Set (RFC 7517 §5): a string where one write takes it, which node:http sends together with the headers. */
+  /** The JWK Set (RFC 7517 §5): a string where it is short and ASCII, which node:http sends together with the headers. */
   readonly body: string | Buffer;
   /** Of the body. */
   readonly bytes: number;
