@@ -4,7 +4,6 @@ import type { IncomingMessage, RequestListener, Server, ServerOptions, ServerRes
 import { createServer as createHttpsServer } from 'node:https';
 import type { Server as HttpsServer } from 'node:https';
 import { Socket } from 'node:net';
-import type { Duplex } from 'node:stream';
 import { parseAddress } from '../observability/probes.ts';
 import type { Certificate } from './certificate.ts';
 import { sliceBytes } from './connections.ts';
@@ -62,11 +61,13 @@ function prepared<S extends Server | HttpsServer>(server: S, { connections, metr
   // The header lines are limited in bytes: behind a CDN, a mesh and tracing there are many.
   server.maxHeadersCount = 0;
   server.on('connection', (socket) => connections.opened(socket));
-  server.on('clientError', (error, socket) => {
+  server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
+    // Nothing can be said before a handshake, or to who has gone.
+    if (!(socket instanceof Socket) || !socket.writable || !/^(?:HPE|ERR_HTTP)_/.test(error.code ?? ''))
+      socket.destroy();
     // In the middle of another answer the client would take it for a part of that.
-    if (socket instanceof Socket && connections.isAnswering(socket)) socket.destroySoon();
-    else if (socket.writable) metrics.request(refuse(error, socket));
-    else socket.destroy();
+    else if (connections.isAnswering(socket)) socket.destroySoon();
+    else metrics.request(refuse(error, socket));
   });
   const finished = (message: unknown): void => {
     const { server: of, response } = message as { server: unknown; response: ServerResponse };
@@ -94,10 +95,11 @@ const refusals: Readonly<Record<string, readonly [code: number, phrase: string]>
   ERR_HTTP_REQUEST_TIMEOUT: [408, 'Request Timeout'],
 };
 
-/** Answers what is not HTTP, as Node does by itself. Gives the code. */
-function refuse({ code: cause = '' }: NodeJS.ErrnoException, socket: Duplex): number {
+/** Answers what is not HTTP, as Node does by itself, and hangs up. Gives the code. */
+function refuse({ code: cause = '' }: NodeJS.ErrnoException, socket: Socket): number {
   const [code, phrase] = refusals[cause] ?? [400, 'Bad Request'];
-  socket.end(`HTTP/1.1 ${code} ${phrase}\r\nConnection: close\r\n\r\n`);
+  socket.write(`HTTP/1.1 ${code} ${phrase}\r\nConnection: close\r\n\r\n`);
+  socket.destroySoon();
   return code;
 }
 

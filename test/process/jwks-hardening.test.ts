@@ -234,9 +234,11 @@ describe('The jwks container against clients that mean it ill', function () {
       });
     }
 
-    it('closes connections that say nothing', async () => {
+    it('closes connections that say nothing, and those that say something else', async () => {
       await start();
-      const silent = Array.from({ length: 50 }, () => slowClient(jwks.port, ''));
+      const silent = Array.from({ length: 100 }, (_, at) =>
+        slowClient(jwks.port, at % 2 === 0 ? '' : 'GET / HTTP/1.1\r\nHost: h\r\n\r\n'),
+      );
       const seconds = await Promise.all(silent.map(({ closedAfter }) => closedAfter));
       console.log(`      connections without a handshake lived ${Math.max(...seconds).toFixed(1)} s at most`);
       expect(Math.max(...seconds)).to.be.lessThan(20);

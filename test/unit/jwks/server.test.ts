@@ -133,6 +133,21 @@ describe('The public server', () => {
     expect(await ask()).to.equal(4);
   });
 
+  it('hangs up after it refused what is not HTTP, also on a client that goes on', async () => {
+    const client = connect({ port: port(), host: '127.0.0.1', allowHalfOpen: true });
+    client.on('error', () => undefined);
+    clients.push(client);
+    let answer = '';
+    client.on('data', (chunk) => (answer += chunk.toString('latin1')));
+    client.write('G\0T / HTTP/1.1\r\n\r\n');
+    await until(() => answer.startsWith('HTTP/1.1 400 '), 'it is refused');
+    const open = (): Promise<number> =>
+      new Promise((resolve) => server.getConnections((_error, count) => resolve(count)));
+    for (const deadline = performance.now() + 5000; performance.now() < deadline && (await open()) > 0;)
+      await setImmediate();
+    expect(await open()).to.equal(0);
+  });
+
   it('answers a client that pipelines and reads', async () => {
     const client = await unreading(want('/', 200));
     let answers = '';
