@@ -3,7 +3,7 @@ import { generateKeys, type Generation } from './key-generation.ts';
 import { withOperator } from './operator.ts';
 import { cpuSeconds, findProcess, residentMiB } from './process-figures.ts';
 import { bringUpRegistrations } from './registrations.ts';
-import type { Measurement, Row } from './row.ts';
+import { bounded, type Measurement, type Row } from './row.ts';
 
 const count = 300;
 const namespace = 'bench';
@@ -65,7 +65,7 @@ function bringUpRow(seconds: number, cpu: CpuFigures, generations: readonly Gene
 function memoryRow(name: string, pid: number, limit: number): Row {
   const { now, peak } = residentMiB(pid);
   const notes = [`at its peak ${peak.toFixed(0)} MiB`];
-  return { name, value: now, unit: 'MiB', limit: { of: 'value', atMost: limit }, ratio: now / limit, notes };
+  return bounded({ name, value: now, unit: 'MiB', notes }, limit);
 }
 
 function mean(figures: readonly number[]): number {

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { Child } from './jwks-child.ts';
 import { quantile } from './quantile.ts';
-import type { Measurement } from './row.ts';
+import { bounded, type Measurement } from './row.ts';
 
 /** Memory that scrapes of `/metrics` cost, through the shipped probe server and metrics, in a process that does nothing else. */
 
@@ -31,24 +31,26 @@ export const scaleMetrics: Measurement = {
   async measure() {
     const { seriesEach, textMiB, seconds, idleMiB, moreMiB } = await measureScrapes();
     return [
-      {
-        name: 'scale-metrics',
-        value: moreMiB,
-        unit: 'MiB',
-        limit: { of: 'value', atMost: mostMoreMiB } as const,
-        ratio: moreMiB / mostMoreMiB,
-        notes: [
-          `more at most for ${scrapesAtOnce} scrapes at once than the ${idleMiB.toFixed(0)} MiB after scrapes one by one, at ${registrations} registrations`,
-          `one answer: ${textMiB.toFixed(1)} MiB in ${seconds.toFixed(2)} s`,
-        ],
-      },
-      {
-        name: 'scale-metrics-series',
-        value: seriesEach,
-        unit: 'series each',
-        limit: { of: 'value', atMost: mostSeriesEach } as const,
-        ratio: seriesEach / mostSeriesEach,
-      },
+      bounded(
+        {
+          name: 'scale-metrics',
+          value: moreMiB,
+          unit: 'MiB',
+          notes: [
+            `more at most for ${scrapesAtOnce} scrapes at once than the ${idleMiB.toFixed(0)} MiB after scrapes one by one, at ${registrations} registrations`,
+            `one answer: ${textMiB.toFixed(1)} MiB in ${seconds.toFixed(2)} s`,
+          ],
+        },
+        mostMoreMiB,
+      ),
+      bounded(
+        {
+          name: 'scale-metrics-series',
+          value: seriesEach,
+          unit: 'series each',
+        },
+        mostSeriesEach,
+      ),
     ];
   },
 };

@@ -33,6 +33,11 @@ export interface Measurement {
   measure(options: MeasurementOptions): Promise<readonly Row[]>;
 }
 
+/** A row whose value is compared with nothing but its limit. */
+export function bounded(row: Omit<Row, 'limit' | 'ratio'>, atMost: number): Row {
+  return { ...row, limit: { of: 'value', atMost }, ratio: row.value / atMost };
+}
+
 export function passes({ value, ratio, limit }: Row): boolean {
   if (limit === undefined) return true;
   const figure = limit.of === 'ratio' ? ratio : value;

@@ -6,7 +6,7 @@ import { pollJwks } from './poll-jwks.ts';
 import { cpuSeconds, residentMiB } from './process-figures.ts';
 import { parseMetrics, total } from './prometheus-text.ts';
 import { bringUpRegistrations } from './registrations.ts';
-import type { Measurement, Row } from './row.ts';
+import { bounded, type Measurement, type Row } from './row.ts';
 import { setTimeout as wait } from 'node:timers/promises';
 
 /** The life of many registrations on a real API server with the real processes, from the first create to an outage. */
@@ -95,14 +95,15 @@ async function bringUp({ client, operator }: Bed, count: number, few: Work, bare
       ratio: cpu / count / keyCpu,
       notes: [`of the controller per registration; its key alone takes ${(keyCpu * 1000).toFixed(1)} ms`],
     },
-    {
-      name: 'scale-calls',
-      value: requestsOf(calls) / count,
-      unit: 'requests',
-      limit: { of: 'value', atMost: 9 },
-      ratio: requestsOf(calls) / count / 9,
-      notes: [`per registration: ${perRegistration(calls, count)}`],
-    },
+    bounded(
+      {
+        name: 'scale-calls',
+        value: requestsOf(calls) / count,
+        unit: 'requests',
+        notes: [`per registration: ${perRegistration(calls, count)}`],
+      },
+      9,
+    ),
     memoryRow('scale-controller-peak', residentMiB(operator.controller.pid).peak, 350),
     memoryRow('scale-controller-rss', residentMiB(operator.controller.pid).now, 250),
     memoryRow('scale-sidecar-rss', residentMiB(operator.sidecar.pid).peak, 128),
@@ -110,7 +111,7 @@ async function bringUp({ client, operator }: Bed, count: number, few: Work, bare
 }
 
 function memoryRow(name: string, value: number, limit: number): Row {
-  return { name, value, unit: 'MiB', limit: { of: 'value', atMost: limit }, ratio: value / limit };
+  return bounded({ name, value, unit: 'MiB' }, limit);
 }
 
 async function idle({ operator }: Bed): Promise<Row> {
@@ -120,16 +121,17 @@ async function idle({ operator }: Bed): Promise<Row> {
   await wait(idleMs);
   const percent = ((cpuSeconds(operator.controller.pid) - cpuBefore) / (idleMs / 1000)) * 100;
   const calls = callsBetween(callsBefore, apiCalls(await operator.metrics()));
-  return {
-    name: 'scale-idle-cpu',
-    value: percent,
-    unit: '% of a core',
-    limit: { of: 'value', atMost: 0.5 },
-    ratio: percent / 0.5,
-    notes: [
-      `in ${idleMs / 1000} s: ${calls.GET} GET, ${writesOf(calls)} writes (the Lease is renewed), ${calls.reconciles} reconciles`,
-    ],
-  };
+  return bounded(
+    {
+      name: 'scale-idle-cpu',
+      value: percent,
+      unit: '% of a core',
+      notes: [
+        `in ${idleMs / 1000} s: ${calls.GET} GET, ${writesOf(calls)} writes (the Lease is renewed), ${calls.reconciles} reconciles`,
+      ],
+    },
+    0.5,
+  );
 }
 
 /** Killed and started again beside a sidecar that serves on: until every registration was looked at and nothing waits. */
@@ -145,17 +147,18 @@ async function restart({ operator }: Bed, count: number): Promise<Row> {
   await wait(5000);
   calls = apiCalls(await operator.metrics());
   const seconds = (ended - leading) / 1000;
-  return {
-    name: 'scale-restart',
-    value: seconds,
-    unit: 's',
-    limit: { of: 'value', atMost: 20 },
-    ratio: seconds / 20,
-    notes: [
-      `from leading on until all were looked at; ${((leading - began) / 1000).toFixed(1)} s before until it led, most of it the Lease of the one killed`,
-      `per registration: ${perRegistration(calls, count)}; of ${asked} fetches of the key set meanwhile ${failed} failed`,
-    ],
-  };
+  return bounded(
+    {
+      name: 'scale-restart',
+      value: seconds,
+      unit: 's',
+      notes: [
+        `from leading on until all were looked at; ${((leading - began) / 1000).toFixed(1)} s before until it led, most of it the Lease of the one killed`,
+        `per registration: ${perRegistration(calls, count)}; of ${asked} fetches of the key set meanwhile ${failed} failed`,
+      ],
+    },
+    20,
+  );
 }
 
 /** The only replica is stopped, so that it takes connections and answers nothing. */
@@ -172,17 +175,18 @@ async function outage({ operator }: Bed, count: number): Promise<Row> {
   const { peak } = residentMiB(operator.controller.pid);
   process.kill(operator.sidecar.pid, 'SIGCONT');
   const each = requestsOf(calls) / count;
-  return {
-    name: 'scale-outage-requests',
-    value: each,
-    unit: 'requests',
-    limit: { of: 'value', atMost: 0.1 },
-    ratio: each / 0.1,
-    notes: [
-      `per registration in ${outageMs / 1000} s after the first look: ${perRegistration(calls, count)}`,
-      `the controller used ${cpu.toFixed(1)} s of CPU, at its peak ${peak.toFixed(0)} MiB`,
-    ],
-  };
+  return bounded(
+    {
+      name: 'scale-outage-requests',
+      value: each,
+      unit: 'requests',
+      notes: [
+        `per registration in ${outageMs / 1000} s after the first look: ${perRegistration(calls, count)}`,
+        `the controller used ${cpu.toFixed(1)} s of CPU, at its peak ${peak.toFixed(0)} MiB`,
+      ],
+    },
+    0.1,
+  );
 }
 
 /** Until a controller that just started has looked at all and nothing waits for a worker. */
