@@ -6,6 +6,7 @@ import { createLogger } from '../src/observability/log.ts';
 import { createRegistry } from '../src/observability/metrics.ts';
 import { objectMetrics } from '../src/observability/object-metrics.ts';
 import { startProbes } from '../src/observability/probes.ts';
+import { anLtiRegistration } from '../test/builders/registration.ts';
 
 /** `metrics-scrape-child.ts COUNT`: serves the metrics of that many registrations, as the controller does, and prints its port. */
 
@@ -43,22 +44,8 @@ function registration(namespace: string, name: string, number: number): LtiRegis
   const condition = (type: string, status: 'True' | 'False', reason: string) =>
     ({ type, status, reason, message: `${type} of ${name}`, lastTransitionTime: time, observedGeneration: 1 }) as const;
   return {
-    apiVersion: 'ltikeys.dev/v1alpha1',
-    kind: 'LtiRegistration',
+    ...anLtiRegistration(),
     metadata: { namespace, name, resourceVersion: String(number), generation: 1 },
-    spec: {
-      issuer: 'https://platform.example.org',
-      platform: 'Other',
-      keyDistribution: 'JWKSURL',
-      key: { algorithm: 'RS256', size: 2048 },
-      rotateAfter: '90d',
-      activationDelay: '24h',
-      overlap: '48h',
-      rotationWindowDeadline: '7d',
-      suspend: false,
-      deletionPolicy: 'Retain',
-      keyHistoryLimit: 3,
-    },
     status: {
       observedGeneration: 1,
       phase: stalled ? 'Stalled' : 'Ready',

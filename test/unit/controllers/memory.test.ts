@@ -11,6 +11,7 @@ import { objectKey } from '../../../src/kube/objects.ts';
 import { Store } from '../../../src/kube/store.ts';
 import { PublishedKeys } from '../../../src/publish/published-keys.ts';
 import { rsaThumbprint } from '../../../src/lib/thumbprint.ts';
+import { anLtiRegistration } from '../../builders/registration.ts';
 
 /** The budget of docs/design/0006-memory.md: bytes of heap that one registration with one key takes while nothing happens. */
 const budget = {
@@ -57,25 +58,14 @@ function metadata(name: string): object {
 function aStoredRegistration(number: number): LtiRegistration {
   const host = `https://platform-${number}.example.org`;
   return parsed({
-    apiVersion: 'ltikeys.dev/v1alpha1',
-    kind: 'LtiRegistration',
-    metadata: metadata(`platform-${number}`),
-    spec: {
+    ...anLtiRegistration({
       issuer: host,
       clientID: `tool-${number}`,
       authorizationEndpoint: `${host}/authorize`,
       tokenEndpoint: `${host}/token`,
       jwksURI: `${host}/jwks`,
-      platform: 'Other',
-      keyDistribution: 'JWKSURL',
-      key: { algorithm: 'RS256', size: 2048 },
-      rotateAfter: '90d',
-      activationDelay: '24h',
-      overlap: '48h',
-      deletionPolicy: 'Retain',
-      keyHistoryLimit: 3,
-      suspend: false,
-    },
+    }),
+    metadata: metadata(`platform-${number}`),
     status: {
       observedGeneration: 1,
       phase: 'Ready',

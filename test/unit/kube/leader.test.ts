@@ -45,15 +45,21 @@ interface Candidate {
   readonly stop: () => void;
 }
 
+/** An election whose only candidate leads. */
+async function leading(): Promise<Candidate & { readonly election: Election }> {
+  const election = new Election();
+  const candidate = election.start('a');
+  await settle();
+  return { election, ...candidate };
+}
+
 function warnings({ recorded }: Election): readonly string[] {
   return recorded.lines.filter(({ level }) => level === 'warn').map(({ message }) => message);
 }
 
 describe('runAsLeader', () => {
   it('creates the Lease, with times of six digits, and leads', async () => {
-    const election = new Election();
-    const { stop, running } = election.start('a');
-    await settle();
+    const { election, stop, running } = await leading();
     expect(election.history).to.deep.equal(['a leads']);
     expect([...election.masters]).to.deep.equal(['a']);
     expect(election.leases.lease?.spec).to.deep.equal({
@@ -159,9 +165,7 @@ describe('runAsLeader', () => {
   }
 
   it('counts the deadline from when a renewal was sent, not from when it was answered', async () => {
-    const election = new Election();
-    const { stop, running } = election.start('a');
-    await settle();
+    const { election, stop, running } = await leading();
     election.leases.latency = () => sleep(election.clock, 1_500);
     await election.clock.advance(5_000);
     election.leases.latency = undefined;
@@ -256,9 +260,7 @@ describe('runAsLeader', () => {
   });
 
   it('makes a new Lease when somebody deletes the one that it holds', async () => {
-    const election = new Election();
-    const { stop, running } = election.start('a');
-    await settle();
+    const { election, stop, running } = await leading();
     election.leases.lease = undefined;
     await election.clock.advance(20_000);
     expect(election.history).to.deep.equal(['a leads']);
@@ -268,9 +270,7 @@ describe('runAsLeader', () => {
   });
 
   it('says that it was renewed late, and why it stops its work', async () => {
-    const election = new Election();
-    const { stop, running } = election.start('a');
-    await settle();
+    const { election, stop, running } = await leading();
     election.leases.latency = () => sleep(election.clock, 4_000);
     await election.clock.advance(6_000);
     expect(warnings(election)).to.deep.equal(['the leader lease was renewed late']);
@@ -286,9 +286,7 @@ describe('runAsLeader', () => {
 
   describe('A renewal that is under way when its work ends', () => {
     it('does not take the Lease after it was released', async () => {
-      const election = new Election();
-      const { stop, running } = election.start('a');
-      await settle();
+      const { election, stop, running } = await leading();
       election.leases.latency = () => sleep(election.clock, 3_000);
       await election.clock.advance(2_500);
       election.leases.latency = undefined;
@@ -300,9 +298,7 @@ describe('runAsLeader', () => {
     });
 
     it('is taken back when it was carried out first', async () => {
-      const election = new Election();
-      const { stop, running } = election.start('a');
-      await settle();
+      const { election, stop, running } = await leading();
       election.leases.answersNoWrite = true;
       await election.clock.advance(2_500);
       election.leases.answersNoWrite = false;
@@ -312,9 +308,7 @@ describe('runAsLeader', () => {
     });
 
     it('leaves the Lease to another one that has it by now', async () => {
-      const election = new Election();
-      const { stop, running } = election.start('a');
-      await settle();
+      const { election, stop, running } = await leading();
       election.leases.latency = () => sleep(election.clock, 3_000);
       await election.clock.advance(2_500);
       election.leases.latency = undefined;
@@ -339,9 +333,7 @@ describe('runAsLeader', () => {
   });
 
   it('stops its work at once when somebody else holds the Lease, and does not release what is not its own', async () => {
-    const election = new Election();
-    const { stop, running } = election.start('a');
-    await settle();
+    const { election, stop, running } = await leading();
     election.leases.set({ holderIdentity: 'thief', leaseDurationSeconds: 15, renewTime: 'x' });
     await election.clock.advance(2_000);
     expect(election.history).to.deep.equal(['a leads', 'a is told to stop', 'a ended']);
