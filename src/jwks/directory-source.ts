@@ -7,6 +7,7 @@ import { allKeysPath } from '../api/names.ts';
 import { type Heartbeat, heartbeatFile, parseHeartbeat } from '../domain/heartbeat.ts';
 import { DocumentError, documentFaults, largestDocumentBytes } from '../domain/jwks-document-file.ts';
 import { isAggregate } from '../domain/jwks-document.ts';
+import { Alarm } from '../lib/alarm.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../observability/log.ts';
 import { readDocument } from './document.ts';
@@ -51,10 +52,11 @@ export class DirectorySource implements DocumentSource {
   #watcher: FSWatcher | undefined;
   /** Why the directory, or a file of it, cannot be read now; it is logged when it changes. */
   #unreadable: string | undefined;
-  #wake = (): void => undefined;
+  readonly #alarm: Alarm;
 
   constructor(options: DirectorySourceOptions) {
     this.#options = options;
+    this.#alarm = new Alarm(options.clock);
   }
 
   get documents(): ReadonlyMap<string, ServedDocument> {
@@ -77,14 +79,11 @@ export class DirectorySource implements DocumentSource {
 
   /** Follows the directory until `signal` aborts. */
   async run(signal: AbortSignal): Promise<void> {
-    const stop = (): void => this.#wake();
-    signal.addEventListener('abort', stop);
     while (!signal.aborted) {
       this.#watch();
       await this.#scan();
       await this.#follow(signal);
     }
-    signal.removeEventListener('abort', stop);
     this.#watcher?.close();
   }
 
@@ -93,7 +92,7 @@ export class DirectorySource implements DocumentSource {
     try {
       const watcher = watch(this.#options.directory, (_event, file) => {
         this.#changed.add(file ?? heartbeatFile);
-        this.#wake();
+        this.#alarm.ring();
       });
       watcher.on('error', (error) => {
         this.#options.log.warn({ error }, 'lost the watch of the publish directory, reading it from time to time');
@@ -115,7 +114,7 @@ export class DirectorySource implements DocumentSource {
       const rests = Math.max(0, this.#aggregatesAt - this.#options.clock.monotonic());
       // The heartbeat waits with the aggregates that it vouches for.
       const files = [...this.#changed].filter((file) => rests === 0 || !isAggregate(file));
-      if (files.length === 0) await this.#pause(this.#changed.size === 0 ? left : Math.min(left, rests));
+      if (files.length === 0) await this.#alarm.wait(this.#changed.size === 0 ? left : Math.min(left, rests), signal);
       for (const file of files) this.#changed.delete(file);
       for (const file of files) await this.#read(file);
       if (!files.includes(heartbeatFile)) continue;
@@ -123,16 +122,6 @@ export class DirectorySource implements DocumentSource {
       if (!this.#options.health.publisherAlive()) return;
       this.#options.health.heartbeat(this.#readHeartbeat());
     }
-  }
-
-  #pause(milliseconds: number): Promise<void> {
-    return new Promise((resolve) => {
-      const cancel = this.#options.clock.setTimer(resolve, milliseconds);
-      this.#wake = () => {
-        cancel();
-        resolve();
-      };
-    });
   }
 
   /** The heartbeat is read before the files it vouches for, and believed after they were taken over. */

@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import type { RequestListener, Server } from 'node:http';
 import type { Registry } from 'prom-client';
 import type { LogConfig, SidecarConfig } from '../config.ts';
@@ -70,7 +71,7 @@ export async function runJwks(config: JwksConfig, options: JwksOptions): Promise
     const address = await listen(server, config.address);
     logger.info({ address }, 'serving JWKS');
     logger.info({ address: `:${probes.port}` }, 'serving probes and metrics');
-    await Promise.race([source.run(following.signal), aborted(signal)]);
+    await Promise.race([source.run(following.signal), signal.aborted || once(signal, 'abort')]);
     logger.info({ waitMs: drainMs }, 'shutting down');
     await sleep(clock, drainMs);
   } finally {
@@ -97,11 +98,4 @@ async function createServer(
     follow: (signal) => followCertificate(server, files, certificate, { ...context, signal, renewed }),
     certificate: () => validityOf(inForce),
   };
-}
-
-function aborted(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) resolve();
-    else signal.addEventListener('abort', () => resolve(), { once: true });
-  });
 }
