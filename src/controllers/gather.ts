@@ -40,7 +40,7 @@ export interface Sources {
   readonly client: KubeClient;
   readonly registrations: Pick<Collection<LtiRegistration>, 'get'>;
   /** With the indexes `registration` (`namespace/name` of theirs) and `keyID` (`namespace/keyID`). */
-  readonly keys: Pick<Collection<LtiKey>, 'byIndex' | 'connected'>;
+  readonly keys: Pick<Collection<LtiKey>, 'byIndex' | 'scopeOf'>;
   readonly written: { readonly registrations: Written<LtiRegistration>; readonly keys: Written<LtiKey> };
   readonly recent: RecentLedgers;
   /** How registrations that this process saw go were at last. */

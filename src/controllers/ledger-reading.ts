@@ -14,7 +14,7 @@ import type { RecentLedgers } from './recent-ledgers.ts';
 
 export interface LedgerSources {
   readonly client: KubeClient;
-  readonly keys: Pick<Collection<LtiKey>, 'connected'>;
+  readonly keys: Pick<Collection<LtiKey>, 'scopeOf'>;
   readonly recent: RecentLedgers;
 }
 
@@ -32,7 +32,8 @@ export async function newestLedger(
     return { kind: 'present', record: written };
   }
   // Whoever made keys meanwhile made LtiKeys, and an event of those has it forgotten that the ledger was missing.
-  if (recent.isMissing(key) && cachedKeys.length === 0 && keys.connected()) return { kind: 'absent' };
+  const seen = keys.scopeOf(namespace)?.connected() === true;
+  if (recent.isMissing(key) && cachedKeys.length === 0 && seen) return { kind: 'absent' };
   recent.forget(key);
   return readLedger(client, namespace, name);
 }

@@ -69,12 +69,14 @@ export class Reconciling {
       this.#recent.forget(key);
       this.#enqueue(key);
     });
-    for (const collection of [registrations, keys]) collection.onRead(() => this.enqueueAll());
+    for (const collection of [registrations, keys]) collection.onRead((namespace) => this.enqueueAll(namespace));
   }
 
-  /** Has every registration looked at, also those of which only keys are left. */
-  enqueueAll(): void {
-    for (const key of knownRegistrations(this.#watched)) this.#enqueue(key);
+  /** Has every registration looked at, or those of one namespace; also those of which only keys are left. */
+  enqueueAll(namespace?: string): void {
+    for (const key of knownRegistrations(this.#watched)) {
+      if (namespace === undefined || splitKey(key).namespace === namespace) this.#enqueue(key);
+    }
   }
 
   /** The documents of a registration were written here; the sidecar beside it serves them in a moment. */
