@@ -3,7 +3,7 @@ import { allKeysPath, ltiRegistrations, namespacePath, registrationPath } from '
 import { absenceGraceMs } from '../../src/publish/published-keys.ts';
 import { OneNamespace } from './one-namespace.ts';
 import { makeKekDirectory, type Operator, startOperator, until } from './operator.ts';
-import { Tenant } from './tenant.ts';
+import { eventually, Tenant } from './tenant.ts';
 
 describe('An operator for two namespaces, one of which takes its RoleBinding away', () => {
   let stays: Tenant;
@@ -90,7 +90,10 @@ describe('An operator for two namespaces, one of which takes its RoleBinding awa
     await stays.edit('canvas', { revokedKeyIDs: [kid] });
     await stays.untilStates('canvas', 'canvas-1 Revoked, canvas-2 Active');
     await stays.untilSays('canvas', 'Ready', 'True KeySigns');
-    expect((await stays.servedOf(operator.url, 'canvas')).keyIDs).to.not.include(kid);
+    // The sidecar follows a moment after the status.
+    await eventually(async () => {
+      expect((await stays.servedOf(operator.url, 'canvas')).keyIDs).to.not.include(kid);
+    });
     expect(await statuses(allKeysPath)).to.deep.equal([503]);
   });
 
