@@ -50,12 +50,15 @@ export class Operator {
   }
 
   async hasReadyEndpoints(count: number): Promise<void> {
+    await until(`the Service has ${count} ready endpoints`, async () => (await this.readyEndpoints()) === count);
+  }
+
+  /** How many there are now. */
+  async readyEndpoints(): Promise<number> {
     const selector = '--selector=kubernetes.io/service-name=lti-key-operator-jwks';
-    await until(`the Service has ${count} ready endpoints`, async () => {
-      const { items } = await this.#cluster.get<List<Slice>>('endpointslices', namespace, selector);
-      const endpoints = items.flatMap((slice) => slice.endpoints ?? []);
-      return endpoints.filter(({ conditions }) => conditions.ready === true).length === count;
-    });
+    const { items } = await this.#cluster.get<List<Slice>>('endpointslices', namespace, selector);
+    const endpoints = items.flatMap((slice) => slice.endpoints ?? []);
+    return endpoints.filter(({ conditions }) => conditions.ready === true).length;
   }
 
   async isRolledOut(): Promise<void> {
