@@ -61,15 +61,21 @@ export class LedgerError extends Error {
   }
 }
 
+/** The same ledger gives the same text, in whichever order its members were recorded. */
 export function serializeLedger(ledger: Ledger): string {
   const times = (key: LedgerKey): object =>
     Object.fromEntries(instants.flatMap((name) => (key[name] === undefined ? [] : [[name, isoTime(key[name])]])));
-  const keys = ledger.keys.map((key) => ({ ...key, ...times(key) }));
+  const keys = ledger.keys.map((key) => inOrder({ ...key, ...times(key) }, keyMembers));
   const deliveries = ledger.deliveries.map(({ secretName, leftAt }) => ({
     secretName,
     ...(leftAt === undefined ? {} : { leftAt: isoTime(leftAt) }),
   }));
-  return JSON.stringify({ formatVersion, ...ledger, deliveries, keys }, undefined, 1);
+  return JSON.stringify(inOrder({ formatVersion, ...ledger, deliveries, keys }, ledgerMembers), undefined, 1);
+}
+
+function inOrder(object: object, members: readonly string[]): object {
+  const values = new Map<string, unknown>(Object.entries(object));
+  return Object.fromEntries(members.map((member) => [member, values.get(member)]));
 }
 
 /** Milliseconds are kept: a ledger read back is the ledger that was written. */

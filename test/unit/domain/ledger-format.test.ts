@@ -46,6 +46,15 @@ describe('ledger.json', () => {
     expect(parseLedger(serializeLedger(full), 'gradebook', 'canvas')).to.deep.equal(full);
   });
 
+  it('is written in one order, whatever was recorded last', () => {
+    const { deletionPolicy, keys, ...rest } = full;
+    const shuffled = { keys: keys.map(({ state, ...key }) => ({ ...key, state })), deletionPolicy, ...rest };
+    expect(serializeLedger(shuffled)).to.equal(serializeLedger(full));
+    expect(serializeLedger(parseLedger(serializeLedger(shuffled), 'gradebook', 'canvas'))).to.equal(
+      serializeLedger(full),
+    );
+  });
+
   it('gives back a ledger without keys', () => {
     const empty = aLedger([]);
     expect(parseLedger(serializeLedger(empty), 'gradebook', 'canvas')).to.deep.equal(empty);
