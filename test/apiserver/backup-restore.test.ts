@@ -30,6 +30,8 @@ describe('A backup', function () {
   /** What was backed up, and how it looked when it was. */
   let backup: { ledgers: string; registrations: string; keys: string; deliveries: string; canaries: string };
   let looks: readonly Look[];
+  /** What still asks for documents. */
+  const watched: AbortController[] = [];
 
   interface Look {
     readonly document: string;
@@ -69,6 +71,7 @@ describe('A backup', function () {
     target.startSidecar();
   });
   afterEach(async function () {
+    for (const watching of watched.splice(0)) watching.abort();
     if (this.currentTest?.state === 'failed') console.log(target.output().slice(-6000));
     await target.remove();
     await removeEverything();
@@ -175,6 +178,7 @@ describe('A backup', function () {
   /** Asks for the document over and over until it is stopped; tells what it was whenever it was there. */
   function watchDocument(name: string): { stop(): Promise<readonly string[]> } {
     const over = new AbortController();
+    watched.push(over);
     const bodies = new Set<string>();
     const watching = (async () => {
       while (!over.signal.aborted) {
