@@ -1,11 +1,13 @@
 import { spawn } from 'node:child_process';
 import { globSync } from 'node:fs';
 import { join } from 'node:path';
+import { stripVTControlCharacters } from 'node:util';
 
 /**
  * Runs the unit tests, which compute, and then all others in a few lanes side by side, for those wait more than they
  * compute. A lane is a mocha process with a control plane of its own, so lanes cannot disturb each other; files of one
- * lane run one after another. What a lane prints is shown when it ends. The last line sums up: `N passed, N failed`.
+ * lane run one after another. What a lane prints is shown when it ends, and its failures once more at the very end. The
+ * last line sums up: `N passed, N failed`.
  */
 
 interface Lane {
@@ -46,6 +48,8 @@ function lanesWithServer(): Lane[] {
 interface Outcome {
   readonly passed: number;
   readonly failed: number;
+  /** What mocha printed about the tests that failed; the whole output's end, if it did not come to that. */
+  readonly failures: string;
 }
 
 function run({ name, config, files }: Lane): Promise<Outcome> {
@@ -64,10 +68,14 @@ function run({ name, config, files }: Lane): Promise<Outcome> {
       const seconds = ((performance.now() - began) / 1000).toFixed(0);
       console.log(`\n======== ${name}, ${seconds} s ========\n${text.replace(/^\d+ passed, \d+ failed\n/m, '')}`);
       // A lane that ended without its closing line, or with an error that no test counts, has failed as well.
-      resolve({ passed: Number(passed), failed: Math.max(Number(failed), code === 0 ? 0 : 1) });
+      const outcome = { passed: Number(passed), failed: Math.max(Number(failed), code === 0 ? 0 : 1) };
+      const summary = /^ *\d+ failing$/m.exec(plain(text))?.index ?? -4000;
+      resolve({ ...outcome, failures: outcome.failed === 0 ? '' : `${name}: ${plain(text).slice(summary).trim()}\n\n` });
     });
   });
 }
+
+const plain = (text: string): string => stripVTControlCharacters(text);
 
 /** More at once would only make each of them slower, and waiting for deadlines less patient than they are. */
 const lanesAtOnce = 4;
@@ -83,6 +91,6 @@ async function runLanes(): Promise<readonly Outcome[]> {
 }
 
 const outcomes = await runLanes();
-const sum = (of: keyof Outcome): number => outcomes.reduce((total, outcome) => total + outcome[of], 0);
-console.log(`${sum('passed')} passed, ${sum('failed')} failed`);
+const sum = (of: 'passed' | 'failed'): number => outcomes.reduce((total, outcome) => total + outcome[of], 0);
+console.log(`${outcomes.map(({ failures }) => failures).join('')}${sum('passed')} passed, ${sum('failed')} failed`);
 process.exitCode = sum('failed') === 0 ? 0 : 1;

@@ -120,6 +120,15 @@ describe('The text of a private key of a former system', () => {
       'what stands between its BEGIN and END lines is no private key',
     ],
     'UTF-16': [Buffer.from(`\uFEFF${pem}`, 'utf16le').toString(), 'it is text in UTF-16; convert it: iconv'],
+    'UTF-16, big endian': [
+      Buffer.from(`\uFEFF${pem}`, 'utf16le').swap16().toString(),
+      'it is text in UTF-16; convert it: iconv',
+    ],
+    'a JWK in UTF-16': [Buffer.from(json(jwk), 'utf16le').toString(), 'it is text in UTF-16; convert it: iconv'],
+    'DER that has the bytes of UTF-16 in it': [
+      Buffer.concat([key.export({ format: 'der', type: 'pkcs8' }), Buffer.from('"\0{\0-\0-')]).toString(),
+      'it is binary (DER or PKCS#12); convert it: openssl pkey -inform DER',
+    ],
     DER: [
       key.export({ format: 'der', type: 'pkcs8' }).toString(),
       'it is binary (DER or PKCS#12); convert it: openssl pkey -inform DER',
