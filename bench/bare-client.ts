@@ -53,7 +53,7 @@ const lti = `/apis/ltikeys.dev/v1alpha1/namespaces/${namespace}`;
 const condition = (type: string): object => ({
   type,
   status: 'True',
-  reason: 'KeySigns',
+  reason: 'SigningKeyReady',
   message: 'a sentence about as long as the sentences that the operator writes into conditions',
   lastTransitionTime: new Date().toISOString(),
 });

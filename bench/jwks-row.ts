@@ -1,5 +1,4 @@
-import { measureJwks } from './jwks.ts';
-import type { Compared, Rate } from './jwks.ts';
+import { type Compared, type Rate, measureJwks } from './jwks.ts';
 import { bounded, type Measurement, type Row } from './row.ts';
 
 const mostMiB = 120;

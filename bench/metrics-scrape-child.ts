@@ -1,5 +1,5 @@
-import { registrationMetrics } from '../src/controllers/registration-metrics.ts';
-import { ltiKeyIndexers } from '../src/controllers/watch.ts';
+import { registrationMetrics } from '../src/controller/registration-metrics.ts';
+import { ltiKeyIndexers } from '../src/controller/wake-ups.ts';
 import type { LtiKey, LtiRegistration } from '../src/api/objects.ts';
 import { Store } from '../src/kube/store.ts';
 import { createLogger } from '../src/observability/log.ts';
@@ -50,12 +50,12 @@ function registration(namespace: string, name: string, number: number): LtiRegis
       observedGeneration: 1,
       phase: stalled ? 'Stalled' : 'Ready',
       conditions: [
-        condition('Ready', 'True', 'KeySigns'),
+        condition('Ready', 'True', 'SigningKeyReady'),
         condition('Published', 'True', 'Served'),
-        condition('KeyMaterialAvailable', 'True', 'KeysOpen'),
-        condition('ActionRequired', 'False', 'NothingToDo'),
-        condition('Reconciling', 'False', 'Settled'),
-        stalled ? condition('Stalled', 'True', 'OverlapTooShort') : condition('Stalled', 'False', 'NoObstacle'),
+        condition('KeyMaterialAvailable', 'True', 'KeysDecryptable'),
+        condition('ActionRequired', 'False', 'NoActionRequired'),
+        condition('Reconciling', 'False', 'UpToDate'),
+        stalled ? condition('Stalled', 'True', 'OverlapTooShort') : condition('Stalled', 'False', 'NotStalled'),
       ],
       activeKey: { name: `${name}-2`, keyID: `${name}-2`, createdAt: time, activatedAt: time },
       nextRotationTime: '2026-04-01T00:00:00Z',

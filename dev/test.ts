@@ -70,7 +70,10 @@ function run({ name, config, files }: Lane): Promise<Outcome> {
       // A lane that ended without its closing line, or with an error that no test counts, has failed as well.
       const outcome = { passed: Number(passed), failed: Math.max(Number(failed), code === 0 ? 0 : 1) };
       const summary = /^ *\d+ failing$/m.exec(plain(text))?.index ?? -4000;
-      resolve({ ...outcome, failures: outcome.failed === 0 ? '' : `${name}: ${plain(text).slice(summary).trim()}\n\n` });
+      resolve({
+        ...outcome,
+        failures: outcome.failed === 0 ? '' : `${name}: ${plain(text).slice(summary).trim()}\n\n`,
+      });
     });
   });
 }

@@ -45,7 +45,7 @@ async function run(command: Command, args: readonly string[]): Promise<void> {
   log.info({ version }, `${command} is starting`);
   switch (command) {
     case 'controller': {
-      const { runController } = await import('./controllers/run.ts');
+      const { runController } = await import('./controller/run.ts');
       return runController(parseConfig('controller', args, env), context);
     }
     case 'publisher': {

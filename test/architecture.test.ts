@@ -62,12 +62,12 @@ function uses(room: (file: SourceFile) => boolean, pattern: RegExp): string[] {
 describe('The architecture of src/', () => {
   it('is read as it is: the scan sees files and imports', () => {
     expect(files.length).to.be.greaterThan(60);
-    const reconcile = files.find(({ path }) => path === 'controllers/reconcile.ts');
+    const reconcile = files.find(({ path }) => path === 'controller/reconcile.ts');
     expect(reconcile?.imports).to.deep.include({ from: 'domain/decide.ts', typeOnly: false });
     const decide = files.find(({ path }) => path === 'domain/decide.ts');
     expect(decide?.imports).to.deep.include({ from: 'api/objects.ts', typeOnly: true });
     const main = files.find(({ path }) => path === 'main.ts');
-    expect(main?.imports, 'dynamic').to.deep.include({ from: 'controllers/run.ts', typeOnly: false });
+    expect(main?.imports, 'dynamic').to.deep.include({ from: 'controller/run.ts', typeOnly: false });
   });
 
   it('domain/ imports domain/ and api/ alone, so that it is pure', () => {
@@ -96,22 +96,20 @@ describe('The architecture of src/', () => {
   });
 
   it('kube/ and crypto/ know nothing of controllers, publishing or serving', () => {
-    expect(offences(isIn('kube', 'crypto'), ({ from }) => /^(controllers|publish|jwks)\//.test(from))).to.deep.equal(
-      [],
-    );
+    expect(offences(isIn('kube', 'crypto'), ({ from }) => /^(controller|publish|jwks)\//.test(from))).to.deep.equal([]);
     expect(offences(isIn('kube'), ({ from }) => from.startsWith('crypto/'))).to.deep.equal([]);
     const kubernetes = ({ from }: Import): boolean => from.startsWith('kube/') && from !== 'kube/objects.ts';
     expect(offences(isIn('crypto'), kubernetes)).to.deep.equal([]);
   });
 
   it('what publishes and serves cannot reach a private key', () => {
-    expect(offences(isIn('publish', 'jwks'), ({ from }) => /^(crypto|controllers)\//.test(from))).to.deep.equal([]);
+    expect(offences(isIn('publish', 'jwks'), ({ from }) => /^(crypto|controller)\//.test(from))).to.deep.equal([]);
     expect(offences(isIn('jwks'), ({ from }) => /^(kube|publish)\//.test(from))).to.deep.equal([]);
   });
 
   it('observability/ is passed in: of what it watches it knows types alone', () => {
     const watched = ({ from, typeOnly }: Import): boolean =>
-      !typeOnly && /^(controllers|kube|crypto|publish|jwks)\//.test(from);
+      !typeOnly && /^(controller|kube|crypto|publish|jwks)\//.test(from);
     expect(offences(isIn('observability'), watched)).to.deep.equal([]);
     expect(offences(isIn('domain', 'api'), ({ from }) => from.startsWith('observability/'))).to.deep.equal([]);
   });
@@ -123,7 +121,7 @@ describe('The architecture of src/', () => {
   });
 
   it('the reading path README.md, reconcile.ts, decide.ts, key-policies.ts has under 500 lines', () => {
-    const path = ['../README.md', 'controllers/reconcile.ts', 'domain/decide.ts', 'domain/key-policies.ts'];
+    const path = ['../README.md', 'controller/reconcile.ts', 'domain/decide.ts', 'domain/key-policies.ts'];
     const texts = path.map((file) => readFileSync(join(source, file), 'utf8'));
     expect(texts.reduce((sum, text) => sum + lines(text), 0)).to.be.lessThan(500);
   });

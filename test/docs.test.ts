@@ -60,12 +60,12 @@ describe('The reasons of src/api/reasons.ts', () => {
     const events = Object.keys(eventReasons);
     const silent = reasons.filter(([name, { remedy }]) => remedy === '' && !events.includes(name));
     expect(silent.map(([name]) => name)).to.deep.equal([
-      'KeySigns',
+      'SigningKeyReady',
       'Served',
-      'KeysOpen',
-      'NothingToDo',
-      'Settled',
-      'NoObstacle',
+      'KeysDecryptable',
+      'NoActionRequired',
+      'UpToDate',
+      'NotStalled',
       'RevocationEffective',
     ]);
   });

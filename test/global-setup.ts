@@ -1,7 +1,7 @@
 import { startControlPlane } from '../dev/control-plane/start.ts';
-import { controlPlane, shareControlPlane } from './apiserver/bed.ts';
+import { controlPlane, shareControlPlane } from './apiserver/control-plane-fixture.ts';
 
-/** Mocha runs these once, around all test files: see test/apiserver/bed.ts. */
+/** Mocha runs these once, around all test files: see test/apiserver/control-plane-fixture.ts. */
 export async function mochaGlobalSetup(): Promise<void> {
   shareControlPlane(await startControlPlane({ controllerManager: true, auditLog: true }));
 }

@@ -8,7 +8,7 @@ import { FileKekProvider } from '../src/crypto/file-kek-provider.ts';
 import { privatePem } from '../src/crypto/key-pair.ts';
 import { open } from '../src/crypto/seal.ts';
 import { systemClock } from '../src/lib/clock.ts';
-import { controlPlane, createNamespace } from './apiserver/bed.ts';
+import { controlPlane, createNamespace } from './apiserver/control-plane-fixture.ts';
 import { buildIfStale, installOperator, kubectl } from './process/installed.ts';
 import { Pod } from './process/pod.ts';
 import { TestRegistration } from './process/registration.ts';

@@ -1,5 +1,5 @@
 import { registrationLabel } from '../../src/api/names.ts';
-import type { KeyState } from '../../src/domain/jwk.ts';
+import type { KeyState } from '../../src/domain/key-state.ts';
 import type { ControlPlane } from '../control-plane/control-plane.ts';
 import type { Narrator } from './narrator.ts';
 

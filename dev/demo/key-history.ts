@@ -1,5 +1,5 @@
 import type { LtiKey } from '../../src/api/objects.ts';
-import type { KeyState } from '../../src/domain/jwk.ts';
+import type { KeyState } from '../../src/domain/key-state.ts';
 
 export interface KeyRecord {
   readonly name: string;

@@ -14,12 +14,12 @@ const restore = 'Restore the ledger Secret: see [recovery.md](recovery.md#the-le
 
 /** Of the conditions of LtiRegistrations and LtiKeys. */
 export const conditionReasons = {
-  KeySigns: reason('A key signs and is served.'),
+  SigningKeyReady: reason('A key signs and is served.'),
   Served: reason('Every ready replica serves it.'),
-  KeysOpen: reason('Every sealed key opens.'),
-  NothingToDo: reason('No action is required.'),
-  Settled: reason('Nothing is under way.'),
-  NoObstacle: reason('Nothing stands in the way of rotation.'),
+  KeysDecryptable: reason('Every sealed key opens.'),
+  NoActionRequired: reason('No action is required.'),
+  UpToDate: reason('Nothing is under way.'),
+  NotStalled: reason('Nothing stands in the way of rotation.'),
   Suspended: reason(
     'spec.suspend is set: no rotation starts and nothing retires.',
     'Set `spec.suspend: false` to go on.',
@@ -61,7 +61,7 @@ export const conditionReasons = {
     'The spec has a value that the operator cannot use although the API server accepted it.',
     'Correct the field that the message names.',
   ),
-  DeliverySecretTaken: reason(
+  DeliverySecretConflict: reason(
     'spec.delivery.secretName names a Secret that is not the operator’s; the operator leaves it alone.',
     'Choose another `spec.delivery.secretName`, or delete that Secret.',
   ),
@@ -95,7 +95,7 @@ export const conditionReasons = {
     'Shorten `spec.overlap`, or wait until a retiring key leaves.',
   ),
   RevocationEffective: reason('No replica serves the revoked key, and the platform no longer accepts it.'),
-  RevokedKeyMayBeAccepted: reason(
+  RevocationPending: reason(
     'No replica serves the revoked key; the platform may go on with a key set that it fetched before.',
     'Have the platform forget the key if waiting takes too long; the message says how long.',
   ),
@@ -129,7 +129,7 @@ export const conditionReasons = {
     'The ledger is older than what the operator already did from it.',
     'Restore the newest copy: see [recovery.md](recovery.md#an-older-ledger-was-restored).',
   ),
-  LedgerSecretTaken: reason('A Secret that is not a ledger has the ledger’s name.', 'Rename or delete that Secret.'),
+  LedgerSecretConflict: reason('A Secret that is not a ledger has the ledger’s name.', 'Rename or delete that Secret.'),
   SealedKeyMissing: reason('The ledger has no sealed private key for a key that needs one.', restore),
   ImportSecretMissing: reason(
     'The Secret that spec.import names does not exist.',

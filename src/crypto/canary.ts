@@ -1,5 +1,5 @@
 import { decodeProtectedHeader, flattenedDecrypt, FlattenedEncrypt, type FlattenedJWE } from 'jose';
-import type { Kek, KekProvider } from './keyring.ts';
+import type { Kek, KekProvider } from './kek-provider.ts';
 import { parseWrappedKey } from './wrapped-key.ts';
 
 /**

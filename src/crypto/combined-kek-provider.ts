@@ -1,5 +1,5 @@
 import { KekError } from './kek-error.ts';
-import type { Kek, KekProvider, KekStatus } from './keyring.ts';
+import type { Kek, KekProvider, KekStatus } from './kek-provider.ts';
 import type { WrappedKey } from './wrapped-key.ts';
 
 /**

@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import type { Clock } from '../lib/clock.ts';
 import { fingerprint, missingKek, readKekDirectory, type KekDirectory } from './kek-directory.ts';
 import { KekError } from './kek-error.ts';
-import type { Kek, KekProvider, KekStatus } from './keyring.ts';
+import type { Kek, KekProvider, KekStatus } from './kek-provider.ts';
 import type { WrappedKey } from './wrapped-key.ts';
 
 interface Snapshot extends KekDirectory {

@@ -1,6 +1,6 @@
 import { createPublicKey, type JsonWebKey, type KeyObject } from 'node:crypto';
-import type { PublicJwk } from '../domain/jwk.ts';
-import { isKeyID } from '../domain/key-id.ts';
+import type { PublicJwk } from '../domain/public-jwk.ts';
+import { isKeyID } from '../domain/ledger-format.ts';
 import { rsaThumbprint } from '../lib/thumbprint.ts';
 import { ImportKeyError } from './import-key-error.ts';
 import { multiPrime } from './private-jwk.ts';

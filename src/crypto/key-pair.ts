@@ -1,6 +1,6 @@
 import { createPublicKey, generateKeyPair as generate, type KeyObject } from 'node:crypto';
 import { promisify } from 'node:util';
-import type { PublicJwk } from '../domain/jwk.ts';
+import type { PublicJwk } from '../domain/public-jwk.ts';
 import { rsaThumbprint } from '../lib/thumbprint.ts';
 
 export type KeySize = 2048 | 3072 | 4096;

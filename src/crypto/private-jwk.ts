@@ -1,5 +1,5 @@
 import { createPrivateKey, type KeyObject } from 'node:crypto';
-import { isKeyID } from '../domain/key-id.ts';
+import { isKeyID } from '../domain/ledger-format.ts';
 import { ImportKeyError } from './import-key-error.ts';
 
 /** RFC 7518 §6.3.2: what an RSA private key with two primes has beside `n` and `e`. */

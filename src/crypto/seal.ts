@@ -1,9 +1,9 @@
 import { createPrivateKey, type JsonWebKey, type KeyObject } from 'node:crypto';
 import { errors, flattenedDecrypt, FlattenedEncrypt } from 'jose';
-import type { PublicJwk } from '../domain/jwk.ts';
+import type { PublicJwk } from '../domain/public-jwk.ts';
 import { KekError } from './kek-error.ts';
 import { publicJwk } from './key-pair.ts';
-import type { Kek, KekProvider } from './keyring.ts';
+import type { Kek, KekProvider } from './kek-provider.ts';
 import { SealError } from './seal-error.ts';
 import { parseSealed, sealedHeader, type ParsedSeal, type SealContext } from './sealed-format.ts';
 

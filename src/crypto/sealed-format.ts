@@ -1,6 +1,6 @@
 import type { SealReason } from '../api/reasons.ts';
-import { isKeyID } from '../domain/key-id.ts';
-import type { Kek } from './keyring.ts';
+import { isKeyID } from '../domain/ledger-format.ts';
+import type { Kek } from './kek-provider.ts';
 import { SealError } from './seal-error.ts';
 import { kekIDOf, parseWrappedKey, type WrappedKey } from './wrapped-key.ts';
 

@@ -1,7 +1,6 @@
 import type { LtiRegistration } from '../api/objects.ts';
-import { announcementsOf } from './announcements.ts';
+import { type Decision, type Effect, announcementsOf } from './effects.ts';
 import { deliveryEffects, deliveryFault, deliveryState } from './delivery.ts';
-import type { Decision, Effect } from './effects.ts';
 import { decideFaulty, ledgerFault, retryPoll } from './faulty.ts';
 import { blockedPoll, isFirstMoment, plan, type Plan } from './key-plan.ts';
 import { emptyLedger, type Ledger, liveKeys } from './ledger.ts';
@@ -10,7 +9,7 @@ import { withKey } from './needed-revision.ts';
 import type { Registration } from './registration.ts';
 import { decideGone, removalEffects } from './removal.ts';
 import { withoutRevoked } from './revocation-policies.ts';
-import { type Custody, isFault, type Lifecycle, type RegistrationReading, type Situation } from './situation.ts';
+import { type KeyMaterial, isFault, type Lifecycle, type RegistrationReading, type Situation } from './situation.ts';
 import { registrationStatus, type RegistrationStatus } from './status.ts';
 
 type Present = Extract<RegistrationReading, { kind: 'present' }>;
@@ -48,12 +47,12 @@ function isReplaced(ledger: Ledger, { issuer }: Registration): boolean {
 
 /** What the lifecycle of a registration depends on. */
 export function lifecycleOf(situation: Situation, registration: Registration, ledger: Ledger): Lifecycle {
-  const { shown, custody, observation, imports, sealingKeyID, sealingFault, clockSkew, limits, now } = situation;
+  const { shown, keyMaterial, observation, imports, sealingKeyID, sealingFault, clockSkew, limits, now } = situation;
   const published = new Set(shown.filter(isShownPublished).map(({ spec }) => spec.keyID));
   return {
     registration,
     ledger,
-    custody,
+    keyMaterial,
     observation,
     delivery: deliveryState(situation, registration.deliverySecretName),
     withdrawnKeyIDs: new Set(liveKeys(ledger).flatMap(({ keyID }) => (published.has(keyID) ? [] : [keyID]))),
@@ -74,8 +73,8 @@ function decideReadable(situation: Situation, { object }: Present, registration:
   const planned: Plan = refused.has('writeLedger')
     ? { ledger: withoutRevoked(recorded, registration.revokedKeyIDs, now), transitions: [], reseal: [] }
     : plan(lifecycle);
-  const { effect, ledger, custody } = ledgerStep(situation, lifecycle, planned);
-  const keys = ltiKeyEffects(situation, ledger, custody);
+  const { effect, ledger, keyMaterial } = ledgerStep(situation, lifecycle, planned);
+  const keys = ltiKeyEffects(situation, ledger, keyMaterial);
   const delivery = deliveryEffects(situation, object, registration, ledger);
   // What a removal leaves for last goes before anything begins anew: it tells of a newer ledger than the first one.
   const remains =
@@ -121,12 +120,12 @@ interface LedgerStep {
   readonly effect?: Effect;
   /** As it is once `effect` was carried out. */
   readonly ledger: Ledger;
-  readonly custody: ReadonlyMap<string, Custody>;
+  readonly keyMaterial: ReadonlyMap<string, KeyMaterial>;
 }
 
 /** What is written to the ledger now: what the plan changes, or else the key pair that it needs, or else new seals. */
 function ledgerStep(situation: Situation, lifecycle: Lifecycle, planned: Plan): LedgerStep {
-  const { pair, custody, generating } = situation;
+  const { pair, keyMaterial, generating } = situation;
   const { generate, transitions, reseal } = planned;
   const create = lifecycle.ledger.highestRevision === 0;
   const write = (ledger: Ledger, more: { pair?: boolean; reseal?: readonly string[] } = {}): Effect => ({
@@ -139,27 +138,27 @@ function ledgerStep(situation: Situation, lifecycle: Lifecycle, planned: Plan): 
     reasons: more.pair ? [generate!.cause] : more.reseal ? ['KeysResealed'] : transitions.map(({ reason }) => reason),
     announcements: announcementsOf(transitions),
   });
-  if (transitions.length > 0) return { effect: write(planned.ledger), ledger: planned.ledger, custody };
+  if (transitions.length > 0) return { effect: write(planned.ledger), ledger: planned.ledger, keyMaterial };
   if (generate) {
     const { cause, size } = generate;
     const fits = cause === 'Import' || (pair?.facts.size === size && pair.kekID === situation.sealingKeyID);
     if (pair && fits) {
       const ledger = withKey(lifecycle, pair.facts, cause);
-      const opens: Custody = { opens: true, kekID: pair.kekID };
+      const opens: KeyMaterial = { opens: true, kekID: pair.kekID };
       return {
         effect: write(ledger, { pair: true }),
         ledger,
-        custody: new Map([...custody, [pair.facts.keyID, opens]]),
+        keyMaterial: new Map([...keyMaterial, [pair.facts.keyID, opens]]),
       };
     }
     const effect: Effect = { kind: 'generate', size, urgent: cause === 'Revocation' };
-    return { ...(generating ? {} : { effect }), ledger: planned.ledger, custody };
+    return { ...(generating ? {} : { effect }), ledger: planned.ledger, keyMaterial };
   }
   if (reseal.length > 0) {
     const ledger = { ...planned.ledger, serial: planned.ledger.serial + 1 };
-    return { effect: write(ledger, { reseal }), ledger, custody };
+    return { effect: write(ledger, { reseal }), ledger, keyMaterial };
   }
-  return { ledger: planned.ledger, custody };
+  return { ledger: planned.ledger, keyMaterial };
 }
 
 /** Somebody who mistypes an ID in an emergency must not think that it is done. */

@@ -93,7 +93,7 @@ function contentToWrite(
   if (ours && ours.serial > ledger.serial) return undefined;
   if (active) {
     // A signing key that does not open is no reason to take the one away that the tool has.
-    if (situation.custody.get(active.keyID)?.opens !== true) return undefined;
+    if (situation.keyMaterial.get(active.keyID)?.opens !== true) return undefined;
     // A ledger that was restored may name a key that nobody serves yet.
     if (ours?.keyID !== active.keyID && !situation.observation.servedKeyIDs.has(active.keyID)) return undefined;
   }

@@ -20,6 +20,8 @@ export function isRotationHeld({ registration, limits, observation }: Lifecycle)
 
 /** Every ready replica serves it now, it opens, and the time can be trusted. */
 export function maySign(lifecycle: Lifecycle, key: LedgerKey): boolean {
-  const { observation, custody } = lifecycle;
-  return observation.servedKeyIDs.has(key.keyID) && custody.get(key.keyID)?.opens === true && !isClockSkewed(lifecycle);
+  const { observation, keyMaterial } = lifecycle;
+  return (
+    observation.servedKeyIDs.has(key.keyID) && keyMaterial.get(key.keyID)?.opens === true && !isClockSkewed(lifecycle)
+  );
 }

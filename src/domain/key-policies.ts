@@ -9,7 +9,7 @@ import {
   followOverlap,
   forgetPublication,
   recordPublication,
-  recordStop,
+  startOverlap,
   retire,
 } from './rotation-policies.ts';
 import type { Change } from './transition.ts';
@@ -35,7 +35,7 @@ export const policies: readonly Policy[] = [
   // The rotation: published long enough, due, permitted.
   activateNextKey,
   // The old key retires `overlap` after the tool was given the new one.
-  recordStop,
+  startOverlap,
   followOverlap,
   retire,
   // What the ledger remembers of the registration.

@@ -1,4 +1,7 @@
-import type { KeyState } from './jwk.ts';
+export type KeyState = 'Next' | 'Active' | 'Retiring' | 'Retired' | 'Revoked';
+
+/** States whose public half is in the documents. */
+export const publishedStates: ReadonlySet<KeyState> = new Set(['Next', 'Active', 'Retiring']);
 
 /**
  *  Next ──► Active ──► Retiring ──► Retired          any of Next, Active, Retiring ──► Revoked

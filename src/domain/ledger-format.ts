@@ -1,7 +1,6 @@
 import type { Instant } from './duration.ts';
-import type { KeyState } from './jwk.ts';
-import { narrowPublicJwk } from './jwks-document-key.ts';
-import { keyStates } from './key-state.ts';
+import { type KeyState, keyStates } from './key-state.ts';
+import { narrowPublicJwk } from './public-jwk.ts';
 import type { Cause, Delivery, Ledger, LedgerKey, OwedCause } from './ledger.ts';
 
 import { storableRequest } from './registration.ts';
@@ -260,4 +259,14 @@ class Reader {
   object(name: string): unknown {
     return this.members[name];
   }
+}
+
+/**
+ * Key IDs of former systems: a number, a UUID, base64 with `+/=`, a URL. The schema of LtiKeys has the same rule, so that
+ * no ledger holds a key ID that no LtiKey can show. No blanks and nothing invisible: two IDs that look alike would be two.
+ */
+const printable = /^[!-~]{1,256}$/;
+
+export function isKeyID(value: unknown): value is string {
+  return typeof value === 'string' && printable.test(value);
 }

@@ -1,6 +1,6 @@
 import type { Instant } from './duration.ts';
-import type { KeyState, PublicJwk } from './jwk.ts';
-import { isFinal, mayMove } from './key-state.ts';
+import { type KeyState, isFinal, mayMove } from './key-state.ts';
+import type { PublicJwk } from './public-jwk.ts';
 
 /** Why a revision was made; decides when it may sign (see key-policies). */
 export type Cause = 'Initial' | 'Import' | 'Schedule' | 'Trigger' | 'Request' | 'KeySize' | 'Revocation';

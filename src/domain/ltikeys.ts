@@ -5,10 +5,9 @@ import type { LtiKey } from '../api/objects.ts';
 import { conditions, type Verdict } from './condition.ts';
 import { formatInstant, type Instant } from './duration.ts';
 import type { Effect } from './effects.ts';
-import { publishedStates } from './jwk.ts';
-import { isFinal } from './key-state.ts';
+import { isFinal, publishedStates } from './key-state.ts';
 import type { Ledger, LedgerKey } from './ledger.ts';
-import type { Custody, Situation } from './situation.ts';
+import type { KeyMaterial, Situation } from './situation.ts';
 
 /** The ledger's public face: one LtiKey for each key on record, and none besides. */
 
@@ -19,13 +18,13 @@ type Verdicts = Partial<Record<KeyConditionType, Verdict>>;
 export function ltiKeyOf(
   ledger: Ledger,
   key: LedgerKey,
-  custody: Custody | undefined,
+  keyMaterial: KeyMaterial | undefined,
   previous: KeyStatus | undefined,
   now: Instant,
   more: Verdicts = {},
 ): LtiKey {
   const verdicts: Verdicts =
-    isFinal(key.state) || !custody ? more : { KeyMaterialAvailable: custodyVerdict(custody), ...more };
+    isFinal(key.state) || !keyMaterial ? more : { KeyMaterialAvailable: keyMaterialVerdict(keyMaterial), ...more };
   return {
     apiVersion,
     kind: 'LtiKey',
@@ -47,7 +46,7 @@ export function ltiKeyOf(
       ...(key.verifyOnly ? { verifyOnly: true } : {}),
       ...times(key, ['createdAt', 'publishedAt', 'activatedAt', 'retireAt', 'retiredAt', 'revokedAt']),
       ...leftAlready(key, previous),
-      ...(isFinal(key.state) || custody?.kekID === undefined ? {} : { kekID: custody.kekID }),
+      ...(isFinal(key.state) || keyMaterial?.kekID === undefined ? {} : { kekID: keyMaterial.kekID }),
       ledgerSerial: ledger.serial,
       conditions: conditions(verdicts, previous?.conditions, undefined, now),
     },
@@ -105,7 +104,7 @@ function unpublish({ refused }: Situation, key: LtiKey, status: KeyStatus): Effe
 export function ltiKeyEffects(
   situation: Situation,
   ledger: Ledger,
-  custody: ReadonlyMap<string, Custody>,
+  keyMaterial: ReadonlyMap<string, KeyMaterial>,
   more: Verdicts = {},
 ): { readonly urgent: readonly Effect[]; readonly rest: readonly Effect[] } {
   const { shown, refused, now } = situation;
@@ -115,7 +114,7 @@ export function ltiKeyEffects(
   const show: Effect[] = [];
   for (const row of ledger.keys) {
     const existing = strangers.get(ltiKeyName(ledger.registration, row.revision));
-    const key = ltiKeyOf(ledger, row, custody.get(row.keyID), existing?.status, now, more);
+    const key = ltiKeyOf(ledger, row, keyMaterial.get(row.keyID), existing?.status, now, more);
     strangers.delete(key.metadata.name);
     // Publishers keep a key whose LtiKey returns without a status; one that they should forget returns when they have.
     if (!existing && row.state === 'Revoked' && row.absentAt === undefined) continue;
@@ -149,10 +148,10 @@ function showsTheSame(existing: KeyStatus | undefined, desired: KeyStatus | unde
   return existing !== undefined && isDeepStrictEqual({ ...existing, ledgerSerial: 0 }, { ...desired, ledgerSerial: 0 });
 }
 
-function custodyVerdict(custody: Custody): Verdict {
-  return custody.opens
-    ? { status: 'True', reason: 'KeysOpen', message: 'the sealed key opens and matches the public key' }
-    : { status: 'False', reason: custody.reason, message: custody.message };
+function keyMaterialVerdict(keyMaterial: KeyMaterial): Verdict {
+  return keyMaterial.opens
+    ? { status: 'True', reason: 'KeysDecryptable', message: 'the sealed key opens and matches the public key' }
+    : { status: 'False', reason: keyMaterial.reason, message: keyMaterial.message };
 }
 
 type KeyTime = 'createdAt' | 'publishedAt' | 'activatedAt' | 'retireAt' | 'retiredAt' | 'revokedAt';

@@ -46,7 +46,7 @@ export function generationFault(lifecycle: Lifecycle, cause: Cause): Fault | und
   // Which of them are still to be served is a question of the time, and is asked only once.
   if (imports && imports.verifyOnly.length > 0 && isClockSkewed(lifecycle)) return clockFault(clockSkew);
   const live = liveKeys(ledger).filter(({ keyID }) => !registration.revokedKeyIDs.has(keyID));
-  const damaged = custodyFault(lifecycle, live);
+  const damaged = keyMaterialFault(lifecycle, live);
   if (damaged) return damaged;
   if (live.length >= mostLiveKeys) {
     const message = `${live.length} keys of the registration are published, as many as there may be: no key is made for ${cause} until one retires; shorten spec.overlap or rotate less often`;
@@ -56,9 +56,12 @@ export function generationFault(lifecycle: Lifecycle, cause: Cause): Fault | und
 }
 
 /** Why the first of these keys that does not open does not. */
-export function custodyFault({ custody }: Pick<Lifecycle, 'custody'>, keys: readonly LedgerKey[]): Fault | undefined {
+export function keyMaterialFault(
+  { keyMaterial }: Pick<Lifecycle, 'keyMaterial'>,
+  keys: readonly LedgerKey[],
+): Fault | undefined {
   for (const { keyID } of keys) {
-    const kept = custody.get(keyID);
+    const kept = keyMaterial.get(keyID);
     if (kept && !kept.opens) return kept;
   }
   return undefined;
@@ -74,12 +77,12 @@ export function clockFault(clockSkew: Duration): Fault {
 /** Keys that open and are sealed under another key-encryption key than the one that seals now. */
 export function staleSeals({
   ledger,
-  custody,
+  keyMaterial,
   sealingKeyID,
-}: Pick<Lifecycle, 'ledger' | 'custody' | 'sealingKeyID'>): string[] {
+}: Pick<Lifecycle, 'ledger' | 'keyMaterial' | 'sealingKeyID'>): string[] {
   if (sealingKeyID === undefined) return [];
   return liveKeys(ledger).flatMap(({ keyID }) => {
-    const kept = custody.get(keyID);
+    const kept = keyMaterial.get(keyID);
     return kept?.opens && kept.kekID !== sealingKeyID ? [keyID] : [];
   });
 }

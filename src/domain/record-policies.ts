@@ -2,13 +2,13 @@ import { isFinal } from './key-state.ts';
 import type { Policy } from './key-policies.ts';
 import type { Delivery } from './ledger.ts';
 import { shortCachePeriod } from './timing.ts';
-import { settings } from './transition.ts';
+import { recordSettings } from './transition.ts';
 
 /** What the ledger remembers of the registration itself, and how long it remembers keys that are gone. */
 
 /** Ledgers of an earlier release do not say for whom their keys were made. */
 export const recordIssuer: Policy = ({ registration: { issuer }, ledger }) =>
-  ledger.issuer === undefined ? settings({ ...ledger, issuer }, 'issuer') : undefined;
+  ledger.issuer === undefined ? recordSettings({ ...ledger, issuer }, 'issuer') : undefined;
 
 /**
  * A delivery Secret is recorded before it is written and forgotten after it is gone, so that none is left behind. The last
@@ -27,11 +27,13 @@ export const recordDelivery: Policy = ({ registration, ledger, delivery, now }) 
       const before = ledger.deliveries[index];
       return before?.secretName === secretName && before.leftAt === leftAt;
     });
-  return same ? undefined : settings({ ...ledger, deliveries }, 'delivery Secret');
+  return same ? undefined : recordSettings({ ...ledger, deliveries }, 'delivery Secret');
 };
 
 export const recordDeletionPolicy: Policy = ({ registration: { deletionPolicy }, ledger }) =>
-  ledger.deletionPolicy === deletionPolicy ? undefined : settings({ ...ledger, deletionPolicy }, 'deletion policy');
+  ledger.deletionPolicy === deletionPolicy
+    ? undefined
+    : recordSettings({ ...ledger, deletionPolicy }, 'deletion policy');
 
 /**
  * Final records beyond the limit go, oldest first. A revoked one stays while it shortens its documents' cache lifetime and

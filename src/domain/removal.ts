@@ -64,7 +64,7 @@ function orphanedEffects({ shown, now }: Situation, verdict: Verdict): readonly 
 
 /** The keys stay as the ledger has them and follow the key-encryption key; revocations that were asked for are finished. */
 function retain(situation: Situation, recorded: Ledger, last: Registration | undefined): Decision {
-  const { refused, custody, now } = situation;
+  const { refused, keyMaterial, now } = situation;
   const active = activeKey(recorded);
   const begun = active?.revocationSeenAt === undefined ? [] : [active.keyID];
   const revoked = withoutRevoked(recorded, new Set([...(last?.revokedKeyIDs ?? []), ...begun]), now);
@@ -81,7 +81,7 @@ function retain(situation: Situation, recorded: Ledger, last: Registration | und
         reason: 'RegistrationDeleted',
         message: `registration ${recorded.registration} was deleted under deletionPolicy Retain; the key stays as it is until the registration returns`,
       };
-  const keys = ltiKeyEffects(situation, ledger, custody, { Orphaned: orphaned });
+  const keys = ltiKeyEffects(situation, ledger, keyMaterial, { Orphaned: orphaned });
   const live = new Set(liveKeys(ledger).map(({ keyID }) => keyID));
   const write: Effect = {
     kind: 'writeLedger',

@@ -4,7 +4,7 @@ import { activeKey, changeKey, keysIn, type Ledger, type LedgerKey, liveKeys, ne
 import type { Instant } from './duration.ts';
 import type { Lifecycle } from './situation.ts';
 import { revocationGrace } from './timing.ts';
-import { activated, owedWithout, revoked, settings } from './transition.ts';
+import { activate, owedWithout, revoke, recordSettings } from './transition.ts';
 
 /** Revocation: a revoked key leaves at once, or, if it signs, as soon as another one can take its place. */
 
@@ -12,7 +12,7 @@ import { activated, owedWithout, revoked, settings } from './transition.ts';
 export const revokeIdleKey: Policy = ({ registration, ledger, now }) => {
   const key = liveKeys(ledger).find((live) => live.state !== 'Active' && registration.revokedKeyIDs.has(live.keyID));
   if (!key) return undefined;
-  const change = revoked(ledger, key, now, 'it did not sign');
+  const change = revoke(ledger, key, now, 'it did not sign');
   return key.state === 'Next' ? { ...change, ledger: { ...change.ledger, ...owedWithout(key) } } : change;
 };
 
@@ -26,12 +26,12 @@ export const revokeSigningKey: Policy = (lifecycle) => {
   if (!key || !registration.revokedKeyIDs.has(key.keyID)) return undefined;
   const replacement = replacementFor(lifecycle);
   if (replacement) {
-    const revocation = revoked(ledger, key, now, `key ${replacement.keyID} takes over`);
+    const revocation = revoke(ledger, key, now, `key ${replacement.keyID} takes over`);
     const owed = replacement.state === 'Retiring' ? owingSuccessor(revocation.ledger) : revocation.ledger;
     const why = `it replaces the revoked key ${key.keyID}`;
-    return { ...activated({ ...lifecycle, ledger: owed }, replacement, why), besides: revocation.transition };
+    return { ...activate({ ...lifecycle, ledger: owed }, replacement, why), besides: revocation.transition };
   }
-  if (lifecycle.withdrawnKeyIDs.has(key.keyID)) return revoked(ledger, key, now, 'it left the documents already');
+  if (lifecycle.withdrawnKeyIDs.has(key.keyID)) return revoke(ledger, key, now, 'it left the documents already');
   if (key.revocationSeenAt === undefined) {
     return {
       ledger: changeKey(ledger, key.keyID, { revocationSeenAt: now }),
@@ -45,14 +45,14 @@ export const revokeSigningKey: Policy = (lifecycle) => {
   const waited = now - key.revocationSeenAt;
   // A clock that went back grants no second grace.
   if (waited >= 0 && waited < revocationGrace) return undefined;
-  return revoked(ledger, key, now, 'no replacement was published in time');
+  return revoke(ledger, key, now, 'no replacement was published in time');
 };
 
 /** A revocation that was taken back leaves nothing behind: another one has its whole grace. */
 export const forgetRevocation: Policy = ({ registration, ledger }) => {
   const key = activeKey(ledger);
   if (key?.revocationSeenAt === undefined || registration.revokedKeyIDs.has(key.keyID)) return undefined;
-  return settings(changeKey(ledger, key.keyID, { revocationSeenAt: undefined }), 'withdrawn revocation');
+  return recordSettings(changeKey(ledger, key.keyID, { revocationSeenAt: undefined }), 'withdrawn revocation');
 };
 
 /**
@@ -62,9 +62,9 @@ export const forgetRevocation: Policy = ({ registration, ledger }) => {
 export const recordAbsence: Policy = ({ ledger, observation, now }) => {
   const revokedKeys = keysIn(ledger, 'Revoked');
   const gone = revokedKeys.find(({ keyID, absentAt }) => absentAt === undefined && observation.absentKeyIDs.has(keyID));
-  if (gone) return settings(changeKey(ledger, gone.keyID, { absentAt: now }), 'absence of a revoked key');
+  if (gone) return recordSettings(changeKey(ledger, gone.keyID, { absentAt: now }), 'absence of a revoked key');
   const back = revokedKeys.find(({ keyID, absentAt }) => absentAt !== undefined && observation.stillServed.has(keyID));
-  return back && settings(changeKey(ledger, back.keyID, { absentAt: undefined }), 'return of a revoked key');
+  return back && recordSettings(changeKey(ledger, back.keyID, { absentAt: undefined }), 'return of a revoked key');
 };
 
 /** The key that signs in place of a revoked one now: a published next key, else the newest one that is still published. */
@@ -88,5 +88,5 @@ function owingSuccessor(ledger: Ledger): Ledger {
 export function withoutRevoked(ledger: Ledger, keyIDs: ReadonlySet<string>, now: Instant): Ledger {
   return liveKeys(ledger)
     .filter(({ keyID }) => keyIDs.has(keyID))
-    .reduce((current, key) => revoked(current, key, now, 'it was asked for').ledger, ledger);
+    .reduce((current, key) => revoke(current, key, now, 'it was asked for').ledger, ledger);
 }

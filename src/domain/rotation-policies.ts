@@ -3,7 +3,7 @@ import type { Policy } from './key-policies.ts';
 import { activeKey, changeKey, keysIn, liveKeys, nextKey } from './ledger.ts';
 import { answered, requestedCause } from './needed-revision.ts';
 import { activationTime, publishedOverlap } from './timing.ts';
-import { activated, owedWithout, retirementAt } from './transition.ts';
+import { activate, owedWithout, scheduleRetirement } from './transition.ts';
 
 /** Rotation: published, then signing, then retiring, then retired. */
 
@@ -12,7 +12,7 @@ export const activateWithoutPredecessor: Policy = (lifecycle) => {
   const next = nextKey(lifecycle.ledger);
   if (activeKey(lifecycle.ledger) || !next || !maySign(lifecycle, next)) return undefined;
   if (next.cause !== 'Initial' && next.cause !== 'Import' && awaitsAcknowledgement(lifecycle, next)) return undefined;
-  return activated(lifecycle, next, 'every ready replica serves it and no other key signs');
+  return activate(lifecycle, next, 'every ready replica serves it and no other key signs');
 };
 
 /** A time from a wrong clock is not recorded: the delay would seem over when the clock is right again. */
@@ -87,11 +87,11 @@ export const activateNextKey: Policy = (lifecycle) => {
   if (!active || !next || isRotationHeld(lifecycle) || !maySign(lifecycle, next)) return undefined;
   const time = activationTime(next, active, registration, now);
   if (time === undefined || now < time || awaitsAcknowledgement(lifecycle, next)) return undefined;
-  return activated(lifecycle, next, `it replaces ${active.keyID}`);
+  return activate(lifecycle, next, `it replaces ${active.keyID}`);
 };
 
 /** The overlap counts from the moment the tool had the new key; where nothing is delivered, from the activation. */
-export const recordStop: Policy = (lifecycle) => {
+export const startOverlap: Policy = (lifecycle) => {
   const { registration, ledger, delivery, limits, now } = lifecycle;
   const key = keysIn(ledger, 'Retiring').find(
     ({ stoppedSigningAt, verifyOnly }) => stoppedSigningAt === undefined && !verifyOnly,
@@ -99,7 +99,7 @@ export const recordStop: Policy = (lifecycle) => {
   const delivered = registration.deliverySecretName === undefined || delivery.keyID === ledger.activeKeyID;
   // A left over Secret may still hold the key, and a wrong clock would end the overlap at a wrong time.
   if (!key || !delivered || delivery.leftovers.length > 0 || isClockSkewed(lifecycle)) return undefined;
-  return retirementAt(ledger, key, now, now + publishedOverlap(registration, limits));
+  return scheduleRetirement(ledger, key, now, now + publishedOverlap(registration, limits));
 };
 
 /** `spec.overlap` may change while a key retires. */
@@ -108,7 +108,7 @@ export const followOverlap: Policy = ({ registration, ledger, limits }) => {
   const key = keysIn(ledger, 'Retiring').find(
     ({ stoppedSigningAt, retireAt }) => stoppedSigningAt !== undefined && retireAt !== stoppedSigningAt + overlap,
   );
-  return key && retirementAt(ledger, key, key.stoppedSigningAt!, key.stoppedSigningAt! + overlap);
+  return key && scheduleRetirement(ledger, key, key.stoppedSigningAt!, key.stoppedSigningAt! + overlap);
 };
 
 export const retire: Policy = (lifecycle) => {

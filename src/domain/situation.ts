@@ -6,7 +6,7 @@ import type { Registration } from './registration.ts';
 import type { TimingLimits } from './timing.ts';
 
 /** Whether a sealed private key opens and matches its public half; a fault carries a constant reason and a sentence. */
-export type Custody =
+export type KeyMaterial =
   | { readonly opens: true; readonly kekID: string }
   /** `kekID`: what it says it is sealed under; that key-encryption key is needed all the more. */
   | (Fault & { readonly kekID?: string });
@@ -52,7 +52,7 @@ export interface ImportState {
 export interface Lifecycle {
   readonly registration: Registration;
   readonly ledger: Ledger;
-  readonly custody: ReadonlyMap<string, Custody>;
+  readonly keyMaterial: ReadonlyMap<string, KeyMaterial>;
   readonly observation: Observation;
   readonly delivery: DeliveryState;
   /** Live keys that no LtiKey shows as published: they left the documents, perhaps before the ledger could record it. */
@@ -131,7 +131,7 @@ export interface Situation {
   readonly ledger: LedgerReading;
   /** The LtiKeys of the registration, the newest known of each. */
   readonly shown: readonly LtiKey[];
-  readonly custody: ReadonlyMap<string, Custody>;
+  readonly keyMaterial: ReadonlyMap<string, KeyMaterial>;
   readonly observation: Observation;
   /** Name → Secret: the wanted one and those on record. */
   readonly deliveries: ReadonlyMap<string, DeliverySecret>;

@@ -97,7 +97,7 @@ function unrecordedRevocation({ revokedKeyIDs, observation }: Faulted): Verdict 
   if (by !== undefined)
     return { status: 'False', reason: 'StillServed', message: `revoked key ${keyID} may still be served: ${by}` };
   const message = `no replica serves revoked key ${keyID}, but the ledger cannot record that it is revoked: do what Stalled says, and leave the key ID in spec.revokedKeyIDs`;
-  return { status: 'False', reason: 'RevokedKeyMayBeAccepted', message };
+  return { status: 'False', reason: 'RevocationPending', message };
 }
 
 /** In one word, for `kubectl get`: what somebody has to see to comes before what goes on by itself. */

@@ -29,7 +29,7 @@ export interface Change {
 }
 
 /** Pointer and both states in one write. */
-export function activated({ ledger, observation, now }: Lifecycle, key: LedgerKey, why: string): Change {
+export function activate({ ledger, observation, now }: Lifecycle, key: LedgerKey, why: string): Change {
   const previous = activeKey(ledger);
   const demoted = previous ? changeKey(ledger, previous.keyID, { state: 'Retiring' }) : ledger;
   const promoted = changeKey(demoted, key.keyID, {
@@ -45,7 +45,7 @@ export function activated({ ledger, observation, now }: Lifecycle, key: LedgerKe
   };
 }
 
-export function revoked(ledger: Ledger, key: LedgerKey, now: Instant, why: string): Change {
+export function revoke(ledger: Ledger, key: LedgerKey, now: Instant, why: string): Change {
   const changed = changeKey(ledger, key.keyID, { state: 'Revoked', revokedAt: now });
   return {
     ledger: key.keyID === ledger.activeKeyID ? withoutActiveKey(changed) : changed,
@@ -57,7 +57,12 @@ export function revoked(ledger: Ledger, key: LedgerKey, now: Instant, why: strin
   };
 }
 
-export function retirementAt(ledger: Ledger, key: LedgerKey, stoppedSigningAt: Instant, retireAt: Instant): Change {
+export function scheduleRetirement(
+  ledger: Ledger,
+  key: LedgerKey,
+  stoppedSigningAt: Instant,
+  retireAt: Instant,
+): Change {
   return {
     ledger: changeKey(ledger, key.keyID, { stoppedSigningAt, retireAt }),
     transition: {
@@ -68,7 +73,7 @@ export function retirementAt(ledger: Ledger, key: LedgerKey, stoppedSigningAt: I
   };
 }
 
-export function settings(ledger: Ledger, what: string): Change {
+export function recordSettings(ledger: Ledger, what: string): Change {
   return { ledger, transition: { reason: 'SettingsRecorded', message: `the ledger records the ${what}` } };
 }
 

@@ -5,8 +5,8 @@ import { formatInstant } from './duration.ts';
 import { awaitsAcknowledgement, isClockSkewed } from './gates.ts';
 import type { Plan } from './key-plan.ts';
 import { activeKey, keysIn, type Ledger, type LedgerKey, liveKeys, nextKey } from './ledger.ts';
-import { clockFault, custodyFault } from './needed-revision.ts';
-import { revocationVerdict } from './revocation.ts';
+import { clockFault, keyMaterialFault } from './needed-revision.ts';
+import { revocationVerdict } from './platforms.ts';
 import { windowFault } from './rotation-window.ts';
 import type { Fault, Lifecycle, Refusal } from './situation.ts';
 import { activationTime, timingFault } from './timing.ts';
@@ -52,7 +52,7 @@ export function registrationVerdicts(outcome: Outcome): RegistrationVerdicts {
             : { ...ready, status: 'True' },
     Stalled: stalled
       ? { status: 'True', reason: stalled.reason, message: stalled.message }
-      : { status: 'False', reason: 'NoObstacle', message: 'nothing stands in the way of rotation' },
+      : { status: 'False', reason: 'NotStalled', message: 'nothing stands in the way of rotation' },
   };
 }
 
@@ -80,7 +80,11 @@ function readyVerdict({ lifecycle, deliveryFault }: Outcome, active: LedgerKey |
     const message = `Secret ${registration.deliverySecretName} does not hold key ${active.keyID} yet`;
     return no({ reason: 'NotDelivered', message });
   }
-  return { status: 'True', reason: 'KeySigns', message: `key ${active.keyID} signs and every ready replica serves it` };
+  return {
+    status: 'True',
+    reason: 'SigningKeyReady',
+    message: `key ${active.keyID} signs and every ready replica serves it`,
+  };
 }
 
 function publishedVerdict(lifecycle: Lifecycle, active: LedgerKey | undefined): Verdict {
@@ -95,10 +99,10 @@ function notServed({ observation }: Lifecycle, key: LedgerKey): string {
 }
 
 function materialVerdict({ lifecycle, plan }: Outcome): Verdict {
-  const fault = custodyFault(lifecycle, liveKeys(plan.ledger)) ?? lifecycle.sealingFault;
+  const fault = keyMaterialFault(lifecycle, liveKeys(plan.ledger)) ?? lifecycle.sealingFault;
   return fault
     ? { status: 'False', reason: fault.reason, message: fault.message }
-    : { status: 'True', reason: 'KeysOpen', message: 'every sealed key opens and matches its public key' };
+    : { status: 'True', reason: 'KeysDecryptable', message: 'every sealed key opens and matches its public key' };
 }
 
 function actionVerdict({ lifecycle, plan: { ledger }, unknownRevoked = [] }: Outcome): Verdict {
@@ -114,7 +118,7 @@ function actionVerdict({ lifecycle, plan: { ledger }, unknownRevoked = [] }: Out
   return unknownRevokedVerdict(unknownRevoked) ?? noAction;
 }
 
-export const noAction: Verdict = { status: 'False', reason: 'NothingToDo', message: 'no action is required' };
+export const noAction: Verdict = { status: 'False', reason: 'NoActionRequired', message: 'no action is required' };
 
 export function unknownRevokedVerdict(indexes: readonly number[]): Verdict | undefined {
   if (indexes.length === 0) return undefined;
@@ -126,7 +130,7 @@ export function unknownRevokedVerdict(indexes: readonly number[]): Verdict | und
 /** Of several revoked keys the one that is farthest from being refused. */
 function revocationOf({ lifecycle, plan, shared }: Outcome): Verdict | undefined {
   const { observation, registration, now } = lifecycle;
-  const severity = ['StillServed', 'RevokedKeyMayBeAccepted', 'RevocationEffective'];
+  const severity = ['StillServed', 'RevocationPending', 'RevocationEffective'];
   return keysIn(plan.ledger, 'Revoked')
     .toSorted((a, b) => (b.revokedAt ?? 0) - (a.revokedAt ?? 0))
     .map(({ keyID, absentAt }): Verdict => {
@@ -155,7 +159,7 @@ function settledVerdict(lifecycle: Lifecycle, ledger: Ledger): Verdict {
   const active = activeKey(ledger);
   const next = nextKey(ledger);
   const from = active && next && activationTime(next, active, registration, now);
-  if (from === undefined) return { status: 'False', reason: 'Settled', message: 'nothing is under way' };
+  if (from === undefined) return { status: 'False', reason: 'UpToDate', message: 'nothing is under way' };
   const message = `key ${next!.keyID} is published and signs from ${formatInstant(from)} on`;
   return { status: 'False', reason: 'WaitingForActivation', message };
 }
@@ -167,7 +171,7 @@ function stallOf({ lifecycle, plan, deliveryFault, refusals = [] }: Outcome): Fa
     refusalFault(refusals) ??
     (isClockSkewed(lifecycle) ? clockFault(clockSkew) : undefined) ??
     plan.generationFault ??
-    custodyFault(lifecycle, liveKeys(plan.ledger)) ??
+    keyMaterialFault(lifecycle, liveKeys(plan.ledger)) ??
     deliveryFault ??
     timingFault(registration, limits, observation.cacheLifetime) ??
     windowFault(registration.rotationWindows ?? [], now)

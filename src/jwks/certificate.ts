@@ -2,8 +2,7 @@ import { X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import type { Server } from 'node:https';
 import { createSecureContext } from 'node:tls';
-import { sleep } from '../lib/clock.ts';
-import type { Clock } from '../lib/clock.ts';
+import { type Clock, sleep } from '../lib/clock.ts';
 import type { Logger } from '../observability/log.ts';
 
 /** How often the files are looked at: a mounted Secret changes by a symbolic link, of which no watch of a file tells. */

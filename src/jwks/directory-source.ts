@@ -4,15 +4,15 @@ import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { allKeysPath } from '../api/names.ts';
-import { type Heartbeat, heartbeatFile, parseHeartbeat } from '../domain/heartbeat.ts';
-import { DocumentError, documentFaults, largestDocumentBytes } from '../domain/jwks-document-file.ts';
-import { isAggregate } from '../domain/jwks-document.ts';
+import { type Heartbeat, heartbeatFile, parseHeartbeat } from '../documents/heartbeat.ts';
+import { DocumentError, documentFaults, largestDocumentBytes } from '../documents/document-file.ts';
+import { isAggregate } from '../documents/key-set.ts';
 import { Alarm } from '../lib/alarm.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../observability/log.ts';
 import { readDocument } from './document.ts';
 import type { Health } from './health.ts';
-import { servedPath } from './served-path.ts';
+import { servedPath } from '../documents/served-path.ts';
 import type { DocumentSource, ServedDocument } from './source.ts';
 
 /** How often everything is compared, in case some of the kernel's notifications were lost … */

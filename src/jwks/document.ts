@@ -1,6 +1,6 @@
 import { isAscii } from 'node:buffer';
 import { hash } from 'node:crypto';
-import { readKeySet } from '../domain/jwks-document-file.ts';
+import { readKeySet } from '../documents/document-file.ts';
 import { sliceBytes } from './connections.ts';
 import type { ServedDocument } from './source.ts';
 

@@ -1,5 +1,5 @@
 import { allKeysPath } from '../api/names.ts';
-import type { Heartbeat } from '../domain/heartbeat.ts';
+import type { Heartbeat } from '../documents/heartbeat.ts';
 import type { Clock } from '../lib/clock.ts';
 
 /** After this many milliseconds without a heartbeat the publisher is taken for gone: three were missed. */

@@ -6,8 +6,7 @@ import type { Server as HttpsServer } from 'node:https';
 import { Socket } from 'node:net';
 import { parseAddress } from '../observability/probes.ts';
 import type { Certificate } from './certificate.ts';
-import { sliceBytes } from './connections.ts';
-import type { Connections } from './connections.ts';
+import { type Connections, sliceBytes } from './connections.ts';
 
 /** Connections that are busy this long after the server stopped accepting are cut. */
 const closingMs = 5000;

@@ -1,5 +1,4 @@
-import { objectKey } from './objects.ts';
-import type { KubeObject } from './objects.ts';
+import { type KubeObject, objectKey } from './objects.ts';
 import type { Store } from './store.ts';
 
 export interface Change<T extends KubeObject> {

@@ -1,10 +1,8 @@
 import { operatorName } from '../api/names.ts';
 import { Credentials, loadKubeConfig } from './credentials.ts';
 import type { KubeList, KubeObject, ResourceType, WatchEvent } from './objects.ts';
-import { describe, malformed, parseObject, toKubeList, toKubeObject } from './responses.ts';
-import type { Operation } from './responses.ts';
-import { Transport } from './transport.ts';
-import type { Call, TransportOptions } from './transport.ts';
+import { type Operation, describe, malformed, parseObject, toKubeList, toKubeObject } from './responses.ts';
+import { type Call, Transport, type TransportOptions } from './transport.ts';
 import { watchEvents } from './watch-stream.ts';
 
 export type { ClientMetrics } from './transport.ts';

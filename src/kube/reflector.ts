@@ -1,13 +1,10 @@
-import { sleep } from '../lib/clock.ts';
-import type { Clock } from '../lib/clock.ts';
+import { type Clock, sleep } from '../lib/clock.ts';
 import { Backoff } from './backoff.ts';
-import { ChangeFeed } from './change-feed.ts';
-import type { ChangeHandler } from './change-feed.ts';
+import { ChangeFeed, type ChangeHandler } from './change-feed.ts';
 import { ApiError, TransportError } from './errors.ts';
 import type { ListWatcher } from './list-watcher.ts';
 import type { KubeObject, WatchEvent } from './objects.ts';
-import { Store } from './store.ts';
-import type { Indexer } from './store.ts';
+import { type Indexer, Store } from './store.ts';
 
 /** Keeps a store equal to a collection of the API server, and tells of changes. */
 export interface Reflector<T extends KubeObject> {

@@ -1,5 +1,4 @@
-import { objectKey } from './objects.ts';
-import type { KubeObject, ObjectKey } from './objects.ts';
+import { type KubeObject, type ObjectKey, objectKey } from './objects.ts';
 
 /** The value an object is found by, or undefined to leave it out of the index. */
 export type Indexer<T> = (object: T) => string | undefined;

@@ -1,6 +1,5 @@
 import type { KubeObject, WatchEvent } from './objects.ts';
-import { isRecord, malformed, parseObject, refusal, toKubeObject } from './responses.ts';
-import type { Operation } from './responses.ts';
+import { type Operation, isRecord, malformed, parseObject, refusal, toKubeObject } from './responses.ts';
 
 /**
  * The events of a watch: one JSON object per line. Throws ApiError for an `ERROR` event, TransportError for a line that

@@ -1,6 +1,5 @@
 import type { RegistrationConditionType } from '../api/conditions.ts';
-import type { KeyState } from '../domain/jwk.ts';
-import { keyStates } from '../domain/key-state.ts';
+import { type KeyState, keyStates } from '../domain/key-state.ts';
 import { epochSeconds } from './instruments.ts';
 import type { MetricRow } from './metric-table.ts';
 import { registrationTable } from './registration-table.ts';

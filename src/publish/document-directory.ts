@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
 import { mkdir, open, readFile, readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { heartbeatFile } from '../domain/heartbeat.ts';
-import { documentPlace } from '../domain/jwks-document.ts';
+import { heartbeatFile } from '../documents/heartbeat.ts';
+import { documentPlace } from '../documents/key-set.ts';
 import { setImmediate } from 'node:timers/promises';
 
 const temporaryPrefix = '.tmp-';

@@ -1,16 +1,15 @@
-import { formatHeartbeat } from '../domain/heartbeat.ts';
-import { DocumentSet } from '../domain/jwks-document-set.ts';
-import { allFile, isAggregate } from '../domain/jwks-document.ts';
+import { formatHeartbeat } from '../documents/heartbeat.ts';
+import { DocumentSet } from '../documents/document-set.ts';
+import { allFile, isAggregate } from '../documents/key-set.ts';
 import { Alarm } from '../lib/alarm.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../observability/log.ts';
-import { Complaints } from './complaints.ts';
+import { WarnOnce } from './warn-once.ts';
 import { settleDepartures } from './departures.ts';
 import { DocumentDirectory, FileNameError } from './document-directory.ts';
 import { EarlierLife } from './earlier-life.ts';
 import type { KeySource } from './key-source.ts';
-import { absenceGraceMs, PublishedKeys } from './published-keys.ts';
-import type { LtiKeyFacts } from './published-keys.ts';
+import { type LtiKeyFacts, PublishedKeys, absenceGraceMs } from './published-keys.ts';
 
 /** A change is written once nothing else changed for this long … */
 const quietMs = 20;
@@ -52,7 +51,7 @@ export class DocumentPublisher {
   readonly #earlier: EarlierLife;
   readonly #documents: DocumentSet;
   readonly #all: boolean;
-  readonly #complaints: Complaints;
+  readonly #complaints: WarnOnce;
   /** Registrations that changed, by `namespace/name`. */
   #changed = new Map<string, readonly [namespace: string, registration: string]>();
   /** Files that may not hold what they should. */
@@ -85,7 +84,7 @@ export class DocumentPublisher {
     this.#documents = new DocumentSet({ all });
     this.#directory = new DocumentDirectory(directory);
     this.#earlier = new EarlierLife(this.#directory, source);
-    this.#complaints = new Complaints(log);
+    this.#complaints = new WarnOnce(log);
     this.#keys = new PublishedKeys((object, fault) => this.#complaints.refusedKey(object, fault));
   }
 

@@ -1,5 +1,5 @@
-import { parseDocumentFile } from '../domain/jwks-document-file.ts';
-import { allFile, documentPlace, namespaceFile, type PublishedKey } from '../domain/jwks-document.ts';
+import { parseDocumentFile } from '../documents/document-file.ts';
+import { allFile, documentPlace, namespaceFile, type PublishedKey } from '../documents/key-set.ts';
 import { inParallel } from '../lib/in-parallel.ts';
 import type { DocumentDirectory } from './document-directory.ts';
 import type { KeySource } from './key-source.ts';

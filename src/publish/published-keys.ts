@@ -1,8 +1,7 @@
-import { narrowPublicJwk } from '../domain/jwks-document-key.ts';
-import type { PublishedKey } from '../domain/jwks-document.ts';
+import { narrowPublicJwk } from '../domain/public-jwk.ts';
+import type { PublishedKey } from '../documents/key-set.ts';
 import { rsaThumbprint } from '../lib/thumbprint.ts';
-import { publishedStates } from '../domain/jwk.ts';
-import type { KeyState } from '../domain/jwk.ts';
+import { type KeyState, publishedStates } from '../domain/key-state.ts';
 
 /** What the publisher reads of an LtiKey; any other member of the object is out of its sight. */
 export interface LtiKeyFacts {
@@ -64,7 +63,7 @@ function isRegistrationName(name: unknown): boolean {
 }
 
 /**
- * The Active key gets its status after the others (see controllers/ltiregistration/apply.ts). One that is newer than it and
+ * The Active key gets its status after the others (see controller/apply.ts). One that is newer than it and
  * has none is just being made, and was never published.
  */
 function isPartlyShown(objects: readonly LtiKeyFacts[]): boolean {

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
-import { expectRefused, InstalledPolicies, ltiKey, type Names, run, secret } from './admission-bed.ts';
-import { createNamespace } from './bed.ts';
+import { expectRefused, InstalledPolicies, ltiKey, type Names, run, secret } from './admission-fixture.ts';
+import { createNamespace } from './control-plane-fixture.ts';
 
 const why = 'only the LTI key operator writes LtiKeys';
 

@@ -10,7 +10,7 @@ import {
   shipped,
   succeed,
   until,
-} from './admission-bed.ts';
+} from './admission-fixture.ts';
 import { apply } from './rendered.ts';
 
 describe('The admission policies, with the operator in a namespace of the installer’s choice', function () {

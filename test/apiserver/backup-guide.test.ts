@@ -8,7 +8,7 @@ import { buildIfStale, installOperator, kubectl } from '../process/installed.ts'
 import type { RunningCommand } from '../process/command.ts';
 import { Pod } from '../process/pod.ts';
 import { TestRegistration } from '../process/registration.ts';
-import { controlPlane, createNamespace } from './bed.ts';
+import { controlPlane, createNamespace } from './control-plane-fixture.ts';
 import { apply, render } from './rendered.ts';
 
 const guide = readFileSync(join(import.meta.dirname, '../../docs/guides/backup-and-restore.md'), 'utf8');

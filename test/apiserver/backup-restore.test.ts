@@ -11,7 +11,7 @@ import { eventually, type RunningCommand } from '../process/command.ts';
 import { buildIfStale, installOperator, kubectl } from '../process/installed.ts';
 import { Pod } from '../process/pod.ts';
 import { TestRegistration } from '../process/registration.ts';
-import { controlPlane, createNamespace } from './bed.ts';
+import { controlPlane, createNamespace } from './control-plane-fixture.ts';
 
 /**
  * What `kubectl get` prints on one control plane is given to `kubectl create` on another one, with the garbage collector running

@@ -52,7 +52,7 @@ describe('A registration that contradicts itself', () => {
     await edit({ revokedKeyIDs: all });
     await tenant.untilStates('canvas', 'canvas-1 Revoked, canvas-2 Revoked, canvas-3 Revoked, canvas-4 Active');
     await inStep();
-    expect(await tenant.untilSays('canvas', 'RevocationEffective', 'False RevokedKeyMayBeAccepted')).to.include(
+    expect(await tenant.untilSays('canvas', 'RevocationEffective', 'False RevocationPending')).to.include(
       'Other may accept revoked key',
     );
   });
@@ -92,7 +92,7 @@ describe('A registration that contradicts itself', () => {
     const spec = { keyDistribution: 'Manual' as const, acknowledgedKeyID: 'no-key', revokedKeyIDs: ['nor-this'] };
     await tenant.apply('canvas', spec);
     await inStep();
-    expect(await tenant.says('canvas', 'Stalled')).to.equal('False NoObstacle');
+    expect(await tenant.says('canvas', 'Stalled')).to.equal('False NotStalled');
     expect(await tenant.says('canvas', 'ActionRequired')).to.equal('True AcknowledgementRequired');
     expect(await tenant.says('canvas', 'RevocationEffective')).to.equal('nothing');
   });

@@ -3,7 +3,7 @@ import { expect } from 'chai';
 import { parse } from 'yaml';
 import { formatDuration } from '../../src/domain/duration.ts';
 import * as durations from '../builders/durations.ts';
-import { controlPlane, createNamespace, installCrds } from './bed.ts';
+import { controlPlane, createNamespace, installCrds } from './control-plane-fixture.ts';
 import { rawRequest, type Answer } from './raw-api.ts';
 
 /** Every message the API server gave in this file: at the end each rule of the CRDs must have spoken. */

@@ -6,7 +6,7 @@ import type { LtiKey } from '../../src/api/objects.ts';
 import { day, hour, minute, second } from '../../src/domain/duration.ts';
 import { ApiError } from '../../src/kube/errors.ts';
 import { sleep, systemClock } from '../../src/lib/clock.ts';
-import { controlPlane } from './bed.ts';
+import { controlPlane } from './control-plane-fixture.ts';
 import { makeKekDirectory, startOperator, until, type BeforeWrite, type Operator } from './operator.ts';
 import { eventually, Tenant } from './tenant.ts';
 
@@ -105,7 +105,7 @@ describe('Deleting', () => {
       await inStep();
       await eventually(async () => {
         for (const key of await tenant.keys('canvas'))
-          expect(conditions(key)).to.deep.equal(['KeyMaterialAvailable True KeysOpen']);
+          expect(conditions(key)).to.deep.equal(['KeyMaterialAvailable True KeysDecryptable']);
       });
       expect((await tenant.keys('canvas')).map(({ spec: facts }) => facts)).to.deep.equal(
         keys.map(({ spec: facts }) => facts),

@@ -4,7 +4,7 @@ import { expect } from 'chai';
 import { parse, parseAllDocuments } from 'yaml';
 import { parseConfig } from '../../src/config.ts';
 import { commands } from '../../src/option-table.ts';
-import { controlPlane, createNamespace, installCrds } from './bed.ts';
+import { controlPlane, createNamespace, installCrds } from './control-plane-fixture.ts';
 import { rawRequest, type Answer } from './raw-api.ts';
 import { overlayFolder, render } from './rendered.ts';
 

@@ -55,7 +55,7 @@ describe('A registration that imports the keys of a former system', () => {
         import: importing({ secretName: 'old', ...(entry && { entry }), ...(keyID && { keyID }) }),
       });
       await tenant.untilStates('canvas', 'canvas-1 Active');
-      await tenant.untilSays('canvas', 'Ready', 'True KeySigns');
+      await tenant.untilSays('canvas', 'Ready', 'True SigningKeyReady');
       expect((await tenant.key('canvas-1')).spec).to.deep.include({ revision: 1, keyID: kid, size: 2048 });
       expect((await tenant.registration('canvas')).status?.activeKey).to.deep.include({ name: 'canvas-1', keyID: kid });
       await expectDelivered(tenant, kid, old);
@@ -107,7 +107,7 @@ describe('A registration that imports the keys of a former system', () => {
     const verifyOnly = [{ ...longKey, until: new Date(now() + day).toISOString() }];
     await tenant.apply('canvas', { import: importing({ verifyOnly }) });
     await tenant.untilStates('canvas', 'canvas-1 Active, canvas-2 Retiring');
-    await tenant.untilSays('canvas', 'Reconciling', 'False Settled');
+    await tenant.untilSays('canvas', 'Reconciling', 'False UpToDate');
     expect(await ownKeyIDs()).to.include('big');
     expect((await tenant.key('canvas-2')).spec.size).to.equal(8192);
   });
@@ -121,8 +121,8 @@ describe('A registration that imports the keys of a former system', () => {
       }),
     });
     await tenant.untilStates('canvas', 'canvas-1 Active, canvas-2 Retiring');
-    await tenant.untilSays('canvas', 'Ready', 'True KeySigns');
-    await tenant.untilSays('canvas', 'Reconciling', 'False Settled');
+    await tenant.untilSays('canvas', 'Ready', 'True SigningKeyReady');
+    await tenant.untilSays('canvas', 'Reconciling', 'False UpToDate');
     const token = await older.sign('tool-2018');
     expect(await accepted(token)).to.equal(true);
     expect(await ownKeyIDs()).to.have.members([old.thumbprint, 'tool-2018']);
@@ -149,7 +149,7 @@ describe('A registration that imports the keys of a former system', () => {
   it('never signs with a verify-only key, not even in place of a revoked one', async () => {
     await tenant.apply('canvas', { import: importing({ verifyOnly: [older.verifyOnly(now() + 30 * day)] }) });
     await tenant.untilStates('canvas', 'canvas-1 Active, canvas-2 Retiring');
-    await tenant.untilSays('canvas', 'Ready', 'True KeySigns');
+    await tenant.untilSays('canvas', 'Ready', 'True SigningKeyReady');
     const { keyID } = (await tenant.key('canvas-1')).spec;
     await tenant.edit('canvas', { revokedKeyIDs: [keyID] });
     await tenant.untilStates('canvas', 'canvas-1 Revoked, canvas-2 Retiring, canvas-3 Active');
@@ -247,7 +247,7 @@ describe('A registration that imports the keys of a former system', () => {
         await tenant.untilStates('canvas', 'canvas-1 Active');
         await inStep();
         await expectDelivered(tenant, old.thumbprint, old);
-        expect(await tenant.says('canvas', 'Stalled')).to.equal('False NoObstacle');
+        expect(await tenant.says('canvas', 'Stalled')).to.equal('False NotStalled');
       });
     }
 
@@ -261,7 +261,7 @@ describe('A registration that imports the keys of a former system', () => {
       expect(await tenant.keys('canvas')).to.deep.equal([]);
       await tenant.edit('canvas', { import: importing({ verifyOnly: [{ publicJWK, until: time }] }) });
       await tenant.untilStates('canvas', 'canvas-1 Active, canvas-2 Retiring');
-      await tenant.untilSays('canvas', 'Stalled', 'False NoObstacle');
+      await tenant.untilSays('canvas', 'Stalled', 'False NotStalled');
       expect(await accepted(await older.sign(older.thumbprint))).to.equal(true);
     });
   });
@@ -281,7 +281,7 @@ describe('A registration that imports the keys of a former system', () => {
     for (const name of names) {
       await tenant.apply(name, { import: importing({ secretName: 'old', keyID: 'tool-2019' }) });
       await tenant.untilStates(name, `${name}-1 Active`);
-      await tenant.untilSays(name, 'Ready', 'True KeySigns');
+      await tenant.untilSays(name, 'Ready', 'True SigningKeyReady');
     }
     const ofNamespace = async (): Promise<readonly string[]> =>
       (await tenant.served(operator.url, namespacePath(tenant.namespace))).keyIDs;
@@ -313,7 +313,7 @@ describe('A registration that imports the keys of a former system', () => {
     const same = [old.verifyOnly(time, 'tool-2019'), older.verifyOnly(time, 'a'), older.verifyOnly(time, 'a')];
     await tenant.edit('canvas', { import: importing({ ...signing, verifyOnly: same }) });
     await tenant.untilStates('canvas', 'canvas-1 Active, canvas-2 Retiring');
-    await tenant.untilSays('canvas', 'Ready', 'True KeySigns');
+    await tenant.untilSays('canvas', 'Ready', 'True SigningKeyReady');
     expect(await ownKeyIDs()).to.deep.equal(['a', 'tool-2019']);
     expect(await accepted(await old.sign('tool-2019'))).to.equal(true);
   });
@@ -322,7 +322,7 @@ describe('A registration that imports the keys of a former system', () => {
     await keepKey(tenant, 'old', { 'private.pem': old.pem() });
     await tenant.apply('canvas', { import: importing({ secretName: 'old', keyID: 'tool-2019' }) });
     await tenant.untilStates('canvas', 'canvas-1 Active');
-    await tenant.untilSays('canvas', 'Ready', 'True KeySigns');
+    await tenant.untilSays('canvas', 'Ready', 'True SigningKeyReady');
     const { serial } = await tenant.ledger('canvas');
     const unchanged = async (): Promise<void> => {
       await operator.travel(hour);
@@ -330,7 +330,7 @@ describe('A registration that imports the keys of a former system', () => {
       expect(await ownKeyIDs()).to.deep.equal(['tool-2019']);
       await expectDelivered(tenant, 'tool-2019', old);
       expect((await tenant.ledger('canvas')).serial).to.equal(serial);
-      expect(await tenant.says('canvas', 'Stalled')).to.equal('False NoObstacle');
+      expect(await tenant.says('canvas', 'Stalled')).to.equal('False NotStalled');
     };
     await tenant.replaceSecret('old', () => ({ 'private.pem': base64(older.pem()) }));
     await unchanged();
@@ -377,7 +377,7 @@ describe('A registration that imports the keys of a former system', () => {
         verifyOnly: [older.verifyOnly(now() + 60 * day, 'tool-2018')],
       }),
     });
-    await tenant.untilSays('canvas', 'Ready', 'True KeySigns');
+    await tenant.untilSays('canvas', 'Ready', 'True SigningKeyReady');
     const over = new AbortController();
     let checks = 0;
     const rejected: string[] = [];

@@ -3,7 +3,7 @@ import { expect } from 'chai';
 import { stringify } from 'yaml';
 import { allKeysPath, apiVersion, ledgerSecretName, ltiRegistrations } from '../../src/api/names.ts';
 import { minute, second } from '../../src/domain/duration.ts';
-import { controlPlane } from './bed.ts';
+import { controlPlane } from './control-plane-fixture.ts';
 import { eventsOf } from './obstacles.ts';
 import { makeKekDirectory, startOperator, type Operator } from './operator.ts';
 import { eventually, Tenant, text } from './tenant.ts';

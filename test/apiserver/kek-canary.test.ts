@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { ledgerSecretName } from '../../src/api/names.ts';
-import { canarySecretName } from '../../src/controllers/kek-canary.ts';
+import { canarySecretName } from '../../src/controller/keks/kek-canary.ts';
 import { minute } from '../../src/domain/duration.ts';
 import { OneNamespace } from './one-namespace.ts';
 import { startOperator, writeKek, type Operator } from './operator.ts';
@@ -81,10 +81,10 @@ describe('Canaries of key-encryption keys', () => {
       .to.include('Put the former key back')
       .and.not.match(/restore/i);
     await tenant.untilSays('canvas', 'Stalled', 'True KEKChanged');
-    await tenant.untilSays('canvas', 'Ready', 'True KeySigns');
+    await tenant.untilSays('canvas', 'Ready', 'True SigningKeyReady');
     await writeFile(join(kekDir, 'k1'), former);
     await operator.travel(minute);
-    await tenant.untilSays('canvas', 'KeyMaterialAvailable', 'True KeysOpen');
+    await tenant.untilSays('canvas', 'KeyMaterialAvailable', 'True KeysDecryptable');
     await inStep();
     expect(await tenant.ledgerSecret('canvas')).to.deep.equal(ledger);
   });

@@ -80,7 +80,7 @@ describe('Key-encryption keys', () => {
     await operator.travel(noticed);
     await tenant.edit('canvas', { rotationTrigger: 'b' });
     await tenant.untilStates('canvas', 'canvas-1 Active, canvas-2 Next');
-    expect(await tenant.says('canvas', 'KeyMaterialAvailable')).to.equal('True KeysOpen');
+    expect(await tenant.says('canvas', 'KeyMaterialAvailable')).to.equal('True KeysDecryptable');
     await inStep();
     await eventually(async () =>
       expect((await tenant.keys('canvas')).map(({ status }) => status?.kekID)).to.deep.equal(['k2', 'k2']),
@@ -93,7 +93,7 @@ describe('Key-encryption keys', () => {
     await operator.travel(25 * hour);
     await tenant.untilStates('canvas', 'canvas-1 Retiring, canvas-2 Active');
     await inStep();
-    expect(await tenant.says('canvas', 'KeyMaterialAvailable')).to.equal('True KeysOpen');
+    expect(await tenant.says('canvas', 'KeyMaterialAvailable')).to.equal('True KeysDecryptable');
   });
 
   it('that become primary seal the keys of deleted registrations anew, too', async () => {
@@ -120,7 +120,7 @@ describe('Key-encryption keys', () => {
     await tenant.apply('canvas', { deletionPolicy: 'Retain' });
     await inStep();
     expect((await tenant.delivered('canvas')).kid, 'the same key').to.equal(kid);
-    expect(await tenant.says('canvas', 'KeyMaterialAvailable')).to.equal('True KeysOpen');
+    expect(await tenant.says('canvas', 'KeyMaterialAvailable')).to.equal('True KeysDecryptable');
   });
 
   it('that go missing are reported on registration and key; what was published and delivered stays', async () => {
@@ -157,7 +157,7 @@ describe('Key-encryption keys', () => {
     await operator.travel(noticed);
     await tenant.untilStates('canvas', 'canvas-1 Active, canvas-2 Next');
     await inStep();
-    await tenant.untilSays('canvas', 'Stalled', 'False NoObstacle');
+    await tenant.untilSays('canvas', 'Stalled', 'False NotStalled');
   });
 
   it('that hold other bytes under the same name are refused while the former ones are in use', async () => {

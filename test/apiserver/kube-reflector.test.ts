@@ -4,10 +4,9 @@ import { setTimeout as wait } from 'node:timers/promises';
 import { KubeClient } from '../../src/kube/client.ts';
 import { listWatcher } from '../../src/kube/list-watcher.ts';
 import type { KubeObject } from '../../src/kube/objects.ts';
-import { ListWatchReflector } from '../../src/kube/reflector.ts';
-import type { ReflectorOptions } from '../../src/kube/reflector.ts';
+import { ListWatchReflector, type ReflectorOptions } from '../../src/kube/reflector.ts';
 import { systemClock } from '../../src/lib/clock.ts';
-import { controlPlane, createNamespace, applyManifest } from './bed.ts';
+import { controlPlane, createNamespace, applyManifest } from './control-plane-fixture.ts';
 import { SilentProxy } from './silent-proxy.ts';
 
 interface ConfigMap extends KubeObject {

@@ -149,7 +149,7 @@ describe('A damaged ledger', () => {
     },
     {
       title: 'replaced by a Secret of another type',
-      reason: 'LedgerSecretTaken',
+      reason: 'LedgerSecretConflict',
       message: /it has the name of a ledger but its type is not ltikeys\.dev\/ledger; rename or delete it/,
       damage: async ({ secret }) => {
         await tenant.restore({ ...secret, type: 'Opaque' });
@@ -212,8 +212,8 @@ describe('A damaged ledger', () => {
 
       await tenant.restore(intact);
       await operator.travel(40 * minute);
-      await tenant.untilSays('canvas', 'KeyMaterialAvailable', 'True KeysOpen');
-      await tenant.untilSays('canvas', 'Stalled', 'False NoObstacle');
+      await tenant.untilSays('canvas', 'KeyMaterialAvailable', 'True KeysDecryptable');
+      await tenant.untilSays('canvas', 'Stalled', 'False NotStalled');
       await tenant.untilInStep(operator.url, 'canvas');
       expect(await tenant.states('canvas')).to.equal(states);
       await eventually(async () => {

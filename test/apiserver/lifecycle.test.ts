@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { rotateRequestedAtAnnotation } from '../../src/api/names.ts';
 import { day, hour, minute, second } from '../../src/domain/duration.ts';
-import { controlPlane } from './bed.ts';
+import { controlPlane } from './control-plane-fixture.ts';
 import { publicUrl, startOperator, type Operator } from './operator.ts';
 import { eventually, Tenant } from './tenant.ts';
 
@@ -109,12 +109,12 @@ describe('The lifecycle of the keys of a registration', () => {
     await inStep();
     const { status, metadata } = await tenant.registration('canvas');
     expect(status?.conditions?.map(({ type, status: is, reason }) => `${type} ${is} ${reason}`)).to.deep.equal([
-      'Ready True KeySigns',
+      'Ready True SigningKeyReady',
       'Published True Served',
-      'KeyMaterialAvailable True KeysOpen',
-      'ActionRequired False NothingToDo',
-      'Reconciling False Settled',
-      'Stalled False NoObstacle',
+      'KeyMaterialAvailable True KeysDecryptable',
+      'ActionRequired False NoActionRequired',
+      'Reconciling False UpToDate',
+      'Stalled False NotStalled',
     ]);
     expect(status?.observedGeneration).to.equal(metadata.generation);
     for (const condition of status?.conditions ?? [])
@@ -204,7 +204,7 @@ describe('The lifecycle of the keys of a registration', () => {
     const message = await tenant.untilSays('canvas', 'ActionRequired', 'True AcknowledgementRequired');
     expect(message).to.include(`kubectl get ltikey canvas-1 -n ${tenant.namespace}`).and.to.include(kid);
     await tenant.edit('canvas', { acknowledgedKeyID: kid });
-    await tenant.untilSays('canvas', 'ActionRequired', 'False NothingToDo');
+    await tenant.untilSays('canvas', 'ActionRequired', 'False NoActionRequired');
 
     await tenant.edit('canvas', { rotationTrigger: 'staff change' });
     await tenant.untilStates('canvas', 'canvas-1 Active, canvas-2 Next');
@@ -216,7 +216,7 @@ describe('The lifecycle of the keys of a registration', () => {
 
     await tenant.edit('canvas', { acknowledgedKeyID: next });
     await tenant.untilStates('canvas', 'canvas-1 Retiring, canvas-2 Active');
-    await tenant.untilSays('canvas', 'ActionRequired', 'False NothingToDo');
+    await tenant.untilSays('canvas', 'ActionRequired', 'False NoActionRequired');
     await inStep();
   });
 
@@ -304,7 +304,7 @@ describe('The lifecycle of the keys of a registration', () => {
     expect(await tenant.states('canvas')).to.equal('canvas-1 Active');
     await tenant.edit('canvas', { overlap: '2h' });
     await tenant.untilStates('canvas', 'canvas-1 Active, canvas-2 Next');
-    await tenant.untilSays('canvas', 'Stalled', 'False NoObstacle');
+    await tenant.untilSays('canvas', 'Stalled', 'False NotStalled');
   });
 
   it('changes nothing while the clocks of operator and API server differ by more than five minutes', async () => {

@@ -45,7 +45,7 @@ describe('A look', () => {
         const ledger = await tenant.ledgerSecret(name);
         await tenant.remove(secrets, ledgerSecretName(name));
         await operator.rest();
-        expect(await tenant.says(name, 'Stalled'), 'the premise').to.equal('False NoObstacle');
+        expect(await tenant.says(name, 'Stalled'), 'the premise').to.equal('False NotStalled');
         await look(name);
         await tenant.untilSays(name, 'Stalled', 'True LedgerMissing');
         await tenant.restore(ledger);

@@ -5,7 +5,7 @@ import type { LtiRegistration } from '../../src/api/objects.ts';
 import { hour, minute, second } from '../../src/domain/duration.ts';
 import type { Secret } from '../../src/kube/objects.ts';
 import { sleep, systemClock } from '../../src/lib/clock.ts';
-import { applyManifest, controlPlane } from './bed.ts';
+import { applyManifest, controlPlane } from './control-plane-fixture.ts';
 import { makeKekDirectory, startOperator, type BeforeWrite, type Operator } from './operator.ts';
 import { base64, eventually, Tenant } from './tenant.ts';
 
@@ -158,7 +158,7 @@ describe('The last word', () => {
       expect(await served('orphan')).to.deep.equal([kid]);
       await tenant.restore(intact);
       await operator.travel(70 * second);
-      await eventually(async () => expect(await material()).to.equal('KeysOpen'));
+      await eventually(async () => expect(await material()).to.equal('KeysDecryptable'));
       await orphaned('orphan');
     });
 

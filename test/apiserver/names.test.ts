@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { operatorName } from '../../src/api/names.ts';
-import { canarySecretName } from '../../src/controllers/kek-canary.ts';
-import { controlPlane } from './bed.ts';
+import { canarySecretName } from '../../src/controller/keks/kek-canary.ts';
+import { controlPlane } from './control-plane-fixture.ts';
 import { type Operator, startOperator } from './operator.ts';
 import { apply, type Manifest, render } from './rendered.ts';
 import { eventually, Tenant } from './tenant.ts';

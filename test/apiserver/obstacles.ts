@@ -1,7 +1,7 @@
 import { stringify } from 'yaml';
 import { events as eventType } from '../../src/api/names.ts';
 import type { KubeEvent } from '../../src/kube/events.ts';
-import { applyManifest, controlPlane } from './bed.ts';
+import { applyManifest, controlPlane } from './control-plane-fixture.ts';
 import { until } from './operator.ts';
 import type { Tenant } from './tenant.ts';
 

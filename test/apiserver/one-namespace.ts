@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { parseAllDocuments, stringify } from 'yaml';
 import { operatorName } from '../../src/api/names.ts';
 import type { KubeObject } from '../../src/kube/objects.ts';
-import { controlPlane, createNamespace } from './bed.ts';
+import { controlPlane, createNamespace } from './control-plane-fixture.ts';
 import { operatorKubeconfig } from './operator.ts';
 
 const deployFolder = join(import.meta.dirname, '../../deploy');

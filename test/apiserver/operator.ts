@@ -5,9 +5,9 @@ import { join } from 'node:path';
 import { Registry } from 'prom-client';
 import { operatorName } from '../../src/api/names.ts';
 import { parseConfig } from '../../src/config.ts';
-import type { Targets } from '../../src/controllers/publication/targets.ts';
-import { canarySecretName } from '../../src/controllers/kek-canary.ts';
-import { runController } from '../../src/controllers/run.ts';
+import type { Targets } from '../../src/controller/publication/targets.ts';
+import { canarySecretName } from '../../src/controller/keks/kek-canary.ts';
+import { runController } from '../../src/controller/run.ts';
 import type { Duration } from '../../src/domain/duration.ts';
 import { runJwks } from '../../src/jwks/run.ts';
 import { KubeClient } from '../../src/kube/client.ts';
@@ -16,7 +16,7 @@ import type { KubeObject, ResourceType } from '../../src/kube/objects.ts';
 import { sleep, systemClock } from '../../src/lib/clock.ts';
 import { recordingLog, type RecordedLine } from '../fakes/recording-log.ts';
 import { TravelClock } from '../fakes/travel-clock.ts';
-import { controlPlane, installCrds } from './bed.ts';
+import { controlPlane, installCrds } from './control-plane-fixture.ts';
 
 /**
  * The operator as it ships, in this process: `runController` with the options that a command line gives, the sidecar beside it,

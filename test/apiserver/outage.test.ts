@@ -76,7 +76,7 @@ describe('While no JWKS replica answers', () => {
 
   it('all of them are Ready soon after it answers again', async () => {
     replica.down = false;
-    for (const name of names) await tenant.untilSays(name, 'Ready', 'True KeySigns');
+    for (const name of names) await tenant.untilSays(name, 'Ready', 'True SigningKeyReady');
   });
 
   it('a revocation that waits for it asks for nothing either, and is effective when it answers', async () => {
@@ -96,7 +96,7 @@ describe('While no JWKS replica answers', () => {
     // The others are looked at once a minute, as always.
     expect(requests.filter((request) => request.split(/[ ]/).at(-1)?.startsWith(`${name}-`))).to.deep.equal([]);
     replica.down = false;
-    await tenant.untilSays(name, 'RevocationEffective', 'False RevokedKeyMayBeAccepted');
-    await tenant.untilSays(name, 'Ready', 'True KeySigns');
+    await tenant.untilSays(name, 'RevocationEffective', 'False RevocationPending');
+    await tenant.untilSays(name, 'Ready', 'True SigningKeyReady');
   });
 });

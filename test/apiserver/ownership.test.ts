@@ -3,7 +3,7 @@ import { expect } from 'chai';
 import { ltiKeys, namespacePath, registrationLabel, secrets } from '../../src/api/names.ts';
 import type { LtiKey } from '../../src/api/objects.ts';
 import { hour, minute, second } from '../../src/domain/duration.ts';
-import type { KeyState } from '../../src/domain/jwk.ts';
+import type { KeyState } from '../../src/domain/key-state.ts';
 import type { Secret } from '../../src/kube/objects.ts';
 import { makeKekDirectory, startOperator, type Operator } from './operator.ts';
 import { base64, eventually, strangersJwk, Tenant, text } from './tenant.ts';
@@ -103,7 +103,7 @@ describe('What the operator owns', () => {
             ledgerSerial: 0,
           });
           expect(now?.conditions?.map(({ type, status: is, reason }) => [type, is, reason])).to.deep.equal([
-            ['KeyMaterialAvailable', 'True', 'KeysOpen'],
+            ['KeyMaterialAvailable', 'True', 'KeysDecryptable'],
           ]);
         });
       }
@@ -164,7 +164,7 @@ describe('What the operator owns', () => {
         const { keyIDs } = await tenant.servedOf(operator.url, 'canvas');
         expect(keyIDs).to.deep.equal([(await tenant.delivered('canvas')).kid]);
         await operator.travel(resync);
-        expect(await tenant.says('canvas', 'Ready')).to.equal('True KeySigns');
+        expect(await tenant.says('canvas', 'Ready')).to.equal('True SigningKeyReady');
       });
     }
 
@@ -195,25 +195,25 @@ describe('What the operator owns', () => {
     it('whose name somebody else’s Secret has is not written, until that is gone', async () => {
       const theirs = await createSecret('taken');
       await tenant.apply('moodle', { delivery: { secretName: 'taken' } });
-      const message = await tenant.untilSays('moodle', 'Stalled', 'True DeliverySecretTaken');
+      const message = await tenant.untilSays('moodle', 'Stalled', 'True DeliverySecretConflict');
       expect(message).to.include(
         `Secret ${tenant.namespace}/taken exists and is not the delivery Secret of registration moodle`,
       );
       expect(message).to.include('choose another spec.delivery.secretName or delete that Secret');
-      await tenant.untilSays('moodle', 'Ready', 'False DeliverySecretTaken');
+      await tenant.untilSays('moodle', 'Ready', 'False DeliverySecretConflict');
       await operator.travel(resync);
       expect((await tenant.secret('taken'))?.metadata.resourceVersion).to.equal(theirs.metadata.resourceVersion);
 
       await tenant.remove(secrets, 'taken');
       await operator.travel(resync);
       await tenant.untilInStep(operator.url, 'moodle');
-      await tenant.untilSays('moodle', 'Stalled', 'False NoObstacle');
+      await tenant.untilSays('moodle', 'Stalled', 'False NotStalled');
     });
 
     it('of another registration is not written either', async () => {
       const theirs = await tenant.secret('canvas-signing-key');
       await tenant.apply('moodle', { delivery: { secretName: 'canvas-signing-key' } });
-      await tenant.untilSays('moodle', 'Stalled', 'True DeliverySecretTaken');
+      await tenant.untilSays('moodle', 'Stalled', 'True DeliverySecretConflict');
       await operator.travel(resync);
       expect(await tenant.secret('canvas-signing-key')).to.deep.equal(theirs);
       await inStep();
@@ -222,7 +222,7 @@ describe('What the operator owns', () => {
     it('that is taken keeps the earlier one in place, and no key retires that the tool still has', async () => {
       await createSecret('taken');
       await tenant.edit('canvas', { delivery: { secretName: 'taken' }, rotationTrigger: 'b' });
-      await tenant.untilSays('canvas', 'Stalled', 'True DeliverySecretTaken');
+      await tenant.untilSays('canvas', 'Stalled', 'True DeliverySecretConflict');
       await operator.travel(26 * hour);
       await operator.travel(60 * hour);
       const { kid } = await tenant.delivered('canvas');
@@ -279,7 +279,7 @@ describe('What the operator owns', () => {
       await tenant.remove(secrets, 'canvas-signing-key');
       await operator.travel(2 * minute);
       await inStep();
-      await tenant.untilSays('canvas', 'Stalled', 'False NoObstacle');
+      await tenant.untilSays('canvas', 'Stalled', 'False NotStalled');
     });
 
     it('holds no other key than before while a replica does not serve that', async () => {

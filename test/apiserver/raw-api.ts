@@ -1,6 +1,6 @@
 import { request } from 'node:https';
 import { KubeConfig } from '@kubernetes/client-node';
-import { controlPlane } from './bed.ts';
+import { controlPlane } from './control-plane-fixture.ts';
 
 export interface Answer {
   readonly code: number;

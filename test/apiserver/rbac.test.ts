@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { controlPlane, createNamespace, installCrds } from './bed.ts';
+import { controlPlane, createNamespace, installCrds } from './control-plane-fixture.ts';
 import { apply, type Overlay, render } from './rendered.ts';
 
 const account = (name: string): string => `system:serviceaccount:lti-key-operator:${name}`;

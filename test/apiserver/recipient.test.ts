@@ -51,7 +51,7 @@ describe('A signing key that is delivered to a recipient', () => {
     delivery: { secretName, ...(jwk && { recipient: jwk }) },
   });
   const secret = async (): Promise<Secret> => (await tenant.secret(secretName))!;
-  const ready = (): Promise<string> => tenant.untilSays('canvas', 'Ready', 'True KeySigns');
+  const ready = (): Promise<string> => tenant.untilSays('canvas', 'Ready', 'True SigningKeyReady');
 
   /** The private JWK in the Secret, as the recipient reads it. */
   async function decrypted({ privateKey }: Recipient): Promise<JWK & { kid: string }> {
@@ -198,7 +198,7 @@ describe('A signing key that is delivered to a recipient', () => {
 
         await tenant.edit('canvas', deliverTo(recipient.jwk));
         await ready();
-        expect(await tenant.says('canvas', 'Stalled')).to.equal('False NoObstacle');
+        expect(await tenant.says('canvas', 'Stalled')).to.equal('False NotStalled');
         expect((await secret()).metadata.resourceVersion).to.equal(metadata.resourceVersion);
       });
     }

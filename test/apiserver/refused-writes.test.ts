@@ -63,7 +63,7 @@ describe('A write that the API server refuses', () => {
     await obstacle.remove();
     await operator.travel(minute);
     await inStep();
-    expect(await tenant.says('canvas', 'Stalled')).to.equal('False NoObstacle');
+    expect(await tenant.says('canvas', 'Stalled')).to.equal('False NotStalled');
   };
   const teamLabel = 'Secrets need the label team';
   const noSecrets = { apiGroup: '', resource: 'secrets', message: teamLabel } as const;
@@ -125,7 +125,7 @@ describe('A write that the API server refuses', () => {
       await immutable('canvas-lti-keys');
       await tenant.edit('canvas', { rotationTrigger: 'b' });
       await saysSo('update Secret NS/canvas-lti-keys', /field is immutable when `immutable` is set/);
-      expect(await tenant.says('canvas', 'Ready')).to.equal('True KeySigns');
+      expect(await tenant.says('canvas', 'Ready')).to.equal('True SigningKeyReady');
 
       await tenant.edit('canvas', { revokedKeyIDs: [kid] });
       await operator.travel(minute);

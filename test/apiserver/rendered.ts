@@ -4,7 +4,7 @@ import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
 import { parseAllDocuments } from 'yaml';
-import { applyManifest, controlPlane } from './bed.ts';
+import { applyManifest, controlPlane } from './control-plane-fixture.ts';
 
 /** deploy/ as an installer renders and applies it. */
 

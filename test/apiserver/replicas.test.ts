@@ -1,16 +1,12 @@
 import { expect } from 'chai';
 import { endpointSlices, jwksServiceName } from '../../src/api/names.ts';
-import {
-  type EndpointSlice,
-  endpointTargets,
-  type EndpointTargets,
-} from '../../src/controllers/publication/targets.ts';
+import { type EndpointSlice, endpointTargets, type EndpointTargets } from '../../src/controller/publication/targets.ts';
 import { KubeClient } from '../../src/kube/client.ts';
 import type { Collection } from '../../src/kube/collection.ts';
 import { watching } from '../../src/kube/watching.ts';
 import { systemClock } from '../../src/lib/clock.ts';
 import { recordingLog } from '../fakes/recording-log.ts';
-import { applyManifest, controlPlane, createNamespace } from './bed.ts';
+import { applyManifest, controlPlane, createNamespace } from './control-plane-fixture.ts';
 import { OneNamespace } from './one-namespace.ts';
 import { until } from './operator.ts';
 

@@ -76,7 +76,7 @@ describe('A revocation', () => {
 
       replica.thaw();
       await operator.travel(minute);
-      await tenant.untilSays('canvas', 'RevocationEffective', 'False RevokedKeyMayBeAccepted');
+      await tenant.untilSays('canvas', 'RevocationEffective', 'False RevocationPending');
       await inStep();
       await operator.travel(2 * hour);
       await tenant.untilSays('canvas', 'RevocationEffective', 'True RevocationEffective');
@@ -98,7 +98,7 @@ describe('A revocation', () => {
       expect(await tenant.untilSays('canvas', 'RevocationEffective', 'False StillServed')).to.include(url);
       others = [];
       await operator.travel(minute);
-      await tenant.untilSays('canvas', 'RevocationEffective', 'False RevokedKeyMayBeAccepted');
+      await tenant.untilSays('canvas', 'RevocationEffective', 'False RevocationPending');
     });
 
     it('is not effective for as long as a cache before the public URL announced that it keeps documents', async () => {
@@ -107,7 +107,7 @@ describe('A revocation', () => {
       await operator.travel(minute);
       await inStep();
       await operator.travel(5 * hour);
-      const told = await tenant.untilSays('canvas', 'RevocationEffective', 'False RevokedKeyMayBeAccepted');
+      const told = await tenant.untilSays('canvas', 'RevocationEffective', 'False RevocationPending');
       expect(told).to.include('caches before it may keep a document with the key for 6h');
       await operator.travel(90 * minute);
       await tenant.untilSays('canvas', 'RevocationEffective', 'True RevocationEffective');
@@ -150,7 +150,7 @@ describe('A revocation', () => {
       },
       {
         title: 'has another type',
-        reason: 'LedgerSecretTaken',
+        reason: 'LedgerSecretConflict',
         damage: (intact) => tenant.restore({ ...intact, type: 'Opaque' }),
       },
     ];
@@ -173,7 +173,7 @@ describe('A revocation', () => {
         await apart(kid);
         await tenant.untilSays('canvas', 'Stalled', `True ${reason}`);
         expect(await tenant.untilSays('canvas', 'Ready', `False ${reason}`)).to.not.equal('');
-        expect(await tenant.untilSays('canvas', 'RevocationEffective', 'False RevokedKeyMayBeAccepted')).to.include(
+        expect(await tenant.untilSays('canvas', 'RevocationEffective', 'False RevocationPending')).to.include(
           `no replica serves revoked key ${kid}, but the ledger cannot record that it is revoked`,
         );
         expect(await tenant.states('canvas')).to.equal('canvas-1 Revoked, canvas-2 Next');
@@ -182,7 +182,7 @@ describe('A revocation', () => {
         await operator.travel(minute);
         await tenant.untilStates('canvas', 'canvas-1 Revoked, canvas-2 Active');
         await inStep();
-        expect(await tenant.says('canvas', 'Stalled')).to.equal('False NoObstacle');
+        expect(await tenant.says('canvas', 'Stalled')).to.equal('False NotStalled');
       });
     }
 
@@ -239,7 +239,7 @@ describe('A revocation', () => {
       // The clock of this test is right, so the API server's is taken to be wrong by as much.
       const revokedAt = Date.parse((await tenant.key('canvas-1')).status?.revokedAt ?? '');
       expect(Math.abs(operator.clock.now().getTime() - wrong - revokedAt)).to.be.below(5 * minute);
-      await tenant.untilSays('canvas', 'RevocationEffective', 'False RevokedKeyMayBeAccepted');
+      await tenant.untilSays('canvas', 'RevocationEffective', 'False RevocationPending');
       skew = 0;
       await operator.travel(minute);
       await tenant.untilStates('canvas', 'canvas-1 Revoked, canvas-2 Active');
@@ -261,7 +261,7 @@ describe('A revocation', () => {
     await tenant.untilStates('canvas', 'canvas-1 Revoked, canvas-2 Active');
     expect(await tenant.untilSays('canvas', 'ActionRequired', 'True UnknownRevokedKeyID')).to.include('[0]');
     await tenant.edit('canvas', { revokedKeyIDs: [kid] });
-    await tenant.untilSays('canvas', 'ActionRequired', 'False NothingToDo');
+    await tenant.untilSays('canvas', 'ActionRequired', 'False NoActionRequired');
     await inStep();
   });
 });

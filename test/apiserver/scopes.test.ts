@@ -85,11 +85,11 @@ describe('An operator for two namespaces, one of which takes its RoleBinding awa
 
   it('makes and revokes keys of the other one', async () => {
     await stays.apply('moodle', { deletionPolicy: 'Delete' });
-    await stays.untilSays('moodle', 'Ready', 'True KeySigns');
+    await stays.untilSays('moodle', 'Ready', 'True SigningKeyReady');
     const { kid } = await stays.delivered('canvas');
     await stays.edit('canvas', { revokedKeyIDs: [kid] });
     await stays.untilStates('canvas', 'canvas-1 Revoked, canvas-2 Active');
-    await stays.untilSays('canvas', 'Ready', 'True KeySigns');
+    await stays.untilSays('canvas', 'Ready', 'True SigningKeyReady');
     // The sidecar follows a moment after the status.
     await eventually(async () => {
       expect((await stays.servedOf(operator.url, 'canvas')).keyIDs).to.not.include(kid);

@@ -13,12 +13,12 @@ import {
   secrets,
 } from '../../src/api/names.ts';
 import type { LtiKey, LtiRegistration } from '../../src/api/objects.ts';
-import type { KeyState } from '../../src/domain/jwk.ts';
+import type { KeyState } from '../../src/domain/key-state.ts';
 import { KubeClient } from '../../src/kube/client.ts';
 import { isConflict, isObjectNotFound } from '../../src/kube/errors.ts';
 import type { KubeObject, ResourceType, Secret } from '../../src/kube/objects.ts';
 import { systemClock } from '../../src/lib/clock.ts';
-import { controlPlane, createNamespace, installCrds } from './bed.ts';
+import { controlPlane, createNamespace, installCrds } from './control-plane-fixture.ts';
 import { until } from './operator.ts';
 
 /** People who use the operator in one namespace, with every right: they apply, edit, break, and look. */
@@ -170,7 +170,7 @@ export class Tenant {
     return status?.conditions?.find((condition) => condition.type === type);
   }
 
-  /** `True KeySigns`, for instance. */
+  /** `True SigningKeyReady`, for instance. */
   async says(registration: string, type: string): Promise<string> {
     const condition = await this.condition(registration, type);
     return condition ? `${condition.status} ${condition.reason}` : 'nothing';
@@ -257,7 +257,7 @@ export class Tenant {
     const { metadata, status, spec } = await this.registration(registration);
     expect(status?.observedGeneration, 'the newest spec was seen').to.equal(metadata.generation);
     expect(status?.activeKey?.keyID).to.equal(ledger.activeKeyID);
-    expect(await this.says(registration, 'Ready')).to.equal('True KeySigns');
+    expect(await this.says(registration, 'Ready')).to.equal('True SigningKeyReady');
     expect(await this.says(registration, 'Reconciling'), 'nothing is under way').to.match(/^False /);
     expect((await this.servedOf(url, registration)).keyIDs, 'the document').to.deep.equal(keyIDs);
     for (const path of [namespacePath(this.namespace), allKeysPath]) {

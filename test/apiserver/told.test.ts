@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { secrets } from '../../src/api/names.ts';
 import { day, hour, minute } from '../../src/domain/duration.ts';
-import { controlPlane } from './bed.ts';
+import { controlPlane } from './control-plane-fixture.ts';
 import { FrozenReplica } from './frozen-replica.ts';
 import { eventsOf } from './obstacles.ts';
 import { forgetCanaries, startOperator, type Operator } from './operator.ts';
@@ -79,8 +79,8 @@ describe('What is told of a registration', () => {
     await toldOnce('short', 'OverlapTooShort', [/raise it to at least 1h/]);
     await shows('short', 'Stalled');
     await tenant.edit('short', { overlap: '2h' });
-    await tenant.untilSays('short', 'Stalled', 'False NoObstacle');
-    await toldOnce('short', 'NoObstacle', [/nothing stands in the way/], false);
+    await tenant.untilSays('short', 'Stalled', 'False NotStalled');
+    await toldOnce('short', 'NotStalled', [/nothing stands in the way/], false);
     await shows('short', 'Ready');
   });
 
@@ -92,14 +92,14 @@ describe('What is told of a registration', () => {
     await tenant.edit('manual', { rotationTrigger: 'b' });
     await toldOnce('manual', 'AcknowledgementRequired', [/of LtiKey manual-1 /, /of LtiKey manual-2 /]);
     await tenant.edit('manual', { acknowledgedKeyID: (await tenant.key('manual-2')).spec.keyID });
-    await toldOnce('manual', 'NothingToDo', [/no action is required/], false);
+    await toldOnce('manual', 'NoActionRequired', [/no action is required/], false);
     await shows('manual', 'Rotating');
   });
 
   it('is that the key that signs is not served any more, and that it is again', async () => {
     await tenant.apply('unserved');
     await inStep('unserved');
-    const ready = logged('unserved', 'KeySigns').length;
+    const ready = logged('unserved', 'SigningKeyReady').length;
     const replica = await FrozenReplica.before(operator.url);
     replica.freeze();
     others = [replica.url];
@@ -110,7 +110,7 @@ describe('What is told of a registration', () => {
     replica.thaw();
     await operator.travel(2 * minute);
     await inStep('unserved');
-    expect(logged('unserved', 'KeySigns')).to.have.length(ready + 1);
+    expect(logged('unserved', 'SigningKeyReady')).to.have.length(ready + 1);
     others = [];
     await replica.close();
   });

@@ -186,7 +186,7 @@ describe('Rotation windows', () => {
       await tenant.untilStates('canvas', 'canvas-1 Retiring, canvas-2 Active');
 
       await tenant.edit('canvas', { rotationWindows: [window] });
-      await tenant.untilSays('canvas', 'Stalled', 'False NoObstacle');
+      await tenant.untilSays('canvas', 'Stalled', 'False NotStalled');
     });
   }
 });

@@ -1,5 +1,5 @@
 import type { Instant } from '../../src/domain/duration.ts';
-import type { PublicJwk } from '../../src/domain/jwk.ts';
+import type { PublicJwk } from '../../src/domain/public-jwk.ts';
 import type { KeyFacts, Ledger, LedgerKey } from '../../src/domain/ledger.ts';
 
 /** Midnight of an ordinary day: what the tests call the beginning. */

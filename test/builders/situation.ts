@@ -2,7 +2,7 @@ import { hour } from '../../src/domain/duration.ts';
 import { liveKeys } from '../../src/domain/ledger.ts';
 import { ltiKeyOf } from '../../src/domain/ltikeys.ts';
 import { readRegistration } from '../../src/domain/registration.ts';
-import type { Custody, Fault, Lifecycle, Observation, Situation } from '../../src/domain/situation.ts';
+import type { KeyMaterial, Fault, Lifecycle, Observation, Situation } from '../../src/domain/situation.ts';
 import { aKey, aLedger, epoch } from './ledger.ts';
 import { anLtiRegistration, aRegistration } from './registration.ts';
 
@@ -18,7 +18,7 @@ type Parts = Partial<Omit<Lifecycle, 'observation'>> & {
 export const damaged: Fault = { reason: 'SealTampered', message: 'the sealed key does not open' };
 /** A fault as asking for the key-encryption key finds it. */
 export const noKek: Fault = { reason: 'KEKMissing', message: 'there is no key-encryption key' };
-export const opens: Custody = { opens: true, kekID: 'kek-1' };
+export const opens: KeyMaterial = { opens: true, kekID: 'kek-1' };
 
 /** Everything that is asked for is served, and nothing else. */
 export function anObservation(served: readonly string[], more: Partial<Observation> = {}): Observation {
@@ -39,7 +39,7 @@ export function aLifecycle({ served, detail = '', cacheLifetime = 0, observed = 
   const live = liveKeys(ledger).map(({ keyID }) => keyID);
   return {
     registration: aRegistration(),
-    custody: new Map(live.map((keyID) => [keyID, opens])),
+    keyMaterial: new Map(live.map((keyID) => [keyID, opens])),
     observation: anObservation(served ?? live, { detail, cacheLifetime, ...observed }),
     delivery: { leftovers: [] },
     withdrawnKeyIDs: new Set(),
@@ -63,7 +63,7 @@ export function aSituation(more: Partial<Situation> = {}): Situation {
     registration: { kind: 'present', object, registration: readRegistration(object) },
     ledger,
     shown: ledger.kind === 'present' ? keys.map((key) => ltiKeyOf(ledger.ledger, key, opens, undefined, epoch)) : [],
-    custody: new Map(live.map((keyID) => [keyID, opens])),
+    keyMaterial: new Map(live.map((keyID) => [keyID, opens])),
     observation: anObservation(live),
     deliveries: new Map(),
     sealingKeyID: 'kek-1',

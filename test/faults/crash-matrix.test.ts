@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { expect } from 'chai';
-import { controlPlane, createNamespace } from '../apiserver/bed.ts';
+import { controlPlane, createNamespace } from '../apiserver/control-plane-fixture.ts';
 import { eventually, pause } from '../process/command.ts';
 import { buildIfStale, installOperator } from '../process/installed.ts';
 import { type EndState, kubeconfigVia, Life, removeFolder } from './life.ts';

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { expect } from 'chai';
 import { ledgerSecretName, operatorName, secrets } from '../../src/api/names.ts';
 import type { Secret } from '../../src/kube/objects.ts';
-import { canarySecretName } from '../../src/controllers/kek-canary.ts';
+import { canarySecretName } from '../../src/controller/keks/kek-canary.ts';
 import { kekIDOf } from '../../src/crypto/wrapped-key.ts';
 import { minute, second } from '../../src/domain/duration.ts';
 import { forgetCanaries, makeKekDirectory, startOperator, type Operator } from '../apiserver/operator.ts';
@@ -53,7 +53,7 @@ describe('An operator whose key-encryption key stays in a KMS', () => {
     await stop();
     await start();
     await inTime(() => tenant.expectInStep(operator.url, 'canvas'));
-    expect(await tenant.says('canvas', 'KeyMaterialAvailable')).to.equal('True KeysOpen');
+    expect(await tenant.says('canvas', 'KeyMaterialAvailable')).to.equal('True KeysDecryptable');
     expect((await tenant.ledgerSecret('canvas')).data).to.deep.equal(before.data);
   });
 
@@ -98,7 +98,7 @@ describe('An operator whose key-encryption key stays in a KMS', () => {
       await tenant.edit('canvas', { rotationTrigger: 'b' });
       const message = await tenant.untilSays('canvas', 'Stalled', `True ${reason}`);
       expect(message).to.include(plugin.socket);
-      expect(await tenant.says('canvas', 'Ready')).to.equal('True KeySigns');
+      expect(await tenant.says('canvas', 'Ready')).to.equal('True SigningKeyReady');
       await operator.travel(10 * minute);
       expect(await tenant.states('canvas')).to.equal('canvas-1 Active');
       expect((await tenant.ledgerSecret('canvas')).data).to.deep.equal(before.data);
@@ -130,7 +130,7 @@ describe('An operator whose key-encryption key stays in a KMS', () => {
     expect(await served()).to.equal(document);
 
     plugin.behave('ok');
-    await inTime(async () => expect(await tenant.says('moodle', 'Ready')).to.equal('True KeySigns'));
+    await inTime(async () => expect(await tenant.says('moodle', 'Ready')).to.equal('True SigningKeyReady'));
     await inStep();
   });
 });

@@ -50,7 +50,7 @@ describe('The source of key-encryption keys', () => {
       const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '--eval', script]);
       return stdout.trim() === 'true';
     };
-    expect(await loaded('controllers/run.ts')).to.equal(false);
+    expect(await loaded('controller/run.ts')).to.equal(false);
     expect(await loaded('crypto/kms/grpc-kms.ts'), 'this would be seen').to.equal(true);
   });
 });

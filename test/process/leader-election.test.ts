@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { leases, operatorName } from '../../src/api/names.ts';
 import type { Lease } from '../../src/kube/lease.ts';
-import { controlPlane, createNamespace } from '../apiserver/bed.ts';
+import { controlPlane, createNamespace } from '../apiserver/control-plane-fixture.ts';
 import { eventually, type RunningCommand } from './command.ts';
 import { buildIfStale, installOperator } from './installed.ts';
 import { Pod } from './pod.ts';

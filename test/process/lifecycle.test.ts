@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { controlPlane, createNamespace } from '../apiserver/bed.ts';
+import { controlPlane, createNamespace } from '../apiserver/control-plane-fixture.ts';
 import { eventually, pause, type RunningCommand } from './command.ts';
 import { buildIfStale, installOperator } from './installed.ts';
 import { Pod } from './pod.ts';

@@ -25,7 +25,7 @@ import { emptyLedger, type Ledger } from '../../src/domain/ledger.ts';
 import { KubeClient } from '../../src/kube/client.ts';
 import type { Secret } from '../../src/kube/objects.ts';
 import { systemClock } from '../../src/lib/clock.ts';
-import { controlPlane, createNamespace } from '../apiserver/bed.ts';
+import { controlPlane, createNamespace } from '../apiserver/control-plane-fixture.ts';
 import { kubeconfigVia } from '../faults/life.ts';
 import { type FaultProxy, startProxy } from '../faults/proxy.ts';
 import { eventually, type RunningCommand } from './command.ts';

@@ -3,7 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { optionTable } from '../../src/option-table.ts';
-import { controlPlane, createNamespace } from '../apiserver/bed.ts';
+import { controlPlane, createNamespace } from '../apiserver/control-plane-fixture.ts';
 import { eventually } from './command.ts';
 import { buildIfStale, command, installOperator } from './installed.ts';
 import { Pod } from './pod.ts';

@@ -2,7 +2,7 @@ import { randomBytes, timingSafeEqual } from 'node:crypto';
 import { type Duration, minute, second } from '../../domain/duration.ts';
 import type { Clock } from '../../lib/clock.ts';
 import { KekError } from '../kek-error.ts';
-import type { Kek, KekProvider, KekStatus } from '../keyring.ts';
+import type { Kek, KekProvider, KekStatus } from '../kek-provider.ts';
 import { kekIDOf, type WrappedKey } from '../wrapped-key.ts';
 import type { Kms } from './kms.ts';
 import { importWrappingKey, WrappingKeys } from './wrapping-keys.ts';

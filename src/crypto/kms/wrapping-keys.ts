@@ -2,7 +2,7 @@ import { webcrypto } from 'node:crypto';
 import { type Duration, second } from '../../domain/duration.ts';
 import type { Clock } from '../../lib/clock.ts';
 import { KekError } from '../kek-error.ts';
-import type { Kek } from '../keyring.ts';
+import type { Kek } from '../kek-provider.ts';
 import { kekIDOf, type WrappedKey } from '../wrapped-key.ts';
 import type { Kms } from './kms.ts';
 

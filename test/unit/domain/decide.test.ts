@@ -408,7 +408,7 @@ describe('A revocation', () => {
       observation,
       now: epoch + hour - second,
     });
-    expect(says(situation, 'RevocationEffective')).to.match(/^False RevokedKeyMayBeAccepted/);
+    expect(says(situation, 'RevocationEffective')).to.match(/^False RevocationPending/);
     expect(says({ ...situation, now: epoch + hour }, 'RevocationEffective')).to.match(/^True RevocationEffective/);
   });
 
@@ -428,7 +428,7 @@ describe('A revocation', () => {
   it('needs no key-encryption key and no key that opens', () => {
     const situation = aSituation({
       registration: applied(revoking),
-      custody: new Map([['kid-1', damaged]]),
+      keyMaterial: new Map([['kid-1', damaged]]),
       sealingFault: noKek,
       now: epoch + hour,
       ledger: present([{ ...active, revocationSeenAt: epoch }]),

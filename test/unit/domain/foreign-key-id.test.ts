@@ -1,10 +1,9 @@
 import { expect } from 'chai';
 import * as fc from 'fast-check';
-import { DocumentSet } from '../../../src/domain/jwks-document-set.ts';
-import { documentsListing, isSameKey } from '../../../src/domain/jwks-document.ts';
-import type { DocumentScope, PublishedKey } from '../../../src/domain/jwks-document.ts';
-import type { PublicJwk } from '../../../src/domain/jwk.ts';
-import { buildDocuments, jwk, key, kids, modulus } from './documents.ts';
+import { DocumentSet } from '../../../src/documents/document-set.ts';
+import { type DocumentScope, type PublishedKey, documentsListing, isSameKey } from '../../../src/documents/key-set.ts';
+import type { PublicJwk } from '../../../src/domain/public-jwk.ts';
+import { buildDocuments, jwk, key, kids, modulus } from '../documents/documents.ts';
 
 describe('A key with a foreign key ID', () => {
   const tool = (registration: string, more: Partial<PublishedKey> & { readonly seed?: number } = {}): PublishedKey => {

@@ -15,7 +15,7 @@ const due = preparationTime(active, aRegistration());
 const revoking = aRegistration({ revokedKeyIDs: new Set(['kid-1']) });
 const none = emptyLedger('gradebook', 'canvas');
 const imports: ImportState = { signing: keyFacts('former'), verifyOnly: [] };
-const damagedActive = { custody: new Map([['kid-1', damaged]]) };
+const damagedActive = { keyMaterial: new Map([['kid-1', damaged]]) };
 
 describe('a new revision is made', () => {
   const cases: readonly (readonly [string, Lifecycle, string | undefined])[] = [
@@ -181,12 +181,12 @@ describe('the ledger with a new key', () => {
 describe('keys are sealed anew', () => {
   it('where they are sealed under another key-encryption key than the present, and open', () => {
     const ledger = aLedger([active, aKey(2, 'Next', { publishedAt: epoch }), aKey(3, 'Revoked')]);
-    const custody = new Map([
+    const keyMaterial = new Map([
       ['kid-1', opens],
       ['kid-2', { opens: true, kekID: 'kek-2' } as const],
     ]);
-    expect(plan(aLifecycle({ ledger, custody, sealingKeyID: 'kek-2' })).reseal).to.deep.equal(['kid-1']);
-    expect(plan(aLifecycle({ ledger, custody })).reseal).to.deep.equal([]);
+    expect(plan(aLifecycle({ ledger, keyMaterial, sealingKeyID: 'kek-2' })).reseal).to.deep.equal(['kid-1']);
+    expect(plan(aLifecycle({ ledger, keyMaterial })).reseal).to.deep.equal([]);
     expect(plan(aLifecycle({ ...damagedActive, sealingKeyID: 'kek-2' })).reseal).to.deep.equal([]);
   });
 
@@ -259,7 +259,7 @@ describe('the next look', () => {
         ledger: aLedger([active, requested]),
         now: epoch + day,
         served: ['kid-1', 'kid-2'],
-        custody: new Map([['kid-1', opens]]),
+        keyMaterial: new Map([['kid-1', opens]]),
       }),
       epoch + day + 30 * second,
     ],

@@ -1,10 +1,9 @@
-import type { Custody } from '../../../src/domain/situation.ts';
+import type { KeyMaterial, Lifecycle } from '../../../src/domain/situation.ts';
 import { expect } from 'chai';
 import { day, hour, minute, second } from '../../../src/domain/duration.ts';
 import { plan } from '../../../src/domain/key-plan.ts';
 import { policies } from '../../../src/domain/key-policies.ts';
 import { activeKey, type KeyChange } from '../../../src/domain/ledger.ts';
-import type { Lifecycle } from '../../../src/domain/situation.ts';
 import { nextRotationTime } from '../../../src/domain/timing.ts';
 import { aKey, aLedger, epoch } from '../../builders/ledger.ts';
 import { aRegistration } from '../../builders/registration.ts';
@@ -116,7 +115,7 @@ const rules: Readonly<Record<string, readonly Case[]>> = {
       situation: aLifecycle({
         ledger: rotating,
         registration: revoking(1),
-        custody: new Map<string, Custody>([
+        keyMaterial: new Map<string, KeyMaterial>([
           ['kid-1', opens],
           ['kid-2', damaged],
         ]),
@@ -217,7 +216,7 @@ const rules: Readonly<Record<string, readonly Case[]>> = {
       when: 'does not sign while it does not open',
       situation: aLifecycle({
         ledger: aLedger([aKey(1, 'Next', { publishedAt: epoch })]),
-        custody: new Map([['kid-1', damaged]]),
+        keyMaterial: new Map([['kid-1', damaged]]),
       }),
       told: [],
     },
@@ -316,7 +315,7 @@ const rules: Readonly<Record<string, readonly Case[]>> = {
     },
     {
       when: 'waits while the key does not open',
-      situation: aLifecycle({ ledger: rotating, now: epoch + day, custody: new Map([['kid-1', opens]]) }),
+      situation: aLifecycle({ ledger: rotating, now: epoch + day, keyMaterial: new Map([['kid-1', opens]]) }),
       told: [],
     },
     {

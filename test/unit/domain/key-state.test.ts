@@ -1,6 +1,5 @@
 import { expect } from 'chai';
-import { publishedStates } from '../../../src/domain/jwk.ts';
-import { isFinal, keyStates, mayMove } from '../../../src/domain/key-state.ts';
+import { isFinal, keyStates, mayMove, publishedStates } from '../../../src/domain/key-state.ts';
 
 describe('The states of a key', () => {
   const allowed: ReadonlySet<string> = new Set([

@@ -19,7 +19,7 @@ const active = aKey(1, 'Active');
 const delivered = aRegistration({ deliverySecretName: 'signing' });
 const recorded = aLedger([active], { deliveries: [{ secretName: 'signing' }] });
 const requested = aKey(2, 'Next', { cause: 'Trigger', publishedAt: epoch });
-const taken = { reason: 'DeliverySecretTaken', message: 'Secret gradebook/signing is not ours' } as const;
+const taken = { reason: 'DeliverySecretConflict', message: 'Secret gradebook/signing is not ours' } as const;
 
 function statusOf(lifecycle: Lifecycle, more: Partial<Outcome> = {}): ReturnType<typeof registrationStatus> {
   return registrationStatus({ lifecycle, plan: plan(lifecycle), ...more }, undefined);
@@ -39,7 +39,7 @@ describe('the conditions of a registration', () => {
   const lacking = aLifecycle({ served: [], detail: 'jwks-1 lacks kid-1' });
   const unserved = aLifecycle({ ledger: aLedger([active, aKey(2, 'Next')]), served: ['kid-1'] });
   const nothing = aLifecycle({ ledger: emptyLedger('gradebook', 'canvas') });
-  const broken = aLifecycle({ custody: new Map([['kid-1', damaged]]) });
+  const broken = aLifecycle({ keyMaterial: new Map([['kid-1', damaged]]) });
   const obstacle = 'waiting for the obstacle named by Stalled to go';
   const skewed =
     "the operator's clock and the API server's differ by 1h, more than 5m: nothing is activated or retired until they agree; check time synchronization on the node";
@@ -59,12 +59,12 @@ describe('the conditions of a registration', () => {
       aLifecycle(),
       {},
       {
-        Ready: 'True KeySigns: key kid-1 signs and every ready replica serves it',
+        Ready: 'True SigningKeyReady: key kid-1 signs and every ready replica serves it',
         Published: 'True Served: every ready replica serves the signing key',
-        KeyMaterialAvailable: 'True KeysOpen: every sealed key opens and matches its public key',
-        ActionRequired: 'False NothingToDo: no action is required',
-        Reconciling: 'False Settled: nothing is under way',
-        Stalled: 'False NoObstacle: nothing stands in the way of rotation',
+        KeyMaterialAvailable: 'True KeysDecryptable: every sealed key opens and matches its public key',
+        ActionRequired: 'False NoActionRequired: no action is required',
+        Reconciling: 'False UpToDate: nothing is under way',
+        Stalled: 'False NotStalled: nothing stands in the way of rotation',
         RevocationEffective: undefined,
       },
     ],
@@ -93,7 +93,7 @@ describe('the conditions of a registration', () => {
       unserved,
       {},
       {
-        Ready: 'True KeySigns: key kid-1 signs and every ready replica serves it',
+        Ready: 'True SigningKeyReady: key kid-1 signs and every ready replica serves it',
         Reconciling: 'True WaitingForPublication: key kid-2 is not served by every ready replica',
       },
     ],
@@ -111,16 +111,16 @@ describe('the conditions of a registration', () => {
       'where the delivery Secret holds it',
       aLifecycle({ ledger: recorded, registration: delivered, delivery: { keyID: 'kid-1', leftovers: [] } }),
       {},
-      { Ready: 'True KeySigns: key kid-1 signs and every ready replica serves it' },
+      { Ready: 'True SigningKeyReady: key kid-1 signs and every ready replica serves it' },
     ],
     [
       "where the delivery Secret is somebody else's",
       aLifecycle({ ledger: recorded, registration: delivered }),
       { deliveryFault: taken },
       {
-        Ready: 'False DeliverySecretTaken: Secret gradebook/signing is not ours',
-        Stalled: 'True DeliverySecretTaken: Secret gradebook/signing is not ours',
-        Reconciling: `False DeliverySecretTaken: ${obstacle}`,
+        Ready: 'False DeliverySecretConflict: Secret gradebook/signing is not ours',
+        Stalled: 'True DeliverySecretConflict: Secret gradebook/signing is not ours',
+        Reconciling: `False DeliverySecretConflict: ${obstacle}`,
       },
     ],
     [
@@ -128,7 +128,7 @@ describe('the conditions of a registration', () => {
       broken,
       {},
       {
-        Ready: 'True KeySigns: key kid-1 signs and every ready replica serves it',
+        Ready: 'True SigningKeyReady: key kid-1 signs and every ready replica serves it',
         KeyMaterialAvailable: 'False SealTampered: the sealed key does not open',
         Stalled: 'True SealTampered: the sealed key does not open',
       },
@@ -139,7 +139,7 @@ describe('the conditions of a registration', () => {
       {},
       {
         KeyMaterialAvailable: 'False KEKMissing: there is no key-encryption key',
-        Stalled: 'False NoObstacle: nothing stands in the way of rotation',
+        Stalled: 'False NotStalled: nothing stands in the way of rotation',
       },
     ],
     [
@@ -161,7 +161,7 @@ describe('the conditions of a registration', () => {
         ledger: aLedger([active, requested]),
       }),
       {},
-      { ActionRequired: 'False NothingToDo: no action is required' },
+      { ActionRequired: 'False NoActionRequired: no action is required' },
     ],
     [
       'while it is suspended',
@@ -211,7 +211,7 @@ describe('the times of conditions', () => {
   const verdict = (status: 'True' | 'False', reason: ConditionReason, message = '') => ({
     Ready: { status, reason, message },
   });
-  const first = conditions(verdict('True', 'KeySigns'), undefined, 1, epoch);
+  const first = conditions(verdict('True', 'SigningKeyReady'), undefined, 1, epoch);
 
   it('stay while only reason, message or generation change', () => {
     const [later] = conditions(verdict('True', 'Served', 'other'), first, 2, epoch + hour);
@@ -224,7 +224,7 @@ describe('the times of conditions', () => {
   });
 
   it('move with the status', () => {
-    const [later] = conditions(verdict('False', 'KeySigns'), first, 1, epoch + hour);
+    const [later] = conditions(verdict('False', 'SigningKeyReady'), first, 1, epoch + hour);
     expect(later?.lastTransitionTime).to.equal('2026-03-01T01:00:00Z');
   });
 
@@ -239,9 +239,9 @@ describe('the times of conditions', () => {
   });
 
   it('go with messages that the API server accepts: 2048 characters', () => {
-    expect(conditions(verdict('True', 'KeySigns', 'm'.repeat(3000)), undefined, 1, epoch)[0]?.message).to.have.length(
-      2048,
-    );
+    expect(
+      conditions(verdict('True', 'SigningKeyReady', 'm'.repeat(3000)), undefined, 1, epoch)[0]?.message,
+    ).to.have.length(2048);
   });
 
   it('stay over any number of statuses in which nothing happens', () => {
@@ -324,7 +324,7 @@ describe('the status of a registration whose ledger cannot be used', () => {
     const status = faultedStatus(faulted, undefined);
     expect(shown(status.conditions, 'Ready')).to.equal(`False ${bad}`);
     expect(shown(status.conditions, 'Published')).to.equal(`False ${bad}`);
-    expect(shown(status.conditions, 'ActionRequired')).to.equal('False NothingToDo: no action is required');
+    expect(shown(status.conditions, 'ActionRequired')).to.equal('False NoActionRequired: no action is required');
   });
 });
 
@@ -356,7 +356,7 @@ describe('the LtiKey of a row', () => {
       ledgerSerial: 7,
     });
     expect(shown(object.status?.conditions, 'KeyMaterialAvailable')).to.equal(
-      'True KeysOpen: the sealed key opens and matches the public key',
+      'True KeysDecryptable: the sealed key opens and matches the public key',
     );
   });
 

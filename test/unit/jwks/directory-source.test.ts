@@ -3,7 +3,7 @@ import { mkdir, mkdtemp, rename, rm, truncate, writeFile } from 'node:fs/promise
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
-import { largestDocumentBytes } from '../../../src/domain/jwks-document-file.ts';
+import { largestDocumentBytes } from '../../../src/documents/document-file.ts';
 import { DirectorySource, scanMs } from '../../../src/jwks/directory-source.ts';
 import { Health } from '../../../src/jwks/health.ts';
 import { createLogger } from '../../../src/observability/log.ts';

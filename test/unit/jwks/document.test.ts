@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import type { PublicJwk } from '../../../src/domain/jwk.ts';
+import type { PublicJwk } from '../../../src/domain/public-jwk.ts';
 import { sliceBytes } from '../../../src/jwks/connections.ts';
 import { readDocument } from '../../../src/jwks/document.ts';
 import type { ServedDocument } from '../../../src/jwks/source.ts';

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import type { Heartbeat } from '../../../src/domain/heartbeat.ts';
+import type { Heartbeat } from '../../../src/documents/heartbeat.ts';
 import { Health } from '../../../src/jwks/health.ts';
 import { FakeClock } from '../../fakes/fake-clock.ts';
 

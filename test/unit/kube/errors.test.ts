@@ -2,8 +2,7 @@ import { expect } from 'chai';
 
 import { secrets } from '../../../src/api/names.ts';
 import { ApiError, isAlreadyExists, isConflict, isObjectNotFound, refusalText } from '../../../src/kube/errors.ts';
-import { refusal } from '../../../src/kube/responses.ts';
-import type { Operation } from '../../../src/kube/responses.ts';
+import { type Operation, refusal } from '../../../src/kube/responses.ts';
 
 const configMaps = { group: '', version: 'v1', kind: 'ConfigMap', plural: 'configmaps' };
 const getA: Operation = { verb: 'get', type: configMaps, namespace: 'ns', name: 'a' };

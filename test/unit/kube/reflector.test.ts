@@ -2,8 +2,7 @@ import { expect } from 'chai';
 
 import { ApiError, TransportError } from '../../../src/kube/errors.ts';
 import type { KubeList, KubeObject } from '../../../src/kube/objects.ts';
-import { ListWatchReflector } from '../../../src/kube/reflector.ts';
-import type { ReflectorOptions } from '../../../src/kube/reflector.ts';
+import { ListWatchReflector, type ReflectorOptions } from '../../../src/kube/reflector.ts';
 import { FakeClock, settle } from '../../fakes/fake-clock.ts';
 import { FakeListWatcher } from '../../fakes/fake-list-watcher.ts';
 

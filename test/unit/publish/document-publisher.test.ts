@@ -3,12 +3,11 @@ import { mkdir, mkdtemp, readFile, readdir, rm, stat, writeFile } from 'node:fs/
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
-import type { PublicJwk } from '../../../src/domain/jwk.ts';
-import { publicMembers } from '../../../src/domain/jwks-document.ts';
+import type { PublicJwk } from '../../../src/domain/public-jwk.ts';
+import { publicMembers } from '../../../src/documents/key-set.ts';
 import { createLogger } from '../../../src/observability/log.ts';
 import { DocumentPublisher, heartbeatMs } from '../../../src/publish/document-publisher.ts';
-import { absenceGraceMs } from '../../../src/publish/published-keys.ts';
-import type { LtiKeyFacts } from '../../../src/publish/published-keys.ts';
+import { type LtiKeyFacts, absenceGraceMs } from '../../../src/publish/published-keys.ts';
 import { FakeClock } from '../../fakes/fake-clock.ts';
 import { ltiKey, nameOfKey } from './lti-key.ts';
 

@@ -1,6 +1,5 @@
 import { expect } from 'chai';
-import { PublishedKeys, absenceGraceMs } from '../../../src/publish/published-keys.ts';
-import type { LtiKeyFacts } from '../../../src/publish/published-keys.ts';
+import { type LtiKeyFacts, PublishedKeys, absenceGraceMs } from '../../../src/publish/published-keys.ts';
 import { ltiKey } from './lti-key.ts';
 
 function held(): { keys: PublishedKeys; listed: (objects: readonly LtiKeyFacts[], now: number) => readonly string[] } {

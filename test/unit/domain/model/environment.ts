@@ -3,7 +3,7 @@ import { keysIn, liveKeys, nextKey } from '../../../../src/domain/ledger.ts';
 import { isShownPublished } from '../../../../src/domain/ltikeys.ts';
 import { readRegistration } from '../../../../src/domain/registration.ts';
 import { keyIDOf } from '../../../builders/ledger.ts';
-import type { PublicJwk } from '../../../../src/domain/jwk.ts';
+import type { PublicJwk } from '../../../../src/domain/public-jwk.ts';
 import { rotateRequestedAtAnnotation } from '../../../../src/api/names.ts';
 import {
   observed,

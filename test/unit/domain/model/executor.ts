@@ -1,14 +1,14 @@
 import { decide } from '../../../../src/domain/decide.ts';
 import { type Decision, type Effect, effectID } from '../../../../src/domain/effects.ts';
 import { type Ledger, liveKeys } from '../../../../src/domain/ledger.ts';
-import type { Custody, Refusal, Situation } from '../../../../src/domain/situation.ts';
+import type { KeyMaterial, Refusal, Situation } from '../../../../src/domain/situation.ts';
 import { isDeepStrictEqual } from 'node:util';
-import { custodyOf, gather } from './gather.ts';
+import { keyMaterialOf, gather } from './gather.ts';
 import { checkDecision, checkEffect, checkStatus } from './invariants.ts';
 import { observed, type Ours, readableLedger, type World, type WriteKind } from './world.ts';
 
 /**
- * Carries effects out on a world as controllers/apply.ts does on an API server, and knows no rule about keys. An object that
+ * Carries effects out on a world as controller/apply.ts does on an API server, and knows no rule about keys. An object that
  * another one took the place of since it was read is a conflict.
  */
 
@@ -73,7 +73,7 @@ function written(at: Progress, effect: Effect): Progress | undefined {
       const none = { ledger: undefined, older: undefined, ledgerFault: undefined };
       return {
         world: { ...world, ...none },
-        situation: { ...situation, ledger: { kind: 'absent' }, custody: new Map() },
+        situation: { ...situation, ledger: { kind: 'absent' }, keyMaterial: new Map() },
       };
     }
     case 'createKey': {
@@ -120,14 +120,14 @@ function writeLedger({ world, situation }: Progress, effect: EffectOf<'writeLedg
   const { pair, generating: _, ...without } = situation;
   const sealed = effect.pair && pair ? [pair.facts.keyID] : [];
   const live = new Set(liveKeys(ledger).map(({ keyID }) => keyID));
-  const custody = new Map<string, Custody>([
-    ...[...situation.custody].filter(([keyID]) => live.has(keyID)),
-    ...sealed.map((keyID): [string, Custody] => [keyID, custodyOf(world, keyID)]),
+  const keyMaterial = new Map<string, KeyMaterial>([
+    ...[...situation.keyMaterial].filter(([keyID]) => live.has(keyID)),
+    ...sealed.map((keyID): [string, KeyMaterial] => [keyID, keyMaterialOf(world, keyID)]),
   ]);
   const memory = effect.pair ? { pair: undefined, generating: undefined } : {};
   return {
     world: { ...world, ...memory, ledger, older: read, ledgerFault: undefined },
-    situation: { ...(effect.pair ? without : situation), ledger: { kind: 'present', ledger }, custody },
+    situation: { ...(effect.pair ? without : situation), ledger: { kind: 'present', ledger }, keyMaterial },
   };
 }
 
@@ -144,9 +144,12 @@ function deliver({ world, situation }: Progress, { content }: EffectOf<'deliver'
   if (keyID !== undefined) {
     const ledger: Ledger | undefined = situation.ledger.kind === 'present' ? situation.ledger.ledger : undefined;
     const sealed = ledger !== undefined && liveKeys(ledger).some((key) => key.keyID === keyID);
-    const custody = custodyOf(world, keyID);
-    if (!sealed || !custody.opens)
-      return { world, situation: { ...situation, custody: new Map([...situation.custody, [keyID, custody]]) } };
+    const keyMaterial = keyMaterialOf(world, keyID);
+    if (!sealed || !keyMaterial.opens)
+      return {
+        world,
+        situation: { ...situation, keyMaterial: new Map([...situation.keyMaterial, [keyID, keyMaterial]]) },
+      };
   }
   const read = situation.deliveries.get(secretName);
   const existing = read?.kind === 'ours' ? read : undefined;
@@ -187,7 +190,7 @@ export interface ReconcileOptions {
 const mostPasses = 20;
 
 /**
- * A whole reconcile, undisturbed, as controllers/reconcile.ts.
+ * A whole reconcile, undisturbed, as controller/reconcile.ts.
  */
 export function reconcile(start: World, { crash, repeats = true }: ReconcileOptions = {}): Reconciled {
   const situation = gather(start);

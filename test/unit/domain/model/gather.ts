@@ -4,7 +4,7 @@ import { isFinal } from '../../../../src/domain/key-state.ts';
 import { keysIn, liveKeys, sealedKeys } from '../../../../src/domain/ledger.ts';
 import { isShownPublished } from '../../../../src/domain/ltikeys.ts';
 import type {
-  Custody,
+  KeyMaterial,
   DeliverySecret,
   Fault,
   LedgerReading,
@@ -15,12 +15,12 @@ import type {
 import { anObservation, damaged, noKek, opens } from '../../../builders/situation.ts';
 import { cacheLifetime, limits, readableLedger, type World } from './world.ts';
 
-/** What controllers/gather.ts reads of a world. */
+/** What controller/gather.ts reads of a world. */
 
 const corrupt: Fault = { reason: 'LedgerCorrupt', message: 'ledger.json is not JSON' };
 const taken: DeliverySecret = {
   kind: 'unusable',
-  fault: { reason: 'DeliverySecretTaken', message: 'the Secret is somebody else’s' },
+  fault: { reason: 'DeliverySecretConflict', message: 'the Secret is somebody else’s' },
 };
 const absent: DeliverySecret = { kind: 'absent' };
 
@@ -35,7 +35,7 @@ export function gather(world: World): Situation | undefined {
     registration: readRegistration(world),
     ledger,
     shown: [...keys.values()],
-    custody: readCustody(world),
+    keyMaterial: readCustody(world),
     observation: object ? observe(world, object) : nothingObserved,
     deliveries: readDeliveries(world),
     ...(pair ? { pair: { facts: pair, kekID: 'kek-1' } } : {}),
@@ -75,13 +75,13 @@ function isLoss({ status }: LtiKey): boolean {
   return status?.state === undefined || !isFinal(status.state);
 }
 
-function readCustody(world: World): ReadonlyMap<string, Custody> {
+function readCustody(world: World): ReadonlyMap<string, KeyMaterial> {
   const ledger = readableLedger(world);
   if (!ledger) return new Map();
-  return new Map(sealedKeys(ledger).map(({ keyID }) => [keyID, custodyOf(world, keyID)]));
+  return new Map(sealedKeys(ledger).map(({ keyID }) => [keyID, keyMaterialOf(world, keyID)]));
 }
 
-export function custodyOf({ kekMissing, damagedKeyID }: World, keyID: string): Custody {
+export function keyMaterialOf({ kekMissing, damagedKeyID }: World, keyID: string): KeyMaterial {
   return kekMissing ? noKek : keyID === damagedKeyID ? damaged : opens;
 }
 

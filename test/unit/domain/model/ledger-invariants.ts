@@ -82,7 +82,7 @@ function checkActivation(before: World, situation: Situation, { keyID }: LedgerK
   if (isSkewed(situation)) return `${keyID} was activated while the clock was wrong`;
   if (!situation.observation.servedKeyIDs.has(keyID)) return `${keyID} was activated without being served`;
   if (!before.servedSince.has(keyID)) return `${keyID} was activated and never served by all`;
-  if (situation.custody.get(keyID)?.opens !== true) return `${keyID} was activated and does not open`;
+  if (situation.keyMaterial.get(keyID)?.opens !== true) return `${keyID} was activated and does not open`;
   if (read.kind === 'present' && wanted(situation).has(keyID)) return `${keyID} is revoked and was activated`;
   const signed = before.ledger?.activeKeyID;
   if (signed === undefined || wanted(situation).has(signed)) return undefined;

@@ -59,7 +59,7 @@ function isSettled(before: World, { world, decision }: Reconciled): boolean {
     return true;
   }
   const condition = (type: string) => decision?.status?.conditions?.find((found) => found.type === type);
-  if (condition('Ready')?.status !== 'True' || condition('Reconciling')?.reason !== 'Settled') return false;
+  if (condition('Ready')?.status !== 'True' || condition('Reconciling')?.reason !== 'UpToDate') return false;
   return ledger !== undefined && activeKey(ledger) !== undefined && !nextKey(ledger) && isQuiet(world);
 }
 

@@ -1,0 +1,288 @@
+import { isDeepStrictEqual } from 'node:util';
+import { ltiKeys, ltiRegistrations, secrets } from '../api/names.ts';
+import type { LtiKey, LtiRegistration } from '../api/objects.ts';
+import type { KeySize } from '../crypto/key-pair.ts';
+import type { KekProvider } from '../crypto/kek-provider.ts';
+import { type Announcement, type Effect, announcementsBetween, effectID, targetOf } from '../domain/effects.ts';
+import { liveKeys } from '../domain/ledger.ts';
+import type { KeyMaterial, Refusal, Situation } from '../domain/situation.ts';
+import type { KubeClient } from '../kube/client.ts';
+import { type ApiError, isAlreadyExists, isObjectNotFound, isRefusedWrite, refusalText } from '../kube/errors.ts';
+import type { EventRecorder } from '../kube/events.ts';
+import { objectKey } from '../kube/objects.ts';
+import type { Logger } from '../observability/log.ts';
+import { openKey, sealAnew } from './keys/key-material.ts';
+import { deliveryReading, writeDelivery } from './secrets/delivery-secret.ts';
+import type { Gathered } from './gather.ts';
+import type { KeyGenerator } from './keys/key-generator.ts';
+import { createLedger, type LedgerRecord, replaceLedger, type SealedKey } from './secrets/ledger-secret.ts';
+import type { RecentLedgers } from './secrets/recent-ledgers.ts';
+import type { OwnWrites } from './own-writes.ts';
+
+/**
+ * Carries out what was decided, in the order in which it was decided, and decides nothing. A refused write becomes part of the
+ * situation; a lost race is thrown, and everything is read again.
+ */
+
+export interface ApplierOptions {
+  readonly client: KubeClient;
+  readonly keks: KekProvider;
+  readonly generator: Pick<KeyGenerator, 'request' | 'drop'>;
+  readonly written: { readonly registrations: OwnWrites<LtiRegistration>; readonly keys: OwnWrites<LtiKey> };
+  readonly recent: Pick<RecentLedgers, 'wrote' | 'forget'>;
+  readonly events: EventRecorder;
+  readonly log: Logger;
+  readonly metrics?: ApplierMetrics | undefined;
+}
+
+export interface ApplierMetrics {
+  rotation(result: 'started' | 'activated'): void;
+  /** @param resource its plural, such as `secrets` or `ltikeys/status` */
+  refused(resource: string): void;
+}
+
+type EffectOf<Kind extends Effect['kind']> = Extract<Effect, { kind: Kind }>;
+
+export class Applier {
+  readonly #options: ApplierOptions;
+
+  constructor(options: ApplierOptions) {
+    this.#options = options;
+  }
+
+  /** What is known after `effects` were carried out. */
+  async apply(gathered: Gathered, effects: readonly Effect[]): Promise<Gathered> {
+    let current = gathered;
+    for (const effect of effects) {
+      try {
+        current = await this.#carryOut(current, effect);
+      } catch (error) {
+        if (!isRefusedWrite(error)) throw error;
+        current = this.#refused(current, effect, error);
+        // What follows shows and delivers the ledger that was not written.
+        if (effect.kind === 'writeLedger') return current;
+      }
+    }
+    return current;
+  }
+
+  /** Writes the status, unless it says the same already. */
+  async show({ situation }: Gathered, status: NonNullable<LtiRegistration['status']>): Promise<void> {
+    const { registration } = situation;
+    if (registration.kind !== 'present') return;
+    const { object } = registration;
+    if ((object.status?.ledgerSerial ?? 0) > (status.ledgerSerial ?? 0)) return;
+    if (isDeepStrictEqual({ ...object.status, ledgerSerial: 0 }, { ...status, ledgerSerial: 0 })) return;
+    const { client, written } = this.#options;
+    try {
+      await written.registrations.write(objectKey(object), () =>
+        client.replaceStatus(ltiRegistrations, { ...object, status }),
+      );
+    } catch (error) {
+      if (!isRefusedWrite(error)) throw error;
+      this.#report(
+        situation,
+        {
+          object: `the status of LtiRegistration ${object.metadata.name}`,
+          verb: 'update',
+          because: refusalText(error),
+        },
+        'ltiregistrations/status',
+      );
+      throw error;
+    }
+    this.#announce(situation, announcementsBetween(object.status, status));
+  }
+
+  async #carryOut(gathered: Gathered, effect: Effect): Promise<Gathered> {
+    switch (effect.kind) {
+      case 'generate':
+        // One that does not fit, under another key-encryption key for one, is of no use.
+        if (gathered.pair) this.#options.generator.drop(keyOf(gathered.situation));
+        this.#options.generator.request(keyOf(gathered.situation), {
+          // oxlint-disable-next-line no-unsafe-type-assertion -- the schema allows these sizes alone
+          size: effect.size as KeySize,
+          urgent: effect.urgent,
+        });
+        return withSituation(gathered, { generating: true });
+      case 'writeLedger':
+        return this.#writeLedger(gathered, effect);
+      case 'removeLedger': {
+        const { record, ...rest } = gathered;
+        if (record) await this.#options.client.delete(secrets, record.secret);
+        this.#options.recent.forget(keyOf(gathered.situation));
+        return withSituation(rest, { ledger: { kind: 'absent' }, keyMaterial: new Map() });
+      }
+      case 'createKey':
+        return withKey(gathered, await this.#createKey(effect.key));
+      case 'showKey':
+        return this.#showKey(gathered, effect.key);
+      case 'removeKey':
+        return this.#removeKey(gathered, effect.key);
+      case 'deliver':
+        return this.#deliver(gathered, effect);
+      default:
+        return this.#removeDelivery(gathered, effect.secretName);
+    }
+  }
+
+  async #writeLedger(gathered: Gathered, effect: EffectOf<'writeLedger'>): Promise<Gathered> {
+    const { client, keks, generator, recent, metrics, log } = this.#options;
+    const { record: previous, situation } = gathered;
+    const { ledger, create, cause } = effect;
+    const pair = effect.pair ? gathered.pair : undefined;
+    const anew = previous && effect.reseal.length > 0 ? await sealAnew(previous, effect.reseal, keks) : [];
+    const sealed = [...anew, ...(pair ? [{ keyID: pair.facts.keyID, jwe: pair.jwe, kekID: pair.kekID }] : [])];
+    const record = await writeRecord(client, create ? undefined : previous, ledger, sealed);
+    recent.wrote(keyOf(situation), record);
+    if (pair) generator.drop(keyOf(situation));
+    if (cause && !create) metrics?.rotation('started');
+    for (const { reason } of effect.announcements)
+      if (reason === 'KeyActivated' && ledger.highestRevision > 1) metrics?.rotation('activated');
+    log.info({ ...place(situation), serial: ledger.serial, reason: effect.reasons.join() }, 'ledger written');
+    if (cause && !create) {
+      const message = `key ${pair!.facts.keyID} is being published and signs later (${cause})`;
+      this.#announce(situation, [{ type: 'Normal', reason: 'KeyCreated', message }]);
+    }
+    this.#announce(situation, effect.announcements);
+    const live = new Set(liveKeys(ledger).map(({ keyID }) => keyID));
+    const keyMaterial = new Map<string, KeyMaterial>([
+      ...[...situation.keyMaterial].filter(([keyID]) => live.has(keyID)),
+      ...sealed.map(({ keyID, kekID }) => [keyID, { opens: true, kekID }] as const),
+    ]);
+    const after = withSituation({ ...gathered, record }, { ledger: { kind: 'present', ledger }, keyMaterial });
+    return pair ? withoutPair(after) : after;
+  }
+
+  async #createKey(key: LtiKey): Promise<LtiKey> {
+    const { client, written } = this.#options;
+    const { status: _, ...bare } = key;
+    try {
+      return await written.keys.write(objectKey(key), () => client.create<LtiKey>(ltiKeys, bare));
+    } catch (error) {
+      // The cache is behind, or somebody else made it: what there is now decides.
+      if (isAlreadyExists(error)) {
+        written.keys.remember(await client.get<LtiKey>(ltiKeys, key.metadata.namespace!, key.metadata.name));
+      }
+      throw error;
+    }
+  }
+
+  /** One whose creation was refused is not there to show anything. */
+  async #showKey(gathered: Gathered, key: LtiKey): Promise<Gathered> {
+    const current = gathered.situation.shown.find(({ metadata }) => metadata.name === key.metadata.name);
+    if (!current || !key.status) return gathered;
+    const { client, written } = this.#options;
+    const { status } = key;
+    const stored = await written.keys.write(objectKey(key), () =>
+      client.replaceStatus<LtiKey>(ltiKeys, { ...current, status }),
+    );
+    return withKey(gathered, stored);
+  }
+
+  async #removeKey(gathered: Gathered, key: LtiKey): Promise<Gathered> {
+    const { client, written } = this.#options;
+    const { shown } = gathered.situation;
+    const current = shown.find(({ metadata }) => metadata.name === key.metadata.name);
+    try {
+      if (current) await client.delete(ltiKeys, current);
+    } catch (error) {
+      if (!isObjectNotFound(error)) throw error;
+    }
+    written.keys.forget(objectKey(key));
+    return withSituation(gathered, { shown: shown.filter((other) => other !== current) });
+  }
+
+  async #deliver(gathered: Gathered, { content }: EffectOf<'deliver'>): Promise<Gathered> {
+    const { client, keks } = this.#options;
+    const { record, secrets: stored, recipient, situation } = gathered;
+    const { namespace, name: registration } = situation;
+    const row = record?.ledger.keys.find(({ keyID }) => keyID === content.keyID);
+    const opened = record && row ? await openKey(record, row, keks) : undefined;
+    if (content.keyID !== undefined && opened && !opened.privateKey) {
+      // It opened a moment ago: what is so now is decided upon anew.
+      const keyMaterial = new Map([...situation.keyMaterial, [content.keyID, opened.keyMaterial] as const]);
+      return withSituation(gathered, { keyMaterial });
+    }
+    const signing = opened?.privateKey ? { privateKey: opened.privateKey, recipient } : undefined;
+    const existing = stored.get(content.secretName);
+    const secret = await writeDelivery(client, { namespace, registration }, content, existing, signing);
+    const { state } = deliveryReading(secret, registration);
+    return {
+      ...gathered,
+      secrets: new Map([...stored, [content.secretName, secret]]),
+      situation: { ...situation, deliveries: new Map([...situation.deliveries, [content.secretName, state]]) },
+    };
+  }
+
+  async #removeDelivery(gathered: Gathered, secretName: string): Promise<Gathered> {
+    const secret = gathered.secrets.get(secretName);
+    try {
+      if (secret) await this.#options.client.delete(secrets, secret);
+    } catch (error) {
+      if (!isObjectNotFound(error)) throw error;
+    }
+    const { deliveries } = gathered.situation;
+    const secretsLeft = new Map([...gathered.secrets].filter(([name]) => name !== secretName));
+    const absent = new Map([...deliveries, [secretName, { kind: 'absent' }] as const]);
+    return withSituation({ ...gathered, secrets: secretsLeft }, { deliveries: absent });
+  }
+
+  #refused(gathered: Gathered, effect: Effect, error: ApiError): Gathered {
+    const { situation } = gathered;
+    const { resource, ...named } = targetOf(situation.namespace, situation.name, effect);
+    const refusal: Refusal = { ...named, because: refusalText(error) };
+    this.#report(situation, refusal, resource);
+    return withSituation(gathered, { refused: new Map([...situation.refused, [effectID(effect), refusal]]) });
+  }
+
+  #report(situation: Situation, { verb, object, because }: Refusal, resource: string): void {
+    this.#options.metrics?.refused(resource);
+    const error = new Error(`${verb} ${object}: ${because}`);
+    this.#options.log.warn(
+      { ...place(situation), reason: 'WriteRefused', error },
+      'the API server refused a write; the operator retries',
+    );
+  }
+
+  #announce(situation: Situation, announcements: readonly Announcement[]): void {
+    const { events, log } = this.#options;
+    for (const { type, reason, message } of announcements) {
+      log[type === 'Warning' ? 'warn' : 'info']({ ...place(situation), reason }, message);
+      const { registration } = situation;
+      if (registration.kind === 'present') events.record(registration.object, type, reason, 'Reconcile', message);
+    }
+  }
+}
+
+function writeRecord(
+  client: KubeClient,
+  previous: LedgerRecord | undefined,
+  ledger: LedgerRecord['ledger'],
+  sealed: readonly SealedKey[],
+): Promise<LedgerRecord> {
+  return previous ? replaceLedger(client, previous, ledger, sealed) : createLedger(client, ledger, sealed);
+}
+
+function keyOf({ namespace, name }: Situation): string {
+  return `${namespace}/${name}`;
+}
+
+function place({ namespace, name }: Situation): { namespace: string; name: string } {
+  return { namespace, name };
+}
+
+function withSituation(gathered: Gathered, change: Partial<Situation>): Gathered {
+  return { ...gathered, situation: { ...gathered.situation, ...change } };
+}
+
+function withoutPair(gathered: Gathered): Gathered {
+  const { pair: _, ...rest } = gathered;
+  const { pair: __, generating: ___, ...situation } = gathered.situation;
+  return { ...rest, situation };
+}
+
+function withKey(gathered: Gathered, key: LtiKey): Gathered {
+  const others = gathered.situation.shown.filter(({ metadata }) => metadata.name !== key.metadata.name);
+  return withSituation(gathered, { shown: [...others, key] });
+}

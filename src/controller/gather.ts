@@ -1,0 +1,224 @@
+import { ltiKeyName, ltiRegistrations, registrationPath } from '../api/names.ts';
+import type { LtiKey, LtiRegistration } from '../api/objects.ts';
+import type { KekProvider } from '../crypto/kek-provider.ts';
+import { type Duration, type Instant, second } from '../domain/duration.ts';
+import type { Ledger } from '../domain/ledger.ts';
+import { lastingKey } from '../domain/ltikeys.ts';
+import { readRegistration, type Registration } from '../domain/registration.ts';
+import {
+  type KeyMaterial,
+  type Fault,
+  isFault,
+  type LedgerReading,
+  type RegistrationReading,
+  type Situation,
+} from '../domain/situation.ts';
+import type { TimingLimits } from '../domain/timing.ts';
+import type { KubeClient } from '../kube/client.ts';
+import type { Collection } from '../kube/collection.ts';
+import { isObjectNotFound, isUnreadable } from '../kube/errors.ts';
+import { type ObjectKey, type Secret, splitKey } from '../kube/objects.ts';
+import type { Clock } from '../lib/clock.ts';
+import { keyMaterialOf, sealedUnder, sealingState, sealPair } from './keys/key-material.ts';
+import { type DeliveryReading, readDelivery } from './secrets/delivery-secret.ts';
+import { type Imports, readImports } from './secrets/import.ts';
+import type { LedgerUsage } from './keks/kek-usage.ts';
+import type { KeyGenerator, GeneratedKey } from './keys/key-generator.ts';
+import { newestLedger, withTrace } from './secrets/ledger-reading.ts';
+import type { LedgerRecord } from './secrets/ledger-secret.ts';
+import type { OpenedKeys } from './keys/opened-keys.ts';
+import { notObserved, observe, sharedWith } from './observation.ts';
+import type { PublicationObserver } from './publication/observer.ts';
+import type { RecentLedgers } from './secrets/recent-ledgers.ts';
+import { readRecipient, type Recipient } from './secrets/recipient.ts';
+import type { OwnWrites } from './own-writes.ts';
+
+/** Reads everything that a decision about a registration depends on, and writes nothing. What cannot be read is a fault. */
+
+export interface Sources {
+  readonly client: KubeClient;
+  readonly registrations: Pick<Collection<LtiRegistration>, 'get'>;
+  /** With the indexes `registration` (`namespace/name` of theirs) and `keyID` (`namespace/keyID`). */
+  readonly keys: Pick<Collection<LtiKey>, 'byIndex' | 'scopeOf'>;
+  readonly written: { readonly registrations: OwnWrites<LtiRegistration>; readonly keys: OwnWrites<LtiKey> };
+  readonly recent: RecentLedgers;
+  /** How registrations that this process saw go were at last. */
+  readonly lastSeen: Map<ObjectKey, LtiRegistration>;
+  readonly keks: KekProvider;
+  readonly opened: OpenedKeys;
+  readonly usage: LedgerUsage;
+  readonly generator: Pick<KeyGenerator, 'take' | 'drop'>;
+  readonly observer: PublicationObserver;
+  readonly limits: TimingLimits;
+  readonly publicUrl: string | undefined;
+  readonly clock: Clock;
+  /** Local clock minus the API server's, milliseconds; `undefined` before its first answer. */
+  readonly clockSkew: () => Duration | undefined;
+}
+
+/** The situation, and what carrying out a decision needs besides. */
+export interface Gathered {
+  readonly situation: Situation;
+  readonly record?: LedgerRecord;
+  /** Delivery Secrets of ours, as they are stored. */
+  readonly secrets: ReadonlyMap<string, Secret>;
+  readonly recipient?: Recipient;
+  /** The waiting key pair, sealed. */
+  readonly pair?: GeneratedKey;
+}
+
+/** `undefined` if there is nothing of this name. */
+export async function gather(sources: Sources, key: ObjectKey): Promise<Gathered | undefined> {
+  const { client, usage } = sources;
+  const { namespace, name } = splitKey(key);
+  // Caches are read before the ledger: what they show was written after it, so it cannot be newer than what is read now.
+  const cached = sources.registrations.get(key);
+  const cachedKeys = sources.keys.byIndex('registration', key);
+  const reading = await newestLedger(sources, key, cached, cachedKeys);
+  const record = reading.kind === 'present' ? reading.record : undefined;
+  const shown = shownKeys(sources, key, cachedKeys, record?.ledger);
+  if (!cached && reading.kind === 'absent' && shown.length === 0) {
+    usage.forget(key);
+    sources.opened.forget(key);
+    sources.lastSeen.delete(key);
+    sources.generator.drop(key);
+    return undefined;
+  }
+  const object = cached && sources.written.registrations.newest(key, cached);
+  const registration = object ? presentReading(object) : await readGone(sources, key);
+  const keyMaterial = record
+    ? await keyMaterialOf(record, sources.keks, sources.opened)
+    : new Map<string, KeyMaterial>();
+  const deliveries = await readDeliveries(sources, namespace, name, object, record?.ledger);
+  const ledger: LedgerReading =
+    reading.kind === 'present'
+      ? { kind: 'present', ledger: reading.record.ledger }
+      : await withTrace(sources, reading, shown, object, deliveries);
+  if (record) usage.read(key, sealedUnder(record));
+  else if (ledger.kind === 'absent' && ledger.trace === undefined && !lastingKey(shown)) usage.forget(key);
+  else usage.unreadable(key);
+  const isNew = ledger.kind === 'absent' && ledger.trace === undefined && object !== undefined;
+  const shared = sharedWith(sources.keys, key, shown);
+  const sealing = await sealingState(sources.keks);
+  const [imports, recipient, observation] = await Promise.all([
+    isNew ? readImports(client, object) : undefined,
+    object && readRecipient(object),
+    registration.kind === 'present' ? observe(sources, key, shown, shared, record?.ledger, registration) : notObserved,
+  ]);
+  const pair = await waitingPair(sources, key, imports);
+  const skew = sources.clockSkew() ?? 0;
+  return {
+    situation: {
+      namespace,
+      name,
+      registration,
+      ledger,
+      shown,
+      keyMaterial,
+      observation,
+      deliveries: new Map([...deliveries].map(([secretName, { state }]) => [secretName, state])),
+      ...(recipient ? { recipient: isFault(recipient) ? recipient : { thumbprint: recipient.thumbprint } } : {}),
+      ...(imports ? { imports: imports.state } : {}),
+      ...(pair ? { pair: { facts: pair.facts, kekID: pair.kekID } } : {}),
+      ...sealing,
+      shared,
+      refused: new Map(),
+      clockSkew: skew,
+      limits: sources.limits,
+      ...(sources.publicUrl === undefined ? {} : { jwksURL: sources.publicUrl + registrationPath(namespace, name) }),
+      now: serverTime(sources.clock, skew),
+    },
+    ...(record ? { record } : {}),
+    secrets: new Map([...deliveries].flatMap(([secretName, { secret }]) => (secret ? [[secretName, secret]] : []))),
+    ...(recipient && !isFault(recipient) ? { recipient } : {}),
+    ...(pair ? { pair } : {}),
+  };
+}
+
+/** The `Date` header counts whole seconds, so a smaller difference means nothing. */
+const measurableSkew: Duration = 2 * second;
+
+/** What is written is the API server's time: a wrong clock of the operator must not end up in the ledger. */
+function serverTime(clock: Clock, skew: Duration): Instant {
+  return clock.now().getTime() - (Math.abs(skew) < measurableSkew ? 0 : skew);
+}
+
+/** The newest known of each: the cache may not yet have those that this process just wrote. */
+function shownKeys(
+  { written }: Sources,
+  key: ObjectKey,
+  cachedKeys: readonly LtiKey[],
+  ledger: Ledger | undefined,
+): readonly LtiKey[] {
+  const { namespace } = splitKey(key);
+  const shown = new Map(cachedKeys.map((cached) => [cached.metadata.name, cached]));
+  for (const row of ledger?.keys ?? []) {
+    const name = ltiKeyName(ledger!.registration, row.revision);
+    const newest = written.keys.newest(`${namespace}/${name}`, shown.get(name));
+    if (newest) shown.set(name, newest);
+  }
+  return [...shown.values()];
+}
+
+function presentReading(object: LtiRegistration): RegistrationReading {
+  return { kind: 'present', object, registration: readOrFault(object) };
+}
+
+/** What the schema should have refused, and did not. */
+function readOrFault(object: LtiRegistration): Registration | Fault {
+  try {
+    return readRegistration(object);
+  } catch (error) {
+    const message = `the operator cannot use the spec: ${error instanceof Error ? error.message : 'unknown'}; correct it`;
+    return { reason: 'SpecInvalid', message };
+  }
+}
+
+/** The cache may be behind, and a missing resource type is no word about the object. */
+async function readGone({ client, lastSeen }: Sources, key: ObjectKey): Promise<RegistrationReading> {
+  const { namespace, name } = splitKey(key);
+  try {
+    await client.get<LtiRegistration>(ltiRegistrations, namespace, name);
+    return { kind: 'unknown' };
+  } catch (error) {
+    if (!isObjectNotFound(error)) {
+      if (isUnreadable(error)) return { kind: 'unknown' };
+      throw error;
+    }
+    const seen = lastSeen.get(key);
+    const last = seen && readOrFault(seen);
+    return { kind: 'gone', ...(last && !isFault(last) ? { last } : {}) };
+  }
+}
+
+async function readDeliveries(
+  { client }: Sources,
+  namespace: string,
+  registration: string,
+  object: LtiRegistration | undefined,
+  ledger: Ledger | undefined,
+): Promise<ReadonlyMap<string, DeliveryReading>> {
+  const wanted = object?.spec.delivery?.secretName;
+  const recorded = ledger?.deliveries.map(({ secretName }) => secretName) ?? [];
+  const names = new Set([...recorded, ...(wanted === undefined ? [] : [wanted])]);
+  const readings = [...names].map(
+    async (secretName) => [secretName, await readDelivery(client, namespace, secretName, registration)] as const,
+  );
+  return new Map(await Promise.all(readings));
+}
+
+/** The pair that an earlier decision asked for, or the imported key, sealed here so that nobody holds it in the clear. */
+async function waitingPair(
+  { keks, generator }: Sources,
+  key: ObjectKey,
+  imports: Imports | undefined,
+): Promise<GeneratedKey | undefined> {
+  const signing = imports?.state.signing;
+  if (!signing || isFault(signing) || !imports?.privateKey) return generator.take(key);
+  try {
+    return await sealPair(key, { ...signing, privateKey: imports.privateKey }, keks);
+  } catch {
+    // Why nothing can be sealed is in the situation.
+    return undefined;
+  }
+}

@@ -1,0 +1,149 @@
+import type { KeyObject, webcrypto } from 'node:crypto';
+import { KekError } from '../../crypto/kek-error.ts';
+import type { KekProvider } from '../../crypto/kek-provider.ts';
+import { SealError } from '../../crypto/seal-error.ts';
+import { locate, openLocated, seal } from '../../crypto/seal.ts';
+import { describeSealed } from '../../crypto/sealed-format.ts';
+import { type KeyFacts, type LedgerKey, sealedKeys } from '../../domain/ledger.ts';
+import { type ObjectKey, splitKey } from '../../kube/objects.ts';
+import type { KeyMaterial, Fault } from '../../domain/situation.ts';
+import { type LedgerRecord, type SealedKey, sealedKey } from '../secrets/ledger-secret.ts';
+import { digestOf, type OpenedKeys } from './opened-keys.ts';
+
+/** What opening a sealed key came to; the private key itself only where it opened and matched. */
+export interface OpenedKey {
+  readonly keyMaterial: KeyMaterial;
+  readonly privateKey?: KeyObject;
+}
+
+interface Opened {
+  readonly digest: string;
+  readonly kek: webcrypto.CryptoKey;
+}
+
+/** Opens one key of a ledger. Faults are findings, not errors: it never throws, and nothing is ever made because of one. */
+export function openKey(record: LedgerRecord, key: LedgerKey, keks: KekProvider): Promise<OpenedKey> {
+  return openUnless(() => false, record, key, keks);
+}
+
+/** Whether every sealed key of a ledger opens, by its key ID; `opened` spares them from being decrypted each time. Never throws. */
+export async function keyMaterialOf(
+  record: LedgerRecord,
+  keks: KekProvider,
+  opened: OpenedKeys,
+): Promise<ReadonlyMap<string, KeyMaterial>> {
+  const registration = `${record.ledger.namespace}/${record.ledger.registration}`;
+  const keyMaterial = new Map<string, KeyMaterial>();
+  const seen = new Map<string, webcrypto.CryptoKey>();
+  for (const key of sealedKeys(record.ledger)) {
+    const known = ({ digest, kek }: Opened): boolean => opened.knows(registration, digest, kek);
+    const found = await openUnless(known, record, key, keks);
+    keyMaterial.set(key.keyID, found.keyMaterial);
+    if (found.opened) seen.set(found.opened.digest, found.opened.kek);
+  }
+  opened.remember(registration, seen);
+  return keyMaterial;
+}
+
+/** The KEK that each sealed key of a ledger names, also those that do not open; undefined where one does not say. */
+export function sealedUnder(record: LedgerRecord): readonly string[] | undefined {
+  const keys = sealedKeys(record.ledger);
+  const kekIDs = keys.flatMap(({ keyID }) => {
+    const jwe = sealedKey(record, keyID);
+    const { kekID } = kekIDOf(jwe ?? '');
+    return kekID === undefined ? [] : [kekID];
+  });
+  return kekIDs.length === keys.length ? kekIDs : undefined;
+}
+
+/** Keys of a ledger, sealed anew under the present key-encryption key; those that do not open stay as they are. */
+export async function sealAnew(
+  record: LedgerRecord,
+  keyIDs: readonly string[],
+  keks: KekProvider,
+): Promise<readonly (SealedKey & { readonly kekID: string })[]> {
+  const { ledger } = record;
+  const { namespace, registration } = ledger;
+  const sealed = await Promise.all(
+    ledger.keys
+      .filter(({ keyID }) => keyIDs.includes(keyID))
+      .map(async (key) => {
+        const { keyID, publicJWK } = key;
+        const { privateKey } = await openKey(record, key, keks);
+        if (!privateKey) return [];
+        return [{ keyID, ...(await seal(privateKey, { namespace, registration, keyID, publicJWK }, keks)) }];
+      }),
+  );
+  return sealed.flat();
+}
+
+/** Seals a new key pair for the registration `namespace/name`. Throws `KekError` when nothing can seal. */
+export async function sealPair(
+  registration: ObjectKey,
+  pair: KeyFacts & { readonly privateKey: KeyObject },
+  keks: KekProvider,
+): Promise<{ readonly facts: KeyFacts; readonly jwe: string; readonly kekID: string }> {
+  const { privateKey, keyID, algorithm, size, publicJWK } = pair;
+  const { namespace, name } = splitKey(registration);
+  const sealed = await seal(privateKey, { namespace, registration: name, keyID, publicJWK }, keks);
+  return { facts: { keyID, algorithm, size, publicJWK }, ...sealed };
+}
+
+/** The key-encryption key that seals now, or why there is none. Never throws. */
+export async function sealingState(keks: KekProvider): Promise<{ sealingKeyID: string } | { sealingFault: Fault }> {
+  try {
+    const { sealingKeyID, problems } = await keks.status();
+    if (sealingKeyID !== undefined) return { sealingKeyID };
+    const [problem = new KekError('KEKMissing', 'There is no key-encryption key.')] = problems;
+    return { sealingFault: { reason: problem.reason, message: problem.message } };
+  } catch (error) {
+    if (error instanceof KekError) return { sealingFault: { reason: error.reason, message: error.message } };
+    const message = `The key-encryption key cannot be checked, because of an unexpected error (${nameOf(error)}). The operator retries.`;
+    return { sealingFault: { reason: 'KEKUnverified', message } };
+  }
+}
+
+async function openUnless(
+  known: (opened: Opened) => boolean,
+  record: LedgerRecord,
+  key: LedgerKey,
+  keks: KekProvider,
+): Promise<OpenedKey & { readonly opened?: Opened }> {
+  const { namespace, registration } = record.ledger;
+  const { keyID, publicJWK } = key;
+  const jwe = sealedKey(record, keyID);
+  if (jwe === undefined) {
+    const message = `Secret ${namespace}/${record.secret.metadata.name} has no sealed private key for ${keyID}; restore it from a backup`;
+    return { keyMaterial: { reason: 'SealedKeyMissing', message } };
+  }
+  try {
+    const located = await locate(jwe, { namespace, registration, keyID, publicJWK }, keks);
+    const opened = { digest: digestOf(key, jwe), kek: located.kek.key };
+    const keyMaterial = { opens: true, kekID: located.kek.id } as const;
+    return known(opened) ? { keyMaterial, opened } : { keyMaterial, opened, privateKey: await openLocated(located) };
+  } catch (error) {
+    return { keyMaterial: { ...faultOf(error, keyID), ...kekIDOf(jwe) } };
+  }
+}
+
+function kekIDOf(jwe: string): { kekID?: string } {
+  try {
+    return { kekID: describeSealed(jwe).kekID };
+  } catch {
+    return {};
+  }
+}
+
+function faultOf(error: unknown, keyID: string): Fault {
+  if (error instanceof SealError && error.cause instanceof KekError && error.cause.reason === 'KEKChanged') {
+    return { reason: error.cause.reason, message: error.message };
+  }
+  if (error instanceof SealError || error instanceof KekError) return { reason: error.reason, message: error.message };
+  const message = `Sealed key ${keyID} cannot be opened now, because of an unexpected error (${nameOf(error)}). The operator retries.`;
+  return { reason: 'SealKEKMissing', message };
+}
+
+/** Of an error of unknown origin its name alone: it might quote what it was given. */
+function nameOf(error: unknown): string {
+  return error instanceof Error ? error.name : typeof error;
+}

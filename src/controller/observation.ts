@@ -1,0 +1,78 @@
+import type { LtiKey } from '../api/objects.ts';
+import type { PublicJwk } from '../domain/public-jwk.ts';
+import { keysIn, type Ledger, liveKeys } from '../domain/ledger.ts';
+import { isShownPublished } from '../domain/ltikeys.ts';
+import type { Observation, RegistrationReading } from '../domain/situation.ts';
+import { shortCachePeriod } from '../domain/timing.ts';
+import type { Collection } from '../kube/collection.ts';
+import { type ObjectKey, splitKey } from '../kube/objects.ts';
+import type { Clock } from '../lib/clock.ts';
+import type { PublicationObserver } from './publication/observer.ts';
+
+/** Which keys of a registration replicas are asked about: those that they should serve, and those that they should not. */
+
+export interface ObservationSources {
+  readonly observer: PublicationObserver;
+  readonly clock: Clock;
+}
+
+export const notObserved: Observation = {
+  servedKeyIDs: new Set(),
+  missingKeyIDs: new Set(),
+  stillServed: new Map(),
+  absentKeyIDs: new Set(),
+  detail: 'it was not published yet',
+  cacheLifetime: 0,
+};
+
+/** Only keys that LtiKeys show as published are looked for: what publishers cannot know yet, nobody can serve. */
+export async function observe(
+  sources: ObservationSources,
+  key: ObjectKey,
+  shown: readonly LtiKey[],
+  shared: ReadonlyMap<string, readonly string[]>,
+  ledger: Ledger | undefined,
+  registration: RegistrationReading,
+): Promise<Observation> {
+  const { namespace, name } = splitKey(key);
+  const published = new Set(shown.filter(isShownPublished).map(({ spec }) => spec.keyID));
+  const live = ledger ? liveKeys(ledger).map(({ publicJWK }) => publicJWK) : [];
+  const present = live.filter(({ kid }) => published.has(kid));
+  const absent = withdrawnKeys(sources, shown, ledger, registration).filter(({ kid }) => !published.has(kid));
+  if (present.length === 0 && absent.length === 0) return notObserved;
+  return sources.observer.observe(namespace, name, { present, absent, shared: new Set(shared.keys()) });
+}
+
+/** Keys that nobody should serve any more, for as long as somebody may: those on record, or, without a ledger, those shown. */
+function withdrawnKeys(
+  { clock }: ObservationSources,
+  shown: readonly LtiKey[],
+  ledger: Ledger | undefined,
+  registration: RegistrationReading,
+): readonly PublicJwk[] {
+  const since = clock.now().getTime() - shortCachePeriod;
+  if (ledger) {
+    return keysIn(ledger, 'Revoked')
+      .filter(({ absentAt, revokedAt }) => absentAt === undefined || (revokedAt ?? 0) > since)
+      .map(({ publicJWK }) => publicJWK);
+  }
+  const wanted = registration.kind === 'present' ? (registration.object.spec.revokedKeyIDs ?? []) : [];
+  return shown.filter(({ spec }) => wanted.includes(spec.keyID)).map(({ spec }) => spec.publicJWK);
+}
+
+/** Key ID → the other registrations of the namespace in whose documents the same key is, by the index `keyID` (`namespace/keyID`). */
+export function sharedWith(
+  keys: Pick<Collection<LtiKey>, 'byIndex'>,
+  key: ObjectKey,
+  shown: readonly LtiKey[],
+): ReadonlyMap<string, readonly string[]> {
+  const { namespace, name } = splitKey(key);
+  const shared = shown.flatMap(({ spec }): [string, readonly string[]][] => {
+    const others = keys
+      .byIndex('keyID', `${namespace}/${spec.keyID}`)
+      .filter((other) => isShownPublished(other) && other.spec.registrationRef.name !== name)
+      .map((other) => other.spec.registrationRef.name);
+    return others.length > 0 ? [[spec.keyID, others.toSorted()]] : [];
+  });
+  return new Map(shared);
+}

@@ -1,0 +1,125 @@
+import { createHash, type KeyObject } from 'node:crypto';
+import { deliverySecretType, registrationLabel, secrets } from '../../api/names.ts';
+import { privateJwk, privatePem, publicPem } from '../../crypto/key-pair.ts';
+import type { DeliveryContent } from '../../domain/effects.ts';
+import type { DeliverySecret, Fault } from '../../domain/situation.ts';
+import type { KubeClient } from '../../kube/client.ts';
+import { isUnreadable } from '../../kube/errors.ts';
+import type { Secret } from '../../kube/objects.ts';
+import { decode, encode, getSecret, withoutLastApplied } from './ledger-secret.ts';
+import { encryptFor, type Recipient } from './recipient.ts';
+
+/** The Secret that a tool mounts, as it is stored: entries in base64, and annotations that tell what the operator wrote. */
+
+/** Ours is what has this annotation and the type: a label is edited, and the type of a Secret never changes. */
+const registrationAnnotation = registrationLabel;
+const serialAnnotation = 'ltikeys.dev/ledger-serial';
+/** Tells whether the private entries are those that the operator wrote: their digest and for whom they are encrypted. */
+const proofAnnotation = 'ltikeys.dev/private-digest';
+
+const publicEntries = ['jwks.json', 'registration.json', 'kid'];
+const privateEntries = ['private.pem', 'private.jwk', 'private.jwe', 'public.pem'];
+
+type Secrets = Pick<KubeClient, 'get' | 'create' | 'replace'>;
+
+export interface DeliveryReading {
+  readonly state: DeliverySecret;
+  /** Where it is the operator's. */
+  readonly secret?: Secret;
+}
+
+export async function readDelivery(
+  client: Secrets,
+  namespace: string,
+  secretName: string,
+  registration: string,
+): Promise<DeliveryReading> {
+  try {
+    const secret = await getSecret(client, namespace, secretName);
+    return secret ? deliveryReading(secret, registration) : { state: { kind: 'absent' } };
+  } catch (error) {
+    if (!isUnreadable(error)) throw error;
+    const message = `the operator cannot read Secret ${namespace}/${secretName}, so it delivers nothing: ${error.message}`;
+    return { state: { kind: 'unusable', fault: { reason: 'DeliveryUnreadable', message } } };
+  }
+}
+
+export function deliveryReading(secret: Secret, registration: string): DeliveryReading {
+  const { labels = {}, annotations = {}, namespace, name } = secret.metadata;
+  if (secret.type !== deliverySecretType || annotations[registrationAnnotation] !== registration) {
+    const message = `Secret ${namespace}/${name} exists and is not the delivery Secret of registration ${registration}; the operator leaves it alone: choose another spec.delivery.secretName or delete that Secret`;
+    return { state: { kind: 'unusable', fault: { reason: 'DeliverySecretConflict', message } satisfies Fault } };
+  }
+  const data = Object.entries(secret.data ?? {});
+  const entries = Object.fromEntries(
+    data.flatMap(([entry, value]) => (publicEntries.includes(entry) ? [[entry, decode(value)]] : [])),
+  );
+  const known = data.every(([entry]) => publicEntries.includes(entry) || privateEntries.includes(entry));
+  const { kid } = entries;
+  const [digest, recipient] = (annotations[proofAnnotation] ?? '').split(' ');
+  const bare = withoutLastApplied(secret);
+  return {
+    secret,
+    state: {
+      kind: 'ours',
+      ...(kid === undefined ? {} : { keyID: kid }),
+      intact: known && digestOf(secret.data ?? {}) === digest,
+      ...(recipient ? { recipient } : {}),
+      serial: Number(annotations[serialAnnotation] ?? 0),
+      entries,
+      metadata: { labels, annotations },
+      lastApplied: bare !== secret,
+    },
+  };
+}
+
+/** Creates the Secret, or writes over the version that was read. `privateKey` and `recipient` belong to `content.keyID`. */
+export async function writeDelivery(
+  client: Secrets,
+  place: { readonly namespace: string; readonly registration: string },
+  content: DeliveryContent,
+  existing: Secret | undefined,
+  signing: { readonly privateKey: KeyObject; readonly recipient: Recipient | undefined } | undefined,
+): Promise<Secret> {
+  const { keyID, entries, metadata, serial } = content;
+  const secretEntries = keyID === undefined || !signing ? {} : await privateHalf(keyID, signing);
+  const data = Object.fromEntries(
+    Object.entries({ ...entries, ...secretEntries }).map(([k, text]) => [k, encode(text)]),
+  );
+  const recipient = secretEntries['private.jwe'] === undefined ? '' : (signing?.recipient?.thumbprint ?? '');
+  const before = existing && withoutLastApplied(existing);
+  const secret: Secret = {
+    apiVersion: 'v1',
+    kind: 'Secret',
+    metadata: {
+      ...(before?.metadata ?? { name: content.secretName, namespace: place.namespace }),
+      labels: { ...before?.metadata.labels, ...metadata.labels },
+      annotations: {
+        ...before?.metadata.annotations,
+        ...metadata.annotations,
+        [serialAnnotation]: String(serial),
+        [proofAnnotation]: `${digestOf(data)} ${recipient}`.trimEnd(),
+      },
+    },
+    type: deliverySecretType,
+    data,
+  };
+  return existing ? client.replace(secrets, secret) : client.create(secrets, secret);
+}
+
+async function privateHalf(
+  keyID: string,
+  { privateKey, recipient }: { readonly privateKey: KeyObject; readonly recipient: Recipient | undefined },
+): Promise<Readonly<Record<string, string>>> {
+  const jwk = JSON.stringify(privateJwk({ keyID, privateKey }));
+  const open = { 'public.pem': publicPem(privateKey) };
+  if (!recipient) return { ...open, 'private.pem': privatePem(privateKey), 'private.jwk': jwk };
+  return { ...open, 'private.jwe': await encryptFor(recipient, jwk) };
+}
+
+/** SHA-256 over the private entries in base64, base64url; what it is of cannot be found from it. */
+function digestOf(data: Readonly<Record<string, string>>): string {
+  const hash = createHash('sha256');
+  for (const entry of privateEntries) hash.update(`${entry}=${data[entry] ?? ''};`);
+  return hash.digest('base64url');
+}

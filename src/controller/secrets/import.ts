@@ -1,0 +1,138 @@
+import type { KeyObject } from 'node:crypto';
+import { importGrantAnnotation } from '../../api/names.ts';
+import type { LtiRegistration } from '../../api/objects.ts';
+import { ImportKeyError } from '../../crypto/import-key-error.ts';
+import { importPrivateKey, importPublicKey } from '../../crypto/import-key.ts';
+import type { Instant } from '../../domain/duration.ts';
+import type { KeyFacts } from '../../domain/ledger.ts';
+import type { Fault, ImportState } from '../../domain/situation.ts';
+import type { KubeClient } from '../../kube/client.ts';
+import { isRefusal } from '../../kube/errors.ts';
+import type { Secret } from '../../kube/objects.ts';
+import { getSecret } from './ledger-secret.ts';
+
+/**
+ * The keys of a former system, read while a registration has no ledger. Nothing is made in place of one that is refused.
+ * Whatever is wrong with the spec, the Secret or the right to read it is a fault; only a failed request throws.
+ */
+
+export interface Imports {
+  readonly state: ImportState;
+  readonly privateKey?: KeyObject;
+}
+
+type Secrets = Pick<KubeClient, 'get' | 'create' | 'replace'>;
+type SigningKey = KeyFacts & { readonly privateKey: KeyObject };
+type VerifyOnlyKey = ImportState['verifyOnly'][number];
+
+export async function readImports(client: Secrets, object: LtiRegistration): Promise<Imports | undefined> {
+  const wanted = object.spec.import;
+  if (!wanted) return undefined;
+  const signing = wanted.secretName === undefined ? undefined : await readSigningKey(client, object, wanted.secretName);
+  if (signing && 'reason' in signing) return { state: { signing, verifyOnly: [] } };
+  const verifyOnly = readVerifyOnlyKeys(wanted.verifyOnly ?? [], signing);
+  if ('reason' in verifyOnly) return { state: { signing: verifyOnly, verifyOnly: [] } };
+  if (!signing) return { state: { verifyOnly } };
+  const { privateKey, ...facts } = signing;
+  return { state: { signing: facts, verifyOnly }, privateKey };
+}
+
+function readVerifyOnlyKeys(
+  wanted: NonNullable<NonNullable<LtiRegistration['spec']['import']>['verifyOnly']>,
+  signing: KeyFacts | undefined,
+): readonly VerifyOnlyKey[] | Fault {
+  const moduli = new Map(signing ? [[signing.keyID, signing.publicJWK.n]] : []);
+  const keys: VerifyOnlyKey[] = [];
+  for (const [index, { publicJWK, until: text }] of wanted.entries()) {
+    const place = `spec.import.verifyOnly[${index}]`;
+    const until = instant(text);
+    if (until === undefined) {
+      const message = `${place}.until is not a time up to the year 9999; write it in UTC, such as 2027-01-31T00:00:00Z`;
+      return { reason: 'ImportKeyRefused', message };
+    }
+    try {
+      const facts = importPublicKey({ ...publicJWK }, publicJWK.kid);
+      const { n, kid } = facts.publicJWK;
+      // Only one of the two could be served, and the tokens of the other would be rejected.
+      if ((moduli.get(kid) ?? n) !== n) throw new ImportKeyError(`its key ID ${kid} is also that of another key`);
+      moduli.set(kid, n);
+      keys.push({ ...facts, until });
+    } catch (error) {
+      return refused(`${place}.publicJWK`, error);
+    }
+  }
+  return keys;
+}
+
+/** The API server takes as date-time what no clock shows (`+99:99`), and times that are beyond 9999 in UTC. */
+function instant(text: string): Instant | undefined {
+  const time = Date.parse(text);
+  return time < Date.UTC(10_000, 0) ? time : undefined;
+}
+
+/** RFC 1123 subdomains: names of Secrets and of registrations. `.` and `..` would be another path of the API. */
+const objectName = /^(?=.{1,253}$)[a-z0-9](?:[-a-z0-9]*[a-z0-9])?(?:\.[a-z0-9](?:[-a-z0-9]*[a-z0-9])?)*$/;
+
+async function readSigningKey(
+  client: Secrets,
+  { metadata, spec }: LtiRegistration,
+  secretName: string,
+): Promise<Fault | SigningKey> {
+  const namespace = metadata.namespace ?? '';
+  if (!objectName.test(secretName)) {
+    const message = 'spec.import.secretName is not a name that a Secret can have; correct it';
+    return { reason: 'ImportKeyRefused', message };
+  }
+  const name = `Secret ${namespace}/${secretName}`;
+  let secret: Secret | undefined;
+  try {
+    secret = await getSecret(client, namespace, secretName);
+  } catch (error) {
+    if (!isRefusal(error)) throw error;
+    const message = `the API server does not let the operator read ${name}, named by spec.import.secretName; no key is made until it does: ${error.message}`;
+    return { reason: 'ImportSecretForbidden', message };
+  }
+  if (!secret) {
+    const message = `${name}, named by spec.import.secretName, does not exist; no key is made until it does`;
+    return { reason: 'ImportSecretMissing', message };
+  }
+  const granted = grants(secret);
+  if (!granted.includes(metadata.name)) return notGranted(name, secret, granted, metadata.name);
+  const entry = spec.import?.entry ?? 'private.pem';
+  const value = Object.hasOwn(secret.data ?? {}, entry) ? secret.data?.[entry] : undefined;
+  if (value === undefined) {
+    const message = `${name} has no entry ${entry}; name the right one in spec.import.entry`;
+    return { reason: 'ImportKeyRefused', message };
+  }
+  try {
+    return importPrivateKey(Buffer.from(value, 'base64').toString(), spec.import?.keyID);
+  } catch (error) {
+    return refused(`${name}, entry ${entry}`, error);
+  }
+}
+
+/** Whoever may write registrations may not thereby read every Secret of the namespace. */
+function grants({ metadata }: Secret): readonly string[] {
+  return (metadata.annotations?.[importGrantAnnotation] ?? '').split(',').map((name) => name.trim());
+}
+
+/** As many as a command, and with it a condition's message, has room for. */
+const grantsInCommand = 20;
+
+/** The command keeps the grants that are there, as far as they are names: somebody will paste it into a shell. */
+function notGranted(name: string, { metadata }: Secret, granted: readonly string[], registration: string): Fault {
+  const others = granted.filter((other) => objectName.test(other));
+  const value = [...others, registration].join(',');
+  const overwrite = others.length > 0 ? ' --overwrite' : '';
+  const how =
+    others.length > grantsInCommand
+      ? `adds ${registration} to the list in its annotation ${importGrantAnnotation}`
+      : `grants it with: kubectl annotate secret ${metadata.name} -n ${metadata.namespace}${overwrite} ${importGrantAnnotation}=${value}`;
+  const message = `${name} does not grant its import to registration ${registration}; who may edit it ${how}`;
+  return { reason: 'ImportNotGranted', message };
+}
+
+function refused(what: string, error: unknown): Fault {
+  if (!(error instanceof ImportKeyError)) throw error;
+  return { reason: 'ImportKeyRefused', message: `${what} is not taken over: ${error.message}` };
+}

@@ -1,0 +1,74 @@
+import { ltiKeys } from '../../api/names.ts';
+import type { LtiKey, LtiRegistration } from '../../api/objects.ts';
+import { lastingKey } from '../../domain/ltikeys.ts';
+import type { LedgerReading } from '../../domain/situation.ts';
+import type { KubeClient } from '../../kube/client.ts';
+import type { Collection } from '../../kube/collection.ts';
+import { isUnreadable } from '../../kube/errors.ts';
+import { objectKey, type ObjectKey, splitKey } from '../../kube/objects.ts';
+import type { DeliveryReading } from './delivery-secret.ts';
+import { type LedgerSecretReading, readLedger } from './ledger-secret.ts';
+import type { RecentLedgers } from './recent-ledgers.ts';
+
+/** The ledger of a registration, and where there is none, whether there was one. */
+
+export interface LedgerSources {
+  readonly client: KubeClient;
+  readonly keys: Pick<Collection<LtiKey>, 'scopeOf'>;
+  readonly recent: RecentLedgers;
+}
+
+/** As this process wrote it, or found it missing, a moment ago; else from the API server. */
+export async function newestLedger(
+  { client, keys, recent }: LedgerSources,
+  key: ObjectKey,
+  cached: LtiRegistration | undefined,
+  cachedKeys: readonly LtiKey[],
+): Promise<LedgerSecretReading> {
+  const { namespace, name } = splitKey(key);
+  const written = recent.written(key);
+  const shownSerials = [cached, ...cachedKeys].map((object) => object?.status?.ledgerSerial ?? 0);
+  if (written && shownSerials.every((serial) => serial <= written.ledger.serial)) {
+    return { kind: 'present', record: written };
+  }
+  // Whoever made keys meanwhile made LtiKeys, and an event of those has it forgotten that the ledger was missing.
+  const seen = keys.scopeOf(namespace)?.connected() === true;
+  if (recent.isMissing(key) && cachedKeys.length === 0 && seen) return { kind: 'absent' };
+  recent.forget(key);
+  return readLedger(client, namespace, name);
+}
+
+/**
+ * With what shows that there was a ledger. Asked of the API server itself, for a mint must not rest on a cache; a second
+ * time only if something happened since.
+ */
+export async function withTrace(
+  { client, recent }: LedgerSources,
+  reading: Exclude<LedgerReading, { kind: 'present' }>,
+  shown: readonly LtiKey[],
+  object: LtiRegistration | undefined,
+  deliveries: ReadonlyMap<string, DeliveryReading>,
+): Promise<LedgerReading> {
+  if (reading.kind !== 'absent' || !object) return reading;
+  const { namespace = '', name } = object.metadata;
+  const lost = (trace: string): LedgerReading => ({ kind: 'absent', trace });
+  if (object.status?.activeKey || (object.status?.ledgerSerial ?? 0) > 0) return lost('its status tells of them');
+  const known = lastingKey(shown);
+  if (known) return lost(`there is LtiKey ${known.metadata.name}`);
+  // A backup may bring the delivery Secret back before the ledger.
+  const [delivered] = [...deliveries].find(([, { state }]) => state.kind === 'ours') ?? [];
+  if (delivered !== undefined) return lost(`there is delivery Secret ${delivered}`);
+  if (recent.isMissing(objectKey(object))) return reading;
+  try {
+    const fieldSelector = `spec.registrationRef.name=${name}`;
+    const { items } = await client.list<LtiKey>(ltiKeys, { namespace, fieldSelector });
+    const live = lastingKey(items);
+    if (live) return lost(`there is LtiKey ${live.metadata.name}`);
+  } catch (error) {
+    if (!isUnreadable(error)) throw error;
+    const message = `the operator cannot list the LtiKeys of namespace ${namespace}, so it does not know whether keys were made: ${error.message}`;
+    return { kind: 'faulty', fault: { reason: 'LedgerUnreadable', message } };
+  }
+  recent.foundMissing(objectKey(object));
+  return reading;
+}

@@ -1,0 +1,158 @@
+import { ledgerEntry, ledgerSecretName, ledgerSecretType, registrationLabel, secrets } from '../../api/names.ts';
+import { sealedEntry } from '../../crypto/sealed-entry.ts';
+import { isFinal } from '../../domain/key-state.ts';
+import { LedgerError, parseLedger, serializeLedger } from '../../domain/ledger-format.ts';
+import { type Ledger, sealedKeys } from '../../domain/ledger.ts';
+import type { Fault } from '../../domain/situation.ts';
+import type { KubeClient } from '../../kube/client.ts';
+import { isObjectNotFound, isUnreadable } from '../../kube/errors.ts';
+import type { Secret } from '../../kube/objects.ts';
+
+/** The ledger as it is stored: one Secret, found by its name, every write a compare-and-set of its resourceVersion. */
+
+export interface LedgerRecord {
+  readonly ledger: Ledger;
+  readonly secret: Secret;
+}
+
+/** `absent` is the API server's word that there is no such Secret. */
+export type LedgerSecretReading =
+  | { readonly kind: 'absent' }
+  | { readonly kind: 'faulty'; readonly fault: Fault }
+  | { readonly kind: 'present'; readonly record: LedgerRecord };
+
+export interface SealedKey {
+  readonly keyID: string;
+  readonly jwe: string;
+}
+
+type Secrets = Pick<KubeClient, 'get' | 'create' | 'replace'>;
+
+export async function readLedger(
+  client: Secrets,
+  namespace: string,
+  registration: string,
+): Promise<LedgerSecretReading> {
+  const name = ledgerSecretName(registration);
+  try {
+    const secret = await getSecret(client, namespace, name);
+    return secret ? readLedgerSecret(secret, namespace, registration) : { kind: 'absent' };
+  } catch (error) {
+    if (!isUnreadable(error)) throw error;
+    const message = `the operator cannot read the ledger Secret ${namespace}/${name}: ${error.message}; it retries, and revokes keys without it`;
+    return { kind: 'faulty', fault: { reason: 'LedgerUnreadable', message } };
+  }
+}
+
+export function readLedgerSecret(secret: Secret, namespace: string, registration: string): LedgerSecretReading {
+  const faulty = (reason: Fault['reason'], message: string): LedgerSecretReading => ({
+    kind: 'faulty',
+    fault: { reason, message: `Secret ${namespace}/${secret.metadata.name}: ${message}` },
+  });
+  if (secret.type !== ledgerSecretType) {
+    return faulty(
+      'LedgerSecretConflict',
+      `it has the name of a ledger but its type is not ${ledgerSecretType}; rename or delete it`,
+    );
+  }
+  try {
+    const ledger = parseLedger(entry(secret, ledgerEntry), namespace, registration);
+    return { kind: 'present', record: { ledger, secret } };
+  } catch (error) {
+    if (!(error instanceof LedgerError)) throw error;
+    return faulty(error.reason, `${error.message}; nothing is changed until the Secret is restored`);
+  }
+}
+
+/** The sealed private key (JWE JSON) of a key, if the ledger has one. */
+export function sealedKey(record: LedgerRecord, keyID: string): string | undefined {
+  return entry(record.secret, sealedEntry(keyID));
+}
+
+/** Stores a new ledger together with its first key; 409 AlreadyExists if somebody else was first. */
+export async function createLedger(
+  client: Secrets,
+  ledger: Ledger,
+  sealed: readonly SealedKey[],
+): Promise<LedgerRecord> {
+  expectSealed(ledger, sealed);
+  const secret = await client.create<Secret>(secrets, {
+    apiVersion: 'v1',
+    kind: 'Secret',
+    metadata: {
+      name: ledgerSecretName(ledger.registration),
+      namespace: ledger.namespace,
+      labels: { [registrationLabel]: ledger.registration },
+    },
+    type: ledgerSecretType,
+    data: { [ledgerEntry]: encode(serializeLedger(ledger)), ...entriesOf(sealed) },
+  });
+  return { ledger, secret };
+}
+
+/**
+ * Replaces the ledger that was read; a conflict if it is no longer the stored one. Sealed keys are kept byte for byte,
+ * but for those whose state became final: with this write their private halves are destroyed.
+ */
+export async function replaceLedger(
+  client: Secrets,
+  record: LedgerRecord,
+  ledger: Ledger,
+  sealed: readonly SealedKey[] = [],
+): Promise<LedgerRecord> {
+  expectSealed(ledger, [...record.ledger.keys, ...sealed]);
+  const kept = new Set(ledger.keys.filter((key) => !isFinal(key.state)).map((key) => key.keyID));
+  const gone = record.ledger.keys.filter((key) => !kept.has(key.keyID)).map((key) => sealedEntry(key.keyID));
+  const data = Object.fromEntries(Object.entries(record.secret.data ?? {}).filter(([name]) => !gone.includes(name)));
+  const secret = await client.replace<Secret>(secrets, {
+    ...withoutLastApplied(record.secret),
+    data: {
+      ...data,
+      [ledgerEntry]: encode(serializeLedger(ledger)),
+      ...entriesOf(sealed),
+    },
+  });
+  return { ledger, secret };
+}
+
+/** A new key whose private half is not stored with it would be lost: a defect, which must not reach the API server. */
+function expectSealed(ledger: Ledger, known: readonly { readonly keyID: string }[]): void {
+  const keyIDs = new Set(known.map(({ keyID }) => keyID));
+  const bare = sealedKeys(ledger).find(({ keyID }) => !keyIDs.has(keyID));
+  if (bare) throw new Error(`key ${bare.keyID} would be recorded without its private half`);
+}
+
+function entriesOf(sealed: readonly SealedKey[]): Record<string, string> {
+  return Object.fromEntries(sealed.map(({ keyID, jwe }) => [sealedEntry(keyID), encode(jwe)]));
+}
+
+/** The Secret, or `undefined` when the API server says that this very object does not exist. */
+export async function getSecret(client: Secrets, namespace: string, name: string): Promise<Secret | undefined> {
+  try {
+    return await client.get<Secret>(secrets, namespace, name);
+  } catch (error) {
+    if (isObjectNotFound(error)) return undefined;
+    throw error;
+  }
+}
+
+const lastAppliedAnnotation = 'kubectl.kubernetes.io/last-applied-configuration';
+
+/** Without the copy that `kubectl apply` keeps beside a Secret: private halves in it would outlive their destruction. */
+export function withoutLastApplied(secret: Secret): Secret {
+  const { [lastAppliedAnnotation]: copy, ...annotations } = secret.metadata.annotations ?? {};
+  return copy === undefined ? secret : { ...secret, metadata: { ...secret.metadata, annotations } };
+}
+
+function entry(secret: Secret, name: string): string | undefined {
+  const value = secret.data?.[name];
+  return value === undefined ? undefined : decode(value);
+}
+
+export function decode(base64: string): string {
+  return Buffer.from(base64, 'base64').toString();
+}
+
+export function encode(text: string): string {
+  return Buffer.from(text).toString('base64');
+}

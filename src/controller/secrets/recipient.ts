@@ -1,0 +1,35 @@
+import type { webcrypto } from 'node:crypto';
+import { calculateJwkThumbprint, CompactEncrypt, importJWK, type JWK } from 'jose';
+import type { LtiRegistration } from '../../api/objects.ts';
+import type { Fault } from '../../domain/situation.ts';
+
+/** Who alone can read the signing key, where the registration names somebody. */
+export interface Recipient {
+  readonly jwk: JWK & { readonly alg: string };
+  readonly key: webcrypto.CryptoKey;
+  /** RFC 7638. */
+  readonly thumbprint: string;
+}
+
+/** The recipient of the registration, `undefined` where it names none, or why its key cannot be used. */
+export async function readRecipient({ spec }: LtiRegistration): Promise<Recipient | Fault | undefined> {
+  const jwk = spec.delivery?.recipient;
+  if (!jwk) return undefined;
+  try {
+    const key = await importJWK({ ...jwk }, jwk.alg);
+    if (key instanceof Uint8Array) throw new TypeError('not a public key');
+    const recipient = { jwk: { ...jwk }, key, thumbprint: await calculateJwkThumbprint({ ...jwk }) };
+    // A short RSA modulus and a point of small order are found out in use only.
+    await encryptFor(recipient, '');
+    return recipient;
+  } catch {
+    const message = `spec.delivery.recipient is not a usable ${jwk.kty} public key for ${jwk.alg}; the tool keeps what it has: correct the JWK`;
+    return { reason: 'DeliveryRecipientInvalid', message };
+  }
+}
+
+/** RFC 7517 §7: an encrypted JWK. */
+export function encryptFor({ jwk, key }: Recipient, secret: string): Promise<string> {
+  const header = { alg: jwk.alg, enc: 'A256GCM', cty: 'jwk+json', ...(jwk.kid === undefined ? {} : { kid: jwk.kid }) };
+  return new CompactEncrypt(Buffer.from(secret)).setProtectedHeader(header).encrypt(key);
+}

@@ -1,0 +1,159 @@
+import { isUtf8 } from 'node:buffer';
+import { narrowPublicJwk } from '../domain/public-jwk.ts';
+import { type DocumentFile, publicMembers, serializeKeySet } from './key-set.ts';
+
+/** Larger files are refused unread: 30,000 keys of 4096 bits fit. */
+export const largestDocumentBytes = 32 * 1024 * 1024;
+
+/** NotJSON also covers torn and empty files; PrivateMember wins over every other reason. */
+export const documentFaults = ['TooLarge', 'NotJSON', 'NotADocument', 'PrivateMember', 'BadKey'] as const;
+export type DocumentFault = (typeof documentFaults)[number];
+
+/** A file that is not a document. The message never repeats its content. */
+export class DocumentError extends Error {
+  override readonly name = 'DocumentError';
+  readonly reason: DocumentFault;
+
+  constructor(reason: DocumentFault, message: string) {
+    super(message);
+    this.reason = reason;
+  }
+}
+
+/**
+ * A document file from its bytes, or a DocumentError. Nothing unknown passes: no member beyond `keys` and
+ * `revokedUntil`, in a key no member beyond the six public ones.
+ */
+export function parseDocumentFile(bytes: unknown): DocumentFile {
+  const value = parseJson(bytes);
+  try {
+    return narrowDocument(value);
+  } catch (error) {
+    if (hasPrivateMember(value)) throw new DocumentError('PrivateMember', 'the file holds a member of a private key');
+    throw error;
+  }
+}
+
+/** A document as it is served. */
+export interface KeySet {
+  /** The JWK Set (RFC 7517 §5), as `serializeKeySet` writes it. */
+  readonly body: Buffer;
+  readonly empty: boolean;
+  /** RFC 3339. */
+  readonly revokedUntil?: string;
+}
+
+/**
+ * What to serve of a document file, or a DocumentError as `parseDocumentFile` throws it. It looks at one key at a time and
+ * keeps none, because the objects of 10,000 keys take four times the memory of the file, each time one of them changes: the
+ * bytes of a file that the publisher wrote are the body. The bytes are taken over.
+ */
+export function readKeySet(bytes: Buffer): KeySet {
+  const asWritten = readAsWritten(bytes);
+  if (asWritten !== undefined) return asWritten;
+  const { keys, revokedUntil } = parseDocumentFile(bytes);
+  const body = Buffer.from(serializeKeySet({ keys }));
+  return { body, empty: keys.length === 0, ...(revokedUntil !== undefined && { revokedUntil }) };
+}
+
+const beginning = '{"keys":[';
+
+/** `undefined` for a file that differs in any byte from what the publisher writes for its keys. */
+function readAsWritten(bytes: Buffer): KeySet | undefined {
+  const fits = bytes.byteLength <= largestDocumentBytes && isUtf8(bytes);
+  if (!fits || bytes.toString('latin1', 0, beginning.length) !== beginning) return undefined;
+  const keyIDs = new Set<string>();
+  let at = beginning.length;
+  let more = bytes[at] === openingBrace;
+  while (more) {
+    const key = keyAsWritten(bytes, at);
+    if (key === undefined || keyIDs.has(key.keyID)) return undefined;
+    keyIDs.add(key.keyID);
+    at = key.end;
+    more = bytes[at] === comma;
+    if (more) at += 1;
+  }
+  if (bytes[at] !== closingBracket || bytes.length - at > longestEnding) return undefined;
+  const { revokedUntil } = parseDocumentFile(Buffer.from(beginning + bytes.toString('utf8', at)));
+  bytes[at + 1] = closingBrace;
+  const body = bytes.subarray(0, at + 2);
+  return { body, empty: keyIDs.size === 0, ...(revokedUntil !== undefined && { revokedUntil }) };
+}
+
+const [openingBrace, closingBrace, closingBracket, comma] = [0x7b, 0x7d, 0x5d, 0x2c];
+/** Bytes after the last key; far above what `revokedUntil` takes. */
+const longestEnding = 256;
+/** Bytes of a key of 8192 bits with the longest key ID, escaped. */
+const longestKey = 4096;
+
+/** A key has no object in it, so it ends at the first brace that is not part of a string. */
+function keyAsWritten(bytes: Buffer, start: number): { keyID: string; end: number } | undefined {
+  let brace = bytes.indexOf(closingBrace, start);
+  while (brace !== -1 && brace - start < longestKey) {
+    const text = bytes.toString('utf8', start, brace + 1);
+    const jwk = narrowPublicJwk(jsonOrNothing(text));
+    if (typeof jwk !== 'string') {
+      return JSON.stringify(publicMembers(jwk)) === text ? { keyID: jwk.kid, end: brace + 1 } : undefined;
+    }
+    brace = bytes.indexOf(closingBrace, brace + 1);
+  }
+  return undefined;
+}
+
+function jsonOrNothing(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+function parseJson(bytes: unknown): unknown {
+  if (!(bytes instanceof Uint8Array)) throw new DocumentError('NotJSON', 'there are no bytes');
+  if (bytes.byteLength > largestDocumentBytes) {
+    throw new DocumentError('TooLarge', `the file is larger than ${largestDocumentBytes} bytes`);
+  }
+  try {
+    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
+  } catch {
+    throw new DocumentError('NotJSON', 'the file is not JSON');
+  }
+}
+
+function narrowDocument(value: unknown): DocumentFile {
+  if (!isRecord(value)) throw new DocumentError('NotADocument', 'the file is not a JSON object');
+  const { keys, revokedUntil, ...unknown } = value;
+  if (Object.keys(unknown).length > 0) throw new DocumentError('NotADocument', 'the file has unknown members');
+  if (!Array.isArray(keys)) throw new DocumentError('NotADocument', 'keys is not a list');
+  if (revokedUntil !== undefined && (typeof revokedUntil !== 'string' || Number.isNaN(Date.parse(revokedUntil)))) {
+    throw new DocumentError('NotADocument', 'revokedUntil is not a time');
+  }
+  const narrowed = keys.map((key: unknown, index) => {
+    const jwk = narrowPublicJwk(key);
+    if (typeof jwk === 'string') throw new DocumentError('BadKey', `keys[${index}] ${jwk}`);
+    return jwk;
+  });
+  if (new Set(narrowed.map(({ kid }) => kid)).size !== narrowed.length) {
+    throw new DocumentError('BadKey', 'two keys have the same kid');
+  }
+  return { keys: narrowed, ...(revokedUntil !== undefined && { revokedUntil }) };
+}
+
+/** RFC 7518 §6.3.2 and §6.4: the members of RSA, EC, OKP and symmetric private keys. */
+const privateMembers = new Set(['d', 'p', 'q', 'dp', 'dq', 'qi', 'oth', 'k']);
+
+/** Walks without recursion: the file may be nested deeper than the stack. */
+function hasPrivateMember(value: unknown): boolean {
+  const open = [value];
+  while (open.length > 0) {
+    const next = open.pop();
+    if (typeof next !== 'object' || next === null) continue;
+    if (!Array.isArray(next) && Object.keys(next).some((name) => privateMembers.has(name))) return true;
+    for (const member of Object.values(next)) open.push(member);
+  }
+  return false;
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}

@@ -1,0 +1,51 @@
+/** The public half of an RSA signing key, with exactly the members that are served (RFC 7517 §4, RFC 7518 §6.3.1). */
+export interface PublicJwk {
+  readonly kty: 'RSA';
+  readonly use: 'sig';
+  readonly alg: 'RS256';
+  /** RFC 7638 SHA-256 thumbprint, base64url, 43 characters. */
+  readonly kid: string;
+  /** Modulus, base64url without padding. */
+  readonly n: string;
+  /** Public exponent, base64url without padding. */
+  readonly e: string;
+}
+
+/** The key, or what makes `value` something we do not serve, said so that it can follow the key's name. */
+export function narrowPublicJwk(value: unknown): PublicJwk | string {
+  if (!isRecord(value)) return 'is not a JSON object';
+  const { kty, use, alg, kid, n, e, ...unknown } = value;
+  if (Object.keys(unknown).length > 0) return 'has members beyond kty, use, alg, kid, n and e';
+  if (kty !== 'RSA' || use !== 'sig' || alg !== 'RS256') return 'is not an RSA key for RS256 signatures';
+  if (typeof kid !== 'string' || kid === '' || kid.length > longestKeyID) return 'has no usable kid';
+  const bits = modulusBits(n);
+  if (typeof n !== 'string' || bits === undefined)
+    return 'has an n that is not an unpadded base64url integer without leading zeros';
+  if (bits < 2048 || bits > 8192) return 'has a modulus outside 2048 to 8192 bits';
+  if (!isExponent(e)) return 'has an e that is not an odd base64url integer of 2 to 64 bits';
+  return { kty, use, alg, kid, n, e };
+}
+
+/** An imported key may keep a foreign key ID; this is far above any seen. */
+const longestKeyID = 256;
+
+/** RFC 7518 §2 Base64urlUInt: the fewest octets, no padding. */
+function decodeInteger(value: unknown): Buffer | undefined {
+  if (typeof value !== 'string') return undefined;
+  const octets = Buffer.from(value, 'base64url');
+  return octets.length > 0 && octets[0] !== 0 && octets.toString('base64url') === value ? octets : undefined;
+}
+
+function modulusBits(n: unknown): number | undefined {
+  const octets = decodeInteger(n);
+  return octets && octets.length * 8 - (Math.clz32(octets[0] ?? 0) - 24);
+}
+
+function isExponent(e: unknown): e is string {
+  const octets = decodeInteger(e);
+  return octets !== undefined && octets.length <= 8 && (octets.at(-1) ?? 0) % 2 === 1 && !octets.equals(Buffer.of(1));
+}
+
+export function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}

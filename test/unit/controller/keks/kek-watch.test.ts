@@ -1,0 +1,66 @@
+import { expect } from 'chai';
+import { KekWatch } from '../../../../src/controller/keks/kek-watch.ts';
+import { KekError } from '../../../../src/crypto/kek-error.ts';
+import type { KekProvider, KekStatus } from '../../../../src/crypto/kek-provider.ts';
+import { second } from '../../../../src/domain/duration.ts';
+import { FakeClock } from '../../../fakes/fake-clock.ts';
+import { recordingLog } from '../../../fakes/recording-log.ts';
+
+describe('the watch on key-encryption keys', () => {
+  let clock: FakeClock;
+  let recorded: ReturnType<typeof recordingLog>;
+  let term: AbortController;
+  let status: () => KekStatus;
+  let changes: number;
+  let watch: KekWatch;
+
+  beforeEach(() => {
+    clock = new FakeClock();
+    recorded = recordingLog();
+    term = new AbortController();
+    changes = 0;
+    status = () => ({ sealingKeyID: 'k1', problems: [] });
+    const keks = { status: async () => status() } as KekProvider;
+    watch = new KekWatch({ keks, clock, log: recorded.log, changed: () => void (changes += 1) });
+    void watch.run(term.signal);
+  });
+  afterEach(() => term.abort());
+
+  const logged = async (): Promise<string[]> => {
+    recorded.lines.length = 0;
+    await clock.advance(5 * second);
+    return recorded.lines.map(({ level, message, fields }) => `${level} ${String(fields.reason)}: ${message}`);
+  };
+  const unverified = new KekError('KEKUnverified', 'The canary cannot be read.');
+
+  it('tells which key seals, and has everything looked at when that changes', async () => {
+    await clock.advance(0);
+    expect(watch.sealingKeyID()).to.equal('k1');
+    status = () => ({ sealingKeyID: 'k2', problems: [] });
+    await logged();
+    expect([watch.sealingKeyID(), changes]).to.deep.equal(['k2', 1]);
+    await logged();
+    expect(changes).to.equal(1);
+  });
+
+  it('tells a canary that hinders from one that is only not in place', async () => {
+    await clock.advance(0);
+    status = () => ({ sealingKeyID: undefined, problems: [unverified] });
+    expect(await logged()).to.deep.equal(['error KEKUnverified: key-encryption key is not usable']);
+    expect([watch.error(), watch.sealingKeyID()]).to.deep.equal(['KEKUnverified', undefined]);
+    status = () => ({ sealingKeyID: 'k1', problems: [unverified] });
+    expect((await logged())[0]).to.equal('warn KEKUnverified: canary of a key-encryption key is not in place');
+    expect([watch.error(), watch.sealingKeyID()]).to.deep.equal([undefined, 'k1']);
+  });
+
+  it('goes on after an error that none should be', async () => {
+    await clock.advance(0);
+    status = () => {
+      throw new TypeError('unexpected');
+    };
+    expect((await logged())[0]).to.include('cannot check the key-encryption keys; retrying');
+    status = () => ({ sealingKeyID: 'k2', problems: [] });
+    await logged();
+    expect(watch.sealingKeyID()).to.equal('k2');
+  });
+});

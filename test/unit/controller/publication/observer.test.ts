@@ -1,0 +1,289 @@
+import { createServer, type RequestListener, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { expect } from 'chai';
+import { allKeysPath, namespacePath, registrationPath } from '../../../../src/api/names.ts';
+import { ServedDocuments } from '../../../../src/controller/publication/documents.ts';
+import { type KeysToObserve, publicationObserver } from '../../../../src/controller/publication/observer.ts';
+import type { PublicJwk } from '../../../../src/domain/public-jwk.ts';
+import type { Observation } from '../../../../src/domain/situation.ts';
+import { systemClock } from '../../../../src/lib/clock.ts';
+import { rsaThumbprint } from '../../../../src/lib/thumbprint.ts';
+
+function jwk(n: string, kid = rsaThumbprint({ n, e: 'AQAB' })): PublicJwk {
+  return { kty: 'RSA', use: 'sig', alg: 'RS256', kid, n, e: 'AQAB' };
+}
+
+const a = jwk('modulus-a');
+const b = jwk('modulus-b');
+const own = registrationPath('gradebook', 'canvas');
+const aggregates = [namespacePath('gradebook'), allKeysPath];
+const everywhere = [own, ...aggregates];
+
+/** What a replica answers at a path: keys, a status, or nothing at all. */
+type Answer = readonly PublicJwk[] | number | 'silence';
+
+describe('The publication observer', () => {
+  let documents: ServedDocuments;
+  let servers: Server[];
+  let bases: string[] | undefined;
+  let asked: string[];
+
+  beforeEach(() => {
+    documents = new ServedDocuments(systemClock);
+    servers = [];
+    bases = [];
+    asked = [];
+  });
+  afterEach(async () => {
+    for (const server of servers) server.close().closeAllConnections();
+    await documents.close();
+  });
+
+  async function replica(answers: Answer | ((path: string) => Answer)): Promise<string> {
+    const listener: RequestListener = ({ url: path = '' }, response) => {
+      asked.push(path);
+      const answer = typeof answers === 'function' ? answers(path) : answers;
+      if (answer === 'silence') response.socket?.destroy();
+      else if (typeof answer === 'number') response.writeHead(answer, { 'Cache-Control': 'no-store' }).end();
+      else {
+        response.writeHead(200, { 'Cache-Control': 'public, max-age=300, stale-if-error=3600' });
+        response.end(JSON.stringify({ keys: answer }));
+      }
+    };
+    const server = createServer(listener);
+    servers.push(server);
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const base = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    bases?.push(base);
+    return base;
+  }
+
+  function observe(keys: Partial<KeysToObserve>, allKeys = true): Promise<Observation> {
+    const observer = publicationObserver({ documents, targets: () => Promise.resolve(bases), allKeys });
+    return observer.observe('gradebook', 'canvas', { present: [], absent: [], ...keys });
+  }
+
+  describe('of a key that has to be served', () => {
+    const found = async (
+      keys: readonly PublicJwk[],
+    ): Promise<readonly [served: unknown, missing: unknown, detail: string]> => {
+      const { servedKeyIDs, missingKeyIDs, detail } = await observe({ present: keys });
+      return [[...servedKeyIDs], [...missingKeyIDs], detail];
+    };
+
+    it('says that it is served if every replica has it in every document', async () => {
+      await replica([a, b]);
+      await replica([b, a]);
+      expect(await found([a, b])).to.deep.equal([[a.kid, b.kid], [], '']);
+      expect(asked.toSorted()).to.deep.equal([...everywhere, ...everywhere].toSorted());
+    });
+
+    for (const path of everywhere) {
+      it(`names the replica that lacks it in ${path}`, async () => {
+        await replica([a, b]);
+        const base = await replica((at) => (at === path ? [b] : [a, b]));
+        expect(await found([a, b])).to.deep.equal([[b.kid], [a.kid], `${base}${path} does not contain key ${a.kid}`]);
+      });
+    }
+
+    it('is not content with its ID: another key under it is not this one', async () => {
+      const base = await replica((path) => (path === own ? [jwk('another', a.kid)] : [a]));
+      expect(await found([a])).to.deep.equal([[], [a.kid], `${base}${own} serves another key as ${a.kid}`]);
+    });
+
+    it('takes 404 for an answer without it', async () => {
+      const base = await replica((path) => (path === own ? 404 : [a]));
+      expect(await found([a])).to.deep.equal([[], [a.kid], `${base}${own} answers 404`]);
+    });
+
+    for (const [answer, problem] of [
+      [503, 'answers 503'],
+      ['silence', 'gives no answer (UND_ERR_SOCKET)'],
+    ] as const) {
+      it(`does not call it missing where a replica ${problem}`, async () => {
+        await replica([a]);
+        const base = await replica((path) => (path === own ? answer : [a]));
+        const [served, missing, detail] = await found([a]);
+        expect([served, missing]).to.deep.equal([[], []]);
+        expect(detail).to.include(`${base}${own} ${problem}`);
+      });
+    }
+
+    it('looks for a foreign key ID in the document of the registration alone', async () => {
+      const foreign = jwk('modulus-a', 'old-key');
+      await replica((path) => (path === own ? [foreign] : 404));
+      expect(await found([foreign])).to.deep.equal([['old-key'], [], '']);
+      expect(asked).to.deep.equal([own]);
+    });
+
+    it('says that nothing is served where there is no replica', async () => {
+      expect(await found([a])).to.deep.equal([[], [], 'there is no ready replica to ask']);
+    });
+
+    it('says that nothing is served where the list of replicas is not current, and asks none', async () => {
+      await replica([a]);
+      bases = undefined;
+      expect(await found([a])).to.deep.equal([
+        [],
+        [],
+        'the list of replicas is not current: the watch is not connected',
+      ]);
+      expect(asked).to.deep.equal([]);
+    });
+
+    it('names three of many and counts the others', async () => {
+      for (let count = 0; count < 5; count++) await replica((path) => (path === own ? [] : [a]));
+      const [, , detail] = await found([a]);
+      expect(detail.split('; ')).to.have.length(4);
+      expect(detail).to.match(/; and 2 more$/);
+    });
+  });
+
+  describe('of a key that nobody may serve', () => {
+    const stillServed = async (keys: Partial<KeysToObserve>): Promise<Record<string, string>> =>
+      Object.fromEntries((await observe(keys)).stillServed);
+
+    it('says nothing if every replica answers without it', async () => {
+      await replica([b]);
+      await replica([b]);
+      expect(await stillServed({ present: [b], absent: [a] })).to.deep.equal({});
+    });
+
+    it('takes 404 for an answer without it', async () => {
+      await replica(404);
+      expect(await stillServed({ absent: [a] })).to.deep.equal({});
+      expect(asked.toSorted()).to.deep.equal(everywhere.toSorted());
+    });
+
+    for (const path of everywhere) {
+      it(`names the one of two replicas that still serves it in ${path}`, async () => {
+        await replica([b]);
+        const base = await replica((at) => (at === path ? [a, b] : [b]));
+        expect(await stillServed({ absent: [a] })).to.deep.equal({ [a.kid]: `${base}${path} still serves it` });
+      });
+    }
+
+    it('names the public URL whose cache still serves it while no replica does', async () => {
+      await replica(404);
+      const cache = await replica([a]);
+      const who = everywhere.map((path) => `${cache}${path} still serves it`).join('; ');
+      expect(await stillServed({ absent: [a] })).to.deep.equal({ [a.kid]: who });
+    });
+
+    it('counts another key under its ID, and its modulus under another ID', async () => {
+      const base = await replica((path) => (path === own ? [jwk('another', a.kid)] : [b]));
+      expect(await stillServed({ absent: [a] })).to.deep.equal({ [a.kid]: `${base}${own} still serves it` });
+      bases = [];
+      const second = await replica((path) => (path === own ? [jwk('modulus-a', 'renamed')] : [b]));
+      expect(await stillServed({ absent: [a] })).to.deep.equal({ [a.kid]: `${second}${own} still serves it` });
+    });
+
+    for (const [answer, problem] of [
+      [503, 'answers 503'],
+      [500, 'answers 500'],
+      ['silence', 'gives no answer (UND_ERR_SOCKET)'],
+    ] as const) {
+      it(`does not know it to be gone where a replica ${problem}`, async () => {
+        await replica([b]);
+        const base = await replica((path) => (path === own ? answer : [b]));
+        expect((await stillServed({ absent: [a] }))[a.kid]).to.include(`${base}${own} ${problem}`);
+      });
+    }
+
+    it('does not know it to be gone where there is no replica to ask', async () => {
+      expect(await stillServed({ absent: [a, b] })).to.deep.equal({
+        [a.kid]: 'there is no ready replica to ask',
+        [b.kid]: 'there is no ready replica to ask',
+      });
+    });
+
+    it('does not know it to be gone where the list of replicas is not current', async () => {
+      bases = undefined;
+      expect(await stillServed({ absent: [a] })).to.deep.equal({
+        [a.kid]: 'the list of replicas is not current: the watch is not connected',
+      });
+    });
+
+    it('asks only the own document about one that another registration goes on using', async () => {
+      await replica((path) => (path === own ? [b] : [a, b]));
+      expect(await stillServed({ absent: [a], shared: new Set([a.kid]) })).to.deep.equal({});
+      expect(asked).to.deep.equal([own]);
+      expect(await stillServed({ present: [b], absent: [a], shared: new Set([a.kid]) })).to.deep.equal({});
+      expect(Object.keys(await stillServed({ absent: [a] }))).to.deep.equal([a.kid]);
+    });
+
+    it('names the own document that still serves one that another registration uses too', async () => {
+      const base = await replica([a]);
+      expect(await stillServed({ absent: [a], shared: new Set([a.kid]) })).to.deep.equal({
+        [a.kid]: `${base}${own} still serves it`,
+      });
+    });
+
+    it('takes a foreign key ID in an aggregate for that of another registration, unless the key is the same', async () => {
+      const foreign = jwk('modulus-a', 'key-1');
+      await replica((path) => (path === own ? 404 : [jwk('another', 'key-1')]));
+      expect(await stillServed({ absent: [foreign] })).to.deep.equal({});
+      bases = [];
+      await replica((path) => (path === own ? 404 : [foreign]));
+      expect(Object.keys(await stillServed({ absent: [foreign] }))).to.deep.equal(['key-1']);
+    });
+
+    it('bounds what it says, whatever the length of the URL', async () => {
+      const base = await replica(404);
+      bases = Array.from({ length: 10 }, (_, index) => `${base}/${'x'.repeat(2000)}${index}`);
+      servers
+        .at(-1)
+        ?.removeAllListeners('request')
+        .on('request', (_request, response) => response.writeHead(503).end());
+      expect((await stillServed({ absent: [a] }))[a.kid]?.length).to.be.within(1000, 1500);
+    });
+  });
+
+  describe('of a replica that has no document of all namespaces, because it could not read them all,', () => {
+    const without = (keys: readonly PublicJwk[]) => (path: string) => (path === allKeysPath ? 503 : keys);
+
+    it('says that a key is served there if its other documents have it', async () => {
+      await replica([a]);
+      await replica(without([a]));
+      expect([...(await observe({ present: [a] })).servedKeyIDs]).to.deep.equal([a.kid]);
+    });
+
+    it('says that a revoked key is gone if its other documents do not have it', async () => {
+      await replica(without([b]));
+      const { stillServed, absentKeyIDs } = await observe({ absent: [a] });
+      expect([stillServed.size, [...absentKeyIDs]]).to.deep.equal([0, [a.kid]]);
+    });
+
+    for (const [name, answers] of [
+      ['of its namespace', (path: string) => (path === aggregates[0] ? 503 : [a])],
+      ['of the registration', (path: string) => (path === own || path === allKeysPath ? 503 : [a])],
+    ] as const) {
+      it(`does not forgive it the document ${name}`, async () => {
+        await replica(answers);
+        expect([...(await observe({ present: [a] })).servedKeyIDs]).to.deep.equal([]);
+        expect([...(await observe({ absent: [b] })).absentKeyIDs]).to.deep.equal([]);
+      });
+    }
+
+    it('does not take any other refusal for that', async () => {
+      await replica((path) => (path === allKeysPath ? 500 : [a]));
+      expect([...(await observe({ present: [a] })).servedKeyIDs]).to.deep.equal([]);
+    });
+  });
+
+  it('does not ask for the document of all namespaces where none is published', async () => {
+    await replica([a]);
+    await observe({ present: [a] }, false);
+    expect(asked.toSorted()).to.deep.equal([own, namespacePath('gradebook')].toSorted());
+  });
+
+  it('says the longest lifetime that caches were told, also when the documents are gone', async () => {
+    let keys: Answer = [a];
+    await replica(() => keys);
+    expect((await observe({ present: [a] })).cacheLifetime).to.equal(3_900_000);
+    keys = 404;
+    expect((await observe({ absent: [a] })).cacheLifetime).to.equal(3_900_000);
+    bases = [];
+    expect((await observe({ absent: [a] })).cacheLifetime).to.equal(3_900_000);
+  });
+});

@@ -1,0 +1,215 @@
+import { expect } from 'chai';
+import { endpointTargets, type EndpointSlice, withPublicURL } from '../../../../src/controller/publication/targets.ts';
+import { second } from '../../../../src/domain/duration.ts';
+import { ChangeFeed } from '../../../../src/kube/change-feed.ts';
+import { Store } from '../../../../src/kube/store.ts';
+import { FakeClock, settle } from '../../../fakes/fake-clock.ts';
+
+function slice(more: Partial<EndpointSlice>): EndpointSlice {
+  return {
+    apiVersion: 'discovery.k8s.io/v1',
+    kind: 'EndpointSlice',
+    metadata: { name: 'lti-key-operator-jwks-1' },
+    addressType: 'IPv4',
+    ports: [{ name: 'http', port: 8080 }],
+    endpoints: [{ addresses: ['10.0.0.1'] }],
+    ...more,
+  };
+}
+
+describe('The replicas behind the JWKS Service', () => {
+  const cases: readonly (readonly [what: string, slices: readonly EndpointSlice[], urls: readonly string[]])[] = [
+    ['are none without a slice', [], []],
+    ['are asked at the port called http', [slice({})], ['http://10.0.0.1:8080']],
+    [
+      'are asked with TLS where a port is called https',
+      [
+        slice({
+          ports: [
+            { name: 'http', port: 8080 },
+            { name: 'https', port: 8443 },
+          ],
+        }),
+      ],
+      ['https://10.0.0.1:8443'],
+    ],
+    ['are not asked at any other port', [slice({ ports: [{ name: 'admin', port: 8081 }] })], []],
+    [
+      'are asked by an IPv6 address',
+      [slice({ addressType: 'IPv6', endpoints: [{ addresses: ['fd00::1'] }] })],
+      ['http://[fd00::1]:8080'],
+    ],
+    [
+      'are left out while they are not ready',
+      [slice({ endpoints: [{ addresses: ['10.0.0.1'], conditions: { ready: false } }, { addresses: ['10.0.0.2'] }] })],
+      ['http://10.0.0.2:8080'],
+    ],
+    [
+      'are each asked once, whatever number of addresses and slices they have',
+      [
+        slice({ endpoints: [{ addresses: ['10.0.0.1'], targetRef: { uid: 'a' } }] }),
+        slice({ addressType: 'IPv6', endpoints: [{ addresses: ['fd00::1'], targetRef: { uid: 'a' } }] }),
+      ],
+      ['http://10.0.0.1:8080'],
+    ],
+  ];
+  for (const [what, slices, urls] of cases) {
+    it(what, async () => {
+      const watched = { list: () => slices, connected: () => true, onChange: () => undefined, onRead: () => undefined };
+      const endpoints = endpointTargets(watched, new FakeClock());
+      expect(await endpoints.targets()).to.deep.equal(urls);
+      expect(endpoints.count(), 'as the metric counts them').to.equal(urls.length);
+      expect(endpointTargets({ ...watched, connected: () => false }, new FakeClock()).count()).to.equal(undefined);
+    });
+  }
+
+  describe('while their watch', () => {
+    let clock: FakeClock;
+    let connected: boolean;
+    let targets: () => Promise<readonly string[] | undefined>;
+    beforeEach(() => {
+      clock = new FakeClock();
+      connected = false;
+      const watched = {
+        list: () => [slice({})],
+        connected: () => connected,
+        onChange: () => undefined,
+        onRead: () => undefined,
+      };
+      ({ targets } = endpointTargets(watched, clock));
+    });
+
+    it('is not connected are not known, whatever was listed before', async () => {
+      const asking = targets();
+      await clock.advance(2 * second);
+      expect(await asking).to.equal(undefined);
+    });
+
+    it('is not connected are waited for once, not by everybody who asks', async () => {
+      const asking = [targets(), targets()];
+      await settle();
+      expect(clock.pendingTimers).to.equal(1);
+      await clock.advance(2 * second);
+      expect(await Promise.all(asking)).to.deep.equal([undefined, undefined]);
+      expect(await targets()).to.equal(undefined);
+      expect(clock.pendingTimers).to.equal(0);
+    });
+
+    it('is renewed are known as soon as it is connected again', async () => {
+      const asking = targets();
+      await clock.advance(second);
+      connected = true;
+      await clock.advance(second / 10);
+      expect(await asking).to.deep.equal(['http://10.0.0.1:8080']);
+    });
+
+    it('is connected again after an outage are known, and its next gap is waited for', async () => {
+      const asking = targets();
+      await clock.advance(2 * second);
+      expect(await asking).to.equal(undefined);
+      connected = true;
+      expect(await targets()).to.deep.equal(['http://10.0.0.1:8080']);
+      connected = false;
+      const again = targets();
+      connected = true;
+      await clock.advance(second / 10);
+      expect(await again).to.deep.equal(['http://10.0.0.1:8080']);
+    });
+  });
+
+  describe('as a set', () => {
+    let clock: FakeClock;
+    let feed: ChangeFeed<EndpointSlice>;
+    let changes: number;
+    let read = (): void => undefined;
+    beforeEach(() => {
+      clock = new FakeClock();
+      changes = 0;
+      const store = new Store<EndpointSlice>();
+      feed = new ChangeFeed(store, (error) => expect.fail(String(error)));
+      const slices = {
+        list: () => store.list(),
+        connected: () => true,
+        onChange: feed.subscribe.bind(feed),
+        onRead: (handler: (namespace: undefined) => void) => void (read = () => handler(undefined)),
+      };
+      endpointTargets(slices, clock).onChange(() => (changes += 1));
+    });
+
+    let version = 0;
+    async function put(...addresses: readonly (readonly [address: string, ready: boolean])[]): Promise<void> {
+      const endpoints = addresses.map(([address, ready]) => ({ addresses: [address], conditions: { ready } }));
+      const metadata = { name: 'lti-key-operator-jwks-1', resourceVersion: `${++version}` };
+      feed.put(slice({ metadata, endpoints }));
+      await settle();
+    }
+
+    it('report a replica that comes, becomes unready or goes, once each', async () => {
+      for (const addresses of [
+        [['10.0.0.1', true]],
+        [
+          ['10.0.0.1', true],
+          ['10.0.0.2', true],
+        ],
+        [
+          ['10.0.0.1', true],
+          ['10.0.0.2', false],
+        ],
+        [],
+      ] as const) {
+        const before = changes;
+        await put(...addresses);
+        await clock.advance(second);
+        expect(changes - before).to.equal(1);
+      }
+    });
+
+    it('report nothing when a slice changes and the ready replicas stay', async () => {
+      await put(['10.0.0.1', true], ['10.0.0.2', true]);
+      await clock.advance(second);
+      await put(['10.0.0.2', true], ['10.0.0.1', true], ['10.0.0.3', false]);
+      await clock.advance(second);
+      expect(changes).to.equal(1);
+    });
+
+    it('report nothing when they are read for the first time, and the first change after that', async () => {
+      await put(['10.0.0.1', true]);
+      read();
+      await clock.advance(second);
+      expect(changes).to.equal(0);
+      feed.replaceAll([]);
+      await clock.advance(second);
+      expect(changes).to.equal(1);
+    });
+
+    it('report nothing when a watch that was lost is back and they are the same', async () => {
+      await put(['10.0.0.1', true]);
+      await clock.advance(second);
+      const metadata = { name: 'lti-key-operator-jwks-1', resourceVersion: `${version}` };
+      feed.replaceAll([slice({ metadata, endpoints: [{ addresses: ['10.0.0.1'], conditions: { ready: true } }] })]);
+      await clock.advance(second);
+      expect(changes).to.equal(1);
+    });
+
+    it('report several changes in a row as one, and none when the end is as the beginning', async () => {
+      await put(['10.0.0.1', true]);
+      await put(['10.0.0.1', true], ['10.0.0.2', true]);
+      expect(clock.pendingTimers).to.equal(1);
+      await clock.advance(second);
+      expect(changes).to.equal(1);
+      await put(['10.0.0.1', true]);
+      await put(['10.0.0.1', true], ['10.0.0.2', true]);
+      await clock.advance(second);
+      expect(changes).to.equal(1);
+    });
+  });
+
+  it('have the public URL beside them, unless there is none of them or nobody knows', async () => {
+    const withPublic = (bases: readonly string[] | undefined): Promise<readonly string[] | undefined> =>
+      withPublicURL(() => Promise.resolve(bases), 'https://keys.example.org')();
+    expect(await withPublic(['http://a'])).to.deep.equal(['http://a', 'https://keys.example.org']);
+    expect(await withPublic(['https://keys.example.org'])).to.deep.equal(['https://keys.example.org']);
+    expect(await withPublic([])).to.deep.equal([]);
+    expect(await withPublic(undefined)).to.equal(undefined);
+  });
+});
