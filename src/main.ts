@@ -54,7 +54,7 @@ async function run(command: Command, args: readonly string[]): Promise<void> {
     }
     case 'jwks': {
       const { runJwks } = await import('./jwks/run.ts');
-      return runJwks(parseConfig('jwks', args), { ...context, logger: log });
+      return runJwks(parseConfig('jwks', args), context);
     }
   }
 }

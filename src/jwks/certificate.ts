@@ -1,11 +1,11 @@
 import { X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
-import type { Server } from 'node:https';
 import { createSecureContext } from 'node:tls';
 import { type Clock, sleep } from '../lib/clock.ts';
+import type { Part } from '../lib/together.ts';
 import type { Logger } from '../observability/log.ts';
 
-/** How often the files are looked at: a mounted Secret changes by a symbolic link, of which no watch of a file tells. */
+/** How often the files are read: a mounted Secret changes by a symbolic link, which a watch of a file does not report. */
 export const certificateCheckMs = 5000;
 
 export interface CertificateFiles {
@@ -13,63 +13,83 @@ export interface CertificateFiles {
   readonly tlsKey: string;
 }
 
-export interface Certificate {
-  readonly cert: Buffer;
-  readonly key: Buffer;
-}
-
 export interface Validity {
   readonly validFrom: Date;
   readonly validTo: Date;
 }
 
-/** Of the server's own certificate, which is the first in the file. */
-export function validityOf({ cert }: Certificate): Validity {
-  const { validFromDate, validToDate } = new X509Certificate(cert);
-  return { validFrom: validFromDate, validTo: validToDate };
+export interface KeyPair {
+  readonly cert: Buffer;
+  readonly key: Buffer;
 }
 
-/** Rejects with Node's error if a file cannot be read, and with OpenSSL's if the two are no certificate and its key. */
-export async function readCertificate({ tlsCert, tlsKey }: CertificateFiles): Promise<Certificate> {
-  // One after the other, so that it is always the first unreadable one that an error names.
+/** The certificate and private key that a TLS server presents, and their renewal. */
+export class ServerCertificate implements Part {
+  readonly #files: CertificateFiles;
+  readonly #clock: Clock;
+  readonly #log: Logger;
+  #current: KeyPair;
+  #onRenewed: (renewed: KeyPair) => void = () => undefined;
+
+  private constructor(files: CertificateFiles, current: KeyPair, clock: Clock, log: Logger) {
+    this.#files = files;
+    this.#current = current;
+    this.#clock = clock;
+    this.#log = log;
+  }
+
+  /** Rejects with Node's error if a file cannot be read, and with OpenSSL's if they are not a certificate and its key. */
+  static async load(
+    files: CertificateFiles,
+    { clock, log }: { readonly clock: Clock; readonly log: Logger },
+  ): Promise<ServerCertificate> {
+    return new ServerCertificate(files, await readKeyPair(files), clock, log);
+  }
+
+  get current(): KeyPair {
+    return this.#current;
+  }
+
+  /** The validity of the server's own certificate, which is the first in the file. */
+  validity(): Validity {
+    const { validFromDate, validToDate } = new X509Certificate(this.#current.cert);
+    return { validFrom: validFromDate, validTo: validToDate };
+  }
+
+  /** Sets the one listener. */
+  onRenewed(listener: (renewed: KeyPair) => void): void {
+    this.#onRenewed = listener;
+  }
+
+  /** Reads the files again and again until `signal` aborts. A broken or half-written pair leaves the current one in use. */
+  async run(signal: AbortSignal): Promise<void> {
+    let logged = '';
+    for (;;) {
+      await sleep(this.#clock, certificateCheckMs, signal);
+      if (signal.aborted) return;
+      try {
+        const found = await readKeyPair(this.#files);
+        logged = '';
+        if (found.cert.equals(this.#current.cert) && found.key.equals(this.#current.key)) continue;
+        this.#onRenewed(found);
+        this.#current = found;
+        this.#log.info({ file: this.#files.tlsCert }, 'renewed the TLS certificate');
+      } catch (error) {
+        if (logged === String(error)) continue;
+        logged = String(error);
+        this.#log.error(
+          { error, file: this.#files.tlsCert },
+          'cannot use the new TLS certificate, keeping the old one',
+        );
+      }
+    }
+  }
+}
+
+async function readKeyPair({ tlsCert, tlsKey }: CertificateFiles): Promise<KeyPair> {
+  // One after the other, so that the error always names the first unreadable file.
   const cert = await readFile(tlsCert);
   const key = await readFile(tlsKey);
   createSecureContext({ cert, key });
   return { cert, key };
-}
-
-/**
- * Puts a renewed certificate into force for new connections, until `signal` aborts. One that is broken, or half written,
- * leaves the old one in force; the log says so once.
- */
-export async function followCertificate(
-  server: Pick<Server, 'setSecureContext'>,
-  files: CertificateFiles,
-  current: Certificate,
-  {
-    clock,
-    log,
-    signal,
-    renewed,
-  }: { clock: Clock; log: Logger; signal: AbortSignal; renewed: (certificate: Certificate) => void },
-): Promise<void> {
-  let said = '';
-  let inForce = current;
-  for (;;) {
-    await sleep(clock, certificateCheckMs, signal);
-    if (signal.aborted) return;
-    try {
-      const found = await readCertificate(files);
-      said = '';
-      if (found.cert.equals(inForce.cert) && found.key.equals(inForce.key)) continue;
-      server.setSecureContext({ ...found, minVersion: 'TLSv1.2' });
-      inForce = found;
-      renewed(found);
-      log.info({ file: files.tlsCert }, 'the certificate was renewed');
-    } catch (error) {
-      if (said === String(error)) continue;
-      said = String(error);
-      log.error({ error, file: files.tlsCert }, 'cannot use the new certificate, keeping the old one');
-    }
-  }
 }

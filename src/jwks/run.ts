@@ -1,23 +1,23 @@
 import { once } from 'node:events';
-import type { RequestListener, Server } from 'node:http';
 import type { Registry } from 'prom-client';
 import type { LogConfig, SidecarConfig } from '../config.ts';
 import { type Clock, sleep } from '../lib/clock.ts';
+import { together } from '../lib/together.ts';
 import type { Logger } from '../observability/log.ts';
 import { sidecarMetrics } from '../observability/metrics.ts';
 import { startProbes } from '../observability/probes.ts';
 import { createApp } from './app.ts';
-import { type Certificate, followCertificate, readCertificate, type Validity, validityOf } from './certificate.ts';
+import { ServerCertificate } from './certificate.ts';
 import { Connections } from './connections.ts';
 import { DirectorySource, refusalReasons } from './directory-source.ts';
 import { Health } from './health.ts';
-import { close, createPublicServer, createSecureServer, listen, type ServerContext } from './server.ts';
+import { close, createPublicServer, listen } from './server.ts';
 
 export type JwksConfig = Omit<SidecarConfig, keyof LogConfig>;
 
 export interface JwksOptions {
   readonly clock: Clock;
-  readonly logger: Logger;
+  readonly log: Logger;
   /** Gets the sidecar's metrics and is scraped on the admin address. */
   readonly registry: Registry;
   /** Aborting it begins the orderly shutdown. */
@@ -33,68 +33,50 @@ const defaultDrainMs = 7000;
 const connectionLimits = { connections: 2000, unfinishedBytes: 64 * 1024 * 1024 };
 
 /**
- * Serves the publish directory until `signal` aborts: then it is unready at once, serves on while the Service learns
- * of it, and closes. Rejects if an address cannot be listened on or the certificate cannot be read.
+ * Serves the publish directory. When `signal` aborts, the process becomes unready at once, serves for `drainMs` more while the
+ * Service removes its endpoint, and closes. Rejects if it cannot listen on an address or read the certificate.
  */
 export async function runJwks(config: JwksConfig, options: JwksOptions): Promise<void> {
-  const { clock, logger, registry, signal, drainMs = defaultDrainMs } = options;
+  const { publishDir, tlsCert, tlsKey, maxAge, keepAlive } = config;
+  const { clock, log, registry, signal, drainMs = defaultDrainMs } = options;
+  const certificate =
+    tlsCert !== undefined && tlsKey !== undefined
+      ? await ServerCertificate.load({ tlsCert, tlsKey }, { clock, log })
+      : undefined;
   const health = new Health(clock);
+  const source = new DirectorySource({ directory: publishDir, health, clock, log });
   const metrics = sidecarMetrics(registry, {
     documents: () => source.documents.size,
     ageSeconds: () => health.ageSeconds(),
     synced: () => health.synced(),
     refusalReasons,
     refusals: () => source.refusals(),
-    certificate: () => certificate?.(),
+    certificate: () => certificate?.validity(),
   });
-  const source = new DirectorySource({
-    directory: config.publishDir,
-    health,
-    clock,
-    log: logger,
-  });
-  const { maxAge, keepAlive } = config;
   const connections = new Connections(clock, connectionLimits);
   const app = createApp({ source, maxAge, clock, connections, draining: () => signal.aborted });
-  const serving = { keepAlive, connections, metrics };
-  const { server, follow, certificate } = await createServer(app, config, serving, { clock, log: logger });
+  const server = createPublicServer(app, { keepAlive, connections, metrics }, certificate);
   const probes = await startProbes({
     address: config.adminAddress,
     ready: { 'synced since the start': () => health.synced(), 'not shutting down': () => !signal.aborted },
     metrics: registry,
-    log: logger,
+    log,
   });
-  const following = new AbortController();
+  const drained = new AbortController();
+  const drain = async (failed: AbortSignal): Promise<void> => {
+    const ending = AbortSignal.any([signal, failed]);
+    if (!ending.aborted) await once(ending, 'abort');
+    if (failed.aborted) return;
+    log.info({ waitMs: drainMs }, 'shutting down');
+    await sleep(clock, drainMs, failed);
+    drained.abort();
+  };
   try {
-    void follow?.(following.signal);
     const address = await listen(server, config.address);
-    logger.info({ address }, 'serving JWKS');
-    logger.info({ address: `:${probes.port}` }, 'serving probes and metrics');
-    await Promise.race([source.run(following.signal), signal.aborted || once(signal, 'abort')]);
-    logger.info({ waitMs: drainMs }, 'shutting down');
-    await sleep(clock, drainMs);
+    log.info({ address }, 'serving JWKS');
+    log.info({ address: `:${probes.port}` }, 'serving probes and metrics');
+    await together(drained.signal, [source, { run: drain }, ...(certificate ? [certificate] : [])]);
   } finally {
     await Promise.all([close(server), probes.close()]);
-    following.abort();
   }
-}
-
-/** The server, and with TLS what keeps its certificate current. */
-async function createServer(
-  app: RequestListener,
-  { tlsCert, tlsKey }: JwksConfig,
-  serving: ServerContext,
-  context: { clock: Clock; log: Logger },
-): Promise<{ server: Server; follow?: (signal: AbortSignal) => Promise<void>; certificate?: () => Validity }> {
-  if (tlsCert === undefined || tlsKey === undefined) return { server: createPublicServer(app, serving) };
-  const files = { tlsCert, tlsKey };
-  const certificate = await readCertificate(files);
-  const server = createSecureServer(app, certificate, serving);
-  let inForce = certificate;
-  const renewed = (found: Certificate): void => void (inForce = found);
-  return {
-    server,
-    follow: (signal) => followCertificate(server, files, certificate, { ...context, signal, renewed }),
-    certificate: () => validityOf(inForce),
-  };
 }

@@ -2,10 +2,9 @@ import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { createServer as createHttpServer } from 'node:http';
 import type { IncomingMessage, RequestListener, Server, ServerOptions, ServerResponse } from 'node:http';
 import { createServer as createHttpsServer } from 'node:https';
-import type { Server as HttpsServer } from 'node:https';
 import { Socket } from 'node:net';
 import { parseAddress } from '../observability/probes.ts';
-import type { Certificate } from './certificate.ts';
+import type { ServerCertificate } from './certificate.ts';
 import { type Connections, sliceBytes } from './connections.ts';
 
 /** Connections that are busy this long after the server stopped accepting are cut. */
@@ -35,27 +34,15 @@ function limits(keepAlive: number): ServerOptions {
   };
 }
 
-/** The public server; it does not listen yet. */
-export function createPublicServer(listener: RequestListener, context: ServerContext): Server {
-  return prepared(createHttpServer(limits(context.keepAlive), listener), context);
-}
-
-/** The same with TLS. A client that says nothing is cut off as early as one that sends no headers. */
-export function createSecureServer(
+/** The public server, with TLS if there is a certificate. It does not listen yet. */
+export function createPublicServer(
   listener: RequestListener,
-  certificate: Certificate,
-  context: ServerContext,
-): HttpsServer {
-  const secured = {
-    ...limits(context.keepAlive),
-    ...certificate,
-    minVersion: 'TLSv1.2',
-    handshakeTimeout: 5000,
-  } as const;
-  return prepared(createHttpsServer(secured, listener), context);
-}
-
-function prepared<S extends Server | HttpsServer>(server: S, { connections, metrics }: ServerContext): S {
+  { keepAlive, connections, metrics }: ServerContext,
+  certificate?: ServerCertificate,
+): Server {
+  const server = certificate
+    ? createSecureServer(limits(keepAlive), listener, certificate)
+    : createHttpServer(limits(keepAlive), listener);
   server.timeout = 30_000;
   // The header lines are limited in bytes: behind a CDN, a mesh and tracing there are many.
   server.maxHeadersCount = 0;
@@ -79,6 +66,15 @@ function prepared<S extends Server | HttpsServer>(server: S, { connections, metr
     unsubscribe('http.server.response.finish', finished);
     clearInterval(sweeping);
   });
+  return server;
+}
+
+/** A client that does not begin the handshake is closed as early as one that sends no headers. */
+function createSecureServer(options: ServerOptions, listener: RequestListener, certificate: ServerCertificate): Server {
+  const minVersion = 'TLSv1.2';
+  const secure = { ...options, ...certificate.current, minVersion, handshakeTimeout: 5000 } as const;
+  const server = createHttpsServer(secure, listener);
+  certificate.onRenewed((renewed) => server.setSecureContext({ ...renewed, minVersion }));
   return server;
 }
 

@@ -107,7 +107,7 @@ export async function startOperator(options: OperatorOptions): Promise<Operator>
 
   const sidecar = runJwks(
     { publishDir, address: '127.0.0.1:0', adminAddress: '127.0.0.1:0', maxAge: 300, keepAlive: 3660 },
-    { clock, logger: log, registry: new Registry(), signal, drainMs: 0 },
+    { clock, log, registry: new Registry(), signal, drainMs: 0 },
   );
   const url = `http://${await until(() => addressIn(lines), 'the sidecar names its address')}`;
   const config = parseConfig('controller', [

@@ -48,7 +48,7 @@ export class Life {
       },
       {
         clock: systemClock,
-        logger: recordingLog().log,
+        log: recordingLog().log,
         registry: new Registry(),
         signal: this.#sidecar.signal,
         drainMs: 0,

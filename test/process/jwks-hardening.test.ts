@@ -250,7 +250,7 @@ describe('The jwks container against clients that mean it ill', function () {
       certify('second');
       await eventually('the renewed certificate is served', async () => (await served()) === 'second');
       writeFileSync(files[0], 'no certificate');
-      await eventually('it is logged', () => jwks.output().includes('cannot use the new certificate'));
+      await eventually('it is logged', () => jwks.output().includes('cannot use the new TLS certificate'));
       expect(await served()).to.equal('second');
       certify('third');
       await eventually('the next good one is served', async () => (await served()) === 'third');

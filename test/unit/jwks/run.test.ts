@@ -46,7 +46,7 @@ describe('runJwks', () => {
       { publishDir: directory, address, adminAddress: '127.0.0.1:0', maxAge: 300, keepAlive: 3660, ...more },
       {
         clock,
-        logger: createLogger({ level: 'info', format: 'json', destination }),
+        log: createLogger({ level: 'info', format: 'json', destination }),
         registry: createRegistry('test'),
         signal: stop.signal,
         drainMs: 7000,
