@@ -45,7 +45,8 @@ describe('Collection', () => {
     source.onWatch = (watch) => void clock.setTimer(() => watch.end(), watch.timeoutSeconds * 1000);
     sources.set(namespace, source);
     const type = { group: 'ltikeys.dev', version: 'v1alpha1', kind: 'LtiKey', plural: 'ltikeys' };
-    return new Scope({ type, namespace, source, clock, log: log.log });
+    const indexers = { registration: () => 'team-a/canvas' };
+    return new Scope({ type, namespace, source, indexers, clock, log: log.log });
   }
 
   async function start(): Promise<void> {
@@ -76,6 +77,14 @@ describe('Collection', () => {
     expect(collection.get('team-b/canvas')?.metadata.uid).to.equal('team-b');
     expect(collection.get('team-c/canvas')).to.equal(undefined);
     expect([collection.isRead('team-a'), collection.isRead('team-c')]).to.deep.equal([true, false]);
+  });
+
+  it('looks up an index value in the scope of the namespace with which the value begins, and in no other', async () => {
+    await start();
+    await run();
+    const uids = collection.byIndex('registration', 'team-a/canvas').map(({ metadata }) => metadata.uid);
+    expect(uids, 'the object of team-b has the same value').to.deep.equal(['team-a']);
+    expect(collection.byIndex('registration', 'team-c/canvas')).to.deep.equal([]);
   });
 
   for (const status of [403, 404]) {
