@@ -1,5 +1,5 @@
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { existsSync, globSync, readdirSync, readFileSync } from 'node:fs';
+import { dirname, join, relative } from 'node:path';
 import { expect } from 'chai';
 import { conditionReasons, eventReasons, kekReasons, type Reason, sealReasons } from '../src/api/reasons.ts';
 import { optionTable } from '../src/option-table.ts';
@@ -93,12 +93,15 @@ describe('docs/errors.md', () => {
   });
 });
 
-describe('Links between pages', () => {
-  const pages = readdirSync(join(root, 'docs'), { recursive: true, encoding: 'utf8' })
-    .filter((file) => file.endsWith('.md'))
-    .map((file) => join('docs', file));
+describe('Links and paths in the docs', () => {
+  const pages = [root, join(root, 'docs')].flatMap((folder) =>
+    readdirSync(folder, { recursive: folder !== root, encoding: 'utf8' })
+      .filter((file) => file.endsWith('.md'))
+      .map((file) => relative(root, join(folder, file))),
+  );
 
-  it('lead to files and headings that exist', () => {
+  it('Every relative link of a page leads to a file and a heading that exist', () => {
+    expect(pages).to.include.members(['README.md', 'CONTRIBUTING.md', 'docs/recovery.md']);
     const broken = pages.flatMap((page) =>
       linksIn(read(page))
         .filter((link) => isBroken(page, link))
@@ -107,18 +110,16 @@ describe('Links between pages', () => {
     expect(broken).to.deep.equal([]);
   });
 
-  it('to files of src/ lead to files that exist, in the manifests too', () => {
+  it('Every path of the repository that a page or a manifest names exists', () => {
     const manifests = readdirSync(join(root, 'deploy'), { recursive: true, encoding: 'utf8' })
       .filter((file) => file.endsWith('.yaml'))
       .map((file) => join('deploy', file));
-    const named = ['README.md', 'CONTRIBUTING.md', ...pages, ...manifests].flatMap((file) =>
-      (read(file).match(/\bsrc\/[\w/-]+\.ts\b/g) ?? []).map((path) => ({ file, path })),
-    );
-    expect(named.length).to.be.greaterThan(5);
-    expect(named.filter(({ path }) => !existsSync(join(root, path)))).to.deep.equal([]);
+    const named = [...pages, ...manifests].flatMap((file) => pathsIn(read(file)).map((path) => ({ file, path })));
+    expect(named.length).to.be.greaterThan(50);
+    expect(named.filter(({ path }) => globSync(path, { cwd: root }).length === 0)).to.deep.equal([]);
   });
 
-  it('that messages of the operator name lead to pages that exist', () => {
+  it('Every page that a message of the operator names exists', () => {
     const named = sources.flatMap((file) => read(join('src', file)).match(/docs\/[\w/-]+\.md/g) ?? []);
     expect(named).to.include('docs/recovery.md');
     expect(named.filter((page) => !existsSync(join(root, page)))).to.deep.equal([]);
@@ -134,6 +135,12 @@ function withoutComments(file: string): string {
 /** The targets of relative links, as `recovery.md#the-ledger-is-lost`. */
 function linksIn(text: string): string[] {
   return [...text.matchAll(/\]\((?!https?:)([^)\s]+)\)/g)].map(([, target = '']) => target);
+}
+
+/** As `src/main.ts`, `src/api/*.gen.ts` or `test/unit`. */
+function pathsIn(text: string): string[] {
+  const paths = text.match(/(?<![\w/.-])(?:src|test|dev|bench|deploy|docs|crds|\.ci)\/[\w*/.-]*[\w*/]/g) ?? [];
+  return paths.filter((path) => !path.includes('…'));
 }
 
 function isBroken(page: string, link: string): boolean {

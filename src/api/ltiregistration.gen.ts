@@ -251,7 +251,7 @@ export interface LtiRegistrationStatus {
    */
   readonly phase?: 'Pending' | 'Ready' | 'Rotating' | 'Stalled' | 'ActionRequired' | 'Suspended' | 'Revoking';
   /**
-   * The state in detail, one entry per type: Ready, Published, KeyMaterialAvailable, ActionRequired, Reconciling and Stalled.
+   * The state in detail, one entry per type: Ready, Published, KeyMaterialAvailable, ActionRequired, RevocationEffective, Reconciling and Stalled.
    */
   readonly conditions?: readonly Condition[];
   /**

@@ -1,4 +1,5 @@
 import { publishedStates } from '../domain/key-state.ts';
+import { shortCachePeriod } from '../domain/timing.ts';
 import {
   type Collision,
   type PublishedKey,
@@ -8,7 +9,6 @@ import {
   namespaceFile,
   publicMembers,
   registrationFile,
-  revocationCachingMs,
 } from './key-set.ts';
 
 /** What the documents need to know of one registration. */
@@ -212,5 +212,5 @@ function aggregateText(file: string, parts: readonly Part[]): DocumentText {
 
 function ending(revoked: number): string {
   if (!Number.isFinite(revoked)) return ']}';
-  return `],"revokedUntil":${JSON.stringify(new Date(revoked + revocationCachingMs).toISOString())}}`;
+  return `],"revokedUntil":${JSON.stringify(new Date(revoked + shortCachePeriod).toISOString())}}`;
 }

@@ -92,9 +92,6 @@ export function isSameKey(one: Pick<PublicJwk, 'n' | 'e'>, other: Pick<PublicJwk
   return one.n === other.n && one.e === other.e;
 }
 
-/** How long after a revocation a document asks caches for short lives. */
-export const revocationCachingMs = 24 * 3600 * 1000;
-
 /** The six members, in the order they are served; nothing else of `jwk` passes. */
 export function publicMembers({ kty, use, alg, kid, n, e }: PublicJwk): PublicJwk {
   return { kty, use, alg, kid, n, e };

@@ -35,7 +35,7 @@ export interface LedgerKey {
   readonly absentAt?: Instant;
 }
 
-/** The system of record of one registration: `ledger.json` of its ledger Secret (DESIGN: one row set, one transaction). */
+/** The system of record of one registration: `ledger.json` of its ledger Secret. One write is one transaction. */
 export interface Ledger {
   readonly namespace: string;
   readonly registration: string;

@@ -2,7 +2,7 @@ import { createRemoteJWKSet, jwtVerify } from 'jose';
 import { signAssertion } from '../tool.ts';
 import type { Story } from './story.ts';
 
-/** README and DESIGN promise a minute. */
+/** docs/spec/ltiregistration.md promises 60 seconds. */
 const promisedSeconds = 60;
 
 /**

@@ -9,7 +9,7 @@ import { checkWrite } from './ledger-invariants.ts';
 import { isPublished, isServedByAll, readableLedger, rowOf, type World } from './world.ts';
 import { traceOf } from './gather.ts';
 
-/** What must hold (DESIGN: invariants), held against the truth of the world and not against the domain's own times. */
+/** The invariants, checked against the true state of the modelled world and not against the times that the domain computed. */
 
 /** An effect that was carried out: decided in `situation`, between these two worlds. */
 export interface Happened {
