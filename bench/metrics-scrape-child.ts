@@ -18,9 +18,9 @@ const time = '2026-01-01T00:00:00Z';
 for (let number = 0; number < count; number += 1) {
   const namespace = `tenant-${number % 100}`;
   const name = `registration-${number}`;
-  registrations.set(registration(namespace, name, number));
+  registrations.put(registration(namespace, name, number));
   for (const [index, state] of (['Retired', 'Active'] as const).entries()) {
-    keys.set(key(namespace, name, index + 1, state));
+    keys.put(key(namespace, name, index + 1, state));
   }
 }
 

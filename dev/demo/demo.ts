@@ -3,7 +3,7 @@ import { ltiKeys } from '../../src/api/names.ts';
 import type { LtiKey } from '../../src/api/objects.ts';
 import { parseDuration } from '../../src/domain/duration.ts';
 import { KubeClient } from '../../src/kube/client.ts';
-import { watching } from '../../src/kube/watching.ts';
+import { createInformer } from '../../src/kube/informer.ts';
 import { systemClock } from '../../src/lib/clock.ts';
 import { createLogger } from '../../src/observability/log.ts';
 import { KeyChanges } from './key-changes.ts';
@@ -30,7 +30,7 @@ export async function perform(story: Story, stage: Stage): Promise<Evidence> {
   const shared = { client, clock, log: createLogger({ level: 'error', format: 'text' }) };
   const { namespace, name: registration, secretName } = followed;
   const registrations = new Registrations(namespace, shared);
-  const ltiKeysSeen = watching<LtiKey>({ ...shared, namespaces: [namespace], type: ltiKeys });
+  const ltiKeysSeen = createInformer<LtiKey>({ ...shared, namespaces: [namespace], type: ltiKeys });
   const keys = new KeyHistory();
   const changes = new KeyChanges({ controlPlane, narrator, namespace, registration });
   ltiKeysSeen.onChange(({ type, object }) => {

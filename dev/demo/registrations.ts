@@ -1,16 +1,16 @@
 import { ltiRegistrations } from '../../src/api/names.ts';
 import type { LtiRegistration } from '../../src/api/objects.ts';
-import type { Collection } from '../../src/kube/collection.ts';
-import { watching, type WatchingOptions } from '../../src/kube/watching.ts';
+import type { Informer } from '../../src/kube/informer.ts';
+import { createInformer, type InformerOptions } from '../../src/kube/informer.ts';
 
 /** The statuses of the applied registrations as they are now. */
 export class Registrations {
   readonly #namespace: string;
-  readonly #seen: Collection<LtiRegistration>;
+  readonly #seen: Informer<LtiRegistration>;
 
-  constructor(namespace: string, shared: Pick<WatchingOptions<LtiRegistration>, 'client' | 'clock' | 'log'>) {
+  constructor(namespace: string, shared: Pick<InformerOptions<LtiRegistration>, 'client' | 'clock' | 'log'>) {
     this.#namespace = namespace;
-    this.#seen = watching<LtiRegistration>({ ...shared, namespaces: [namespace], type: ltiRegistrations });
+    this.#seen = createInformer<LtiRegistration>({ ...shared, namespaces: [namespace], type: ltiRegistrations });
   }
 
   run(signal: AbortSignal): Promise<void> {

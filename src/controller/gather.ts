@@ -15,7 +15,7 @@ import {
 } from '../domain/situation.ts';
 import type { TimingLimits } from '../domain/timing.ts';
 import type { KubeClient } from '../kube/client.ts';
-import type { Collection } from '../kube/collection.ts';
+import type { Informer } from '../kube/informer.ts';
 import { isObjectNotFound, isUnreadable } from '../kube/errors.ts';
 import { type ObjectKey, type Secret, splitKey } from '../kube/objects.ts';
 import type { Clock } from '../lib/clock.ts';
@@ -37,9 +37,9 @@ import type { OwnWrites } from './own-writes.ts';
 
 export interface Sources {
   readonly client: KubeClient;
-  readonly registrations: Pick<Collection<LtiRegistration>, 'get'>;
+  readonly registrations: Pick<Informer<LtiRegistration>, 'get'>;
   /** With the indexes `registration` (`namespace/name` of theirs) and `keyID` (`namespace/keyID`). */
-  readonly keys: Pick<Collection<LtiKey>, 'byIndex' | 'scopeOf'>;
+  readonly keys: Pick<Informer<LtiKey>, 'byIndex' | 'scopeOf'>;
   readonly written: { readonly registrations: OwnWrites<LtiRegistration>; readonly keys: OwnWrites<LtiKey> };
   readonly recent: RecentLedgers;
   /** How registrations that this process saw go were at last. */

@@ -4,7 +4,7 @@ import { keysIn, type Ledger, liveKeys } from '../domain/ledger.ts';
 import { isShownPublished } from '../domain/ltikeys.ts';
 import type { Observation, RegistrationReading } from '../domain/situation.ts';
 import { shortCachePeriod } from '../domain/timing.ts';
-import type { Collection } from '../kube/collection.ts';
+import type { Informer } from '../kube/informer.ts';
 import { type ObjectKey, splitKey } from '../kube/objects.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { PublicationObserver } from './publication/observer.ts';
@@ -62,7 +62,7 @@ function withdrawnKeys(
 
 /** Key ID → the other registrations of the namespace in whose documents the same key is, by the index `keyID` (`namespace/keyID`). */
 export function sharedWith(
-  keys: Pick<Collection<LtiKey>, 'byIndex'>,
+  keys: Pick<Informer<LtiKey>, 'byIndex'>,
   key: ObjectKey,
   shown: readonly LtiKey[],
 ): ReadonlyMap<string, readonly string[]> {

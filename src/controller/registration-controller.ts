@@ -4,7 +4,7 @@ import type { KekProvider } from '../crypto/kek-provider.ts';
 import { type Duration, minute } from '../domain/duration.ts';
 import type { TimingLimits } from '../domain/timing.ts';
 import type { KubeClient } from '../kube/client.ts';
-import type { Collection } from '../kube/collection.ts';
+import type { Informer } from '../kube/informer.ts';
 import { Controller, type ControllerMetrics } from '../kube/controller.ts';
 import type { EventRecorder } from '../kube/events.ts';
 import { type ObjectKey, splitKey } from '../kube/objects.ts';
@@ -26,8 +26,8 @@ import { OwnWrites } from './own-writes.ts';
 
 export interface RegistrationControllerOptions {
   readonly client: KubeClient;
-  readonly registrations: Collection<LtiRegistration>;
-  readonly keys: Collection<LtiKey>;
+  readonly registrations: Informer<LtiRegistration>;
+  readonly keys: Informer<LtiKey>;
   readonly keks: KekProvider;
   readonly usage: LedgerUsage;
   readonly observer: PublicationObserver;

@@ -3,13 +3,13 @@ import type { LtiKey, LtiRegistration } from '../api/objects.ts';
 import { parseDuration, second } from '../domain/duration.ts';
 import type { KeyState } from '../domain/key-state.ts';
 import { isShownPublished } from '../domain/ltikeys.ts';
-import type { Collection } from '../kube/collection.ts';
+import type { Informer } from '../kube/informer.ts';
 import { objectKey } from '../kube/objects.ts';
 import type { ObjectSnapshot, OrphanMetrics, RegistrationMetrics, Trouble } from '../observability/object-metrics.ts';
 import { awaitsRevocation, registrationOf } from './wake-ups.ts';
 
-type Registrations = Pick<Collection<LtiRegistration>, 'list' | 'get' | 'isRead'>;
-type Keys = Pick<Collection<LtiKey>, 'list' | 'byIndex'>;
+type Registrations = Pick<Informer<LtiRegistration>, 'list' | 'get' | 'isRead'>;
+type Keys = Pick<Informer<LtiKey>, 'list' | 'byIndex'>;
 
 /**
  * The status of each condition while all is well; any other one is reported, with its reason. `Ready` has a metric of its own,

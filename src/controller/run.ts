@@ -10,7 +10,7 @@ import { KmsKekProvider } from '../crypto/kms/kms-kek-provider.ts';
 import { KubeClient } from '../kube/client.ts';
 import { KubeEventRecorder } from '../kube/events.ts';
 import { runAsLeader } from '../kube/leader.ts';
-import { watching } from '../kube/watching.ts';
+import { createInformer } from '../kube/informer.ts';
 import type { Clock } from '../lib/clock.ts';
 import { together } from '../lib/together.ts';
 import type { Logger } from '../observability/log.ts';
@@ -71,8 +71,8 @@ export async function runController(
   const leaseClient = seams.client ?? KubeClient.load(api);
   const shared = { client, clock, log };
   const watched = { client, clock: apiClock, log, namespaces };
-  const registrations = watching<LtiRegistration>({ ...watched, type: ltiRegistrations });
-  const keys = watching<LtiKey>({ ...watched, type: ltiKeys, indexers: ltiKeyIndexers });
+  const registrations = createInformer<LtiRegistration>({ ...watched, type: ltiRegistrations });
+  const keys = createInformer<LtiKey>({ ...watched, type: ltiKeys, indexers: ltiKeyIndexers });
   const all = config.clusterDocument || namespaces.length > 0;
   const publisher = publishing({
     ...shared,
@@ -203,7 +203,7 @@ function replicaTargets(
       run: () => Promise.resolve(),
     };
   }
-  const slices = watching<EndpointSlice>({
+  const slices = createInformer<EndpointSlice>({
     ...watched,
     type: endpointSlices,
     namespaces: [watched.client.namespace],

@@ -1,6 +1,6 @@
 import type { LtiKey, LtiRegistration } from '../api/objects.ts';
 import { isShownPublished } from '../domain/ltikeys.ts';
-import type { Collection } from '../kube/collection.ts';
+import type { Informer } from '../kube/informer.ts';
 import { objectKey, type ObjectKey } from '../kube/objects.ts';
 import type { Priority } from '../kube/workqueue.ts';
 import { wentBack, type OwnWrites } from './own-writes.ts';
@@ -20,8 +20,8 @@ export function keyIDOf({ metadata, spec }: LtiKey): string {
 export const ltiKeyIndexers = { registration: registrationOf, keyID: keyIDOf };
 
 export interface Watched {
-  readonly registrations: Collection<LtiRegistration>;
-  readonly keys: Collection<LtiKey>;
+  readonly registrations: Informer<LtiRegistration>;
+  readonly keys: Informer<LtiKey>;
   readonly written: { readonly registrations: OwnWrites<LtiRegistration>; readonly keys: OwnWrites<LtiKey> };
   /** Registrations that this process saw go, as they were at last; few, for each is forgotten when nothing is left of it. */
   readonly lastSeen: Map<ObjectKey, LtiRegistration>;

@@ -8,8 +8,8 @@ import { watchEvents } from './watch-stream.ts';
 export type { ClientMetrics } from './transport.ts';
 
 export interface ListOptions {
-  readonly namespace?: string;
-  readonly labelSelector?: string;
+  readonly namespace?: string | undefined;
+  readonly labelSelector?: string | undefined;
   readonly fieldSelector?: string;
   readonly limit?: number;
   readonly continue?: string;
@@ -17,8 +17,8 @@ export interface ListOptions {
 }
 
 export interface WatchOptions {
-  readonly namespace?: string;
-  readonly labelSelector?: string;
+  readonly namespace?: string | undefined;
+  readonly labelSelector?: string | undefined;
   readonly resourceVersion: string;
   readonly timeoutSeconds: number;
 }

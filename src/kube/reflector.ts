@@ -1,122 +1,121 @@
+import { type Duration, second } from '../domain/duration.ts';
 import { type Clock, sleep } from '../lib/clock.ts';
-import { Backoff } from './backoff.ts';
-import { ChangeFeed, type ChangeHandler } from './change-feed.ts';
 import { ApiError, TransportError } from './errors.ts';
-import type { ListWatcher } from './list-watcher.ts';
-import type { KubeObject, WatchEvent } from './objects.ts';
-import { type Indexer, Store } from './store.ts';
+import type { KubeList, KubeObject, WatchEvent } from './objects.ts';
+import type { Store } from './store.ts';
 
-/** Keeps a store equal to a collection of the API server, and tells of changes. */
-export interface Reflector<T extends KubeObject> {
-  readonly store: Store<T>;
-  /** Whether the collection has been read completely once; stays true. */
-  hasSynced(): boolean;
-  /** Whether the store is as new as it gets: a watch is established, or ended in time a moment ago. */
-  connected(): boolean;
-  onChange(handler: ChangeHandler<T>): void;
-  /** Resolves when stopped; nothing is opened or told afterwards. */
-  run(signal: AbortSignal): Promise<void>;
+/** The objects of one type in one namespace, or in all namespaces. */
+export interface ListWatcher<T extends KubeObject> {
+  list(page: { limit: number; continue?: string }, signal: AbortSignal): Promise<KubeList<T>>;
+  /** Resolves when the server has accepted the watch. The events end when the server closes it; they throw if it fails or `signal` aborts. */
+  watch(
+    from: { resourceVersion: string; timeoutSeconds: number },
+    signal: AbortSignal,
+  ): Promise<AsyncIterable<WatchEvent<T>>>;
 }
 
 export interface ReflectorOptions<T extends KubeObject> {
   readonly source: ListWatcher<T>;
+  readonly store: Store<T>;
   readonly clock: Clock;
-  /** Told of what went wrong, all of which is retried, and of what a handler threw. */
+  /** Called once, when all objects have been stored for the first time. */
+  readonly onSynced: () => void;
+  /** Called each time the server has accepted a watch. */
+  readonly onWatch: () => void;
+  /** Called with each failure; the reflector then retries. */
   readonly onError: (error: unknown) => void;
-  readonly indexers?: Readonly<Record<string, Indexer<T>>>;
   /** In [0, 1). */
   readonly random?: () => number;
   readonly pageSize?: number;
 }
 
 /**
- * How long a watch lasts, at the most. A connection that died without a word (a load balancer that failed over, say) looks like
- * one on which nothing happens, and bookmarks come only about once a minute: what tells them apart in time for a revocation is
- * that the API server ends a live watch after this long. The next one goes on from the same version over the same connection:
- * neither a list nor a handshake, whatever the number of objects. HTTP/2 pings would be cheaper, but undici sends them without
- * noticing that no answer comes, and what stands in front of an API server may answer them itself.
+ * The longest duration of a watch. A dead connection (for example, after a failover of a load balancer) looks like an idle
+ * one, and bookmarks arrive only about once a minute. Because the API server ends a live watch after this time, a dead one
+ * is detected early enough for a revocation. The next watch continues from the same version on the same connection, without
+ * a list or a handshake, whatever the number of objects. HTTP/2 pings would be cheaper, but undici does not notice missing
+ * answers, and a proxy in front of the API server may answer them itself.
  */
 const watchSeconds = 25;
-/** Up to this much of it is taken off at random, so that watches do not end together. */
+/** Watches are shorter by a random part of this, so that they do not end together. */
 const watchSpreadSeconds = 5;
-/** A watch that has not ended this long after it should have is dead. */
-const overdueMs = 5_000;
-/** The next watch is open well within this; until then the store counts as current. */
-const reopeningMs = 2_000;
-/** After a watch this long, earlier failures no longer count. */
-const healthyMs = 15_000;
-/** A longer `Retry-After` is not believed. */
-const longestRetryAfterMs = 60_000;
+/** A watch that has not ended this long after its timeout is dead. */
+const overdue: Duration = 5 * second;
+/** The store counts as current for this long between two watches. */
+const reopening: Duration = 2 * second;
+/** A watch of this duration resets the backoff. */
+const healthy: Duration = 15 * second;
+/** The first and the longest backoff, before jitter: each is lengthened by up to as much again. */
+const firstBackoff: Duration = 0.8 * second;
+const longestBackoff: Duration = 15 * second;
+/** The longest `Retry-After` that is respected. */
+const longestRetryAfter: Duration = 60 * second;
 
 /**
+ * Keeps a store equal to a collection of the API server:
  * ```
  *   list all pages ──► replace the store ──► watch from the list's version ◄─┐
  *         ▲                                        │                        │
  *         │                                        ▼                        │
- *      backoff ◄─ expired, garbled, older or no ─ end ─ server's timeout, ──┘
+ *      backoff ◄─ expired, malformed, older or no ─ end ─ server's timeout, ─┘
  *                 events; a second failure             connection lost, or dead: backoff
  * ```
- * A failure never touches the store: only a complete list or an event of a watch does.
+ * A failure never changes the store: only a complete list or an event of a watch does.
  */
-export class ListWatchReflector<T extends KubeObject> implements Reflector<T> {
-  readonly store: Store<T>;
-  readonly #options: Required<Omit<ReflectorOptions<T>, 'indexers'>>;
-  readonly #feed: ChangeFeed<T>;
-  readonly #backoff: Backoff;
+export class Reflector<T extends KubeObject> {
+  readonly #options: Required<ReflectorOptions<T>>;
   #synced = false;
   #connected = false;
-  /** Where the next watch starts; undefined when the collection must be listed first. */
+  /** Failures and short watches in a row. */
+  #failures = 0;
+  /** Where the next watch starts; undefined if the collection must be listed first. */
   #resourceVersion: string | undefined;
 
-  constructor({ indexers, ...options }: ReflectorOptions<T>) {
+  constructor(options: ReflectorOptions<T>) {
     this.#options = { random: Math.random, pageSize: 500, ...options };
-    this.store = new Store<T>(indexers);
-    this.#feed = new ChangeFeed(this.store, this.#options.onError);
-    this.#backoff = new Backoff(this.#options.random);
   }
 
+  /** Whether the collection has been listed completely once; stays true. */
   hasSynced(): boolean {
     return this.#synced;
   }
 
+  /** Whether the store is current: a watch is open, or the server ended one a moment ago. */
   connected(): boolean {
     return this.#connected;
   }
 
-  onChange(handler: ChangeHandler<T>): void {
-    this.#feed.subscribe(handler);
-  }
-
+  /** Resolves when `signal` has aborted; afterwards no request is sent and no handler called. */
   async run(signal: AbortSignal): Promise<void> {
-    signal.addEventListener('abort', () => this.#feed.close(), { once: true });
+    const { store, clock } = this.#options;
+    signal.addEventListener('abort', () => store.close(), { once: true });
     while (!signal.aborted) {
       const delay = await this.#listAndWatch(signal);
-      if (delay > 0) await sleep(this.#options.clock, delay, signal);
+      if (delay > 0) await sleep(clock, delay, signal);
     }
   }
 
-  /** Until the watch ends or anything fails; returns how long to wait before the next attempt, in milliseconds. */
-  async #listAndWatch(signal: AbortSignal): Promise<number> {
+  /** Returns when the watch ends or a request fails, with the delay before the next attempt. */
+  async #listAndWatch(signal: AbortSignal): Promise<Duration> {
     try {
       this.#resourceVersion ??= await this.#list(signal);
-      const healthy = await this.#watch(this.#resourceVersion, signal);
-      // the server ends every watch in time, but one that does so at once must not be asked in a tight loop
-      if (healthy) return 0;
+      // a server that ends every watch at once must not cause a tight loop
+      if (await this.#watch(this.#resourceVersion, signal)) return 0;
       this.#connected = false;
-      return this.#backoff.next();
+      return this.#backoff();
     } catch (error) {
       this.#connected = false;
       if (signal.aborted) return 0;
       this.#options.onError(error);
-      const delay = this.#backoff.next();
-      if (mustRelist(error) || this.#backoff.failures > 1) this.#resourceVersion = undefined;
-      return Math.max(delay, retryAfterMs(error));
+      const delay = this.#backoff();
+      if (mustRelist(error) || this.#failures > 1) this.#resourceVersion = undefined;
+      return Math.max(delay, retryAfter(error));
     }
   }
 
-  /** Returns the version of the list, all of whose pages are of that one version. */
+  /** Returns the version of the list; all its pages have that version. */
   async #list(signal: AbortSignal): Promise<string> {
-    const { source, pageSize: limit } = this.#options;
+    const { source, store, pageSize: limit, onSynced } = this.#options;
     const objects: T[] = [];
     let page = await source.list({ limit }, signal);
     objects.push(...page.items);
@@ -127,23 +126,26 @@ export class ListWatchReflector<T extends KubeObject> implements Reflector<T> {
     signal.throwIfAborted();
     const { resourceVersion } = page.metadata;
     if (!resourceVersion) throw new TransportError('Malformed', 'The list has no resource version to watch from');
-    this.#feed.replaceAll(objects);
+    store.replaceAll(objects);
+    const first = !this.#synced;
     this.#synced = true;
-    // a handler may have stopped it
+    // a handler may have aborted it
     signal.throwIfAborted();
+    if (first) onSynced();
     return resourceVersion;
   }
 
-  /** Until the server closes the watch; returns whether it was open for long. */
+  /** Returns when the server closes the watch: whether it was open long enough to be healthy. */
   async #watch(resourceVersion: string, signal: AbortSignal): Promise<boolean> {
-    const { source, clock, random } = this.#options;
+    const { source, clock, random, onWatch } = this.#options;
     const connection = new AbortController();
     const watchSignal = AbortSignal.any([signal, connection.signal]);
     const timeoutSeconds = watchSeconds - Math.floor(random() * (watchSpreadSeconds + 1));
-    let cancelTimer = clock.setTimer(() => (this.#connected = false), reopeningMs);
+    let cancelTimer = clock.setTimer(() => (this.#connected = false), reopening);
     let opened: number | undefined;
     try {
       const events = await source.watch({ resourceVersion, timeoutSeconds }, watchSignal);
+      onWatch();
       cancelTimer();
       opened = clock.monotonic();
       this.#connected = !signal.aborted;
@@ -151,17 +153,17 @@ export class ListWatchReflector<T extends KubeObject> implements Reflector<T> {
         'Timeout',
         `The watch did not end after ${timeoutSeconds} s: its connection is dead`,
       );
-      cancelTimer = clock.setTimer(() => connection.abort(dead), timeoutSeconds * 1000 + overdueMs);
-      for await (const event of events) this.#take(event);
+      cancelTimer = clock.setTimer(() => connection.abort(dead), timeoutSeconds * second + overdue);
+      for await (const event of events) this.#apply(event);
     } finally {
       cancelTimer();
       connection.abort();
-      if (isHealthy(opened, clock)) this.#backoff.reset();
+      if (isHealthy(opened, clock)) this.#failures = 0;
     }
     return isHealthy(opened, clock);
   }
 
-  #take(event: WatchEvent<T>): void {
+  #apply(event: WatchEvent<T>): void {
     const { resourceVersion } = event.object.metadata;
     if (resourceVersion === undefined || isOlder(resourceVersion, this.#resourceVersion)) {
       throw new TransportError(
@@ -170,13 +172,18 @@ export class ListWatchReflector<T extends KubeObject> implements Reflector<T> {
       );
     }
     this.#resourceVersion = resourceVersion;
-    if (event.type === 'DELETED') this.#feed.delete(event.object);
-    else if (event.type !== 'BOOKMARK') this.#feed.put(event.object);
+    if (event.type === 'DELETED') this.#options.store.delete(event.object);
+    else if (event.type !== 'BOOKMARK') this.#options.store.put(event.object);
+  }
+
+  #backoff(): Duration {
+    const step = Math.min(longestBackoff, firstBackoff * 2 ** this.#failures++);
+    return step * (1 + this.#options.random());
   }
 }
 
 function isHealthy(opened: number | undefined, clock: Clock): boolean {
-  return opened !== undefined && clock.monotonic() - opened >= healthyMs;
+  return opened !== undefined && clock.monotonic() - opened >= healthy;
 }
 
 /** Resource versions of one resource are decimal numbers that only grow (guaranteed since Kubernetes 1.35). */
@@ -185,15 +192,15 @@ function isOlder(version: string, than: string | undefined): boolean {
 }
 
 /**
- * Whether the watch cannot go on where it stopped: the version expired (410), the type is gone (404), or what came can
- * no longer be trusted. A version may also be one the server does not know yet, of an etcd since restored from a backup:
- * for that a second failure in a row is answered by a list too.
+ * Whether the watch cannot continue where it stopped: the version expired (410), the type is gone (404), or the answer
+ * cannot be trusted. The version may also be ahead of the server's, if etcd was restored from a backup; for that case, a
+ * second failure in a row leads to a list, too.
  */
 function mustRelist(error: unknown): boolean {
   if (error instanceof ApiError) return ![401, 403, 429].includes(error.status) && error.status < 500;
   return !(error instanceof TransportError && error.failure !== 'Malformed');
 }
 
-function retryAfterMs(error: unknown): number {
-  return error instanceof ApiError ? Math.min(error.retryAfterMs ?? 0, longestRetryAfterMs) : 0;
+function retryAfter(error: unknown): Duration {
+  return error instanceof ApiError ? Math.min(error.retryAfterMs ?? 0, longestRetryAfter) : 0;
 }

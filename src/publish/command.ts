@@ -2,7 +2,7 @@ import { ltiKeys } from '../api/names.ts';
 import type { LtiKey } from '../api/objects.ts';
 import type { PublisherConfig } from '../config.ts';
 import { KubeClient } from '../kube/client.ts';
-import { watching } from '../kube/watching.ts';
+import { createInformer } from '../kube/informer.ts';
 import type { Clock } from '../lib/clock.ts';
 import { together } from '../lib/together.ts';
 import type { Logger } from '../observability/log.ts';
@@ -19,7 +19,7 @@ export async function runPublisher(
   const { kubeconfig, namespaces, kubeApiQps: qps, kubeApiBurst: burst } = config;
   const client = KubeClient.load({ kubeconfig, clock, metrics: clientMetrics(registry), rate: { qps, burst } });
   const registration = ({ metadata, spec }: LtiKey): string => `${metadata.namespace}/${spec.registrationRef.name}`;
-  const keys = watching<LtiKey>({ client, type: ltiKeys, namespaces, indexers: { registration }, clock, log });
+  const keys = createInformer<LtiKey>({ client, type: ltiKeys, namespaces, indexers: { registration }, clock, log });
   const all = config.clusterDocument || namespaces.length > 0;
   const publisher = publishing({ directory: config.publishDir, all, client, keys, clock, log });
   publisherMetrics(registry, {

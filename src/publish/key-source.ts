@@ -6,7 +6,7 @@ export interface KeySource {
   list(): readonly LtiKeyFacts[];
   /** Those of one registration. */
   listOf(namespace: string, registration: string): readonly LtiKeyFacts[];
-  /** Enough was read to begin with: see Collection.isUsable. */
+  /** Enough was read to begin with: see Informer.isUsable. */
   isUsable(): boolean;
   /** A watch is connected now, so that changes arrive, if not for every namespace. */
   isConnected(): boolean;

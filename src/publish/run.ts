@@ -1,7 +1,7 @@
 import { ltiKeys } from '../api/names.ts';
 import type { LtiKey } from '../api/objects.ts';
 import type { KubeClient } from '../kube/client.ts';
-import type { Collection } from '../kube/collection.ts';
+import type { Informer } from '../kube/informer.ts';
 import { isObjectNotFound } from '../kube/errors.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../observability/log.ts';
@@ -14,7 +14,7 @@ export interface PublishingOptions {
   readonly all: boolean;
   readonly client: KubeClient;
   /** Indexed by `registration`: `namespace/name`. */
-  readonly keys: Collection<LtiKey>;
+  readonly keys: Informer<LtiKey>;
   readonly clock: Clock;
   readonly log: Logger;
   readonly published?: (namespace: string, registration: string) => void;
@@ -71,6 +71,6 @@ export function publishing({
 }
 
 /** A namespace that cannot be watched gives no answer about any of its LtiKeys, of which there may be thousands. */
-function refuseIfFailing(keys: Collection<LtiKey>, namespace: string): void {
+function refuseIfFailing(keys: Informer<LtiKey>, namespace: string): void {
   if (keys.scopeOf(namespace)?.isFailing()) throw new Error(`namespace ${namespace} cannot be watched`);
 }

@@ -2,9 +2,10 @@ import { expect } from 'chai';
 import { setTimeout as wait } from 'node:timers/promises';
 
 import { KubeClient } from '../../src/kube/client.ts';
-import { listWatcher } from '../../src/kube/list-watcher.ts';
+import { listWatcher } from '../../src/kube/informer.ts';
 import type { KubeObject } from '../../src/kube/objects.ts';
-import { ListWatchReflector, type ReflectorOptions } from '../../src/kube/reflector.ts';
+import { type ListWatcher, Reflector, type ReflectorOptions } from '../../src/kube/reflector.ts';
+import { Store } from '../../src/kube/store.ts';
 import { systemClock } from '../../src/lib/clock.ts';
 import { controlPlane, createNamespace, applyManifest } from './control-plane-fixture.ts';
 import { SilentProxy } from './silent-proxy.ts';
@@ -26,7 +27,9 @@ async function eventually(what: string, holds: () => boolean): Promise<void> {
   }
 }
 
-describe('ListWatchReflector on a real API server', () => {
+type Options = Pick<ReflectorOptions<ConfigMap>, 'random' | 'pageSize'> & { readonly source?: ListWatcher<ConfigMap> };
+
+describe('Reflector on a real API server', () => {
   let client: KubeClient;
   let namespace: string;
   let stopping: AbortController;
@@ -43,18 +46,23 @@ describe('ListWatchReflector on a real API server', () => {
     await client.close();
   });
 
-  function reflect(type = configMaps, options: Partial<ReflectorOptions<ConfigMap>> = {}) {
+  function reflect(type = configMaps, options: Options = {}) {
     const changes: string[] = [];
     const errors: unknown[] = [];
-    const reflector = new ListWatchReflector<ConfigMap>({
+    const onError = (error: unknown): void => void errors.push(error);
+    const store = new Store<ConfigMap>({}, onError);
+    const reflector = new Reflector<ConfigMap>({
       source: listWatcher<ConfigMap>(client, type, { namespace, labelSelector }),
+      store,
       clock: systemClock,
-      onError: (error) => void errors.push(error),
+      onSynced: () => undefined,
+      onWatch: () => undefined,
+      onError,
       ...options,
     });
-    reflector.onChange(({ type: change, object }) => void changes.push(`${change} ${object.metadata.name}`));
+    store.onChange(({ type: change, object }) => void changes.push(`${change} ${object.metadata.name}`));
     running.push(reflector.run(stopping.signal));
-    return { reflector, changes, errors };
+    return { reflector, store, changes, errors };
   }
 
   const make = (name: string): Promise<ConfigMap> =>
@@ -64,7 +72,7 @@ describe('ListWatchReflector on a real API server', () => {
     for (const name of ['a', 'b', 'c']) {
       await make(name);
     }
-    const { reflector, changes } = reflect(configMaps, { pageSize: 2 });
+    const { reflector, store, changes } = reflect(configMaps, { pageSize: 2 });
     await eventually('it is connected', () => reflector.connected());
     expect(changes).to.deep.equal(['added a', 'added b', 'added c']);
     const made = await make('d');
@@ -73,12 +81,12 @@ describe('ListWatchReflector on a real API server', () => {
     const anew = await make('d');
     await eventually('all is told', () => changes.length >= 7);
     expect(changes.slice(3)).to.deep.equal(['added d', 'modified d', 'deleted d', 'added d']);
-    expect(reflector.store.get(`${namespace}/d`)).to.deep.equal(anew);
+    expect(store.get(`${namespace}/d`)).to.deep.equal(anew);
   });
 
   it('sees an object made anew while it did not look as another one', async () => {
     const old = await make('d');
-    const { reflector, changes, errors } = reflect();
+    const { reflector, store, changes, errors } = reflect();
     await eventually('it is connected', () => reflector.connected());
     await controlPlane().apiServer.kill();
     await eventually('the loss is noticed', () => !reflector.connected());
@@ -86,23 +94,23 @@ describe('ListWatchReflector on a real API server', () => {
     await client.delete(configMaps, old);
     const anew = await make('d');
     await eventually('it is connected again', () => reflector.connected());
-    await eventually('it caught up', () => reflector.store.get(`${namespace}/d`)?.metadata.uid === anew.metadata.uid);
+    await eventually('it caught up', () => store.get(`${namespace}/d`)?.metadata.uid === anew.metadata.uid);
     expect(changes).to.deep.equal(['added d', 'deleted d', 'added d']);
     expect(errors).not.to.deep.equal([]);
   });
 
   it('keeps its content while the API server is away, and goes on afterwards', async () => {
     await make('a');
-    const { reflector, changes } = reflect();
+    const { reflector, store, changes } = reflect();
     await eventually('it is connected', () => reflector.connected());
     await controlPlane().apiServer.kill();
     await eventually('the loss is noticed', () => !reflector.connected());
     await wait(3000);
-    expect([reflector.hasSynced(), reflector.store.size]).to.deep.equal([true, 1]);
+    expect([reflector.hasSynced(), store.list().length]).to.deep.equal([true, 1]);
     await controlPlane().apiServer.start();
     await eventually('it is connected again', () => reflector.connected());
     await make('b');
-    await eventually('it goes on', () => reflector.store.size === 2);
+    await eventually('it goes on', () => store.list().length === 2);
     expect(changes).to.deep.equal(['added a', 'added b']);
   });
 
@@ -128,7 +136,7 @@ describe('ListWatchReflector on a real API server', () => {
       ];
       expect((await controlPlane().kubectlRun(waiting)).code).to.equal(0);
     };
-    const { reflector, changes, errors } = reflect(gadgets, { random: () => 0 });
+    const { reflector, store, changes, errors } = reflect(gadgets, { random: () => 0 });
     await eventually('the missing type is noticed', () => errors.length > 0);
     expect(reflector.hasSynced()).to.equal(false);
     await install();
@@ -138,7 +146,7 @@ describe('ListWatchReflector on a real API server', () => {
       kind: gadgets.kind,
       metadata: { namespace, name: 'g', labels },
     });
-    await eventually('it sees the object', () => reflector.store.size === 1);
+    await eventually('it sees the object', () => store.list().length === 1);
     expect(changes).to.deep.equal(['added g']);
     await controlPlane().kubectlRun(['delete', 'crd', `${gadgets.plural}.${gadgets.group}`]);
     await eventually('the loss is noticed', () => !reflector.connected());
@@ -157,13 +165,13 @@ describe('ListWatchReflector on a real API server', () => {
     const lists: string[] = [];
     try {
       const source = listWatcher<ConfigMap>(through, configMaps, { namespace, labelSelector });
-      const { reflector, errors } = reflect(configMaps, {
+      const { reflector, store, errors } = reflect(configMaps, {
         source: { ...source, list: (...page) => (lists.push('list'), source.list(...page)) },
       });
       await eventually('it is connected', () => reflector.connected());
       proxy.silence();
       await make('a');
-      await eventually('it is seen', () => reflector.store.size === 1);
+      await eventually('it is seen', () => store.list().length === 1);
       expect(errors.map(String).join()).to.match(
         /^TransportError: The watch did not end after 2\d s: its connection is dead$/,
       );

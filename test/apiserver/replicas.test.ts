@@ -2,8 +2,8 @@ import { expect } from 'chai';
 import { endpointSlices, jwksServiceName } from '../../src/api/names.ts';
 import { type EndpointSlice, endpointTargets, type EndpointTargets } from '../../src/controller/publication/targets.ts';
 import { KubeClient } from '../../src/kube/client.ts';
-import type { Collection } from '../../src/kube/collection.ts';
-import { watching } from '../../src/kube/watching.ts';
+import type { Informer } from '../../src/kube/informer.ts';
+import { createInformer } from '../../src/kube/informer.ts';
 import { systemClock } from '../../src/lib/clock.ts';
 import { recordingLog } from '../fakes/recording-log.ts';
 import { applyManifest, controlPlane, createNamespace } from './control-plane-fixture.ts';
@@ -15,7 +15,7 @@ describe('The replicas behind the JWKS Service, with the rights of deploy/', () 
   let client: KubeClient;
   let stopping: AbortController;
   let running: Promise<void>;
-  let slices: Collection<EndpointSlice>;
+  let slices: Informer<EndpointSlice>;
   let endpoints: EndpointTargets;
   let changes: number;
 
@@ -30,7 +30,7 @@ describe('The replicas behind the JWKS Service, with the rights of deploy/', () 
   function watch(): void {
     stopping = new AbortController();
     changes = 0;
-    slices = watching<EndpointSlice>({
+    slices = createInformer<EndpointSlice>({
       client,
       type: endpointSlices,
       namespaces: [account.namespace],

@@ -75,7 +75,7 @@ describe('An operator for two namespaces, one of which takes its RoleBinding awa
       `lti_watch_current${of('ltiregistrations', leaves)} 0`,
     ]);
     expect((await metric('lti_watch_current_timestamp')).join()).to.not.include(leaves.namespace);
-    const said = operator.lines.filter(({ message }) => message === 'watch failed; it is tried again');
+    const said = operator.lines.filter(({ message }) => message === 'watch failed; retrying');
     const told = said.map(({ fields }) => `${String(fields.resource)} ${String(fields.namespace)}`);
     expect(told.filter((line) => line.endsWith(leaves.namespace)).toSorted()).to.deep.equal([
       `ltikeys ${leaves.namespace}`,

@@ -1,4 +1,4 @@
-import type { ListWatcher } from '../../src/kube/list-watcher.ts';
+import type { ListWatcher } from '../../src/kube/reflector.ts';
 import type { KubeList, KubeObject, WatchEvent } from '../../src/kube/objects.ts';
 import type { FakeClock } from './fake-clock.ts';
 

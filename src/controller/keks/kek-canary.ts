@@ -7,7 +7,7 @@ import type { Kek, KekProvider, KekStatus } from '../../crypto/kek-provider.ts';
 import type { WrappedKey } from '../../crypto/wrapped-key.ts';
 import { type Duration, second } from '../../domain/duration.ts';
 import type { KubeClient } from '../../kube/client.ts';
-import type { Collection } from '../../kube/collection.ts';
+import type { Informer } from '../../kube/informer.ts';
 import { ApiError, isAlreadyExists, isConflict, TransportError } from '../../kube/errors.ts';
 import type { Secret } from '../../kube/objects.ts';
 import type { Clock } from '../../lib/clock.ts';
@@ -25,7 +25,7 @@ export interface CanaryOptions {
   readonly client: Pick<KubeClient, 'get' | 'create' | 'replace'>;
   /** The operator's own. */
   readonly namespace: string;
-  readonly keys: Pick<Collection<LtiKey>, 'list' | 'isUsable'>;
+  readonly keys: Pick<Informer<LtiKey>, 'list' | 'isUsable'>;
   readonly clock: Clock;
 }
 

@@ -1,5 +1,5 @@
 import { type Duration, second } from '../../domain/duration.ts';
-import type { Collection } from '../../kube/collection.ts';
+import type { Informer } from '../../kube/informer.ts';
 import type { KubeObject } from '../../kube/objects.ts';
 import { type Clock, sleep } from '../../lib/clock.ts';
 
@@ -32,7 +32,7 @@ const reconnectionPoll: Duration = 100;
 /** A change of a Service comes as several changes of its slices. */
 const changeSettles: Duration = second;
 
-type Slices = Pick<Collection<EndpointSlice>, 'list' | 'connected' | 'onChange' | 'onRead'>;
+type Slices = Pick<Informer<EndpointSlice>, 'list' | 'connected' | 'onChange' | 'onRead'>;
 
 /** Each ready Pod behind the JWKS Service once, by its EndpointSlices: at the port called `https`, or else `http`. */
 export function endpointTargets(slices: Slices, clock: Clock): EndpointTargets {

@@ -3,7 +3,7 @@ import type { LtiKey, LtiRegistration } from '../../api/objects.ts';
 import { lastingKey } from '../../domain/ltikeys.ts';
 import type { LedgerReading } from '../../domain/situation.ts';
 import type { KubeClient } from '../../kube/client.ts';
-import type { Collection } from '../../kube/collection.ts';
+import type { Informer } from '../../kube/informer.ts';
 import { isUnreadable } from '../../kube/errors.ts';
 import { objectKey, type ObjectKey, splitKey } from '../../kube/objects.ts';
 import type { DeliveryReading } from './delivery-secret.ts';
@@ -14,7 +14,7 @@ import type { RecentLedgers } from './recent-ledgers.ts';
 
 export interface LedgerSources {
   readonly client: KubeClient;
-  readonly keys: Pick<Collection<LtiKey>, 'scopeOf'>;
+  readonly keys: Pick<Informer<LtiKey>, 'scopeOf'>;
   readonly recent: RecentLedgers;
 }
 

@@ -10,6 +10,9 @@ import { objectMetrics } from '../../../src/observability/object-metrics.ts';
 import { aPublicJwk } from '../../builders/ledger.ts';
 import { anLtiRegistration } from '../../builders/registration.ts';
 
+let version = 0;
+const resourceVersion = (): string => String((version += 1));
+
 const of = 'namespace="gradebook",registration="canvas"';
 
 function condition(type: string, status: 'True' | 'False' | 'Unknown', reason: string): object {
@@ -41,7 +44,12 @@ function registration(
     activatedAt: '2026-01-02T00:00:00Z',
   };
   const status = { conditions, activeKey, nextRotationTime: '2026-04-01T00:00:00Z' };
-  return { ...anLtiRegistration(spec), status: status as unknown as LtiRegistration['status'] & object };
+  const { metadata, ...rest } = anLtiRegistration(spec);
+  return {
+    ...rest,
+    metadata: { ...metadata, resourceVersion: resourceVersion() },
+    status: status as unknown as LtiRegistration['status'] & object,
+  };
 }
 
 function key(revision: number, state: KeyState | undefined, name = 'canvas'): LtiKey {
@@ -57,7 +65,7 @@ function key(revision: number, state: KeyState | undefined, name = 'canvas'): Lt
   return {
     apiVersion: 'ltikeys.dev/v1alpha1',
     kind: 'LtiKey',
-    metadata: { name: `${name}-${revision}`, namespace: 'gradebook' },
+    metadata: { name: `${name}-${revision}`, namespace: 'gradebook', resourceVersion: resourceVersion() },
     spec: spec as LtiKey['spec'],
     ...(state ? { status: { state } } : {}),
   };
@@ -88,8 +96,8 @@ describe('The metrics of registrations', () => {
   const ofCanvas = (): readonly string[] => scraped().filter((line) => line.includes('registration="canvas"'));
 
   it('are five for one that is as it should be, and none once it is gone', () => {
-    registrations.set(registration());
-    keys.set(key(1, 'Active'));
+    registrations.put(registration());
+    keys.put(key(1, 'Active'));
     expect(ofCanvas()).to.deep.equal([
       `lti_registration_ready{${of}} 1`,
       `lti_signing_key_created_timestamp_seconds{${of}} 1767225600`,
@@ -98,8 +106,8 @@ describe('The metrics of registrations', () => {
       `lti_rotate_after_seconds{${of}} 7776000`,
     ]);
     expect(scraped()).to.include('lti_registrations 1').and.to.include('lti_keys{state="Active"} 1');
-    registrations.delete('gradebook/canvas');
-    keys.delete('gradebook/canvas-1');
+    registrations.delete(registration());
+    keys.delete(key(1, 'Active'));
     expect(scraped()).to.deep.equal([
       'lti_registrations 0',
       ...keyStates.map((state) => `lti_keys{state="${state}"} 0`),
@@ -108,8 +116,8 @@ describe('The metrics of registrations', () => {
 
   for (const suspend of [false, true]) {
     it(`are ten at most, whatever is wrong with one that is ${suspend ? '' : 'not '}suspended`, () => {
-      registrations.set(registration(conditionsIll, { suspend, revokedKeyIDs: ['kid-4'] }));
-      keyStates.forEach((state, index) => keys.set(key(index + 1, state)));
+      registrations.put(registration(conditionsIll, { suspend, revokedKeyIDs: ['kid-4'] }));
+      keyStates.forEach((state, index) => keys.put(key(index + 1, state)));
       expect(ofCanvas().length).to.equal(10);
       expect(new Set(ofCanvas().map((line) => line.split(' ')[0])).size, 'distinct series').to.equal(10);
       expect(ofCanvas()[0]).to.equal(`lti_registration_ready{${of}} 0`);
@@ -117,7 +125,7 @@ describe('The metrics of registrations', () => {
   }
 
   it('have one series for each condition that is not as it should be, with its status as a number and its reason', () => {
-    registrations.set(
+    registrations.put(
       registration([
         condition('Ready', 'False', 'NotServed'),
         condition('Published', 'Unknown', 'NotServed'),
@@ -138,12 +146,12 @@ describe('The metrics of registrations', () => {
   });
 
   it('say of one that nobody has looked at that it is not ready, and what its spec tells', () => {
-    registrations.set(anLtiRegistration());
+    registrations.put(anLtiRegistration());
     expect(ofCanvas()).to.deep.equal([`lti_registration_ready{${of}} 0`, `lti_rotate_after_seconds{${of}} 7776000`]);
   });
 
   it('say that a suspended one is, and plan no rotation for it', () => {
-    registrations.set(registration(conditionsWell, { suspend: true }));
+    registrations.put(registration(conditionsWell, { suspend: true }));
     expect(ofCanvas()).to.include(`lti_registration_suspended{${of}} 1`);
     expect(ofCanvas().join()).not.to.include('lti_next_rotation');
   });
@@ -151,7 +159,7 @@ describe('The metrics of registrations', () => {
   it('leave out a duration and a date that the operator cannot read, and keep the rest', () => {
     const object = registration(conditionsWell, { rotateAfter: '0.5d' });
     const status = { ...object.status, nextRotationTime: 'tomorrow' };
-    registrations.set({ ...object, status });
+    registrations.put({ ...object, status });
     const names = ofCanvas().map((line) => line.split('{')[0]);
     expect(names).to.include('lti_registration_ready').and.not.to.include('lti_rotate_after_seconds');
     expect(names).not.to.include('lti_next_rotation_timestamp_seconds');
@@ -160,12 +168,12 @@ describe('The metrics of registrations', () => {
   it('say that a revocation is not effective while a key that it names is shown as published, whatever the status says', () => {
     const series = `lti_registration_condition{${of},type="RevocationEffective",reason="StillServed"} 0`;
     for (const conditions of [[], conditionsWell, [condition('RevocationEffective', 'Unknown', 'RevocationPending')]]) {
-      registrations.set(registration(conditions, { revokedKeyIDs: ['kid-1'] }));
+      registrations.put(registration(conditions, { revokedKeyIDs: ['kid-1'] }));
       for (const state of ['Next', 'Active', 'Retiring'] as const) {
-        keys.set(key(1, state));
+        keys.put(key(1, state));
         expect(ofCanvas().filter((line) => line.includes('RevocationEffective'))).to.deep.equal([series]);
       }
-      keys.set(key(1, 'Revoked'));
+      keys.put(key(1, 'Revoked'));
       expect(ofCanvas()).not.to.include(series);
     }
   });
@@ -177,21 +185,21 @@ describe('The metrics of registrations', () => {
       [3, 'Active'],
       [4, undefined],
     ] as const) {
-      keys.set(key(revision, state));
+      keys.put(key(revision, state));
     }
-    keys.set(key(1, 'Revoked', 'moodle'));
+    keys.put(key(1, 'Revoked', 'moodle'));
     const orphaned = (): readonly string[] => scraped().filter((line) => line.startsWith('lti_orphaned_keys'));
     expect(orphaned()).to.deep.equal([`lti_orphaned_keys{${of}} 2`]);
     synced = false;
     expect(orphaned()).to.deep.equal([]);
     synced = true;
-    registrations.set(registration());
+    registrations.put(registration());
     expect(orphaned()).to.deep.equal([]);
   });
 
   it('are text that Prometheus reads, with labels escaped as prom-client does', async () => {
     const reason = 'a "b" \\ c\nd';
-    registrations.set(registration([condition('Stalled', 'True', reason)]));
+    registrations.put(registration([condition('Stalled', 'True', reason)]));
     const registry = new Registry();
     const { Gauge } = await import('prom-client');
     new Gauge({ name: 'x', help: 'h', labelNames: ['reason'], registers: [registry] }).set({ reason }, 1);

@@ -2,7 +2,8 @@ import { expect } from 'chai';
 
 import { ApiError, TransportError } from '../../../src/kube/errors.ts';
 import type { KubeList, KubeObject } from '../../../src/kube/objects.ts';
-import { ListWatchReflector, type ReflectorOptions } from '../../../src/kube/reflector.ts';
+import { Reflector, type ReflectorOptions } from '../../../src/kube/reflector.ts';
+import { Store } from '../../../src/kube/store.ts';
 import { FakeClock, settle } from '../../fakes/fake-clock.ts';
 import { FakeListWatcher } from '../../fakes/fake-list-watcher.ts';
 
@@ -27,15 +28,18 @@ function typeMissing(): never {
   throw new ApiError('list: 404', { status: 404, reason: 'NotFound', missing: 'resource type' });
 }
 
-function bench(options: Partial<ReflectorOptions<KubeObject>> = {}) {
+function bench(options: Pick<ReflectorOptions<KubeObject>, 'random' | 'pageSize'> = {}) {
   const clock = new FakeClock();
   const source = new FakeListWatcher<KubeObject>(clock);
   source.onList = () => list(10, [object('a', 3), object('b', 7)]);
   const errors: unknown[] = [];
   const changes: string[] = [];
   const onError = (error: unknown): void => void errors.push(error);
-  const reflector = new ListWatchReflector({ source, clock, random: () => 0, onError, ...options });
-  reflector.onChange(({ type, object: { metadata }, previous }) => {
+  const store = new Store<KubeObject>({}, onError);
+  const nothing = (): void => undefined;
+  const hooks = { onSynced: nothing, onWatch: nothing, onError };
+  const reflector = new Reflector({ source, store, clock, random: () => 0, ...hooks, ...options });
+  store.onChange(({ type, object: { metadata }, previous }) => {
     const before = previous === undefined || type === 'deleted' ? '' : ` was ${previous.metadata.resourceVersion}`;
     changes.push(`${type} ${metadata.name} ${metadata.resourceVersion}${before}`);
   });
@@ -49,12 +53,11 @@ function bench(options: Partial<ReflectorOptions<KubeObject>> = {}) {
     stopping.abort();
     await running;
   };
-  const stored = (): string[] =>
-    reflector.store.list().map(({ metadata }) => `${metadata.name} ${metadata.resourceVersion}`);
-  return { clock, source, errors, changes, reflector, start, stop, stopping, stored };
+  const stored = (): string[] => store.list().map(({ metadata }) => `${metadata.name} ${metadata.resourceVersion}`);
+  return { clock, source, errors, changes, reflector, store, start, stop, stopping, stored };
 }
 
-describe('ListWatchReflector', () => {
+describe('Reflector', () => {
   it('lists, then follows the watch from the version of the list', async () => {
     const { source, reflector, changes, stored, clock, start, stop } = bench();
     expect([reflector.hasSynced(), reflector.connected()]).to.deep.equal([false, false]);
@@ -126,10 +129,10 @@ describe('ListWatchReflector', () => {
   });
 
   it('has synced when there is nothing', async () => {
-    const { source, reflector, start, stop } = bench();
+    const { source, reflector, stored, start, stop } = bench();
     source.onList = () => list(10, []);
     await start();
-    expect([reflector.hasSynced(), reflector.connected(), reflector.store.size]).to.deep.equal([true, true, 0]);
+    expect([reflector.hasSynced(), reflector.connected(), stored()]).to.deep.equal([true, true, []]);
     await stop();
   });
 
@@ -425,13 +428,13 @@ describe('ListWatchReflector', () => {
   });
 
   it('survives a handler that throws, and tells the others', async () => {
-    const { source, reflector, changes, errors, start, stop } = bench();
+    const { source, reflector, store, changes, errors, start, stop } = bench();
     const failure = new Error('the handler is broken');
     const late: string[] = [];
-    reflector.onChange(() => {
+    store.onChange(() => {
       throw failure;
     });
-    reflector.onChange(({ object: { metadata } }) => void late.push(metadata.name));
+    store.onChange(({ object: { metadata } }) => void late.push(metadata.name));
     await start();
     source.current.send('ADDED', object('c', 11));
     await settle();
@@ -485,8 +488,8 @@ describe('ListWatchReflector', () => {
     });
 
     it('by a handler, in the middle of a list', async () => {
-      const { reflector, source, changes, stopping, start, stop } = bench();
-      reflector.onChange(() => stopping.abort());
+      const { store, source, changes, stopping, start, stop } = bench();
+      store.onChange(() => stopping.abort());
       await start();
       await stop();
       expect(changes).to.deep.equal(['added a 3']);

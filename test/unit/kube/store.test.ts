@@ -4,11 +4,13 @@ import type { KubeObject } from '../../../src/kube/objects.ts';
 import { Store } from '../../../src/kube/store.ts';
 
 interface Pet extends KubeObject {
-  readonly owner?: string;
+  readonly owner: string;
 }
 
-function pet(name: string, owner?: string): Pet {
-  return { metadata: { namespace: 'zoo', name }, ...(owner === undefined ? {} : { owner }) };
+let version = 0;
+
+function pet(name: string, owner: string): Pet {
+  return { metadata: { namespace: 'zoo', name, resourceVersion: String((version += 1)) }, owner };
 }
 
 function names(pets: readonly Pet[]): string[] {
@@ -16,44 +18,46 @@ function names(pets: readonly Pet[]): string[] {
 }
 
 describe('Store', () => {
+  const rex = pet('rex', 'ann');
+  const tom = pet('tom', 'bob');
   let store: Store<Pet>;
   beforeEach(() => {
-    store = new Store<Pet>({ owner: ({ owner }) => owner });
-    for (const object of [pet('rex', 'ann'), pet('tom', 'bob'), pet('kit', 'ann'), pet('stray')]) store.set(object);
+    store = new Store<Pet>({ owner: ({ owner }) => `zoo/${owner}` });
+    for (const object of [rex, tom, pet('kit', 'ann')]) store.put(object);
   });
 
   it('finds objects by namespace and name', () => {
-    expect(store.get('zoo/tom')).to.deep.equal(pet('tom', 'bob'));
+    expect(store.get('zoo/tom')).to.deep.equal(tom);
     expect(store.get('other/tom')).to.equal(undefined);
-    expect(store.size).to.equal(4);
+    expect(store.list()).to.have.length(3);
   });
 
-  it('finds objects by index, but for those the index leaves out', () => {
-    expect(names(store.byIndex('owner', 'ann'))).to.deep.equal(['rex', 'kit']);
-    expect(store.byIndex('owner', 'undefined')).to.deep.equal([]);
+  it('finds objects by index', () => {
+    expect(names(store.byIndex('owner', 'zoo/ann'))).to.deep.equal(['rex', 'kit']);
+    expect(store.byIndex('owner', 'zoo/eve')).to.deep.equal([]);
   });
 
   it('moves an object in the index when its value changes', () => {
-    store.set(pet('rex', 'bob'));
-    expect(names(store.byIndex('owner', 'ann'))).to.deep.equal(['kit']);
-    expect(names(store.byIndex('owner', 'bob'))).to.deep.equal(['tom', 'rex']);
-    expect(store.size).to.equal(4);
+    store.put(pet('rex', 'bob'));
+    expect(names(store.byIndex('owner', 'zoo/ann'))).to.deep.equal(['kit']);
+    expect(names(store.byIndex('owner', 'zoo/bob'))).to.deep.equal(['tom', 'rex']);
+    expect(store.list()).to.have.length(3);
   });
 
-  it('forgets a deleted object in every index', () => {
-    store.delete('zoo/rex');
-    store.delete('zoo/nobody');
-    expect(names(store.byIndex('owner', 'ann'))).to.deep.equal(['kit']);
-    expect(names(store.list())).to.deep.equal(['tom', 'kit', 'stray']);
+  it('removes a deleted object from every index', () => {
+    store.delete(rex);
+    store.delete(pet('unknown', 'ann'));
+    expect(names(store.byIndex('owner', 'zoo/ann'))).to.deep.equal(['kit']);
+    expect(names(store.list())).to.deep.equal(['tom', 'kit']);
   });
 
-  it('hands out lists that later changes do not touch', () => {
+  it('returns lists that later changes do not affect', () => {
     const before = store.list();
-    store.delete('zoo/rex');
-    expect(before).to.have.length(4);
+    store.delete(rex);
+    expect(before).to.have.length(3);
   });
 
-  it('refuses an index it does not have', () => {
+  it('throws a TypeError for an unknown index', () => {
     expect(() => store.byIndex('colour', 'red')).to.throw(TypeError, 'The store has no index "colour"');
   });
 });

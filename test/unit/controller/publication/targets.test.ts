@@ -1,7 +1,6 @@
 import { expect } from 'chai';
 import { endpointTargets, type EndpointSlice, withPublicURL } from '../../../../src/controller/publication/targets.ts';
 import { second } from '../../../../src/domain/duration.ts';
-import { ChangeFeed } from '../../../../src/kube/change-feed.ts';
 import { Store } from '../../../../src/kube/store.ts';
 import { FakeClock, settle } from '../../../fakes/fake-clock.ts';
 
@@ -119,18 +118,17 @@ describe('The replicas behind the JWKS Service', () => {
 
   describe('as a set', () => {
     let clock: FakeClock;
-    let feed: ChangeFeed<EndpointSlice>;
+    let store: Store<EndpointSlice>;
     let changes: number;
     let read = (): void => undefined;
     beforeEach(() => {
       clock = new FakeClock();
       changes = 0;
-      const store = new Store<EndpointSlice>();
-      feed = new ChangeFeed(store, (error) => expect.fail(String(error)));
+      store = new Store<EndpointSlice>();
       const slices = {
         list: () => store.list(),
         connected: () => true,
-        onChange: feed.subscribe.bind(feed),
+        onChange: store.onChange.bind(store),
         onRead: (handler: (namespace: undefined) => void) => void (read = () => handler(undefined)),
       };
       endpointTargets(slices, clock).onChange(() => (changes += 1));
@@ -140,7 +138,7 @@ describe('The replicas behind the JWKS Service', () => {
     async function put(...addresses: readonly (readonly [address: string, ready: boolean])[]): Promise<void> {
       const endpoints = addresses.map(([address, ready]) => ({ addresses: [address], conditions: { ready } }));
       const metadata = { name: 'lti-key-operator-jwks-1', resourceVersion: `${++version}` };
-      feed.put(slice({ metadata, endpoints }));
+      store.put(slice({ metadata, endpoints }));
       await settle();
     }
 
@@ -177,7 +175,7 @@ describe('The replicas behind the JWKS Service', () => {
       read();
       await clock.advance(second);
       expect(changes).to.equal(0);
-      feed.replaceAll([]);
+      store.replaceAll([]);
       await clock.advance(second);
       expect(changes).to.equal(1);
     });
@@ -186,7 +184,7 @@ describe('The replicas behind the JWKS Service', () => {
       await put(['10.0.0.1', true]);
       await clock.advance(second);
       const metadata = { name: 'lti-key-operator-jwks-1', resourceVersion: `${version}` };
-      feed.replaceAll([slice({ metadata, endpoints: [{ addresses: ['10.0.0.1'], conditions: { ready: true } }] })]);
+      store.replaceAll([slice({ metadata, endpoints: [{ addresses: ['10.0.0.1'], conditions: { ready: true } }] })]);
       await clock.advance(second);
       expect(changes).to.equal(1);
     });

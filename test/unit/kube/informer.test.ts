@@ -1,8 +1,7 @@
 import { expect } from 'chai';
-import { Collection } from '../../../src/kube/collection.ts';
 import { ApiError, TransportError } from '../../../src/kube/errors.ts';
 import type { KubeObject } from '../../../src/kube/objects.ts';
-import { Scope } from '../../../src/kube/scope.ts';
+import { Informer, Scope } from '../../../src/kube/informer.ts';
 import { FakeClock, settle } from '../../fakes/fake-clock.ts';
 import { FakeListWatcher } from '../../fakes/fake-list-watcher.ts';
 import { recordingLog } from '../../fakes/recording-log.ts';
@@ -13,12 +12,12 @@ function refuse(status: number): () => never {
   };
 }
 
-describe('Collection', () => {
+describe('Informer', () => {
   let clock: FakeClock;
   let stopping: AbortController;
   let running: Promise<void>;
   let sources: Map<string, FakeListWatcher<KubeObject>>;
-  let collection: Collection<KubeObject>;
+  let informer: Informer<KubeObject>;
   let read: (string | undefined)[];
   let log: ReturnType<typeof recordingLog>;
 
@@ -44,27 +43,26 @@ describe('Collection', () => {
     // as the API server ends it
     source.onWatch = (watch) => void clock.setTimer(() => watch.end(), watch.timeoutSeconds * 1000);
     sources.set(namespace, source);
-    const type = { group: 'ltikeys.dev', version: 'v1alpha1', kind: 'LtiKey', plural: 'ltikeys' };
     const indexers = { registration: () => 'team-a/canvas' };
-    return new Scope({ type, namespace, source, indexers, clock, log: log.log });
+    return new Scope({ resource: 'ltikeys', namespace, source, indexers, clock, log: log.log });
   }
 
   async function start(): Promise<void> {
-    collection = new Collection(['team-a', 'team-b'].map(scope));
-    collection.onRead((namespace) => read.push(namespace));
+    informer = new Informer(['team-a', 'team-b'].map(scope));
+    informer.onRead((namespace) => read.push(namespace));
   }
 
   async function run(): Promise<void> {
-    running = collection.run(stopping.signal);
+    running = informer.run(stopping.signal);
     await settle();
   }
 
   function state(): Record<string, unknown> {
     return {
-      usable: collection.isUsable(),
-      whole: collection.isWhole(),
-      unread: collection.unread(),
-      failing: collection.scopes.filter((one) => one.isFailing()).map(({ namespace }) => namespace),
+      usable: informer.isUsable(),
+      whole: informer.isWhole(),
+      unread: informer.unread(),
+      failing: informer.scopes.filter((one) => one.isFailing()).map(({ namespace }) => namespace),
     };
   }
 
@@ -74,17 +72,17 @@ describe('Collection', () => {
     await run();
     expect(state()).to.deep.equal({ usable: true, whole: true, unread: [], failing: [] });
     expect(read).to.deep.equal(['team-a', 'team-b']);
-    expect(collection.get('team-b/canvas')?.metadata.uid).to.equal('team-b');
-    expect(collection.get('team-c/canvas')).to.equal(undefined);
-    expect([collection.isRead('team-a'), collection.isRead('team-c')]).to.deep.equal([true, false]);
+    expect(informer.get('team-b/canvas')?.metadata.uid).to.equal('team-b');
+    expect(informer.get('team-c/canvas')).to.equal(undefined);
+    expect([informer.isRead('team-a'), informer.isRead('team-c')]).to.deep.equal([true, false]);
   });
 
   it('looks up an index value in the scope of the namespace with which the value begins, and in no other', async () => {
     await start();
     await run();
-    const uids = collection.byIndex('registration', 'team-a/canvas').map(({ metadata }) => metadata.uid);
+    const uids = informer.byIndex('registration', 'team-a/canvas').map(({ metadata }) => metadata.uid);
     expect(uids, 'the object of team-b has the same value').to.deep.equal(['team-a']);
-    expect(collection.byIndex('registration', 'team-c/canvas')).to.deep.equal([]);
+    expect(informer.byIndex('registration', 'team-c/canvas')).to.deep.equal([]);
   });
 
   for (const status of [403, 404]) {
@@ -99,14 +97,14 @@ describe('Collection', () => {
       expect(source.requests.length).to.be.greaterThan(2);
       const said = (): readonly string[] =>
         log.lines.filter(({ fields }) => fields.namespace === 'team-b').map(({ message }) => message);
-      expect(said()).to.deep.equal(['watch failed; it is tried again']);
-      expect(collection.scopeOf('team-b')!.currentUntil()).to.equal(undefined);
+      expect(said()).to.deep.equal(['watch failed; retrying']);
+      expect(informer.scopeOf('team-b')!.currentUntil()).to.equal(undefined);
       source.onList = onList;
       await clock.advance(30_000);
       expect(state()).to.include({ usable: true }).and.to.deep.include({ unread: [] });
-      expect(collection.scopeOf('team-b')!.isFailing()).to.equal(false);
+      expect(informer.scopeOf('team-b')!.isFailing()).to.equal(false);
       expect(read).to.deep.equal(['team-a', 'team-b']);
-      expect(said().at(-1)).to.equal('watch is back');
+      expect(said().at(-1)).to.equal('watch restored');
     });
   }
 
@@ -117,7 +115,7 @@ describe('Collection', () => {
     };
     await run();
     await clock.advance(29_000);
-    expect(collection.isUsable()).to.equal(false);
+    expect(informer.isUsable()).to.equal(false);
     await clock.advance(1000);
     expect(state()).to.deep.equal({ usable: true, whole: false, unread: ['team-b'], failing: ['team-b'] });
   });
@@ -127,13 +125,13 @@ describe('Collection', () => {
     for (const source of sources.values()) source.onList = refuse(403);
     await run();
     await clock.advance(600_000);
-    expect(collection.isUsable()).to.equal(false);
+    expect(informer.isUsable()).to.equal(false);
   });
 
   it('keeps what it has of a namespace that is refused later, and tells since when', async () => {
     await start();
     await run();
-    const lost = collection.scopeOf('team-b')!;
+    const lost = informer.scopeOf('team-b')!;
     expect(lost.currentUntil()).to.deep.equal(clock.now());
     const source = sources.get('team-b')!;
     source.onWatch = refuse(403);
@@ -145,7 +143,7 @@ describe('Collection', () => {
     await clock.advance(20_000);
     expect(state()).to.deep.equal({ usable: true, whole: false, unread: [], failing: ['team-b'] });
     expect(lost.currentUntil()).to.deep.equal(since);
-    expect(collection.get('team-b/canvas')).to.not.equal(undefined);
-    expect([lost.connected(), collection.scopeOf('team-a')!.connected()]).to.deep.equal([false, true]);
+    expect(informer.get('team-b/canvas')).to.not.equal(undefined);
+    expect([lost.connected(), informer.scopeOf('team-a')!.connected()]).to.deep.equal([false, true]);
   });
 });
