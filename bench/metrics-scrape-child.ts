@@ -51,7 +51,7 @@ function registration(namespace: string, name: string, number: number): LtiRegis
       phase: stalled ? 'Stalled' : 'Ready',
       conditions: [
         condition('Ready', 'True', 'SigningKeyReady'),
-        condition('Published', 'True', 'Served'),
+        condition('Published', 'True', 'ServedByAllReplicas'),
         condition('KeyMaterialAvailable', 'True', 'KeysDecryptable'),
         condition('ActionRequired', 'False', 'NoActionRequired'),
         condition('Reconciling', 'False', 'UpToDate'),

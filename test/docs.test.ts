@@ -61,7 +61,7 @@ describe('The reasons of src/api/reasons.ts', () => {
     const silent = reasons.filter(([name, { remedy }]) => remedy === '' && !events.includes(name));
     expect(silent.map(([name]) => name)).to.deep.equal([
       'SigningKeyReady',
-      'Served',
+      'ServedByAllReplicas',
       'KeysDecryptable',
       'NoActionRequired',
       'UpToDate',

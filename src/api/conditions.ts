@@ -1,4 +1,4 @@
-/** Condition types are API: people and programs match on them. docs/conditions.md is generated from this table and reasons.ts. */
+/** Condition types are API: programs match on them. docs/conditions.md is generated from these tables and reasons.ts. */
 
 interface ConditionMeaning {
   readonly true: string;
@@ -7,43 +7,44 @@ interface ConditionMeaning {
 
 export const registrationConditions = {
   Ready: {
-    true: 'One key signs, every ready replica serves it, and the delivery Secret, where one is asked for, holds it.',
-    false: 'No key can be used yet, or the one that signs is not served or not delivered.',
+    true: 'A key signs, every ready replica serves it, and the delivery Secret, if one is configured, holds it.',
+    false: 'The registration has no signing key, or its signing key is not published or not delivered.',
   },
   Published: {
-    true: 'Every ready replica was observed serving the signing key.',
-    false: 'Some ready replica, or all of them, was observed without the signing key.',
+    true: 'Every ready replica serves the signing key.',
+    false: 'At least one ready replica does not serve the signing key, or no replica is ready.',
   },
   KeyMaterialAvailable: {
-    true: 'The ledger was read, every sealed private key in it opens, and new ones can be sealed.',
-    false: 'The ledger or a sealed key cannot be used. Nothing is minted or overwritten; publishing goes on.',
+    true: 'The operator can read the ledger, decrypt every sealed private key in it, and seal new ones.',
+    false:
+      'The ledger, a sealed key or the KEK cannot be used. The operator creates and overwrites no key; published keys stay published.',
   },
   ActionRequired: {
-    true: 'A person has to do something; the message says what.',
+    true: 'The registration needs the manual action that the message describes.',
     false: 'No action is required.',
   },
   RevocationEffective: {
-    true: 'No replica serves any revoked key, and the platform no longer accepts them. Present while a revoked key is on record.',
+    true: 'No replica serves a revoked key, and the platform no longer accepts one. Present while the ledger lists a revoked key.',
     false:
-      'Somebody still serves a revoked key, or the platform may still accept it; the message says who, until when, or (Unknown) what ends it.',
+      'A revoked key is still served, or the platform may still accept it. The message says where, until when, or (Unknown) what ends it.',
   },
   Reconciling: {
-    true: 'The operator is about to reach a state that it waits for, such as the publication of a new key.',
-    false: 'Nothing is under way but what the schedule brings.',
+    true: 'An operation is in progress, such as the publication of a new key.',
+    false: 'No operation is in progress.',
   },
   Stalled: {
-    true: 'Rotation cannot go on until somebody changes something; the reason and message say what.',
-    false: 'Nothing stands in the way.',
+    true: 'Rotation is blocked until the fault in the message is fixed.',
+    false: 'Nothing blocks rotation.',
   },
 } as const satisfies Record<string, ConditionMeaning>;
 
 export const keyConditions = {
   KeyMaterialAvailable: {
-    true: 'The sealed private key opens and matches the public key.',
-    false: 'The sealed private key cannot be opened or is not the one it should be.',
+    true: 'The sealed private key can be decrypted and matches the public key.',
+    false: 'The sealed private key cannot be decrypted or does not match the public key.',
   },
   Orphaned: {
-    true: 'The registration was deleted. Under deletionPolicy Retain the key stays published until it returns; under Delete the message says why the operator cannot remove it.',
+    true: 'The registration was deleted. With deletionPolicy Retain, the key stays published until the registration is applied again; with Delete, the message says why the operator cannot remove the key.',
     false: 'The registration exists.',
   },
 } as const satisfies Record<string, ConditionMeaning>;

@@ -1,89 +1,88 @@
 /**
- * Every reason that a condition, an event or a metric carries, with its meaning and its remedy. Reasons are API: people and
- * programs match on them. docs/conditions.md is generated from this table (`npm run generate`), and a reason that is not
- * here does not compile.
+ * Every reason of a condition, an event or a metric, with its meaning and its remedy. Reasons are API: programs match on them.
+ * docs/conditions.md is generated from these tables (`npm run generate`). A reason that is not in them does not compile.
  */
 export interface Reason {
   readonly meaning: string;
-  /** What a person does about it; empty where nothing is required. Markdown; links are relative to docs/. */
+  /** What to do about it; empty if no action is required. Markdown; links are relative to docs/. */
   readonly remedy: string;
 }
 
 const reason = (meaning: string, remedy = ''): Reason => ({ meaning, remedy });
 const restore = 'Restore the ledger Secret: see [recovery.md](recovery.md#the-ledger-is-lost).';
 
-/** Of the conditions of LtiRegistrations and LtiKeys. */
+/** Reasons of the conditions of LtiRegistrations and LtiKeys. */
 export const conditionReasons = {
-  SigningKeyReady: reason('A key signs and is served.'),
-  Served: reason('Every ready replica serves it.'),
-  KeysDecryptable: reason('Every sealed key opens.'),
+  SigningKeyReady: reason('The signing key is published and, if a delivery Secret is configured, delivered.'),
+  ServedByAllReplicas: reason('Every ready replica serves the signing key.'),
+  KeysDecryptable: reason('Every sealed private key can be decrypted.'),
   NoActionRequired: reason('No action is required.'),
-  UpToDate: reason('Nothing is under way.'),
-  NotStalled: reason('Nothing stands in the way of rotation.'),
+  UpToDate: reason('No operation is in progress.'),
+  NotStalled: reason('Nothing blocks rotation.'),
   Suspended: reason(
-    'spec.suspend is set: no rotation starts and nothing retires.',
-    'Set `spec.suspend: false` to go on.',
+    'spec.suspend is true: no rotation starts and no key retires.',
+    'Set `spec.suspend: false` to resume.',
   ),
   NoSigningKey: reason(
-    'No key signs yet.',
-    'Wait a moment; if it stays, `Stalled` or `Published` says what is in the way.',
+    'The registration has no signing key.',
+    'A new registration has its first key within seconds. If the condition persists, see `Stalled` and `Reconciling`.',
   ),
-  NotServed: reason(
-    'A ready replica does not serve the key, or there is no ready replica.',
-    'See [LTIActiveKeyNotPublished](runbooks.md#ltiactivekeynotpublished); the message names the replica.',
+  NotServedByAllReplicas: reason(
+    'At least one ready replica does not serve the signing key, or no replica is ready.',
+    'The message names the replica: see [LTIActiveKeyNotPublished](runbooks.md#ltiactivekeynotpublished).',
   ),
-  NotDelivered: reason(
+  DeliveryPending: reason(
     'The delivery Secret does not hold the signing key yet.',
-    'Wait a moment; if it stays, `Stalled` names the obstacle.',
+    'The operator writes it within seconds. If the condition persists, see `Stalled`.',
   ),
-  GeneratingKey: reason('A key pair is being generated.', 'Wait; a pair of 4096 bits takes seconds.'),
+  GeneratingKey: reason('A key pair is being generated.', 'Wait: a key of 4096 bits takes seconds.'),
   WaitingForPublication: reason(
-    'A new key waits until every ready replica serves it.',
-    'Wait; the message names the replica that lacks the key.',
+    'A new key is not yet served by every ready replica.',
+    'Wait. The message names the replica that does not serve the key.',
   ),
   WaitingForActivation: reason(
-    'A new key is published and signs when its activation delay is over.',
-    'Wait; the message says until when.',
+    'The next key is published and waits for its activation time.',
+    'Wait until the time in the message.',
   ),
   AcknowledgementRequired: reason(
-    'A person has to paste the key at the platform and acknowledge it in spec.acknowledgedKeyID.',
-    'Paste the public key at the platform, then set `spec.acknowledgedKeyID`.',
+    'With keyDistribution Manual, a key has not been acknowledged in spec.acknowledgedKeyID.',
+    'Paste the public key at the platform, then set `spec.acknowledgedKeyID` to its key ID.',
   ),
   UnknownRevokedKeyID: reason(
-    'An entry of spec.revokedKeyIDs names no key of this registration, so nothing was revoked for it.',
+    'An entry of spec.revokedKeyIDs matches no key of this registration, so it revokes nothing.',
     'Copy the key ID from the KEY ID column of `kubectl get ltikeys`, or remove the entry.',
   ),
   WriteRefused: reason(
-    'The API server refuses a write, by rights, quota, an admission policy or because the object is immutable. The operator retries.',
-    'The message names the object and has the server’s reason: change the quota, policy, rights or object that it names.',
+    'The API server rejects a write because of RBAC, a quota, an admission policy or an immutable object. The operator retries.',
+    'The message has the object and the server’s reason: change the RBAC rule, quota, policy or object that it names.',
   ),
   SpecInvalid: reason(
-    'The spec has a value that the operator cannot use although the API server accepted it.',
+    'The API server accepted a value in the spec that the operator cannot use.',
     'Correct the field that the message names.',
   ),
   DeliverySecretConflict: reason(
-    'spec.delivery.secretName names a Secret that is not the operator’s; the operator leaves it alone.',
+    'spec.delivery.secretName names an existing Secret that the operator did not create. The operator does not change it.',
     'Choose another `spec.delivery.secretName`, or delete that Secret.',
   ),
   DeliveryRecipientInvalid: reason(
-    'spec.delivery.recipient is not a usable public key. The tool keeps what it has, unless that was revoked.',
-    'Correct `spec.delivery.recipient`; the message says what is wrong with it.',
+    'spec.delivery.recipient is not a usable public key. The tool keeps its current key unless that key is revoked.',
+    'Correct `spec.delivery.recipient` as the message says.',
   ),
-  DeliveryUnreadable: reason(
-    'The API server does not let the operator read the delivery Secret.',
-    'The message has the server’s reason: see [rbac.yaml](../deploy/rbac.yaml) for the rights that the operator needs.',
+  DeliverySecretUnreadable: reason(
+    'The operator cannot read the delivery Secret.',
+    'The message has the server’s reason: grant the operator the rules of [rbac.yaml](../deploy/rbac.yaml).',
   ),
   ActivationDelayTooShort: reason(
-    'spec.activationDelay is under its floor.',
-    'Raise `spec.activationDelay` to the floor in the message.',
+    'spec.activationDelay is below its minimum.',
+    'Raise `spec.activationDelay` to the minimum in the message.',
   ),
-  OverlapTooShort: reason('spec.overlap is under its floor.', 'Raise `spec.overlap` to the floor in the message.'),
+  OverlapTooShort: reason('spec.overlap is below its minimum.', 'Raise `spec.overlap` to the minimum in the message.'),
   RotationTooFrequent: reason(
-    'spec.rotateAfter leaves no room for activationDelay and overlap.',
+    'spec.rotateAfter is not longer than activationDelay and overlap together.',
     'Raise `spec.rotateAfter`, or shorten the other two.',
   ),
   RotationWindowInvalid: reason(
-    'The operator cannot read an entry of spec.rotationWindows.',
+    'An entry of spec.rotationWindows is not a valid schedule or time zone.',
     'Correct the entry that the message names.',
   ),
   RotationWindowNeverOpens: reason(
@@ -91,140 +90,146 @@ export const conditionReasons = {
     'Correct the entry that the message names.',
   ),
   TooManyKeys: reason(
-    'The registration has as many published keys as it may have, so the operator makes no new one.',
-    'Shorten `spec.overlap`, or wait until a retiring key leaves.',
+    'The registration has the maximum number of published keys, so the operator creates no new one.',
+    'Shorten `spec.overlap`, or wait until a key retires.',
   ),
   RevocationEffective: reason('No replica serves the revoked key, and the platform no longer accepts it.'),
   RevocationPending: reason(
-    'No replica serves the revoked key; the platform may go on with a key set that it fetched before.',
-    'Have the platform forget the key if waiting takes too long; the message says how long.',
+    'No replica serves the revoked key, but the platform may still accept it from a cached key set.',
+    'Wait until the time in the message. If it names no time, do what the message says.',
   ),
-  StillServed: reason(
-    'A replica or the public URL still serves the revoked key, or was not observed without it.',
-    'See to the replica or the cache that the message names: restart it or purge it.',
+  RevokedKeyStillServed: reason(
+    'A replica or the public URL still serves the revoked key, or could not be checked.',
+    'Restart the replica or purge the cache that the message names.',
   ),
   ClockSkewed: reason(
-    'The clocks of the operator and of the API server differ too much to trust times.',
+    'The clocks of the operator and the API server differ too much: no key is activated or retired until they agree.',
     'Repair time synchronization: see [LTIClockSkew](runbooks.md#lticlockskew).',
   ),
   IssuerChanged: reason(
-    'The keys were made for another issuer, whose platform must not share them with this one.',
-    'Remove the keys of the former registration first: see [recovery.md](recovery.md#another-issuer-under-the-same-name).',
+    'The ledger holds the keys of another issuer, and two platforms must not share keys.',
+    'Rename this registration, or remove the keys of the former one: see [recovery.md](recovery.md#another-issuer-under-the-same-name).',
   ),
-  LedgerMissing: reason('The ledger Secret is gone although keys were made.', restore),
+  LedgerMissing: reason('The ledger Secret does not exist although the registration has keys.', restore),
   LedgerUnreadable: reason(
-    'The API server does not let the operator read the ledger Secret.',
-    'The message has the server’s reason: see [rbac.yaml](../deploy/rbac.yaml) for the rights that the operator needs.',
+    'The operator cannot read the ledger Secret, or cannot list LtiKeys to find out whether there was one.',
+    'The message has the server’s reason: grant the operator the rules of [rbac.yaml](../deploy/rbac.yaml).',
   ),
-  LedgerCorrupt: reason('The ledger Secret was emptied, truncated or edited.', restore),
+  LedgerCorrupt: reason('The ledger Secret is empty, truncated or was edited.', restore),
   LedgerMismatch: reason(
     'The ledger Secret belongs to another registration.',
     'Restore both ledgers under their own names: see [recovery.md](recovery.md#the-ledger-is-lost).',
   ),
   LedgerFormatUnknown: reason(
-    'A newer release wrote the ledger.',
-    'Run the newer release again. Publishing goes on meanwhile.',
+    'A newer release wrote the ledger. Its keys stay published; nothing is written.',
+    'Run the newer release again.',
   ),
   LedgerRolledBack: reason(
-    'The ledger is older than what the operator already did from it.',
+    'The ledger Secret was overwritten with an older copy.',
     'Restore the newest copy: see [recovery.md](recovery.md#an-older-ledger-was-restored).',
   ),
-  LedgerSecretConflict: reason('A Secret that is not a ledger has the ledger’s name.', 'Rename or delete that Secret.'),
-  SealedKeyMissing: reason('The ledger has no sealed private key for a key that needs one.', restore),
+  LedgerSecretConflict: reason(
+    'A Secret that is not a ledger has the name of the ledger Secret.',
+    'Rename or delete that Secret.',
+  ),
+  SealedKeyMissing: reason('The ledger Secret has no sealed private key for one of its keys.', restore),
   ImportSecretMissing: reason(
     'The Secret that spec.import names does not exist.',
-    'Create the Secret, or take `spec.import` out.',
+    'Create the Secret, or remove `spec.import`.',
   ),
   ImportSecretForbidden: reason(
-    'The API server does not let the operator read the Secret that spec.import names.',
+    'The operator cannot read the Secret that spec.import names.',
     'The message has the server’s reason: grant the operator `get` on the Secret.',
   ),
   ImportNotGranted: reason(
-    'The Secret that spec.import names does not grant its import to this registration.',
-    'Put the grant that the message names on the Secret.',
+    'The Secret that spec.import names does not permit this registration to import it.',
+    'Annotate the Secret as the message says.',
   ),
   ImportKeyRefused: reason(
     'A key that spec.import names is missing, malformed or weak.',
-    'Correct the key that the message names.',
+    'Correct the key as the message says.',
   ),
   RegistrationDeleted: reason(
     'The registration was deleted and its keys are retained.',
-    'Apply the registration again to go on with its keys, or [remove them](recovery.md#remove-a-retained-registration).',
+    'Apply the registration again to continue with its keys, or [remove them](recovery.md#remove-a-retained-registration).',
   ),
 } as const satisfies Record<string, Reason>;
 
-/** Of key-encryption keys; also values of the label `reason` of `lti_kek_error_info`. */
+/** Reasons of key-encryption keys; also values of the label `reason` of `lti_kek_error_info`. */
 export const kekReasons = {
   KEKDirectoryMissing: reason(
-    'The directory is absent or cannot be listed.',
+    'The KEK directory does not exist or cannot be listed.',
     'Mount the directory, or name another with `--kek-dir`.',
   ),
   KEKPrimaryMissing: reason(
-    'No file says which KEK seals, or it does not hold the name of one.',
-    'Write the ID of the KEK that seals into the file `primary`.',
+    'The file `primary`, which names the KEK for sealing, is missing or names no KEK.',
+    'Write the ID of the KEK for sealing into the file `primary`.',
   ),
   KEKMissing: reason(
     'The KEK that `primary` or a sealed key names has no file.',
-    'Put the same file back from your backup. Never make a new key under its name: it opens nothing that was sealed before.',
+    'Restore the file from your backup. Never create a new key under its name: it decrypts nothing that was sealed before.',
   ),
   KEKUnreadable: reason(
-    'Its file is there but cannot be read.',
-    'Let the user that the operator runs as (65532) read the file.',
+    'The KEK file exists but cannot be read.',
+    'Make the file readable for the operator’s user (65532).',
   ),
   KEKMalformed: reason(
-    'Its file does not hold a 256-bit key in base64, or has a name that cannot be an ID.',
-    'Put the same file back from your backup; if it has never sealed anything, write what `openssl rand -base64 32` prints.',
+    'The KEK file does not hold a 256-bit key in base64, or its name is not a valid KEK ID.',
+    'Restore the file from your backup. If the KEK has never sealed anything, write the output of `openssl rand -base64 32` to it.',
   ),
   KEKChanged: reason(
-    'It holds other bytes than those that were first used under its name.',
-    'Put the former key back, and give the new one a name of its own. Leave the ledgers as they are.',
+    'The KEK has other bytes than the key that was first used under its name.',
+    'Restore the former key, and give the new one another name. Leave the ledgers as they are.',
   ),
   KEKUnverified: reason(
     'The operator cannot read or write the Secret of KEK canaries, so it cannot verify the KEK and seals nothing under it.',
-    'The message names the Secret and has the server’s reason: see [canaries](guides/rotate-a-kek.md#canaries).',
+    'The message has the Secret and the server’s reason: see [canaries](guides/rotate-a-kek.md#canaries).',
   ),
   KMSUnavailable: reason(
-    'The KMS plugin’s socket is absent, nobody listens, or no answer comes in time.',
+    'The socket of the KMS plugin does not exist, refuses connections, or does not answer in time.',
     'Start the plugin, and mount its socket into the controller.',
   ),
-  KMSUnhealthy: reason('The plugin says that it is not healthy.', 'Ask the plugin: its own log says why.'),
+  KMSUnhealthy: reason('The KMS plugin reports that it is not healthy.', 'See the log of the plugin.'),
   KMSRefused: reason(
-    'The plugin answers with an error, such as a key it may not use or cannot decrypt with.',
-    'Grant the plugin the use of its key; its own log says why.',
+    'The KMS plugin returns an error, for example because it may not use its key or cannot decrypt with it.',
+    'See the log of the plugin; grant it the use of its key.',
   ),
-  KMSMalformed: reason('The plugin’s answers break the KMS v2 API.', 'Use a plugin of the KMS v2 API.'),
+  KMSMalformed: reason(
+    'The answers of the KMS plugin violate the KMS v2 API.',
+    'Use a plugin that implements the KMS v2 API.',
+  ),
 } as const satisfies Record<string, Reason>;
 
-/** Of sealed private keys. */
+/** Reasons of sealed private keys. */
 export const sealReasons = {
-  SealMalformed: reason('Not a sealed key of the one shape that the operator writes.', restore),
+  SealMalformed: reason('The sealed key does not have the format that the operator writes.', restore),
   SealVersionUnknown: reason(
-    'A format version of another release.',
+    'Another release sealed the key, in a format version that this one cannot read.',
     'Run the newer release again, or restore the ledger.',
   ),
   SealContextMismatch: reason(
-    'Sealed for another namespace, registration or key ID.',
-    'The ledger was copied from another registration: [restore](recovery.md#the-ledger-is-lost) this one’s own.',
+    'The key was sealed for another namespace, registration or key ID.',
+    'The ledger was copied from another registration: [restore](recovery.md#the-ledger-is-lost) the ledger of this one.',
   ),
   SealKEKMissing: reason(
-    'Its KEK cannot be used; the message says which and why.',
-    'Put the KEK back: see [recovery.md](recovery.md#a-key-encryption-key-is-lost).',
+    'The KEK of the sealed key cannot be used. The message has its ID and the cause.',
+    'Restore the KEK: see [recovery.md](recovery.md#a-key-encryption-key-is-lost).',
   ),
   SealTampered: reason(
-    'Changed since it was sealed, or its KEK has other bytes.',
-    'If the message names the KEK, put its former bytes back; else restore the ledger: see [recovery.md](recovery.md#the-ledger-is-lost).',
+    'The sealed key was changed, or its KEK has other bytes.',
+    'If the message names the KEK, restore its former bytes. Otherwise restore the ledger: see [recovery.md](recovery.md#the-ledger-is-lost).',
   ),
-  SealKeyMismatch: reason('It opens, and holds another key than the one it is filed as.', restore),
+  SealKeyMismatch: reason('The sealed key can be decrypted, but is not the key that the ledger lists.', restore),
 } as const satisfies Record<string, Reason>;
 
-/** Of the events that tell of a key's life; the others repeat the reason of a condition. */
+/** Reasons of the events in the life of a key; all other events repeat the reason of a condition. */
 export const eventReasons = {
-  KeyCreated: reason('A next key was made and is being published; it signs later.'),
-  KeyActivated: reason('A key signs from now on.'),
-  KeyRetired: reason('The overlap of a key is over; its private half is destroyed.'),
-  KeyRevoked: reason('A key was revoked, or is about to leave.'),
-  KeyDiscarded: reason('A next key gave way before it signed.'),
-  RotationRequested: reason('A key that was on its way already answers a request to rotate.'),
+  KeyCreated: reason('The next key was created and is being published. It does not sign yet.'),
+  KeyActivated: reason('A key became the signing key.'),
+  KeyRetired: reason('The overlap of a key ended. It is no longer published, and its private key was destroyed.'),
+  KeyRevoked: reason('A key was revoked, or is being revoked.'),
+  NextKeyDiscarded: reason('The next key was discarded before it signed, because spec.key.size changed.'),
+  RotationRequested: reason('A rotation was requested, and the next key, which already exists, answers the request.'),
 } as const satisfies Record<string, Reason>;
 
 export type KekReason = keyof typeof kekReasons;

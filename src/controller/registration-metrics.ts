@@ -90,7 +90,7 @@ function troublesOf(object: LtiRegistration, keys: Keys): readonly Trouble[] {
   const troubles: Trouble[] = [];
   // Nobody may have got as far as to say so in the status.
   const unacted = awaitsRevocation(object, () => keys.byIndex('registration', objectKey(object)));
-  if (unacted) troubles.push({ type: 'RevocationEffective', status: 'False', reason: 'StillServed' });
+  if (unacted) troubles.push({ type: 'RevocationEffective', status: 'False', reason: 'RevokedKeyStillServed' });
   for (const { type, status, reason } of object.status?.conditions ?? []) {
     if (!isReported(type) || status === wellWhen[type] || (unacted && type === 'RevocationEffective')) continue;
     troubles.push({ type, status, reason });

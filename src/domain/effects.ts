@@ -118,7 +118,7 @@ export interface Announcement {
   readonly message: string;
 }
 
-const announced = ['KeyActivated', 'KeyRetired', 'KeyRevoked', 'KeyDiscarded', 'RotationRequested'] as const;
+const announced = ['KeyActivated', 'KeyRetired', 'KeyRevoked', 'NextKeyDiscarded', 'RotationRequested'] as const;
 
 /** Of the steps of a key's life those that people want to be told of; the others show in conditions and metrics. */
 export function announcementsOf(transitions: readonly Transition[]): readonly Announcement[] {

@@ -36,7 +36,7 @@ export function ledgerFault(
 }
 
 export function missingLedger(namespace: string, name: string, trace: string): Fault {
-  const message = `Secret ${namespace}/${ledgerSecretName(name)}, the ledger with the private keys, is gone although keys were made (${trace}). Restore it from a backup; the operator makes no new key over a loss. docs/recovery.md tells how to give the keys up instead`;
+  const message = `ledger Secret ${namespace}/${ledgerSecretName(name)} does not exist, but the registration has keys (${trace}). Restore the Secret from a backup: the operator never replaces lost keys. To abandon the keys instead, see docs/recovery.md`;
   return { reason: 'LedgerMissing', message };
 }
 
@@ -44,13 +44,13 @@ export function missingLedger(namespace: string, name: string, trace: string): F
 export function rolledBack(ledger: Ledger, shown: readonly LtiKey[], status: number | undefined): Fault | undefined {
   const seen = Math.max(status ?? 0, ...shown.map((key) => key.status?.ledgerSerial ?? 0));
   if (ledger.serial >= seen) return undefined;
-  const message = `Secret ${ledger.namespace}/${ledgerSecretName(ledger.registration)} has serial ${ledger.serial}, but the operator already acted on serial ${seen}: an older copy was restored over it. Restore the newest copy; docs/recovery.md tells how to go on with an older one`;
+  const message = `ledger Secret ${ledger.namespace}/${ledgerSecretName(ledger.registration)} has serial ${ledger.serial}, but the operator already acted on serial ${seen}: an older copy was restored over it. Restore the newest copy. To continue with an older one, see docs/recovery.md`;
   return { reason: 'LedgerRolledBack', message };
 }
 
 function otherIssuer(ledger: Ledger, issuer: string): Fault | undefined {
   if (ledger.issuer === undefined || ledger.issuer === issuer) return undefined;
-  const message = `the keys of Secret ${ledger.namespace}/${ledgerSecretName(ledger.registration)} were made for issuer ${ledger.issuer}, whose platform must not share them with ${issuer}: use another metadata.name, or remove the former registration's keys first; docs/recovery.md tells how`;
+  const message = `ledger Secret ${ledger.namespace}/${ledgerSecretName(ledger.registration)} holds the keys of issuer ${ledger.issuer}, which must not be shared with issuer ${issuer}. Use another metadata.name, or remove the keys of the former registration: see docs/recovery.md`;
   return { reason: 'IssuerChanged', message };
 }
 
@@ -65,7 +65,7 @@ export function decideFaulty(
   const known = new Map(shown.map(({ spec, metadata }) => [spec.keyID, metadata.name]));
   const effects = faultedEffects(situation, fault, new Set(wanted));
   const refusal = refusalFault([...refused.values()]);
-  const told = refusal ? { ...refusal, message: `${refusal.message}. Besides, ${fault.message}` } : fault;
+  const told = refusal ? { ...refusal, message: `${refusal.message}. Also, ${fault.message}` } : fault;
   const status = faultedStatus(
     {
       generation: object.metadata.generation ?? 0,

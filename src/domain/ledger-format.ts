@@ -97,7 +97,7 @@ export function parseLedger(text: string | undefined, namespace: string, registr
   const at = new Reader(value, 'ledger.json');
   const version = at.number('formatVersion');
   if (version !== 1 && version !== formatVersion) {
-    throw unknownFormat(`ledger.json has format version ${version}, this release reads 1 and ${formatVersion}`);
+    throw unknownFormat(`ledger.json has format version ${version}, but this release reads 1 and ${formatVersion}`);
   }
   at.only(version === 1 ? [...ledgerMembers, 'deliverySecretNames'] : ledgerMembers);
   const owner = `${at.string('namespace')}/${at.string('registration')}`;
@@ -128,7 +128,7 @@ export function parseLedger(text: string | undefined, namespace: string, registr
 
 function formerDeliveries(at: Reader): readonly Delivery[] {
   return at.list('deliverySecretNames').map((name) => {
-    if (typeof name !== 'string') throw corrupt(`${at.place}: deliverySecretNames has something else than names`);
+    if (typeof name !== 'string') throw corrupt(`${at.place}: an entry of deliverySecretNames is not a string`);
     return { secretName: name };
   });
 }
@@ -185,7 +185,7 @@ function corrupt(message: string): LedgerError {
 }
 
 function unknownFormat(message: string): LedgerError {
-  return new LedgerError('LedgerFormatUnknown', `${message}: it was written by a newer release of the operator`);
+  return new LedgerError('LedgerFormatUnknown', `${message}: a newer release of the operator wrote it`);
 }
 
 function optional<K extends string>(name: K, value: string | undefined): { [P in K]?: string } {

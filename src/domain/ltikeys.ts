@@ -150,7 +150,11 @@ function showsTheSame(existing: KeyStatus | undefined, desired: KeyStatus | unde
 
 function keyMaterialVerdict(keyMaterial: KeyMaterial): Verdict {
   return keyMaterial.opens
-    ? { status: 'True', reason: 'KeysDecryptable', message: 'the sealed key opens and matches the public key' }
+    ? {
+        status: 'True',
+        reason: 'KeysDecryptable',
+        message: 'the sealed private key can be decrypted and matches the public key',
+      }
     : { status: 'False', reason: keyMaterial.reason, message: keyMaterial.message };
 }
 

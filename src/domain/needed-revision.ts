@@ -49,7 +49,7 @@ export function generationFault(lifecycle: Lifecycle, cause: Cause): Fault | und
   const damaged = keyMaterialFault(lifecycle, live);
   if (damaged) return damaged;
   if (live.length >= mostLiveKeys) {
-    const message = `${live.length} keys of the registration are published, as many as there may be: no key is made for ${cause} until one retires; shorten spec.overlap or rotate less often`;
+    const message = `the registration has ${live.length} published keys, the maximum: the operator creates no new key (${cause}) until one retires. Shorten spec.overlap or rotate less often`;
     return { reason: 'TooManyKeys', message };
   }
   return sealingFault;
@@ -70,7 +70,7 @@ export function keyMaterialFault(
 export function clockFault(clockSkew: Duration): Fault {
   return {
     reason: 'ClockSkewed',
-    message: `the operator's clock and the API server's differ by ${formatDuration(Math.abs(clockSkew))}, more than ${formatDuration(toleratedClockSkew)}: nothing is activated or retired until they agree; check time synchronization on the node`,
+    message: `the clocks of the operator and the API server differ by ${formatDuration(Math.abs(clockSkew))}, more than ${formatDuration(toleratedClockSkew)}: no key is activated or retired until they agree. Check time synchronization on the nodes`,
   };
 }
 

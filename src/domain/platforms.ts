@@ -22,7 +22,7 @@ const acceptances: Readonly<Record<string, Acceptance>> = {
   Moodle: {
     upTo: undefined,
     because:
-      'it keeps a fetched key set until a token of another key arrives: let the tool request one access token with the new key',
+      'it keeps a fetched key set until it receives a token signed with another key: let the tool request one access token with the new key',
   },
   Blackboard: { upTo: 10 * hour, because: 'it may keep a fetched key for 10 hours' },
   Brightspace: unknown,
@@ -34,7 +34,7 @@ const accessTokenLifetime: Duration = hour;
 
 export interface RevocationVerdict {
   readonly status: 'True' | 'False' | 'Unknown';
-  readonly reason: 'RevocationEffective' | 'RevocationPending' | 'StillServed';
+  readonly reason: 'RevocationEffective' | 'RevocationPending' | 'RevokedKeyStillServed';
   readonly message: string;
 }
 
@@ -55,25 +55,26 @@ export interface RevocationFacts {
  * the caches before it hold ages only from the moment at which nobody hands it out any more.
  */
 export function revocationVerdict(facts: RevocationFacts): RevocationVerdict {
-  const { platform, keyID, absentAt, cacheLifetime, stillServed, now } = facts;
+  const { keyID, absentAt, cacheLifetime, stillServed, now } = facts;
+  const platform = facts.platform === 'Other' ? 'the platform' : facts.platform;
   if (stillServed !== undefined) {
     const message = `revoked key ${keyID} may still be served: ${stillServed}`;
-    return { status: 'False', reason: 'StillServed', message };
+    return { status: 'False', reason: 'RevokedKeyStillServed', message };
   }
   if (absentAt === undefined) {
     const message = `${platform} may accept revoked key ${keyID}: the replicas have not been asked yet whether they still serve it`;
     return { status: 'Unknown', reason: 'RevocationPending', message };
   }
-  const acceptance = acceptances[platform] ?? unknown;
+  const acceptance = acceptances[facts.platform] ?? unknown;
   const { upTo, because } = heldLongest(acceptance, cacheLifetime);
-  const tokens = `access tokens granted before live up to ${formatDuration(accessTokenLifetime)} longer`;
+  const tokens = `access tokens issued earlier stay valid for up to ${formatDuration(accessTokenLifetime)} more`;
   if (upTo === undefined) {
     const message = `${platform} may still accept revoked key ${keyID}: ${because}; ${tokens}`;
     return { status: 'Unknown', reason: 'RevocationPending', message };
   }
   const until = absentAt + upTo;
   if (now < until) {
-    const message = `${platform} may accept revoked key ${keyID} until ${formatInstant(until)}: ${because}; ${tokens}`;
+    const message = `${platform} may still accept revoked key ${keyID} until ${formatInstant(until)}: ${because}; ${tokens}`;
     return { status: 'False', reason: 'RevocationPending', message };
   }
   const message = `${platform} no longer accepts revoked key ${keyID}: ${acceptance.because}; ${tokens}`;
@@ -85,6 +86,6 @@ function heldLongest(acceptance: Acceptance, cacheLifetime: Duration): Acceptanc
   if (acceptance.upTo === undefined || acceptance.upTo >= cacheLifetime) return acceptance;
   return {
     upTo: cacheLifetime,
-    because: `caches before it may keep a document with the key for ${formatDuration(cacheLifetime)}`,
+    because: `caches between it and the operator may keep a document with the key for ${formatDuration(cacheLifetime)}`,
   };
 }

@@ -52,7 +52,7 @@ export const pruneHistory: Policy = ({ registration, ledger, now }) => {
     ledger: { ...ledger, keys: ledger.keys.filter((key) => !surplus.includes(key)) },
     transition: {
       reason: 'HistoryPruned',
-      message: `spec.keyHistoryLimit keeps ${registration.keyHistoryLimit} records`,
+      message: `key records beyond spec.keyHistoryLimit (${registration.keyHistoryLimit}) were removed`,
     },
   };
 };

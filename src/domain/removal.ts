@@ -79,7 +79,7 @@ function retain(situation: Situation, recorded: Ledger, last: Registration | und
     : {
         status: 'True',
         reason: 'RegistrationDeleted',
-        message: `registration ${recorded.registration} was deleted under deletionPolicy Retain; the key stays as it is until the registration returns`,
+        message: `registration ${recorded.registration} was deleted with deletionPolicy Retain: the key stays as it is. Apply the registration again to continue with its keys, or see docs/recovery.md to remove them`,
       };
   const keys = ltiKeyEffects(situation, ledger, keyMaterial, { Orphaned: orphaned });
   const live = new Set(liveKeys(ledger).map(({ keyID }) => keyID));

@@ -1,7 +1,7 @@
 import { awaitsAcknowledgement, maySign } from './gates.ts';
 import type { Policy } from './key-policies.ts';
 import { activeKey, changeKey, keysIn, type Ledger, type LedgerKey, liveKeys, nextKey } from './ledger.ts';
-import type { Instant } from './duration.ts';
+import { formatDuration, type Instant } from './duration.ts';
 import type { Lifecycle } from './situation.ts';
 import { revocationGrace } from './timing.ts';
 import { activate, owedWithout, revoke, recordSettings } from './transition.ts';
@@ -12,7 +12,7 @@ import { activate, owedWithout, revoke, recordSettings } from './transition.ts';
 export const revokeIdleKey: Policy = ({ registration, ledger, now }) => {
   const key = liveKeys(ledger).find((live) => live.state !== 'Active' && registration.revokedKeyIDs.has(live.keyID));
   if (!key) return undefined;
-  const change = revoke(ledger, key, now, 'it did not sign');
+  const change = revoke(ledger, key, now, 'it was not the signing key');
   return key.state === 'Next' ? { ...change, ledger: { ...change.ledger, ...owedWithout(key) } } : change;
 };
 
@@ -26,19 +26,19 @@ export const revokeSigningKey: Policy = (lifecycle) => {
   if (!key || !registration.revokedKeyIDs.has(key.keyID)) return undefined;
   const replacement = replacementFor(lifecycle);
   if (replacement) {
-    const revocation = revoke(ledger, key, now, `key ${replacement.keyID} takes over`);
+    const revocation = revoke(ledger, key, now, `key ${replacement.keyID} replaces it`);
     const owed = replacement.state === 'Retiring' ? owingSuccessor(revocation.ledger) : revocation.ledger;
-    const why = `it replaces the revoked key ${key.keyID}`;
+    const why = `it replaces revoked key ${key.keyID}`;
     return { ...activate({ ...lifecycle, ledger: owed }, replacement, why), besides: revocation.transition };
   }
-  if (lifecycle.withdrawnKeyIDs.has(key.keyID)) return revoke(ledger, key, now, 'it left the documents already');
+  if (lifecycle.withdrawnKeyIDs.has(key.keyID)) return revoke(ledger, key, now, 'it was no longer published');
   if (key.revocationSeenAt === undefined) {
     return {
       ledger: changeKey(ledger, key.keyID, { revocationSeenAt: now }),
       transition: {
         reason: 'KeyRevoked',
         keyID: key.keyID,
-        message: `signing key ${key.keyID} is revoked and leaves as soon as a replacement is published`,
+        message: `signing key ${key.keyID} is being revoked: it stays published until a replacement is published, but at most ${formatDuration(revocationGrace)}`,
       },
     };
   }

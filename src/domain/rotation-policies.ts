@@ -12,7 +12,7 @@ export const activateWithoutPredecessor: Policy = (lifecycle) => {
   const next = nextKey(lifecycle.ledger);
   if (activeKey(lifecycle.ledger) || !next || !maySign(lifecycle, next)) return undefined;
   if (next.cause !== 'Initial' && next.cause !== 'Import' && awaitsAcknowledgement(lifecycle, next)) return undefined;
-  return activate(lifecycle, next, 'every ready replica serves it and no other key signs');
+  return activate(lifecycle, next, 'every ready replica serves it, and the registration had no signing key');
 };
 
 /** A time from a wrong clock is not recorded: the delay would seem over when the clock is right again. */
@@ -41,7 +41,7 @@ export const forgetPublication: Policy = ({ ledger, observation }) => {
     transition: {
       reason: 'KeyUnpublished',
       keyID: next.keyID,
-      message: `a replica does not serve key ${next.keyID} any more: its activation delay starts again when every one does`,
+      message: `a replica no longer serves key ${next.keyID}: its activation delay restarts when every ready replica serves it`,
     },
   };
 };
@@ -57,7 +57,7 @@ export const answerWithNextKey: Policy = (lifecycle) => {
     transition: {
       reason: 'RotationRequested',
       keyID: next.keyID,
-      message: `key ${next.keyID}, already on its way, answers the request`,
+      message: `a rotation was requested: key ${next.keyID}, which is already the next key, answers the request`,
     },
   };
 };
@@ -72,9 +72,9 @@ export const discardNextKey: Policy = ({ registration, ledger, now }) => {
   return {
     ledger: { ...changeKey(ledger, next.keyID, { state: 'Retired', retiredAt: now }), ...owedWithout(next) },
     transition: {
-      reason: 'KeyDiscarded',
+      reason: 'NextKeyDiscarded',
       keyID: next.keyID,
-      message: `spec.key.size is ${registration.keySize} now, key ${next.keyID} has ${next.size} bits and never signed`,
+      message: `key ${next.keyID} was discarded before it signed: it has ${next.size} bits, and spec.key.size is now ${registration.keySize}`,
     },
   };
 };
@@ -87,7 +87,7 @@ export const activateNextKey: Policy = (lifecycle) => {
   if (!active || !next || isRotationHeld(lifecycle) || !maySign(lifecycle, next)) return undefined;
   const time = activationTime(next, active, registration, now);
   if (time === undefined || now < time || awaitsAcknowledgement(lifecycle, next)) return undefined;
-  return activate(lifecycle, next, `it replaces ${active.keyID}`);
+  return activate(lifecycle, next, `it replaces key ${active.keyID}`);
 };
 
 /** The overlap counts from the moment the tool had the new key; where nothing is delivered, from the activation. */
@@ -120,7 +120,7 @@ export const retire: Policy = (lifecycle) => {
     transition: {
       reason: 'KeyRetired',
       keyID: key.keyID,
-      message: `the overlap of key ${key.keyID} is over; its private half is destroyed`,
+      message: `the overlap of key ${key.keyID} ended: it is no longer published, and its private key was destroyed`,
     },
   };
 };

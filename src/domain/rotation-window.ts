@@ -29,12 +29,12 @@ export function windowFault(
     const opening = openingOf(window, now);
     if (typeof opening === 'number') continue;
     const field = `spec.rotationWindows[${index}]`;
-    const rest = windows.length > 1 ? 'only the other windows count' : 'rotations wait for the deadline only';
+    const rest = windows.length > 1 ? 'only the other windows apply' : 'a rotation waits until its deadline';
     if (opening === 'never') {
-      const message = `${field}: the schedule "${window.schedule}" never opens; ${rest}: correct or remove it`;
+      const message = `${field}: the schedule "${window.schedule}" never opens, so ${rest}. Correct or remove the entry`;
       return { reason: 'RotationWindowNeverOpens', message };
     }
-    const message = `${field}: "${window.schedule}" in time zone "${window.timeZone}" cannot be read; ${rest}: write five cron fields, such as 0 2 * * 6, and an IANA time zone, such as Europe/Berlin`;
+    const message = `${field}: "${window.schedule}" in time zone "${window.timeZone}" is not valid, so ${rest}. Use five cron fields, such as 0 2 * * 6, and an IANA time zone, such as Europe/Berlin`;
     return { reason: 'RotationWindowInvalid', message };
   }
   return undefined;

@@ -95,8 +95,12 @@ function unrecordedRevocation({ revokedKeyIDs, observation }: Faulted): Verdict 
   if (keyID === undefined) return undefined;
   const by = observation.stillServed.get(keyID);
   if (by !== undefined)
-    return { status: 'False', reason: 'StillServed', message: `revoked key ${keyID} may still be served: ${by}` };
-  const message = `no replica serves revoked key ${keyID}, but the ledger cannot record that it is revoked: do what Stalled says, and leave the key ID in spec.revokedKeyIDs`;
+    return {
+      status: 'False',
+      reason: 'RevokedKeyStillServed',
+      message: `revoked key ${keyID} may still be served: ${by}`,
+    };
+  const message = `no replica serves revoked key ${keyID}, but the revocation cannot be recorded in the ledger. Fix what the Stalled condition reports, and leave the key ID in spec.revokedKeyIDs`;
   return { status: 'False', reason: 'RevocationPending', message };
 }
 
@@ -106,7 +110,7 @@ function phaseOf(verdicts: RegistrationVerdicts, ledger: Ledger): Phase {
   if (is('Stalled')) return 'Stalled';
   if (is('ActionRequired')) return 'ActionRequired';
   const leaving = activeKey(ledger)?.revocationSeenAt !== undefined;
-  if (leaving || verdicts.RevocationEffective?.reason === 'StillServed') return 'Revoking';
+  if (leaving || verdicts.RevocationEffective?.reason === 'RevokedKeyStillServed') return 'Revoking';
   if (verdicts.Reconciling?.reason === 'Suspended') return 'Suspended';
   if (!is('Ready')) return 'Pending';
   return nextKey(ledger) ? 'Rotating' : 'Ready';

@@ -116,19 +116,19 @@ export function timingFault(
   if (activationDelay < delayFloor) {
     return {
       reason: 'ActivationDelayTooShort',
-      message: `spec.activationDelay is ${formatDuration(activationDelay)}; verifiers may hold an older key set for longer: raise it to at least ${formatDuration(delayFloor)}`,
+      message: `spec.activationDelay is ${formatDuration(activationDelay)}; platforms may cache an older key set for longer than that: raise it to at least ${formatDuration(delayFloor)}`,
     };
   }
   if (overlap < limits.minimumOverlap) {
     return {
       reason: 'OverlapTooShort',
-      message: `spec.overlap is ${formatDuration(overlap)}; tokens signed before a rotation may still be on their way: raise it to at least ${formatDuration(limits.minimumOverlap)}`,
+      message: `spec.overlap is ${formatDuration(overlap)}; platforms may receive tokens that were signed before a rotation for longer than that: raise it to at least ${formatDuration(limits.minimumOverlap)}`,
     };
   }
   if (rotateAfter <= activationDelay + overlap) {
     return {
       reason: 'RotationTooFrequent',
-      message: `spec.rotateAfter is ${formatDuration(rotateAfter)}; raise it above activationDelay + overlap, ${formatDuration(activationDelay + overlap)}`,
+      message: `spec.rotateAfter is ${formatDuration(rotateAfter)}; raise it above the sum of spec.activationDelay and spec.overlap, ${formatDuration(activationDelay + overlap)}`,
     };
   }
   return undefined;

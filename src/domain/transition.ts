@@ -16,7 +16,7 @@ export type TransitionReason =
   | 'KeyRetiring'
   | 'KeyRetired'
   | 'KeyRevoked'
-  | 'KeyDiscarded'
+  | 'NextKeyDiscarded'
   | 'RotationRequested'
   | 'SettingsRecorded'
   | 'HistoryPruned';
@@ -41,7 +41,11 @@ export function activate({ ledger, observation, now }: Lifecycle, key: LedgerKey
   });
   return {
     ledger: { ...promoted, activeKeyID: key.keyID },
-    transition: { reason: 'KeyActivated', keyID: key.keyID, message: `key ${key.keyID} signs from now on: ${why}` },
+    transition: {
+      reason: 'KeyActivated',
+      keyID: key.keyID,
+      message: `key ${key.keyID} is now the signing key: ${why}`,
+    },
   };
 }
 
@@ -52,7 +56,7 @@ export function revoke(ledger: Ledger, key: LedgerKey, now: Instant, why: string
     transition: {
       reason: 'KeyRevoked',
       keyID: key.keyID,
-      message: `key ${key.keyID} is revoked and its private half destroyed: ${why}`,
+      message: `key ${key.keyID} was revoked and its private key destroyed: ${why}`,
     },
   };
 }

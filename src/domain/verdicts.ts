@@ -42,7 +42,7 @@ export function registrationVerdicts(outcome: Outcome): RegistrationVerdicts {
     ActionRequired: actionVerdict(outcome),
     ...(revocation ? { RevocationEffective: revocation } : {}),
     Reconciling: stalled
-      ? { status: 'False', reason: stalled.reason, message: 'waiting for the obstacle named by Stalled to go' }
+      ? { status: 'False', reason: stalled.reason, message: 'blocked; see the Stalled condition' }
       : plan.generate
         ? { status: 'True', reason: 'GeneratingKey', message: generating(plan.generate) }
         : awaited
@@ -52,12 +52,12 @@ export function registrationVerdicts(outcome: Outcome): RegistrationVerdicts {
             : { ...ready, status: 'True' },
     Stalled: stalled
       ? { status: 'True', reason: stalled.reason, message: stalled.message }
-      : { status: 'False', reason: 'NotStalled', message: 'nothing stands in the way of rotation' },
+      : { status: 'False', reason: 'NotStalled', message: 'nothing blocks rotation' },
   };
 }
 
 function generating({ cause, size }: NonNullable<Plan['generate']>): string {
-  return `a key pair of ${size} bits is being generated (${cause})`;
+  return `generating a key pair of ${size} bits (${cause})`;
 }
 
 /** What somebody has to change at the API server before the operator can go on. */
@@ -65,33 +65,33 @@ export function refusalFault([refusal, ...others]: readonly Refusal[]): Fault | 
   if (!refusal) return undefined;
   const { verb, object, because } = refusal;
   const more = others.length > 0 ? ` (and ${others.length} more)` : '';
-  const message = `the API server refuses to ${verb} ${object}${more}: ${because}; the operator retries, and what does not depend on it goes on: see to rights, quota, admission policies and whether the object is immutable`;
+  const message = `the operator cannot ${verb} ${object}${more}, because the API server rejects the request: ${because}. The operator retries and continues with everything else. Check RBAC, quotas, admission policies and whether the object is immutable`;
   return { reason: 'WriteRefused', message };
 }
 
 function readyVerdict({ lifecycle, deliveryFault }: Outcome, active: LedgerKey | undefined): Verdict {
   const { registration, delivery } = lifecycle;
   const no = ({ reason, message }: Fault): Verdict => ({ status: 'False', reason, message });
-  if (!active) return no({ reason: 'NoSigningKey', message: 'no key signs yet' });
+  if (!active) return no({ reason: 'NoSigningKey', message: 'the registration has no signing key' });
   const published = publishedVerdict(lifecycle, active);
   if (published.status !== 'True') return published;
   if (deliveryFault) return no(deliveryFault);
   if (registration.deliverySecretName !== undefined && delivery.keyID !== active.keyID) {
-    const message = `Secret ${registration.deliverySecretName} does not hold key ${active.keyID} yet`;
-    return no({ reason: 'NotDelivered', message });
+    const message = `delivery Secret ${registration.deliverySecretName} does not hold signing key ${active.keyID} yet`;
+    return no({ reason: 'DeliveryPending', message });
   }
   return {
     status: 'True',
     reason: 'SigningKeyReady',
-    message: `key ${active.keyID} signs and every ready replica serves it`,
+    message: `key ${active.keyID} signs, and every ready replica serves it`,
   };
 }
 
 function publishedVerdict(lifecycle: Lifecycle, active: LedgerKey | undefined): Verdict {
-  if (!active) return { status: 'False', reason: 'NoSigningKey', message: 'no key signs yet' };
+  if (!active) return { status: 'False', reason: 'NoSigningKey', message: 'the registration has no signing key' };
   return lifecycle.observation.servedKeyIDs.has(active.keyID)
-    ? { status: 'True', reason: 'Served', message: 'every ready replica serves the signing key' }
-    : { status: 'False', reason: 'NotServed', message: notServed(lifecycle, active) };
+    ? { status: 'True', reason: 'ServedByAllReplicas', message: 'every ready replica serves the signing key' }
+    : { status: 'False', reason: 'NotServedByAllReplicas', message: notServed(lifecycle, active) };
 }
 
 function notServed({ observation }: Lifecycle, key: LedgerKey): string {
@@ -102,7 +102,11 @@ function materialVerdict({ lifecycle, plan }: Outcome): Verdict {
   const fault = keyMaterialFault(lifecycle, liveKeys(plan.ledger)) ?? lifecycle.sealingFault;
   return fault
     ? { status: 'False', reason: fault.reason, message: fault.message }
-    : { status: 'True', reason: 'KeysDecryptable', message: 'every sealed key opens and matches its public key' };
+    : {
+        status: 'True',
+        reason: 'KeysDecryptable',
+        message: 'every sealed private key can be decrypted and matches its public key',
+      };
 }
 
 function actionVerdict({ lifecycle, plan: { ledger }, unknownRevoked = [] }: Outcome): Verdict {
@@ -112,7 +116,7 @@ function actionVerdict({ lifecycle, plan: { ledger }, unknownRevoked = [] }: Out
     return {
       status: 'True',
       reason: 'AcknowledgementRequired',
-      message: `paste the public key of LtiKey ${name} at the platform (kubectl get ltikey ${name} -n ${ledger.namespace} -o jsonpath='{.spec.publicJWK}'), then set spec.acknowledgedKeyID: ${key.keyID}`,
+      message: `paste the public key of LtiKey ${name} at the platform (kubectl get ltikey ${name} -n ${ledger.namespace} -o jsonpath='{.spec.publicJWK}'), then set spec.acknowledgedKeyID to ${key.keyID}`,
     };
   }
   return unknownRevokedVerdict(unknownRevoked) ?? noAction;
@@ -123,25 +127,25 @@ export const noAction: Verdict = { status: 'False', reason: 'NoActionRequired', 
 export function unknownRevokedVerdict(indexes: readonly number[]): Verdict | undefined {
   if (indexes.length === 0) return undefined;
   const fields = indexes.map((index) => `spec.revokedKeyIDs[${index}]`).join(', ');
-  const message = `${fields} names no key of this registration, so nothing was revoked for it: copy the ID from the KEY ID column of kubectl get ltikeys, or remove the entry`;
+  const message = `${fields}: the registration has no such key, so the entry revokes nothing. Copy the key ID from the KEY ID column of kubectl get ltikeys, or remove the entry`;
   return { status: 'True', reason: 'UnknownRevokedKeyID', message };
 }
 
 /** Of several revoked keys the one that is farthest from being refused. */
 function revocationOf({ lifecycle, plan, shared }: Outcome): Verdict | undefined {
   const { observation, registration, now } = lifecycle;
-  const severity = ['StillServed', 'RevocationPending', 'RevocationEffective'];
+  const severity = ['RevokedKeyStillServed', 'RevocationPending', 'RevocationEffective'];
   return keysIn(plan.ledger, 'Revoked')
     .toSorted((a, b) => (b.revokedAt ?? 0) - (a.revokedAt ?? 0))
     .map(({ keyID, absentAt }): Verdict => {
-      const unasked = absentAt === undefined ? 'no replica was observed without it yet' : undefined;
+      const unasked = absentAt === undefined ? 'no replica was checked since the revocation' : undefined;
       const stillServed = observation.stillServed.get(keyID) ?? unasked;
       const { cacheLifetime } = observation;
       const platform = registration.platform ?? 'Other';
       const verdict = revocationVerdict({ platform, keyID, absentAt, cacheLifetime, stillServed, now });
       const others = shared?.get(keyID) ?? [];
       if (others.length === 0) return verdict;
-      const also = `; the same key still signs for ${others.map((name) => `registration ${name}`).join(', ')}: revoke it there, too`;
+      const also = `; the same key is in use by ${others.map((name) => `registration ${name}`).join(', ')}: revoke it there as well`;
       return { ...verdict, message: verdict.message + also };
     })
     .toSorted((a, b) => severity.indexOf(a.reason) - severity.indexOf(b.reason))[0];
@@ -153,14 +157,14 @@ function settledVerdict(lifecycle: Lifecycle, ledger: Ledger): Verdict {
     return {
       status: 'False',
       reason: 'Suspended',
-      message: 'spec.suspend is true: no rotation starts and nothing retires',
+      message: 'spec.suspend is true: no rotation starts and no key retires',
     };
   }
   const active = activeKey(ledger);
   const next = nextKey(ledger);
   const from = active && next && activationTime(next, active, registration, now);
-  if (from === undefined) return { status: 'False', reason: 'UpToDate', message: 'nothing is under way' };
-  const message = `key ${next!.keyID} is published and signs from ${formatInstant(from)} on`;
+  if (from === undefined) return { status: 'False', reason: 'UpToDate', message: 'no operation in progress' };
+  const message = `key ${next!.keyID} is published and will sign from ${formatInstant(from)}`;
   return { status: 'False', reason: 'WaitingForActivation', message };
 }
 

@@ -53,7 +53,7 @@ describe('A registration that contradicts itself', () => {
     await tenant.untilStates('canvas', 'canvas-1 Revoked, canvas-2 Revoked, canvas-3 Revoked, canvas-4 Active');
     await inStep();
     expect(await tenant.untilSays('canvas', 'RevocationEffective', 'False RevocationPending')).to.include(
-      'Other may accept revoked key',
+      'the platform may still accept revoked key',
     );
   });
 
@@ -70,7 +70,7 @@ describe('A registration that contradicts itself', () => {
     await eventually(async () => expect(await tenant.says('canvas', 'Ready')).to.equal('False NoSigningKey'));
     const third = await keyID('canvas-3');
     expect(await tenant.untilSays('canvas', 'ActionRequired', 'True AcknowledgementRequired')).to.include(
-      `set spec.acknowledgedKeyID: ${third}`,
+      `set spec.acknowledgedKeyID to ${third}`,
     );
     await operator.travel(5 * day);
     expect(await tenant.states('canvas')).to.equal('canvas-1 Revoked, canvas-2 Revoked, canvas-3 Next');

@@ -55,7 +55,7 @@ describe('Deleting', () => {
       }
     });
 
-  describe('a registration under deletionPolicy Retain', () => {
+  describe('a registration with deletionPolicy Retain: the key stays as it is', () => {
     const spec = { rotationTrigger: 'a', overlap: '30d' };
 
     async function deletedInMidRotation(): Promise<readonly LtiKey[]> {
@@ -87,7 +87,7 @@ describe('Deleting', () => {
       const message = (await tenant.key('canvas-2')).status?.conditions?.find(
         ({ type }) => type === 'Orphaned',
       )?.message;
-      expect(message).to.include('registration canvas was deleted under deletionPolicy Retain');
+      expect(message).to.include('registration canvas was deleted with deletionPolicy Retain: the key stays as it is');
       expect((await tenant.keys('canvas')).map(({ spec: facts, metadata }) => [metadata.uid, facts])).to.deep.equal(
         keys.map(({ spec: facts, metadata }) => [metadata.uid, facts]),
       );

@@ -54,7 +54,7 @@ describe('A registration that is replaced by one with another issuer', () => {
     const delivered = await tenant.secret('r19-retain-signing-key');
     await replaceByForce('r19-retain', other, 'Retain');
     const told = await tenant.untilSays('r19-retain', 'Stalled', 'True IssuerChanged');
-    expect(told).to.include(`were made for issuer ${former}, whose platform must not share them with ${other}`);
+    expect(told).to.include(`holds the keys of issuer ${former}, which must not be shared with issuer ${other}`);
     expect(await tenant.says('r19-retain', 'Ready')).to.equal('False IssuerChanged');
     expect((await tenant.registration('r19-retain')).status?.activeKey).to.equal(undefined);
     await operator.travel(40 * minute);

@@ -135,7 +135,7 @@ describe('A damaged ledger', () => {
     {
       title: 'of a format version of a newer release',
       reason: 'LedgerFormatUnknown',
-      message: /format version 7, this release reads 1 and 2: it was written by a newer release/,
+      message: /format version 7, but this release reads 1 and 2: a newer release of the operator wrote it/,
       damage: edit((data) => ({
         ...data,
         [ledgerEntry]: base64(ledgerOf(data).replace('"formatVersion": 2', '"formatVersion": 7')),

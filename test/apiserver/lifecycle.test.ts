@@ -110,7 +110,7 @@ describe('The lifecycle of the keys of a registration', () => {
     const { status, metadata } = await tenant.registration('canvas');
     expect(status?.conditions?.map(({ type, status: is, reason }) => `${type} ${is} ${reason}`)).to.deep.equal([
       'Ready True SigningKeyReady',
-      'Published True Served',
+      'Published True ServedByAllReplicas',
       'KeyMaterialAvailable True KeysDecryptable',
       'ActionRequired False NoActionRequired',
       'Reconciling False UpToDate',

@@ -87,7 +87,7 @@ describe('While no JWKS replica answers', () => {
     await until(async () => (await tenant.servedOf(operator.url, name)).keyIDs.length === 2, 'there is a replacement');
     // Nobody serves the replacement, so the revoked key leaves without it at the end of its grace.
     await operator.travel(revocationGrace + second);
-    await tenant.untilSays(name, 'RevocationEffective', 'False StillServed');
+    await tenant.untilSays(name, 'RevocationEffective', 'False RevokedKeyStillServed');
     expect((await tenant.servedOf(operator.url, name)).keyIDs).to.not.include(kid);
     await operator.travel(4 * second);
     await operator.rest();

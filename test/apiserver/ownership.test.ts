@@ -268,7 +268,7 @@ describe('What the operator owns', () => {
       await tenant.untilStates('canvas', 'canvas-1 Retiring, canvas-2 Active');
       const message = await tenant.untilSays('canvas', 'Stalled', 'True WriteRefused');
       expect(message).to.include(`${tenant.namespace}/canvas-signing-key`).and.to.include('422 Invalid');
-      expect(await tenant.says('canvas', 'Ready')).to.equal('False NotDelivered');
+      expect(await tenant.says('canvas', 'Ready')).to.equal('False DeliveryPending');
       expect((await tenant.registration('canvas')).status?.activeKey?.name).to.equal('canvas-2');
       expect((await tenant.delivered('canvas')).kid).to.equal(kid);
       await operator.travel(72 * hour);
@@ -296,7 +296,7 @@ describe('What the operator owns', () => {
       targets = (own) => [own, 'http://127.0.0.1:9'];
       await tenant.remove(secrets, 'canvas-signing-key');
       await operator.travel(resync);
-      await tenant.untilSays('canvas', 'Ready', 'False NotServed');
+      await tenant.untilSays('canvas', 'Ready', 'False NotServedByAllReplicas');
       expect(await tenant.secret('canvas-signing-key')).to.equal(undefined);
       targets = (own) => [own];
       await operator.travel(minute);

@@ -68,7 +68,7 @@ describe('What is told of a registration', () => {
     await inStep('first');
     await operator.travel(2 * minute);
     const { kid } = await tenant.delivered('first');
-    await toldOnce('first', 'KeyActivated', [new RegExp(`key ${kid} signs from now on`)], false);
+    await toldOnce('first', 'KeyActivated', [new RegExp(`key ${kid} is now the signing key`)], false);
     await shows('first', 'Ready');
   });
 
@@ -80,7 +80,7 @@ describe('What is told of a registration', () => {
     await shows('short', 'Stalled');
     await tenant.edit('short', { overlap: '2h' });
     await tenant.untilSays('short', 'Stalled', 'False NotStalled');
-    await toldOnce('short', 'NotStalled', [/nothing stands in the way/], false);
+    await toldOnce('short', 'NotStalled', [/nothing blocks rotation/], false);
     await shows('short', 'Ready');
   });
 
@@ -104,8 +104,8 @@ describe('What is told of a registration', () => {
     replica.freeze();
     others = [replica.url];
     await operator.travel(2 * minute);
-    await tenant.untilSays('unserved', 'Ready', 'False NotServed');
-    await toldOnce('unserved', 'NotServed', [new RegExp(replica.url)]);
+    await tenant.untilSays('unserved', 'Ready', 'False NotServedByAllReplicas');
+    await toldOnce('unserved', 'NotServedByAllReplicas', [new RegExp(replica.url)]);
     await shows('unserved', 'Pending');
     replica.thaw();
     await operator.travel(2 * minute);

@@ -164,13 +164,13 @@ describe('Rotation windows', () => {
       what: 'that no clock shows',
       wrong: { ...window, schedule: '0 25 * * 6' },
       reason: 'RotationWindowInvalid',
-      says: 'spec.rotationWindows[1]: "0 25 * * 6" in time zone "UTC" cannot be read; only the other windows count: write five cron fields',
+      says: 'spec.rotationWindows[1]: "0 25 * * 6" in time zone "UTC" is not valid, so only the other windows apply. Use five cron fields',
     },
     {
       what: 'that never open',
       wrong: { ...window, schedule: '0 0 30 2 *' },
       reason: 'RotationWindowNeverOpens',
-      says: 'spec.rotationWindows[1]: the schedule "0 0 30 2 *" never opens; only the other windows count',
+      says: 'spec.rotationWindows[1]: the schedule "0 0 30 2 *" never opens, so only the other windows apply',
     },
   ];
   for (const { what, wrong, reason, says } of faults) {

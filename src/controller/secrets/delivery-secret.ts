@@ -40,7 +40,7 @@ export async function readDelivery(
   } catch (error) {
     if (!isUnreadable(error)) throw error;
     const message = `the operator cannot read Secret ${namespace}/${secretName}, so it delivers nothing: ${error.message}`;
-    return { state: { kind: 'unusable', fault: { reason: 'DeliveryUnreadable', message } } };
+    return { state: { kind: 'unusable', fault: { reason: 'DeliverySecretUnreadable', message } } };
   }
 }
 

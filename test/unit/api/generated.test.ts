@@ -57,7 +57,11 @@ describe('What is generated', () => {
 
   it('is missed when a reason changed without its row in docs/conditions.md, and is right after the next run', () => {
     onCopy((copy) => {
-      edit(join(copy, 'src/api/reasons.ts'), 'Every ready replica serves it.', 'Every replica | serves it.');
+      edit(
+        join(copy, 'src/api/reasons.ts'),
+        'Every ready replica serves the signing key.',
+        'Every replica | serves it.',
+      );
       expect(generate(copy, '--check')).to.deep.equal({
         status: 1,
         stderr:

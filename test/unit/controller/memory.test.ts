@@ -38,7 +38,7 @@ function conditions(...types: readonly string[]): object[] {
     type,
     status: 'True',
     reason: 'SigningKeyReady',
-    message: `key ${'k'.repeat(43)} signs and every ready replica serves it, says ${type}`,
+    message: `key ${'k'.repeat(43)} signs, and every ready replica serves it, says ${type}`,
     lastTransitionTime: time,
     observedGeneration: 1,
   }));

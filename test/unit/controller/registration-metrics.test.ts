@@ -127,8 +127,8 @@ describe('The metrics of registrations', () => {
   it('have one series for each condition that is not as it should be, with its status as a number and its reason', () => {
     registrations.put(
       registration([
-        condition('Ready', 'False', 'NotServed'),
-        condition('Published', 'Unknown', 'NotServed'),
+        condition('Ready', 'False', 'NotServedByAllReplicas'),
+        condition('Published', 'Unknown', 'NotServedByAllReplicas'),
         condition('KeyMaterialAvailable', 'False', 'LedgerMissing'),
         condition('ActionRequired', 'True', 'AcknowledgementRequired'),
         condition('RevocationEffective', 'True', 'RevocationEffective'),
@@ -138,7 +138,7 @@ describe('The metrics of registrations', () => {
       ]),
     );
     expect(ofCanvas().filter((line) => line.startsWith('lti_registration_condition'))).to.deep.equal([
-      `lti_registration_condition{${of},type="Published",reason="NotServed"} -1`,
+      `lti_registration_condition{${of},type="Published",reason="NotServedByAllReplicas"} -1`,
       `lti_registration_condition{${of},type="KeyMaterialAvailable",reason="LedgerMissing"} 0`,
       `lti_registration_condition{${of},type="ActionRequired",reason="AcknowledgementRequired"} 1`,
       `lti_registration_condition{${of},type="Stalled",reason="LedgerMissing"} 1`,
@@ -166,7 +166,7 @@ describe('The metrics of registrations', () => {
   });
 
   it('say that a revocation is not effective while a key that it names is shown as published, whatever the status says', () => {
-    const series = `lti_registration_condition{${of},type="RevocationEffective",reason="StillServed"} 0`;
+    const series = `lti_registration_condition{${of},type="RevocationEffective",reason="RevokedKeyStillServed"} 0`;
     for (const conditions of [[], conditionsWell, [condition('RevocationEffective', 'Unknown', 'RevocationPending')]]) {
       registrations.put(registration(conditions, { revokedKeyIDs: ['kid-1'] }));
       for (const state of ['Next', 'Active', 'Retiring'] as const) {

@@ -121,7 +121,7 @@ describe('A decision about a registration', () => {
   it('says which entry of revokedKeyIDs names no key', () => {
     const situation = aSituation({ registration: applied({ revokedKeyIDs: ['kid-l'] }) });
     expect(says(situation, 'ActionRequired')).to.match(
-      /^True UnknownRevokedKeyID: spec\.revokedKeyIDs\[0\] names no key/,
+      /^True UnknownRevokedKeyID: spec\.revokedKeyIDs\[0\]: the registration has no such key/,
     );
     expect(decide(situation).status?.phase).to.equal('ActionRequired');
   });
@@ -130,7 +130,7 @@ describe('A decision about a registration', () => {
     const many = [...Array.from({ length: 15 }, (_, index) => aKey(index + 1, 'Retiring')), aKey(16, 'Active')];
     const situation = aSituation({ registration: applied({ rotationTrigger: 'again' }), ledger: present(many) });
     expect(done(situation)).to.not.include('generate');
-    expect(says(situation, 'Stalled')).to.match(/^True TooManyKeys: 16 keys/);
+    expect(says(situation, 'Stalled')).to.match(/^True TooManyKeys: the registration has 16 published keys/);
   });
 
   it('drops the copy that kubectl apply left of a delivery Secret', () => {
@@ -159,7 +159,7 @@ describe('A refused write', () => {
     expect(done(situation)).to.deep.equal(['showKey canvas-1 Revoked', 'deliver signing nothing']);
     expect(says(situation, 'Stalled')).to.match(/^True WriteRefused: .*object of writeLedger.*exceeded quota: q/);
     expect(says(situation, 'Ready')).to.match(/^False NoSigningKey/);
-    expect(says(situation, 'RevocationEffective')).to.match(/^False StillServed/);
+    expect(says(situation, 'RevocationEffective')).to.match(/^False RevokedKeyStillServed/);
   });
 
   it('of a new ledger is said, and nothing else is tried', () => {
@@ -192,7 +192,7 @@ describe('A refused write', () => {
       refused: refused('createKey canvas-1'),
     });
     expect(done(refusing)).to.deep.equal([]);
-    expect(says(refusing, 'Stalled')).to.match(/^True WriteRefused: .* createKey canvas-1: 403 Forbidden/);
+    expect(says(refusing, 'Stalled')).to.match(/^True WriteRefused: .* createKey canvas-1, .*: 403 Forbidden/);
     const stranger = { ...aKey(1, 'Next'), ...keyFacts('kid-9') };
     const taken = {
       ...refusing,
@@ -395,7 +395,7 @@ describe('A revocation', () => {
       stillServed: new Map([['kid-1', 'https://10.0.0.2 still serves it']]),
     });
     expect(says(aSituation({ ...two, observation }), 'RevocationEffective')).to.match(
-      /^False StillServed: .*10\.0\.0\.2/,
+      /^False RevokedKeyStillServed: .*10\.0\.0\.2/,
     );
   });
 
@@ -438,7 +438,7 @@ describe('A revocation', () => {
 
   it('of a shared key says where it still signs', () => {
     const situation = aSituation({ ...two, shared: new Map([['kid-1', ['moodle']]]) });
-    expect(says(situation, 'RevocationEffective')).to.include('still signs for registration moodle');
+    expect(says(situation, 'RevocationEffective')).to.include('the same key is in use by registration moodle');
   });
 
   it('of a signing key while another one is on its way causes one rotation', () => {

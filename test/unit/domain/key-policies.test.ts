@@ -36,16 +36,17 @@ const delivered = (more: object = {}) => aRegistration({ deliverySecretName: 'si
 const left = { deliveries: [{ secretName: 'signing', leftAt: epoch }] };
 const names = { deliveries: [{ secretName: 'signing' }] };
 
-const signs = 'KeyActivated: key kid-2 signs from now on: it replaces kid-1';
+const signs = 'KeyActivated: key kid-2 is now the signing key: it replaces key kid-1';
 const stops = 'KeyRetiring: key kid-1 no longer signs and stays published for the overlap';
-const retired = 'KeyRetired: the overlap of key kid-1 is over; its private half is destroyed';
+const retired =
+  'KeyRetired: the overlap of key kid-1 ended: it is no longer published, and its private key was destroyed';
 
 const rules: Readonly<Record<string, readonly Case[]>> = {
   'a revoked key that does not sign': [
     {
       when: 'leaves at once while it waits, and its rotation is owed',
       situation: aLifecycle({ ledger: rotating, registration: revoking(2) }),
-      told: ['KeyRevoked: key kid-2 is revoked and its private half destroyed: it did not sign'],
+      told: ['KeyRevoked: key kid-2 was revoked and its private key destroyed: it was not the signing key'],
       states: ['Active', 'Revoked'],
       key: [2, { revokedAt: epoch }],
     },
@@ -57,7 +58,7 @@ const rules: Readonly<Record<string, readonly Case[]>> = {
         clockSkew: hour,
         served: [],
       }),
-      told: ['KeyRevoked: key kid-1 is revoked and its private half destroyed: it did not sign'],
+      told: ['KeyRevoked: key kid-1 was revoked and its private key destroyed: it was not the signing key'],
       states: ['Revoked', 'Active'],
     },
     {
@@ -72,8 +73,8 @@ const rules: Readonly<Record<string, readonly Case[]>> = {
       when: 'is replaced by a served next key, before its delay is over',
       situation: aLifecycle({ ledger: rotating, registration: revoking(1) }),
       told: [
-        'KeyRevoked: key kid-1 is revoked and its private half destroyed: key kid-2 takes over',
-        'KeyActivated: key kid-2 signs from now on: it replaces the revoked key kid-1',
+        'KeyRevoked: key kid-1 was revoked and its private key destroyed: key kid-2 replaces it',
+        'KeyActivated: key kid-2 is now the signing key: it replaces revoked key kid-1',
       ],
       states: ['Revoked', 'Active'],
     },
@@ -81,8 +82,8 @@ const rules: Readonly<Record<string, readonly Case[]>> = {
       when: 'is replaced by a still served retiring key where nothing waits',
       situation: aLifecycle({ ledger: retirement, registration: revoking(2) }),
       told: [
-        'KeyRevoked: key kid-2 is revoked and its private half destroyed: key kid-1 takes over',
-        'KeyActivated: key kid-1 signs from now on: it replaces the revoked key kid-2',
+        'KeyRevoked: key kid-2 was revoked and its private key destroyed: key kid-1 replaces it',
+        'KeyActivated: key kid-1 is now the signing key: it replaces revoked key kid-2',
       ],
       states: ['Active', 'Revoked'],
       key: [1, { activatedAt: epoch, stoppedSigningAt: undefined, retireAt: undefined }],
@@ -95,8 +96,8 @@ const rules: Readonly<Record<string, readonly Case[]>> = {
         served: ['kid-1', 'kid-2'],
       }),
       told: [
-        'KeyRevoked: key kid-2 is revoked and its private half destroyed: key kid-1 takes over',
-        'KeyActivated: key kid-1 signs from now on: it replaces the revoked key kid-2',
+        'KeyRevoked: key kid-2 was revoked and its private key destroyed: key kid-1 replaces it',
+        'KeyActivated: key kid-1 is now the signing key: it replaces revoked key kid-2',
       ],
       states: ['Active', 'Revoked', 'Next'],
     },
@@ -106,7 +107,9 @@ const rules: Readonly<Record<string, readonly Case[]>> = {
         ledger: rotating,
         registration: { ...manual(), revokedKeyIDs: new Set(['kid-1']) },
       }),
-      told: ['KeyRevoked: signing key kid-1 is revoked and leaves as soon as a replacement is published'],
+      told: [
+        'KeyRevoked: signing key kid-1 is being revoked: it stays published until a replacement is published, but at most 20s',
+      ],
       states: ['Active', 'Next'],
       key: [1, { revocationSeenAt: epoch }],
     },
@@ -120,7 +123,9 @@ const rules: Readonly<Record<string, readonly Case[]>> = {
           ['kid-2', damaged],
         ]),
       }),
-      told: ['KeyRevoked: signing key kid-1 is revoked and leaves as soon as a replacement is published'],
+      told: [
+        'KeyRevoked: signing key kid-1 is being revoked: it stays published until a replacement is published, but at most 20s',
+      ],
       states: ['Active', 'Next'],
     },
     {
@@ -140,7 +145,7 @@ const rules: Readonly<Record<string, readonly Case[]>> = {
         registration: revoking(1),
         now: epoch + 20 * second,
       }),
-      told: ['KeyRevoked: key kid-1 is revoked and its private half destroyed: no replacement was published in time'],
+      told: ['KeyRevoked: key kid-1 was revoked and its private key destroyed: no replacement was published in time'],
       states: ['Revoked'],
     },
     {
@@ -150,7 +155,7 @@ const rules: Readonly<Record<string, readonly Case[]>> = {
         registration: revoking(1),
         now: epoch - 4 * minute,
       }),
-      told: ['KeyRevoked: key kid-1 is revoked and its private half destroyed: no replacement was published in time'],
+      told: ['KeyRevoked: key kid-1 was revoked and its private key destroyed: no replacement was published in time'],
       states: ['Revoked'],
     },
     {
@@ -197,7 +202,7 @@ const rules: Readonly<Record<string, readonly Case[]>> = {
       situation: aLifecycle({ ledger: aLedger([aKey(1, 'Next')]) }),
       told: [
         'KeyPublished: every ready replica serves key kid-1',
-        'KeyActivated: key kid-1 signs from now on: every ready replica serves it and no other key signs',
+        'KeyActivated: key kid-1 is now the signing key: every ready replica serves it, and the registration had no signing key',
       ],
       states: ['Active'],
       key: [1, { publishedAt: epoch, activatedAt: epoch }],
@@ -205,7 +210,9 @@ const rules: Readonly<Record<string, readonly Case[]>> = {
     {
       when: 'signs although it is to be pasted, for nobody has another',
       situation: aLifecycle({ ledger: aLedger([aKey(1, 'Next', { publishedAt: epoch })]), registration: manual() }),
-      told: ['KeyActivated: key kid-1 signs from now on: every ready replica serves it and no other key signs'],
+      told: [
+        'KeyActivated: key kid-1 is now the signing key: every ready replica serves it, and the registration had no signing key',
+      ],
     },
     {
       when: 'does not sign while a replica lacks it',
@@ -241,7 +248,9 @@ const rules: Readonly<Record<string, readonly Case[]>> = {
         ledger: aLedger([active, scheduled], { observedRotationTrigger: 'a' }),
         registration: aRegistration({ rotationTrigger: 'b', rotateRequest: 'now' }),
       }),
-      told: ['RotationRequested: key kid-2, already on its way, answers the request'],
+      told: [
+        'RotationRequested: a rotation was requested: key kid-2, which is already the next key, answers the request',
+      ],
       key: [2, { cause: 'Trigger' }],
     },
     {
@@ -250,7 +259,9 @@ const rules: Readonly<Record<string, readonly Case[]>> = {
         ledger: aLedger([active, aKey(2, 'Next', { cause: 'Revocation', publishedAt: epoch })]),
         registration: aRegistration({ rotateRequest: 'now' }),
       }),
-      told: ['RotationRequested: key kid-2, already on its way, answers the request'],
+      told: [
+        'RotationRequested: a rotation was requested: key kid-2, which is already the next key, answers the request',
+      ],
       key: [2, { cause: 'Revocation' }],
     },
     {
@@ -274,7 +285,9 @@ const rules: Readonly<Record<string, readonly Case[]>> = {
     {
       when: 'gives way',
       situation: aLifecycle({ ledger: rotating, registration: aRegistration({ keySize: 4096 }) }),
-      told: ['KeyDiscarded: spec.key.size is 4096 now, key kid-2 has 2048 bits and never signed'],
+      told: [
+        'NextKeyDiscarded: key kid-2 was discarded before it signed: it has 2048 bits, and spec.key.size is now 4096',
+      ],
       states: ['Active', 'Retired'],
       key: [2, { retiredAt: epoch }],
     },
@@ -487,7 +500,7 @@ const rules: Readonly<Record<string, readonly Case[]>> = {
         ledger: aLedger([aKey(1, 'Retired'), aKey(2, 'Retired'), aKey(3, 'Active')]),
         registration: aRegistration({ keyHistoryLimit: 1 }),
       }),
-      told: ['HistoryPruned: spec.keyHistoryLimit keeps 1 records'],
+      told: ['HistoryPruned: key records beyond spec.keyHistoryLimit (1) were removed'],
       states: ['Retired', 'Active'],
     },
     {
@@ -507,7 +520,7 @@ const rules: Readonly<Record<string, readonly Case[]>> = {
         registration: aRegistration({ keyHistoryLimit: 0 }),
         now: epoch + day,
       }),
-      told: ['HistoryPruned: spec.keyHistoryLimit keeps 0 records'],
+      told: ['HistoryPruned: key records beyond spec.keyHistoryLimit (0) were removed'],
       states: ['Active'],
     },
   ],

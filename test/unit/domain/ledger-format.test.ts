@@ -160,7 +160,7 @@ describe('ledger.json', () => {
     [
       'format version',
       (at) => (at['formatVersion'] = 3),
-      'ledger.json has format version 3, this release reads 1 and 2',
+      'ledger.json has format version 3, but this release reads 1 and 2',
     ],
     ['member', (at) => (at['pinned'] = true), 'ledger.json has 1 unknown members'],
     ['member of a row', (at) => (at.keys[1]['retain'] = true), 'ledger.json keys[1] has 1 unknown members'],
@@ -187,7 +187,7 @@ describe('ledger.json', () => {
       const error = damaged(change);
       expect(error.reason).to.equal('LedgerFormatUnknown');
       expect(error.message).to.include(message);
-      expect(error.message).to.match(/: it was written by a newer release of the operator$/);
+      expect(error.message).to.match(/: a newer release of the operator wrote it$/);
     });
   }
 

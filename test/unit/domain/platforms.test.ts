@@ -21,7 +21,7 @@ describe('How long a platform may accept a revoked key', () => {
     it(`${platform} accepts it no more once nobody serves it, because it fetches the set each time`, () => {
       const verdict = revocationVerdict(facts({ platform }));
       expect(verdict).to.include({ status: 'True', reason: 'RevocationEffective' });
-      expect(verdict.message).to.include('access tokens granted before live up to 1h longer');
+      expect(verdict.message).to.include('access tokens issued earlier stay valid for up to 1h more');
     });
   }
 
@@ -51,7 +51,7 @@ describe('How long a platform may accept a revoked key', () => {
     const during = at(absentAt + 66 * minute - 1);
     expect(during).to.include({ status: 'False', reason: 'RevocationPending' });
     expect(during.message).to.include(
-      'until 2026-11-23T13:06:00Z: caches before it may keep a document with the key for 1h6m',
+      'until 2026-11-23T13:06:00Z: caches between it and the operator may keep a document with the key for 1h6m',
     );
     const after = at(absentAt + 66 * minute);
     expect(after).to.include({ status: 'True', reason: 'RevocationEffective' });
@@ -64,7 +64,7 @@ describe('How long a platform may accept a revoked key', () => {
       const verdict = revocationVerdict(facts({ platform, stillServed, now: absentAt + 1000 * hour }));
       expect(verdict).to.deep.equal({
         status: 'False',
-        reason: 'StillServed',
+        reason: 'RevokedKeyStillServed',
         message: 'revoked key kid-1 may still be served: http://10.0.0.2:8080/a still serves it',
       });
     }

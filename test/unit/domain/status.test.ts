@@ -40,13 +40,13 @@ describe('the conditions of a registration', () => {
   const unserved = aLifecycle({ ledger: aLedger([active, aKey(2, 'Next')]), served: ['kid-1'] });
   const nothing = aLifecycle({ ledger: emptyLedger('gradebook', 'canvas') });
   const broken = aLifecycle({ keyMaterial: new Map([['kid-1', damaged]]) });
-  const obstacle = 'waiting for the obstacle named by Stalled to go';
+  const obstacle = 'blocked; see the Stalled condition';
   const skewed =
-    "the operator's clock and the API server's differ by 1h, more than 5m: nothing is activated or retired until they agree; check time synchronization on the node";
+    'the clocks of the operator and the API server differ by 1h, more than 5m: no key is activated or retired until they agree. Check time synchronization on the nodes';
   const short =
-    'spec.overlap is 1s; tokens signed before a rotation may still be on their way: raise it to at least 1h';
+    'spec.overlap is 1s; platforms may receive tokens that were signed before a rotation for longer than that: raise it to at least 1h';
   const paste =
-    "paste the public key of LtiKey canvas-2 at the platform (kubectl get ltikey canvas-2 -n gradebook -o jsonpath='{.spec.publicJWK}'), then set spec.acknowledgedKeyID: kid-2";
+    "paste the public key of LtiKey canvas-2 at the platform (kubectl get ltikey canvas-2 -n gradebook -o jsonpath='{.spec.publicJWK}'), then set spec.acknowledgedKeyID to kid-2";
 
   const cases: readonly (readonly [
     string,
@@ -59,12 +59,13 @@ describe('the conditions of a registration', () => {
       aLifecycle(),
       {},
       {
-        Ready: 'True SigningKeyReady: key kid-1 signs and every ready replica serves it',
-        Published: 'True Served: every ready replica serves the signing key',
-        KeyMaterialAvailable: 'True KeysDecryptable: every sealed key opens and matches its public key',
+        Ready: 'True SigningKeyReady: key kid-1 signs, and every ready replica serves it',
+        Published: 'True ServedByAllReplicas: every ready replica serves the signing key',
+        KeyMaterialAvailable:
+          'True KeysDecryptable: every sealed private key can be decrypted and matches its public key',
         ActionRequired: 'False NoActionRequired: no action is required',
-        Reconciling: 'False UpToDate: nothing is under way',
-        Stalled: 'False NotStalled: nothing stands in the way of rotation',
+        Reconciling: 'False UpToDate: no operation in progress',
+        Stalled: 'False NotStalled: nothing blocks rotation',
         RevocationEffective: undefined,
       },
     ],
@@ -73,9 +74,9 @@ describe('the conditions of a registration', () => {
       nothing,
       {},
       {
-        Ready: 'False NoSigningKey: no key signs yet',
-        Published: 'False NoSigningKey: no key signs yet',
-        Reconciling: 'True GeneratingKey: a key pair of 2048 bits is being generated (Initial)',
+        Ready: 'False NoSigningKey: the registration has no signing key',
+        Published: 'False NoSigningKey: the registration has no signing key',
+        Reconciling: 'True GeneratingKey: generating a key pair of 2048 bits (Initial)',
       },
     ],
     [
@@ -83,9 +84,9 @@ describe('the conditions of a registration', () => {
       lacking,
       {},
       {
-        Ready: 'False NotServed: key kid-1 is not served by every ready replica: jwks-1 lacks kid-1',
-        Published: 'False NotServed: key kid-1 is not served by every ready replica: jwks-1 lacks kid-1',
-        Reconciling: 'True NotServed: key kid-1 is not served by every ready replica: jwks-1 lacks kid-1',
+        Ready: 'False NotServedByAllReplicas: key kid-1 is not served by every ready replica: jwks-1 lacks kid-1',
+        Published: 'False NotServedByAllReplicas: key kid-1 is not served by every ready replica: jwks-1 lacks kid-1',
+        Reconciling: 'True NotServedByAllReplicas: key kid-1 is not served by every ready replica: jwks-1 lacks kid-1',
       },
     ],
     [
@@ -93,7 +94,7 @@ describe('the conditions of a registration', () => {
       unserved,
       {},
       {
-        Ready: 'True SigningKeyReady: key kid-1 signs and every ready replica serves it',
+        Ready: 'True SigningKeyReady: key kid-1 signs, and every ready replica serves it',
         Reconciling: 'True WaitingForPublication: key kid-2 is not served by every ready replica',
       },
     ],
@@ -102,16 +103,16 @@ describe('the conditions of a registration', () => {
       aLifecycle({ ledger: recorded, registration: delivered }),
       {},
       {
-        Ready: 'False NotDelivered: Secret signing does not hold key kid-1 yet',
-        Reconciling: 'True NotDelivered: Secret signing does not hold key kid-1 yet',
-        Published: 'True Served: every ready replica serves the signing key',
+        Ready: 'False DeliveryPending: delivery Secret signing does not hold signing key kid-1 yet',
+        Reconciling: 'True DeliveryPending: delivery Secret signing does not hold signing key kid-1 yet',
+        Published: 'True ServedByAllReplicas: every ready replica serves the signing key',
       },
     ],
     [
       'where the delivery Secret holds it',
       aLifecycle({ ledger: recorded, registration: delivered, delivery: { keyID: 'kid-1', leftovers: [] } }),
       {},
-      { Ready: 'True SigningKeyReady: key kid-1 signs and every ready replica serves it' },
+      { Ready: 'True SigningKeyReady: key kid-1 signs, and every ready replica serves it' },
     ],
     [
       "where the delivery Secret is somebody else's",
@@ -128,7 +129,7 @@ describe('the conditions of a registration', () => {
       broken,
       {},
       {
-        Ready: 'True SigningKeyReady: key kid-1 signs and every ready replica serves it',
+        Ready: 'True SigningKeyReady: key kid-1 signs, and every ready replica serves it',
         KeyMaterialAvailable: 'False SealTampered: the sealed key does not open',
         Stalled: 'True SealTampered: the sealed key does not open',
       },
@@ -139,7 +140,7 @@ describe('the conditions of a registration', () => {
       {},
       {
         KeyMaterialAvailable: 'False KEKMissing: there is no key-encryption key',
-        Stalled: 'False NotStalled: nothing stands in the way of rotation',
+        Stalled: 'False NotStalled: nothing blocks rotation',
       },
     ],
     [
@@ -167,7 +168,7 @@ describe('the conditions of a registration', () => {
       'while it is suspended',
       aLifecycle({ registration: aRegistration({ suspend: true }) }),
       {},
-      { Reconciling: 'False Suspended: spec.suspend is true: no rotation starts and nothing retires' },
+      { Reconciling: 'False Suspended: spec.suspend is true: no rotation starts and no key retires' },
     ],
     [
       'where the clock is wrong, before all other obstacles',
@@ -190,7 +191,7 @@ describe('the conditions of a registration', () => {
       {},
       {
         RevocationEffective:
-          'True RevocationEffective: Canvas no longer accepts revoked key kid-1: it fetches the key set for every token request; access tokens granted before live up to 1h longer',
+          'True RevocationEffective: Canvas no longer accepts revoked key kid-1: it fetches the key set for every token request; access tokens issued earlier stay valid for up to 1h more',
       },
     ],
   ];
@@ -214,9 +215,9 @@ describe('the times of conditions', () => {
   const first = conditions(verdict('True', 'SigningKeyReady'), undefined, 1, epoch);
 
   it('stay while only reason, message or generation change', () => {
-    const [later] = conditions(verdict('True', 'Served', 'other'), first, 2, epoch + hour);
+    const [later] = conditions(verdict('True', 'ServedByAllReplicas', 'other'), first, 2, epoch + hour);
     expect(later).to.deep.include({
-      reason: 'Served',
+      reason: 'ServedByAllReplicas',
       message: 'other',
       observedGeneration: 2,
       lastTransitionTime: formatInstant(epoch),
@@ -356,7 +357,7 @@ describe('the LtiKey of a row', () => {
       ledgerSerial: 7,
     });
     expect(shown(object.status?.conditions, 'KeyMaterialAvailable')).to.equal(
-      'True KeysDecryptable: the sealed key opens and matches the public key',
+      'True KeysDecryptable: the sealed private key can be decrypted and matches the public key',
     );
   });
 

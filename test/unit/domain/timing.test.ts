@@ -52,19 +52,19 @@ describe('the numbers that keep verifiers and tools safe', () => {
       'an activation delay under its floor',
       { activationDelay: 61 * minute - second },
       'ActivationDelayTooShort',
-      'spec.activationDelay is 1h59s; verifiers may hold an older key set for longer: raise it to at least 1h1m',
+      'spec.activationDelay is 1h59s; platforms may cache an older key set for longer than that: raise it to at least 1h1m',
     ],
     [
       'an overlap under its floor',
       { overlap: hour - second },
       'OverlapTooShort',
-      'spec.overlap is 59m59s; tokens signed before a rotation may still be on their way: raise it to at least 1h',
+      'spec.overlap is 59m59s; platforms may receive tokens that were signed before a rotation for longer than that: raise it to at least 1h',
     ],
     [
       'a period that leaves no room',
       { rotateAfter: 72 * hour },
       'RotationTooFrequent',
-      'spec.rotateAfter is 3d; raise it above activationDelay + overlap, 3d',
+      'spec.rotateAfter is 3d; raise it above the sum of spec.activationDelay and spec.overlap, 3d',
     ],
   ] as const) {
     it(`find ${what}`, () => {
