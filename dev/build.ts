@@ -28,7 +28,7 @@ const withoutUnusedModels: Plugin = {
 rmSync(outdir, { recursive: true, force: true });
 await build({
   absWorkingDir: root,
-  entryPoints: { 'lti-key-operator': 'src/main.ts' },
+  entryPoints: { 'lti-key-operator': 'src/main.ts', 'kubectl-lti': 'src/kubectl-lti.ts' },
   outdir,
   outExtension: { '.js': '.js' },
   bundle: true,

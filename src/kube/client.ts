@@ -1,5 +1,6 @@
 import { operatorName } from '../api/names.ts';
-import { Credentials, loadKubeConfig } from './credentials.ts';
+import { type Choice, Credentials, loadKubeConfig } from './credentials.ts';
+import { ApiError } from './errors.ts';
 import type { KubeList, KubeObject, ResourceType, WatchEvent } from './objects.ts';
 import { type Operation, describe, malformed, parseObject, toKubeList, toKubeObject } from './responses.ts';
 import { type Call, Transport, type TransportOptions } from './transport.ts';
@@ -39,11 +40,14 @@ export class KubeClient {
   /** @param options.kubeconfig one or more files; without any, see loadKubeConfig */
   static load({
     kubeconfig = [],
+    context,
+    impersonate,
     ...options
   }: Omit<TransportOptions, 'credentials' | 'userAgent'> & {
+    readonly userAgent?: string;
     readonly kubeconfig?: string | readonly string[] | undefined;
-  }): KubeClient {
-    const credentials = new Credentials(() => loadKubeConfig([kubeconfig].flat()));
+  } & Choice): KubeClient {
+    const credentials = new Credentials(() => loadKubeConfig([kubeconfig].flat(), { context, impersonate }));
     return new KubeClient({ credentials, userAgent: operatorName, ...options });
   }
 
@@ -64,6 +68,21 @@ export class KubeClient {
     const operation: Operation = { verb: 'list', type, namespace };
     const path = resourcePath(operation) + queryString({ ...query });
     return toKubeList<T>(operation, await this.#json({ ...operation, method: 'GET', path }, signal));
+  }
+
+  /** The versions in which the API server serves a group; none if it does not know the group. */
+  async servedVersions(group: string): Promise<readonly string[]> {
+    const type = { group, version: '', kind: 'APIGroup', plural: 'API group' };
+    const call: Call = { verb: 'get', type, name: group, method: 'GET', path: `/apis/${encodeURIComponent(group)}` };
+    try {
+      const { versions } = await this.#json(call);
+      return Array.isArray(versions)
+        ? versions.flatMap(({ version }) => (typeof version === 'string' ? [version] : []))
+        : [];
+    } catch (error) {
+      if (error instanceof ApiError && error.status === 404) return [];
+      throw error;
+    }
   }
 
   create<T extends KubeObject>(type: ResourceType, object: T): Promise<T> {

@@ -14,6 +14,13 @@ export interface Access {
   readonly route: Route;
 }
 
+/** What kubectl's options `--context` and `--as` choose. */
+export interface Choice {
+  readonly context?: string | undefined;
+  /** The user that requests are made as. */
+  readonly impersonate?: string | undefined;
+}
+
 /** Where the API server is and how to authenticate: kubeconfig and in-cluster files, as client-node reads them. */
 export class Credentials {
   readonly #load: () => KubeConfig;
@@ -67,12 +74,13 @@ export class Credentials {
  * Reads `files` and merges them as kubectl does with those of `KUBECONFIG`: the first one that has an entry decides it, and
  * those that do not exist are left out as long as one does. Without files, `~/.kube/config`, else the service account of the Pod.
  */
-export function loadKubeConfig(files: readonly string[] = []): KubeConfig {
+export function loadKubeConfig(files: readonly string[] = [], choice: Choice = {}): KubeConfig {
   const config = new KubeConfig();
   const existing = files.filter((file) => existsSync(file));
   // the first one is read all the same, and says what is wrong with it
   if (files.length > 0) merge(config, existing.length > 0 ? existing : files.slice(0, 1));
   else reading('', () => config.loadFromDefault());
+  choose(config, choice);
   const cluster = config.getCurrentCluster();
   // client-node's last resort, which it would itself refuse to talk to
   if (cluster === null || (files.length === 0 && cluster.server === 'http://localhost:8080')) {
@@ -88,6 +96,21 @@ export function loadKubeConfig(files: readonly string[] = []): KubeConfig {
     );
   }
   return config;
+}
+
+function choose(config: KubeConfig, { context, impersonate }: Choice): void {
+  if (context !== undefined) {
+    if (!config.contexts.some(({ name }) => name === context)) {
+      const known = config.contexts.map(({ name }) => name).join(', ');
+      throw new Error(`The kubeconfig has no context ${JSON.stringify(context)}; it has: ${known || 'none'}`);
+    }
+    config.setCurrentContext(context);
+  }
+  const user = config.getCurrentUser();
+  if (impersonate !== undefined && user) {
+    const others = config.users.filter(({ name }) => name !== user.name);
+    config.users = [...others, { ...user, impersonateUser: impersonate }];
+  }
 }
 
 /** Relative paths are of the file in which they are. */

@@ -1,0 +1,106 @@
+import { delimiter } from 'node:path';
+import { apiGroup, ltiRegistrations } from '../api/names.ts';
+import type { LtiRegistration } from '../api/objects.ts';
+import { KubeClient } from '../kube/client.ts';
+import { isConflict, isObjectNotFound } from '../kube/errors.ts';
+import type { KubeObject, ResourceType } from '../kube/objects.ts';
+import { version } from '../version.ts';
+import { CliError } from './exit-codes.ts';
+import type { Terminal } from './terminal.ts';
+
+/** The options that kubectl has, too, under kubectl's names. */
+export interface ClusterOptions {
+  readonly kubeconfig?: string;
+  readonly context?: string;
+  readonly namespace?: string;
+  readonly as?: string;
+}
+
+/** A connection to one cluster, and the namespace that the command works in. */
+export interface Cluster {
+  readonly client: KubeClient;
+  readonly namespace: string;
+}
+
+/** Runs `work` with a connection, which is closed whatever happens. Refuses a cluster whose CRDs are of another version. */
+export async function withCluster<R>(
+  options: ClusterOptions,
+  { environment, clock }: Terminal,
+  work: (cluster: Cluster) => Promise<R>,
+): Promise<R> {
+  const files = (options.kubeconfig ?? environment['KUBECONFIG'] ?? '').split(delimiter).filter(Boolean);
+  const client = KubeClient.load({
+    kubeconfig: files,
+    context: options.context,
+    impersonate: options.as,
+    clock,
+    userAgent: `kubectl-lti/${version}`,
+  });
+  try {
+    await refuseOtherVersions(client);
+    return await work({ client, namespace: options.namespace ?? client.namespace });
+  } finally {
+    await client.close();
+  }
+}
+
+async function refuseOtherVersions(client: KubeClient): Promise<void> {
+  const served = await client.servedVersions(apiGroup);
+  if (served.includes(ltiRegistrations.version)) return;
+  throw new CliError(
+    served.length === 0
+      ? `the cluster has no resources of ${apiGroup}: install the operator's CRDs first, or choose another cluster with --context`
+      : `the cluster serves ${apiGroup}/${served.join(', ')}, and this kubectl-lti needs ${ltiRegistrations.version}: use the kubectl-lti of the operator's release`,
+  );
+}
+
+/** Every object of a type in a namespace, or in all; read in pages, because there may be thousands. */
+export async function listAll<T extends KubeObject>(
+  client: KubeClient,
+  type: ResourceType,
+  namespace: string | undefined,
+): Promise<readonly T[]> {
+  const items: T[] = [];
+  let next: string | undefined;
+  do {
+    const page = await client.list<T>(type, {
+      limit: 500,
+      ...(namespace === undefined ? {} : { namespace }),
+      ...(next === undefined ? {} : { continue: next }),
+    });
+    items.push(...page.items);
+    next = page.metadata.continue || undefined;
+  } while (next !== undefined);
+  return items;
+}
+
+export async function getRegistration({ client, namespace }: Cluster, name: string): Promise<LtiRegistration> {
+  try {
+    return await client.get<LtiRegistration>(ltiRegistrations, namespace, name);
+  } catch (error) {
+    if (!isObjectNotFound(error)) throw error;
+    throw new CliError(
+      `there is no LtiRegistration ${name} in namespace ${namespace}: choose the namespace with -n, or list all with: kubectl lti status -A`,
+    );
+  }
+}
+
+const writeAttempts = 5;
+
+/** Reads the registration, changes it and writes it back over the version that was read; again if another write came between. */
+export async function changeRegistration(
+  cluster: Cluster,
+  name: string,
+  change: (registration: LtiRegistration) => LtiRegistration | undefined,
+): Promise<LtiRegistration> {
+  for (let attempt = 1; ; attempt += 1) {
+    const before = await getRegistration(cluster, name);
+    const after = change(before);
+    if (!after) return before;
+    try {
+      return await cluster.client.replace<LtiRegistration>(ltiRegistrations, after);
+    } catch (error) {
+      if (!isConflict(error) || attempt === writeAttempts) throw error;
+    }
+  }
+}

@@ -1,0 +1,163 @@
+import type { Command } from 'commander';
+import { ltiRegistrations } from '../../api/names.ts';
+import type { LtiRegistration } from '../../api/objects.ts';
+import { conditionReasons, kekReasons, type Reason, sealReasons } from '../../api/reasons.ts';
+import { type ClusterOptions, getRegistration, listAll } from '../cluster.ts';
+import { describedCommand, onCluster, withClusterOptions, withOutput } from '../command.ts';
+import { CliError, exitCodes } from '../exit-codes.ts';
+import { formatAge, formatTable, formatValue, type OutputFormat, toned, type Tone } from '../output.ts';
+import type { Terminal } from '../terminal.ts';
+
+interface StatusOptions extends ClusterOptions {
+  readonly allNamespaces?: boolean;
+  readonly output: OutputFormat;
+  readonly check?: boolean;
+}
+
+/** What is wrong with one registration, and what ends it. */
+export interface Problem {
+  readonly condition: string;
+  readonly reason: string;
+  readonly message: string;
+  /** Empty where there is nothing to do but wait. */
+  readonly remedy: string;
+}
+
+/** One registration in short, for tables and programs. Times are RFC 3339. */
+export interface RegistrationSummary {
+  readonly namespace: string;
+  readonly name: string;
+  readonly phase: string;
+  readonly activeKey?: { readonly name: string; readonly keyID: string; readonly activatedAt?: string };
+  readonly nextKey?: { readonly name: string; readonly keyID: string; readonly activateAfter?: string };
+  readonly nextRotationTime?: string;
+  readonly jwksURL?: string;
+  readonly problems: readonly Problem[];
+}
+
+export function statusCommand(terminal: Terminal): Command {
+  const command = describedCommand({
+    usage: 'status [name]',
+    summary: 'Show registrations, their signing keys, what is in progress and what is wrong.',
+    examples: [
+      ['kubectl lti status -A', 'All registrations of the cluster'],
+      ['kubectl lti status canvas -n gradebook', 'One registration'],
+      ['kubectl lti status -A --check', 'Exit with code 3 if a registration has a problem'],
+    ],
+  });
+  return withOutput(withClusterOptions(command))
+    .option('-A, --all-namespaces', 'Show the registrations of all namespaces.')
+    .option('--check', 'Exit with code 3 if a registration has a problem.')
+    .action(
+      onCluster<StatusOptions>(terminal, async (cluster, options, [name]) => {
+        if (name !== undefined && options.allNamespaces) {
+          throw new CliError('a name and --all-namespaces exclude each other: give one of them', exitCodes.usage);
+        }
+        const namespace = options.allNamespaces ? undefined : cluster.namespace;
+        const objects =
+          name === undefined
+            ? await listAll<LtiRegistration>(cluster.client, ltiRegistrations, namespace)
+            : [await getRegistration(cluster, name)];
+        const summaries = objects.map(summarize);
+        if (options.output === 'table' && summaries.length === 0) {
+          terminal.err(`No registrations found${namespace === undefined ? '' : ` in namespace ${namespace}`}.\n`);
+        } else terminal.out(render(summaries, options.output, terminal));
+        const troubled = summaries.filter(({ problems }) => problems.length > 0).length;
+        if (options.check && troubled > 0) {
+          throw new CliError(`${troubled} of ${summaries.length} registrations have a problem`, exitCodes.problemFound);
+        }
+      }),
+    );
+}
+
+const reasons: Readonly<Record<string, Reason>> = { ...conditionReasons, ...kekReasons, ...sealReasons };
+/** The status of each condition while all is well. */
+const healthy: Readonly<Record<string, string>> = {
+  Ready: 'True',
+  Published: 'True',
+  KeyMaterialAvailable: 'True',
+  ActionRequired: 'False',
+  RevocationEffective: 'True',
+  Stalled: 'False',
+};
+
+export function summarize({ metadata, status }: LtiRegistration): RegistrationSummary {
+  const problems = (status?.conditions ?? [])
+    .filter(({ type, status: is }) => healthy[type] !== undefined && healthy[type] !== is)
+    .map(({ type, reason, message }) => ({
+      condition: type,
+      reason,
+      message,
+      remedy: plainText(reasons[reason]?.remedy ?? ''),
+    }));
+  const { activeKey, nextKey, nextRotationTime, jwksURL } = status ?? {};
+  return {
+    namespace: metadata.namespace ?? '',
+    name: metadata.name,
+    phase: status?.phase ?? 'Pending',
+    ...(activeKey ? { activeKey } : {}),
+    ...(nextKey ? { nextKey } : {}),
+    ...(nextRotationTime === undefined ? {} : { nextRotationTime }),
+    ...(jwksURL === undefined ? {} : { jwksURL }),
+    problems: unique(problems),
+  };
+}
+
+/** Conditions often share a cause: each cause is shown once. */
+function unique(problems: readonly Problem[]): Problem[] {
+  return [
+    ...new Map(problems.toReversed().map((problem) => [problem.reason + problem.message, problem])).values(),
+  ].toReversed();
+}
+
+/** Remedies are Markdown with links relative to docs/. */
+function plainText(markdown: string): string {
+  return markdown
+    .replaceAll(/\[([^\]]*)\]\((?!http)([^)]*)\)/g, '$1 (https://ltikeys.dev/docs/$2)')
+    .replaceAll('`', '');
+}
+
+function render(summaries: readonly RegistrationSummary[], output: OutputFormat, terminal: Terminal): string {
+  if (output === 'json' || output === 'yaml') return formatValue(output, { items: summaries });
+  if (output === 'name') return summaries.map(({ name }) => `ltiregistration.ltikeys.dev/${name}\n`).join('');
+  const now = terminal.clock.now().getTime();
+  const rows = summaries.map((summary) => row(summary, now, terminal));
+  const table = formatTable(['NAMESPACE', 'NAME', 'STATUS', 'KEY', 'AGE', 'NEXT ROTATION', 'IN PROGRESS'], rows);
+  return [table, ...summaries.flatMap((summary) => troubles(summary, terminal))].join('\n');
+}
+
+const tones: Readonly<Record<string, Tone>> = { Ready: 'good', Stalled: 'bad', ActionRequired: 'bad' };
+
+function row(summary: RegistrationSummary, now: number, terminal: Terminal): string[] {
+  const { namespace, name, phase, activeKey, nextKey, nextRotationTime } = summary;
+  const since = activeKey?.activatedAt;
+  return [
+    namespace,
+    name,
+    toned(terminal, tones[phase] ?? 'warning', phase),
+    activeKey?.name ?? '-',
+    since === undefined ? '-' : formatAge(now - Date.parse(since)),
+    nextRotationTime === undefined ? '-' : untilText(nextRotationTime, now),
+    inProgress(nextKey, now),
+  ];
+}
+
+function untilText(time: string, now: number): string {
+  const left = Date.parse(time) - now;
+  return left > 0 ? `in ${formatAge(left)} (${time})` : `due since ${formatAge(left)}`;
+}
+
+function inProgress(nextKey: RegistrationSummary['nextKey'], now: number): string {
+  if (!nextKey) return '-';
+  const { name, activateAfter } = nextKey;
+  if (activateAfter === undefined) return `${name} is being published`;
+  const left = Date.parse(activateAfter) - now;
+  return left > 0 ? `${name} signs in ${formatAge(left)}` : `${name} is about to sign`;
+}
+
+function troubles({ namespace, name, problems }: RegistrationSummary, terminal: Terminal): string[] {
+  return problems.map(({ condition, reason, message, remedy }) => {
+    const head = toned(terminal, 'bad', `${namespace}/${name}: ${condition}: ${reason}`);
+    return `${head}\n  ${message}\n${remedy === '' ? '' : `  Remedy: ${remedy}\n`}`;
+  });
+}

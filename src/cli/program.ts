@@ -1,0 +1,62 @@
+import { Command, CommanderError } from 'commander';
+import { ApiError, TransportError } from '../kube/errors.ts';
+import { version } from '../version.ts';
+import { acknowledgeCommand } from './commands/acknowledge.ts';
+import { publicKeyCommand } from './commands/public-key.ts';
+import { rotateCommand } from './commands/rotate.ts';
+import { statusCommand } from './commands/status.ts';
+import { CliError, type ExitCode, exitCodes } from './exit-codes.ts';
+import type { Terminal } from './terminal.ts';
+
+/** The subcommands, in the order in which `--help` lists them. */
+const subcommands: readonly ((terminal: Terminal) => Command)[] = [
+  statusCommand,
+  rotateCommand,
+  acknowledgeCommand,
+  publicKeyCommand,
+];
+
+/** The whole command line of `kubectl lti`. Nothing runs before it is parsed. */
+export function createProgram(terminal: Terminal): Command {
+  const program = new Command('kubectl lti')
+    .description('Shows and changes the LTI registrations of a cluster and their signing keys.')
+    .version(version, '--version', 'Print the version.')
+    .helpOption('-h, --help', 'Print this help.')
+    .helpCommand(false)
+    .showHelpAfterError('Run the command with --help for its options and examples.');
+  for (const create of subcommands) program.addCommand(create(terminal));
+  const streams = {
+    writeOut: (text: string) => terminal.out(text),
+    writeErr: (text: string) => terminal.err(text),
+  };
+  for (const command of [program, ...program.commands]) command.exitOverride().configureOutput(streams);
+  return program;
+}
+
+/** Runs one command line and returns its exit code. An error becomes one line on standard error, without a stack. */
+export async function runCli(args: readonly string[], terminal: Terminal): Promise<ExitCode> {
+  const program = createProgram(terminal);
+  if (args.length === 0) {
+    terminal.out(program.helpInformation());
+    return exitCodes.success;
+  }
+  try {
+    await program.parseAsync([...args], { from: 'user' });
+    return exitCodes.success;
+  } catch (error) {
+    // commander has printed what is wrong, or what --help and --version asked for
+    if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.success : exitCodes.usage;
+    if (terminal.signal.aborted) return exitCodes.interrupted;
+    terminal.err(`error: ${messageOf(error)}\n`);
+    return error instanceof CliError ? error.exitCode : exitCodes.failure;
+  }
+}
+
+function messageOf(error: unknown): string {
+  if (error instanceof ApiError && error.status === 401) {
+    return `the API server does not accept the credentials of this kubeconfig (${error.message}): log in again, or choose another context`;
+  }
+  if (error instanceof ApiError && error.status === 403) return `${error.message}: ask an administrator for this right`;
+  if (error instanceof TransportError) return `${error.message}: check the cluster with kubectl version`;
+  return error instanceof Error ? error.message : 'unknown';
+}
