@@ -107,6 +107,18 @@ describe('The architecture of src/', () => {
     expect(offences(isIn('jwks'), ({ from }) => /^(kube|publish)\//.test(from))).to.deep.equal([]);
   });
 
+  it('cli/ shares api/, domain/, documents/, crypto/ and kube/ with the operator, and no part that runs in a Pod', () => {
+    expect(offences(isIn('cli'), ({ from }) => /^(controller|publish|jwks|observability)\//.test(from))).to.deep.equal(
+      [],
+    );
+    expect(
+      offences(
+        (file) => !isIn('cli')(file) && file.path !== 'kubectl-lti.ts',
+        ({ from }) => from.startsWith('cli/'),
+      ),
+    ).to.deep.equal([]);
+  });
+
   it('observability/ is passed in: of what it watches it knows types alone', () => {
     const watched = ({ from, typeOnly }: Import): boolean =>
       !typeOnly && /^(controller|kube|crypto|publish|jwks)\//.test(from);
@@ -114,9 +126,10 @@ describe('The architecture of src/', () => {
     expect(offences(isIn('domain', 'api'), ({ from }) => from.startsWith('observability/'))).to.deep.equal([]);
   });
 
-  it('only main.ts sees arguments, environment, signals and the exit', () => {
+  it('only main.ts and kubectl-lti.ts see arguments, environment, signals and the exit', () => {
     const processes = /\bprocess\.(?:argv|env|exit|exitCode|on|once|kill|chdir|stdout|stderr|stdin)\b/g;
-    expect(uses(({ path }) => path !== 'main.ts', processes)).to.deep.equal([]);
+    const entryPoints = ['main.ts', 'kubectl-lti.ts'];
+    expect(uses(({ path }) => !entryPoints.includes(path), processes)).to.deep.equal([]);
     expect(uses(({ path }) => path === 'main.ts', processes)).to.include('main.ts: process.argv');
   });
 

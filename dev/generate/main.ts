@@ -4,6 +4,7 @@
  */
 import { readFile, writeFile } from 'node:fs/promises';
 import { apiTypes } from './api-types.ts';
+import { withCommandReference } from './command-reference.ts';
 import { withReasonTables } from './reason-tables.ts';
 
 interface Generated {
@@ -26,6 +27,7 @@ const everything: readonly Generated[] = [
   typesOf('ltiregistration'),
   typesOf('ltikey'),
   { file: 'docs/conditions.md', source: 'src/api/reasons.ts and src/api/conditions.ts', text: withReasonTables },
+  { file: 'docs/kubectl-lti.md', source: 'src/cli', text: withCommandReference },
 ];
 
 const check = process.argv.includes('--check');
