@@ -17,6 +17,7 @@ function helpTexts(): string[] {
     confirm: () => Promise.resolve(undefined),
     readInput: () => Promise.resolve(''),
     interactive: false,
+    columns: 80,
     colour: false,
     environment: {},
     clock: systemClock,

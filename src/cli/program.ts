@@ -27,6 +27,7 @@ export function createProgram(terminal: Terminal): Command {
   for (const create of subcommands) program.addCommand(create(terminal));
   const streams = {
     writeOut: (text: string) => terminal.out(text),
+    getOutHelpWidth: () => terminal.columns,
     writeErr: (text: string) => terminal.err(text),
   };
   for (const command of [program, ...program.commands]) command.exitOverride().configureOutput(streams);

@@ -12,6 +12,8 @@ export interface Terminal {
   readInput(): Promise<string>;
   /** Whether standard output is a terminal. */
   readonly interactive: boolean;
+  /** The width of the terminal in characters; 80 where there is none. */
+  readonly columns: number;
   /** Whether output may have colour: a terminal, and no `NO_COLOR` (https://no-color.org). */
   readonly colour: boolean;
   readonly environment: Readonly<Record<string, string | undefined>>;

@@ -22,6 +22,7 @@ export function fakeTerminal({
     confirm: () => Promise.resolve(answer),
     readInput: () => Promise.resolve(input),
     interactive: false,
+    columns: 80,
     colour: false,
     environment: {},
     clock: systemClock,
