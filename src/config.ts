@@ -1,18 +1,18 @@
 import { delimiter } from 'node:path';
 import { parseArgs } from 'node:util';
 import { formatDuration, parseDuration } from './domain/duration.ts';
+import { parseAddress } from './lib/address.ts';
 import { logFormats, type LogFormat, logLevels, type LogLevel } from './observability/log.ts';
-import { parseAddress } from './observability/probes.ts';
 import { type Command, type OptionRow, optionTable } from './option-table.ts';
 
-/** All that is wrong with the command line, one sentence a line. */
+/** Everything that is wrong with a command line, one sentence per line. */
 export class ConfigError extends Error {
   override readonly name = 'ConfigError';
 }
 
-/** What the options of a command came to; those without a default may be absent. */
+/** The options of the controller. Those without a default may be absent. */
 export interface ControllerConfig extends PublisherConfig {
-  /** At least one of `kekDir` and `kmsSocket` is there. */
+  /** At least one of `kekDir` and `kmsSocket` is present. */
   readonly kekDir?: string;
   readonly kmsSocket?: string;
   readonly leaderElect: boolean;
@@ -26,7 +26,7 @@ export interface ControllerConfig extends PublisherConfig {
 }
 
 export interface PublisherConfig extends LogConfig {
-  /** Files; none: see loadKubeConfig. */
+  /** Files, possibly none: see loadKubeConfig. */
   readonly kubeconfig: readonly string[];
   readonly namespaces: readonly string[];
   readonly publishDir: string;
@@ -36,7 +36,7 @@ export interface PublisherConfig extends LogConfig {
   readonly kubeApiBurst: number;
 }
 
-export interface SidecarConfig extends LogConfig {
+export interface JwksConfig {
   readonly publishDir: string;
   readonly address: string;
   readonly adminAddress: string;
@@ -55,27 +55,27 @@ export interface LogConfig {
 interface Configs {
   readonly controller: ControllerConfig;
   readonly publisher: PublisherConfig;
-  readonly jwks: SidecarConfig;
+  readonly jwks: JwksConfig & LogConfig;
 }
 
-/** status.jwksURL, which has at most 2048 characters, is this and a path. */
+/** The options of a command, told apart by `command`. */
+type Config<C extends Command> = { [K in C]: Configs[K] & { readonly command: K } }[C];
+
+/** status.jwksURL is the base URL and a path, at most 2048 characters. */
 const longestBaseUrl = 1024;
-/** Names of members where they are not the option's in camel case: those that hold several values. */
+/** Members whose name is not that of the option in camel case, because they hold several values. */
 const plurals: Readonly<Record<string, string>> = { namespace: 'namespaces', 'jwks-probe-url': 'jwksProbeUrls' };
 
-/**
- * Reads the arguments after the command, and `KUBECONFIG` of the environment. Throws one ConfigError with everything that is
- * wrong.
- */
+/** Reads the arguments after the command, and `KUBECONFIG` of the environment. Throws one ConfigError with all problems. */
 export function parseConfig<C extends Command>(
   command: C,
   args: readonly string[],
   environment: Readonly<Record<string, string | undefined>> = {},
-): Configs[C] {
+): Config<C> {
   const rows = optionTable.filter((row) => row.commands.includes(command));
   const problems: string[] = [];
   const given = givenOptions(command, rows, args, problems);
-  const config: Record<string, unknown> = {};
+  const config: Record<string, unknown> = { command };
   for (const row of rows) {
     const texts = given.get(row.name) ?? (row.default === undefined ? [] : [row.default]);
     if (row.required && texts.length === 0) problems.push(`--${row.name} is required. ${row.help}`);
@@ -90,13 +90,13 @@ export function parseConfig<C extends Command>(
     config['kubeconfig'] = Object.freeze([named].flat());
   }
   if ((config['tlsCert'] === undefined) !== (config['tlsKey'] === undefined)) {
-    problems.push('--tls-cert and --tls-key go together: give both, or neither to serve HTTP.');
+    problems.push('--tls-cert and --tls-key require each other: give both, or neither to serve HTTP.');
   }
   if (command === 'controller' && config['kekDir'] === undefined && config['kmsSocket'] === undefined) {
-    problems.push('--kek-dir or --kms-socket is required: it says where key-encryption keys come from.');
+    problems.push('--kek-dir or --kms-socket is required: the controller needs a source of key-encryption keys.');
   }
   if (problems.length > 0) throw new ConfigError(problems.join('\n'));
-  return Object.freeze(config) as unknown as Configs[C];
+  return Object.freeze(config) as unknown as Config<C>;
 }
 
 function givenOptions(
@@ -112,23 +112,24 @@ function givenOptions(
   const given = new Map<string, string[]>();
   for (const token of tokens) {
     if (token.kind === 'positional')
-      problems.push(`"${token.value}" is not an option of ${command}; options begin with --.`);
+      problems.push(`Unexpected argument "${token.value}": options begin with --; see ${command} --help.`);
     if (token.kind !== 'option') continue;
     const row = rows.find(({ name }) => name === token.name);
-    if (!row) problems.push(`${token.rawName} is not an option of ${command}; see lti-key-operator ${command} --help.`);
-    else if (row.type === 'flag' && token.value !== undefined) problems.push(`--${row.name} takes no value.`);
-    else if (row.type !== 'flag' && !token.value) problems.push(`--${row.name} needs a value. ${row.help}`);
+    if (!row) problems.push(`Unknown option ${token.rawName}: see lti-key-operator ${command} --help.`);
+    else if (row.type === 'flag' && token.value !== undefined)
+      problems.push(`--${row.name} takes no value: write --${row.name} alone.`);
+    else if (row.type !== 'flag' && !token.value) problems.push(`--${row.name} requires a value. ${row.help}`);
     else given.set(row.name, [...(given.get(row.name) ?? []), token.value ?? '']);
   }
   return given;
 }
 
-/** The value as a list of one, or of none after a problem was reported. */
+/** The value as a list of one, or an empty list after adding a problem. */
 function valueOf(row: OptionRow, text: string, problems: string[]): readonly unknown[] {
   try {
     return [narrow(row, text)];
   } catch (error) {
-    problems.push(`--${row.name}: ${error instanceof Error ? error.message : 'unusable value'}.`);
+    problems.push(`--${row.name}: ${error instanceof Error ? error.message : 'invalid value'}.`);
     return [];
   }
 }
@@ -136,10 +137,12 @@ function valueOf(row: OptionRow, text: string, problems: string[]): readonly unk
 function narrow({ type, smallest = 0 }: OptionRow, text: string): unknown {
   switch (type) {
     case 'duration':
-      if (parseDuration(text) < smallest) throw new Error(`${text} is less than ${formatDuration(smallest)}`);
+      if (parseDuration(text) < smallest)
+        throw new Error(`"${text}" is less than the minimum, ${formatDuration(smallest)}`);
       return parseDuration(text);
     case 'seconds':
-      if (!/^\d{1,5}$/.test(text) || Number(text) > 86_400) throw new Error(`"${text}" is not 0 to 86400 seconds`);
+      if (!/^\d{1,5}$/.test(text) || Number(text) > 86_400)
+        throw new Error(`"${text}" is not a whole number of seconds from 0 to 86400`);
       return Number(text);
     case 'number':
       if (!/^[1-9]\d{0,5}$/.test(text)) throw new Error(`"${text}" is not a whole number from 1 to 999999`);
@@ -161,12 +164,12 @@ function narrow({ type, smallest = 0 }: OptionRow, text: string): unknown {
   }
 }
 
-/** kube-apiserver's `endpoint` of a KMS plugin has three slashes: the host is empty and the path absolute. */
+/** kube-apiserver writes the `endpoint` of a KMS plugin as `unix:///path`: the host is empty and the path absolute. */
 function socketPath(text: string): string {
   const [, scheme, path = ''] = /^([a-z][a-z0-9+.-]*):(?:\/\/)?(.*)$/i.exec(text) ?? [];
   if (scheme === undefined) return text;
   if (scheme !== 'unix' || !/^\/[^/]/.test(path))
-    throw new Error(`"${text}" is no socket: write a path or unix:///path`);
+    throw new Error(`"${text}" is not a Unix socket: write a path or unix:///path`);
   return path;
 }
 
@@ -175,16 +178,17 @@ function baseUrl(text: string): string {
   if (!url || !/^https?:$/.test(url.protocol) || url.search || url.hash || url.username) {
     throw new Error(`"${text}" is not a base URL: write http:// or https://, a host and optionally a path`);
   }
-  if (url.href.length > longestBaseUrl) throw new Error(`the URL has over ${longestBaseUrl} characters`);
+  if (url.href.length > longestBaseUrl)
+    throw new Error(`the URL is longer than ${longestBaseUrl} characters: shorten it`);
   return url.href.replace(/\/+$/, '');
 }
 
 function oneOf(values: readonly string[], text: string): string {
-  if (!values.includes(text)) throw new Error(`"${text}" is none of ${values.join(', ')}`);
+  if (!values.includes(text)) throw new Error(`"${text}" is not one of ${values.join(', ')}`);
   return text;
 }
 
-/** What stands for a value in `--help`, where it is not the name of its type. */
+/** Placeholders for values in `--help`, where they differ from the name of the type. */
 const placeholders: Readonly<Partial<Record<OptionRow['type'], string>>> = {
   list: 'name',
   socket: 'path',
@@ -192,7 +196,7 @@ const placeholders: Readonly<Partial<Record<OptionRow['type'], string>>> = {
   urls: 'url',
 };
 
-/** The text of `--help` for one command. */
+/** The text of `<command> --help`. */
 export function helpText(command: Command): string {
   const lines = optionTable
     .filter((row) => row.commands.includes(command))

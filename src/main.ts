@@ -5,18 +5,19 @@ import { createRegistry } from './observability/metrics.ts';
 import { type Command, commands } from './option-table.ts';
 import { version } from './version.ts';
 
-/** The only file that sees arguments, signals and the exit. Each command is loaded only when it is the one to run. */
+/** The only file that handles arguments, signals and the exit code. It loads only the command that it runs. */
 
 const usage = `Usage: lti-key-operator <command> [options]
 
-  controller   owns and rotates the keys, and publishes them
-  publisher    publishes the keys, read-only
-  jwks         serves the published documents
+Commands:
+  controller   creates, rotates and publishes keys
+  publisher    publishes keys and changes nothing in the cluster
+  jwks         serves the published documents over HTTP
 
-lti-key-operator <command> --help lists the options. lti-key-operator --version prints the version.
+Run lti-key-operator <command> --help for the options of a command, and lti-key-operator --version for the version.
 `;
 
-/** An orderly shutdown that takes longer than this is ended: Kubernetes would kill the process soon after. */
+/** A shutdown that takes longer is cut short, because Kubernetes would kill the process soon after. */
 const shutdownLimitMs = 30_000;
 
 async function main(args: readonly string[]): Promise<number> {
@@ -36,25 +37,24 @@ async function main(args: readonly string[]): Promise<number> {
 }
 
 async function run(command: Command, args: readonly string[]): Promise<void> {
-  const { env } = process;
-  const config = parseConfig(command, args, env);
+  const config = parseConfig(command, args, process.env);
   const log = createLogger({ level: config.logLevel, format: config.logFormat });
-  exitOnDefects(log);
+  exitOnUnexpectedErrors(log);
   ignoreInspector(log);
   const context = { clock: systemClock, log, registry: createRegistry(version), signal: stopSignal(log) };
   log.info({ version }, `${command} is starting`);
-  switch (command) {
+  switch (config.command) {
     case 'controller': {
       const { runController } = await import('./controller/run.ts');
-      return runController(parseConfig('controller', args, env), context);
+      return runController(config, context);
     }
     case 'publisher': {
       const { runPublisher } = await import('./publish/command.ts');
-      return runPublisher(parseConfig('publisher', args, env), context);
+      return runPublisher(config, context);
     }
     case 'jwks': {
       const { runJwks } = await import('./jwks/run.ts');
-      return runJwks(parseConfig('jwks', args), context);
+      return runJwks(config, context);
     }
   }
 }
@@ -64,10 +64,10 @@ function stopSignal(log: Logger): AbortSignal {
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     process.on(signal, () => {
       if (stop.signal.aborted) return;
-      log.info({ signal }, 'stopping');
+      log.info({ signal }, 'signal received, shutting down');
       stop.abort();
       setTimeout(() => {
-        log.error({}, 'did not stop in time');
+        log.error({}, 'shutdown timed out, exiting');
         process.exit(1);
       }, shutdownLimitMs).unref();
     });
@@ -76,18 +76,18 @@ function stopSignal(log: Logger): AbortSignal {
 }
 
 /**
- * Node opens an inspector, to which every process of the Pod could connect, when it gets SIGUSR1. The commands of the image turn
- * that off (`--disable-sigusr1`), which leaves a signal that ends the process; here it does neither.
+ * On SIGUSR1, Node opens an inspector to which every process of the Pod could connect. The image disables that with
+ * `--disable-sigusr1`, after which the signal would end the process; this handler ignores it.
  */
 function ignoreInspector(log: Logger): void {
-  process.on('SIGUSR1', (signal) => log.warn({ signal }, 'the signal is ignored'));
+  process.on('SIGUSR1', (signal) => log.warn({ signal }, 'ignoring signal'));
 }
 
-/** A defect ends the process: it comes back from a known state, and no ledger is left half written. */
-function exitOnDefects(log: Logger): void {
+/** An unexpected error ends the process, which restarts from a known state. No ledger is left half written. */
+function exitOnUnexpectedErrors(log: Logger): void {
   for (const event of ['uncaughtException', 'unhandledRejection'] as const) {
     process.on(event, (error: unknown) => {
-      log.error({ error }, 'ends because of a defect');
+      log.error({ error }, 'unexpected error, exiting');
       process.exit(1);
     });
   }
@@ -108,6 +108,6 @@ try {
 } catch (error) {
   process.stderr.write(`lti-key-operator: ${error instanceof Error ? error.message : 'failed'}\n`);
   process.exitCode = 1;
-  // whatever is still open must not keep a process alive that does nothing any more
+  // Open handles must not keep a process alive that no longer works.
   setTimeout(() => process.exit(), shutdownLimitMs).unref();
 }

@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import type { Registry } from 'prom-client';
-import type { LogConfig, SidecarConfig } from '../config.ts';
+import type { JwksConfig } from '../config.ts';
 import { type Clock, sleep } from '../lib/clock.ts';
 import { together } from '../lib/together.ts';
 import type { Logger } from '../observability/log.ts';
@@ -12,8 +12,6 @@ import { Connections } from './connections.ts';
 import { DirectorySource, refusalReasons } from './directory-source.ts';
 import { Health } from './health.ts';
 import { close, createPublicServer, listen } from './server.ts';
-
-export type JwksConfig = Omit<SidecarConfig, keyof LogConfig>;
 
 export interface JwksOptions {
   readonly clock: Clock;

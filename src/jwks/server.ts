@@ -3,7 +3,7 @@ import { createServer as createHttpServer } from 'node:http';
 import type { IncomingMessage, RequestListener, Server, ServerOptions, ServerResponse } from 'node:http';
 import { createServer as createHttpsServer } from 'node:https';
 import { Socket } from 'node:net';
-import { parseAddress } from '../observability/probes.ts';
+import { parseAddress } from '../lib/address.ts';
 import type { ServerCertificate } from './certificate.ts';
 import { type Connections, sliceBytes } from './connections.ts';
 

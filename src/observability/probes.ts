@@ -1,5 +1,5 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-
+import { parseAddress } from '../lib/address.ts';
 import { type Clock, systemClock } from '../lib/clock.ts';
 import type { Logger } from './log.ts';
 import { type MetricsRegistry, Scrapes } from './scrapes.ts';
@@ -92,15 +92,4 @@ function readiness({ ready }: ProbeOptions): Answer {
   const missing = Object.entries(ready).filter(([, holds]) => !holds());
   if (missing.length === 0) return { status: 200, body: 'ok\n' };
   return { status: 503, body: missing.map(([name]) => `not ready: ${name}\n`).join('') };
-}
-
-/** Reads `host:port`, `[IPv6]:port` or `:port`; anything else throws. Without a host, every interface. */
-export function parseAddress(address: string): { readonly host?: string; readonly port: number } {
-  const match = /^(?:\[(?<v6>[0-9A-Fa-f:.]+)\]|(?<name>[^:[\]\s/]*)):(?<port>\d{1,5})$/u.exec(address);
-  const port = Number(match?.groups?.['port']);
-  if (match === null || port > 65_535) {
-    throw new Error(`"${address}" is not an address to listen on: write host:port or :port, for example :8081`);
-  }
-  const host = match.groups?.['v6'] ?? match.groups?.['name'] ?? '';
-  return host === '' ? { port } : { host, port };
 }

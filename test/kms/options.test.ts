@@ -25,13 +25,13 @@ describe('The source of key-encryption keys', () => {
     ]) {
       expect(() => parse(`--kms-socket=${text}`)).to.throw(
         ConfigError,
-        `--kms-socket: "${text}" is no socket: write a path or unix:///path.`,
+        `--kms-socket: "${text}" is not a Unix socket: write a path or unix:///path.`,
       );
     }
   });
 
   it('has to be given, and may be both on the way from one to the other', () => {
-    const problem = '--kek-dir or --kms-socket is required: it says where key-encryption keys come from.';
+    const problem = '--kek-dir or --kms-socket is required: the controller needs a source of key-encryption keys.';
     expect(() => parse()).to.throw(ConfigError, problem);
     const both = parse('--kek-dir=/kek', '--kms-socket=/kms.sock');
     expect(both).to.include({ kekDir: '/kek', kmsSocket: '/kms.sock' });

@@ -6,11 +6,11 @@ import { commands, optionTable } from '../../src/option-table.ts';
 const controller = (...args: string[]) =>
   parseConfig('controller', ['--publish-dir=/publish', '--kek-dir=/kek', ...args]);
 
-describe('The options of a command', () => {
-  it('--resync is at least 10s, because less keeps the operator reading Secrets without a pause', () => {
+describe('parseConfig', () => {
+  it('refuses a --resync of less than 10s, which would keep the operator reading Secrets without a pause', () => {
     for (const [text, says] of [
-      ['0s', '--resync: 0s is less than 10s.'],
-      ['9s', '--resync: 9s is less than 10s.'],
+      ['0s', '--resync: "0s" is less than the minimum, 10s.'],
+      ['9s', '--resync: "9s" is less than the minimum, 10s.'],
     ] as const) {
       expect(() => controller(`--resync=${text}`)).to.throw(ConfigError, says);
     }
@@ -18,7 +18,7 @@ describe('The options of a command', () => {
     expect(controller().resync).to.equal(30 * minute);
   });
 
-  it('--kube-api-qps and --kube-api-burst are whole numbers over 0', () => {
+  it('takes whole numbers from 1 for --kube-api-qps and --kube-api-burst', () => {
     expect(controller()).to.include({ kubeApiQps: 2000, kubeApiBurst: 4000 });
     expect(controller('--kube-api-qps=50', '--kube-api-burst=100')).to.include({ kubeApiQps: 50, kubeApiBurst: 100 });
     for (const text of ['0', '-1', '1.5', '1e3', 'many', '1000000']) {
@@ -26,7 +26,7 @@ describe('The options of a command', () => {
     }
   });
 
-  it('--kubeconfig comes before KUBECONFIG, which may name several files', () => {
+  it('prefers --kubeconfig to KUBECONFIG, which may list several files', () => {
     const environment = { KUBECONFIG: '/a::/b:' };
     const args = ['--publish-dir=/publish', '--kek-dir=/kek'];
     expect(parseConfig('controller', args, environment).kubeconfig).to.deep.equal(['/a', '/b']);
@@ -36,11 +36,11 @@ describe('The options of a command', () => {
     expect(parseConfig('jwks', ['--publish-dir=/publish'], environment)).not.to.have.property('kubeconfig');
   });
 
-  it('--minimum-overlap may be nothing', () => {
+  it('takes 0s for --minimum-overlap', () => {
     expect(controller('--minimum-overlap=0s').minimumOverlap).to.equal(0);
   });
 
-  it('--namespace and --jwks-probe-url given twice with one value count once, in the order of the command line', () => {
+  it('drops repeated values of --namespace and --jwks-probe-url, and keeps the order of the command line', () => {
     const { namespaces, jwksProbeUrls } = controller(
       ...['b', 'a', 'b'].map((name) => `--namespace=${name}`),
       ...['http://one', 'http://two/', 'http://one/', 'http://two'].map((url) => `--jwks-probe-url=${url}`),
@@ -52,19 +52,21 @@ describe('The options of a command', () => {
     ]);
   });
 
-  it('--jwks-public-url has at most 1024 characters, so that status.jwksURL has room for the path', () => {
+  it('refuses a --jwks-public-url of more than 1024 characters, so that status.jwksURL has room for the path', () => {
     const longest = `https://keys.example.org/${'x'.repeat(999)}`;
     expect(controller(`--jwks-public-url=${longest}`).jwksPublicUrl)
       .to.equal(longest)
       .and.have.length(1024);
     expect(() => controller(`--jwks-public-url=${longest}x`)).to.throw(
       ConfigError,
-      /^--jwks-public-url: the URL has over 1024 characters\.$/,
+      /^--jwks-public-url: the URL is longer than 1024 characters: shorten it\.$/,
     );
   });
+});
 
+describe('helpText', () => {
   for (const command of commands) {
-    it(`of ${command} are explained by --help, each with a word for its value`, () => {
+    it(`lists every option of ${command} with its help and a placeholder for its value`, () => {
       const words = ['path', 'name', 'host:port', 'url', 'duration', 'seconds', 'level', 'format', 'number'];
       const [usage, ...lines] = helpText(command).trimEnd().split('\n');
       expect(usage).to.equal(`Usage: lti-key-operator ${command} [options]`);

@@ -3,7 +3,7 @@ import { setImmediate } from 'node:timers/promises';
 
 import { expect } from 'chai';
 
-import { parseAddress, startProbes, type ProbeServer } from '../../../src/observability/probes.ts';
+import { startProbes, type ProbeServer } from '../../../src/observability/probes.ts';
 import { longestLine, scrapeMs, stallMs } from '../../../src/observability/scrapes.ts';
 import { FakeClock } from '../../fakes/fake-clock.ts';
 import { recordingLog } from '../../fakes/recording-log.ts';
@@ -233,22 +233,4 @@ describe('Scrapes', () => {
     expect(await scrape().catch(() => 'cut off')).to.equal('cut off');
     expect(lines.map(({ message }) => message)).to.deep.equal(['cannot compute the metrics']);
   });
-});
-
-describe('parseAddress', () => {
-  for (const [address, expected] of [
-    [':8081', { port: 8081 }],
-    ['127.0.0.1:0', { host: '127.0.0.1', port: 0 }],
-    ['localhost:65535', { host: 'localhost', port: 65535 }],
-    ['[::1]:80', { host: '::1', port: 80 }],
-  ] as const) {
-    it(`reads ${address}`, () => expect(parseAddress(address)).to.deep.equal(expected));
-  }
-
-  for (const address of ['', '8081', ':', 'host:', ':65536', ':-1', '::1:80', 'http://host:80', 'a b:80', '[]:80']) {
-    it(`refuses ${JSON.stringify(address)}`, () =>
-      expect(() => parseAddress(address)).to.throw(
-        `"${address}" is not an address to listen on: write host:port or :port, for example :8081`,
-      ));
-  }
 });
