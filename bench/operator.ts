@@ -22,12 +22,12 @@ export interface RunningOperator {
   readonly metricsUrl: string;
   /** The controller's metrics in Prometheus' text format. */
   metrics(): Promise<string>;
-  /** Kills the controller, without an orderly shutdown, and starts another one. Resolves when that one leads. */
-  restartController(): Promise<void>;
+  /** Kills the controller, without an orderly shutdown, and starts another one, with these options too. Resolves when that one leads. */
+  restartController(...options: readonly string[]): Promise<void>;
   stop(): Promise<void>;
 }
 
-const operatorNamespace = 'lti-key-operator';
+export const operatorNamespace = 'lti-key-operator';
 const root = join(import.meta.dirname, '..');
 
 export interface Bed {
@@ -83,13 +83,14 @@ async function startOperator(plane: ControlPlane): Promise<RunningOperator> {
   const image = { arguments: command, env: environment };
   const { nodeArguments, env } = jwksContainer(publishDir);
   const kekDir = keyEncryptionKeys(folder);
-  const startController = (): TiedProcess =>
+  const startController = (...options: readonly string[]): TiedProcess =>
     start('controller', image, [
       '--leader-elect',
       `--kubeconfig=${kubeconfig}`,
       `--kek-dir=${kekDir}`,
       `--metrics-address=127.0.0.1:${metricsPort}`,
       `--jwks-probe-url=http://127.0.0.1:${jwksPort}`,
+      ...options,
     ]);
   let controller = startController();
   const sidecar = start('jwks', { arguments: nodeArguments, env: { ...environment, ...env } }, [
@@ -107,9 +108,9 @@ async function startOperator(plane: ControlPlane): Promise<RunningOperator> {
     async metrics() {
       return (await fetch(metricsUrl)).text();
     },
-    async restartController() {
+    async restartController(...options) {
       await controller.kill();
-      controller = startController();
+      controller = startController(...options);
       await untilReady(metricsPort, controller.exited);
       await untilLeading(operator);
     },
