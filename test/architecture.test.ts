@@ -164,6 +164,24 @@ describe('The architecture of src/', () => {
   });
 });
 
+describe('The architecture of test/', () => {
+  it('keeps what tests of several folders share in fixtures/, builders/ and fakes/', () => {
+    const tests = import.meta.dirname;
+    const areas = ['apiserver', 'faults', 'kms', 'process', 'unit'];
+    const offending = areas.flatMap((area) =>
+      readdirSync(join(tests, area), { recursive: true, encoding: 'utf8' })
+        .filter((file) => file.endsWith('.ts'))
+        .map((file) => posix.join(area, file))
+        .flatMap((path) =>
+          importsOf(path, readFileSync(join(tests, path), 'utf8'))
+            .filter(({ from }) => areas.some((other) => other !== area && from.startsWith(`${other}/`)))
+            .map(({ from }) => `${path} imports ${from}`),
+        ),
+    );
+    expect(offending).to.deep.equal([]);
+  });
+});
+
 function lines(text: string): number {
   return text.trimEnd().split('\n').length;
 }

@@ -1,7 +1,7 @@
 import { startControlPlane } from '../dev/control-plane/start.ts';
-import { controlPlane, shareControlPlane } from './apiserver/control-plane-fixture.ts';
+import { controlPlane, shareControlPlane } from './fixtures/control-plane.ts';
 
-/** Mocha runs these once, around all test files: see test/apiserver/control-plane-fixture.ts. */
+/** Mocha runs these once, around all test files: see test/fixtures/control-plane.ts. */
 export async function mochaGlobalSetup(): Promise<void> {
   shareControlPlane(await startControlPlane({ controllerManager: true, auditLog: true }));
 }

@@ -8,10 +8,10 @@ import { FileKekProvider } from '../src/crypto/file-kek-provider.ts';
 import { privatePem } from '../src/crypto/key-pair.ts';
 import { open } from '../src/crypto/seal.ts';
 import { systemClock } from '../src/lib/clock.ts';
-import { controlPlane, createNamespace } from './apiserver/control-plane-fixture.ts';
-import { buildIfStale, installOperator, kubectl } from './process/installed.ts';
-import { Pod } from './process/pod.ts';
-import { TestRegistration } from './process/registration.ts';
+import { controlPlane, createNamespace } from './fixtures/control-plane.ts';
+import { buildIfStale, installOperator, kubectl } from './fixtures/installed.ts';
+import { Pod } from './fixtures/pod.ts';
+import { TestRegistration } from './fixtures/registration.ts';
 
 const privateMembers = ['d', 'p', 'q', 'dp', 'dq', 'qi'] as const;
 

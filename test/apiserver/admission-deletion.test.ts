@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { expectRefused, InstalledPolicies, keyID, registration, run, shipped, succeed } from './admission-fixture.ts';
+import { expectRefused, InstalledPolicies, keyID, registration, run, shipped, succeed } from '../fixtures/admission.ts';
 
 describe('The admission policy for the deletion of a registration', function () {
   this.timeout(60_000);

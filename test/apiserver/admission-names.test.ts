@@ -1,6 +1,6 @@
 import { expect } from 'chai';
-import { expectRefused, InstalledPolicies, ltiKey, type Names, run, secret } from './admission-fixture.ts';
-import { createNamespace } from './control-plane-fixture.ts';
+import { expectRefused, InstalledPolicies, ltiKey, type Names, run, secret } from '../fixtures/admission.ts';
+import { createNamespace } from '../fixtures/control-plane.ts';
 
 const why = 'only the LTI key operator writes LtiKeys';
 

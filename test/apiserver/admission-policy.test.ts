@@ -10,8 +10,8 @@ import {
   shipped,
   succeed,
   until,
-} from './admission-fixture.ts';
-import { apply } from './rendered.ts';
+} from '../fixtures/admission.ts';
+import { apply } from '../fixtures/rendered.ts';
 
 describe('The admission policies, with the operator in a namespace of the installer’s choice', function () {
   this.timeout(60_000);

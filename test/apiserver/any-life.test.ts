@@ -6,8 +6,8 @@ import { isAlreadyExists, isRefusal } from '../../src/kube/errors.ts';
 import type { Secret } from '../../src/kube/objects.ts';
 import { anyRegistration, type AnyRegistration } from '../builders/any-spec.ts';
 import { importEntries } from '../builders/import-entries.ts';
-import { startOperator, type Operator, until } from './operator.ts';
-import { Tenant } from './tenant.ts';
+import { startOperator, type Operator, until } from '../fixtures/operator.ts';
+import { Tenant } from '../fixtures/tenant.ts';
 
 type Spec = LtiRegistration['spec'];
 

@@ -4,12 +4,12 @@ import { tmpdir } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
 import { expect } from 'chai';
 import type { CommandResult } from '../../dev/control-plane/control-plane.ts';
-import { buildIfStale, installOperator, kubectl } from '../process/installed.ts';
-import type { RunningCommand } from '../process/command.ts';
-import { Pod } from '../process/pod.ts';
-import { TestRegistration } from '../process/registration.ts';
-import { controlPlane, createNamespace } from './control-plane-fixture.ts';
-import { apply, render } from './rendered.ts';
+import { buildIfStale, installOperator, kubectl } from '../fixtures/installed.ts';
+import type { RunningCommand } from '../fixtures/command.ts';
+import { Pod } from '../fixtures/pod.ts';
+import { TestRegistration } from '../fixtures/registration.ts';
+import { controlPlane, createNamespace } from '../fixtures/control-plane.ts';
+import { apply, render } from '../fixtures/rendered.ts';
 
 const guide = readFileSync(join(import.meta.dirname, '../../docs/guides/backup-and-restore.md'), 'utf8');
 

@@ -7,11 +7,11 @@ import { compactVerify, CompactSign, createLocalJWKSet, importPKCS8, type JSONWe
 import type { ControlPlane } from '../../dev/control-plane/control-plane.ts';
 import { startControlPlane } from '../../dev/control-plane/start.ts';
 import type { LtiRegistration } from '../../src/api/objects.ts';
-import { eventually, type RunningCommand } from '../process/command.ts';
-import { buildIfStale, installOperator, kubectl } from '../process/installed.ts';
-import { Pod } from '../process/pod.ts';
-import { TestRegistration } from '../process/registration.ts';
-import { controlPlane, createNamespace } from './control-plane-fixture.ts';
+import { eventually, type RunningCommand } from '../fixtures/command.ts';
+import { buildIfStale, installOperator, kubectl } from '../fixtures/installed.ts';
+import { Pod } from '../fixtures/pod.ts';
+import { TestRegistration } from '../fixtures/registration.ts';
+import { controlPlane, createNamespace } from '../fixtures/control-plane.ts';
 
 /**
  * What `kubectl get` prints on one control plane is given to `kubectl create` on another one, with the garbage collector running

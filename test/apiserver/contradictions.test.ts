@@ -2,9 +2,9 @@ import { expect } from 'chai';
 import type { LtiRegistration } from '../../src/api/objects.ts';
 import { day, hour, minute, second } from '../../src/domain/duration.ts';
 import { ApiError } from '../../src/kube/errors.ts';
-import { FormerKey, importing, keepKey } from './former-keys.ts';
-import { startOperator, type Operator } from './operator.ts';
-import { eventually, Tenant } from './tenant.ts';
+import { FormerKey, importing, keepKey } from '../fixtures/former-keys.ts';
+import { startOperator, type Operator } from '../fixtures/operator.ts';
+import { eventually, Tenant } from '../fixtures/tenant.ts';
 
 describe('A registration that contradicts itself', () => {
   let tenant: Tenant;

@@ -7,7 +7,7 @@ import { dirname, join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { kubeconfigVariable, useExisting } from '../../dev/control-plane/existing.ts';
 import { startControlPlane } from '../../dev/control-plane/start.ts';
-import { applyManifest, controlPlane, createNamespace } from './control-plane-fixture.ts';
+import { applyManifest, controlPlane, createNamespace } from '../fixtures/control-plane.ts';
 
 describe('the control plane', () => {
   it('serves the version that is pinned, to a kubectl of that version', async () => {

@@ -3,8 +3,8 @@ import { expect } from 'chai';
 import { parse } from 'yaml';
 import { formatDuration } from '../../src/domain/duration.ts';
 import * as durations from '../builders/durations.ts';
-import { controlPlane, createNamespace, installCrds } from './control-plane-fixture.ts';
-import { rawRequest, type Answer } from './raw-api.ts';
+import { controlPlane, createNamespace, installCrds } from '../fixtures/control-plane.ts';
+import { rawRequest, type Answer } from '../fixtures/raw-api.ts';
 
 /** Every message the API server gave in this file: at the end each rule of the CRDs must have spoken. */
 const heard: string[] = [];

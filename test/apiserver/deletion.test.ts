@@ -6,9 +6,9 @@ import type { LtiKey } from '../../src/api/objects.ts';
 import { day, hour, minute, second } from '../../src/domain/duration.ts';
 import { ApiError } from '../../src/kube/errors.ts';
 import { sleep, systemClock } from '../../src/lib/clock.ts';
-import { controlPlane } from './control-plane-fixture.ts';
-import { makeKekDirectory, startOperator, until, type BeforeWrite, type Operator } from './operator.ts';
-import { eventually, Tenant } from './tenant.ts';
+import { controlPlane } from '../fixtures/control-plane.ts';
+import { makeKekDirectory, startOperator, until, type BeforeWrite, type Operator } from '../fixtures/operator.ts';
+import { eventually, Tenant } from '../fixtures/tenant.ts';
 
 describe('Deleting', () => {
   let tenant: Tenant;

@@ -4,9 +4,9 @@ import { expect } from 'chai';
 import { parse, parseAllDocuments } from 'yaml';
 import { parseConfig } from '../../src/config.ts';
 import { commands } from '../../src/option-table.ts';
-import { controlPlane, createNamespace, installCrds } from './control-plane-fixture.ts';
-import { rawRequest, type Answer } from './raw-api.ts';
-import { overlayFolder, render } from './rendered.ts';
+import { controlPlane, createNamespace, installCrds } from '../fixtures/control-plane.ts';
+import { rawRequest, type Answer } from '../fixtures/raw-api.ts';
+import { overlayFolder, render } from '../fixtures/rendered.ts';
 
 const root = new URL('../../', import.meta.url);
 const file = (path: string): string => fileURLToPath(new URL(path, root));

@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { parseAllDocuments } from 'yaml';
-import { applyManifest, controlPlane, installCrds } from './control-plane-fixture.ts';
+import { applyManifest, controlPlane, installCrds } from '../fixtures/control-plane.ts';
 
 const root = join(import.meta.dirname, '../..');
 const inDocs = readdirSync(join(root, 'docs'), { recursive: true, encoding: 'utf8' });

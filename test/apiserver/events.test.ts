@@ -6,7 +6,7 @@ import { KubeEventRecorder, type KubeEvent } from '../../src/kube/events.ts';
 import type { KubeObject } from '../../src/kube/objects.ts';
 import { systemClock } from '../../src/lib/clock.ts';
 import { recordingLog } from '../fakes/recording-log.ts';
-import { controlPlane, createNamespace } from './control-plane-fixture.ts';
+import { controlPlane, createNamespace } from '../fixtures/control-plane.ts';
 
 const configMaps = { group: '', version: 'v1', kind: 'ConfigMap', plural: 'configmaps' };
 

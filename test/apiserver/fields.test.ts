@@ -2,8 +2,8 @@ import { expect } from 'chai';
 import { ltiKeys, rotateRequestedAtAnnotation } from '../../src/api/names.ts';
 import { hour, minute } from '../../src/domain/duration.ts';
 import { rsaThumbprint } from '../../src/lib/thumbprint.ts';
-import { publicUrl, startOperator, type Operator } from './operator.ts';
-import { eventually, Tenant, text } from './tenant.ts';
+import { publicUrl, startOperator, type Operator } from '../fixtures/operator.ts';
+import { eventually, Tenant, text } from '../fixtures/tenant.ts';
 
 /** What no other test needs to look at. docs/spec/fields.md names for every field the test that proves it. */
 describe('The fields', () => {

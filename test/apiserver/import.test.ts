@@ -4,9 +4,9 @@ import { allKeysPath, importGrantAnnotation, namespacePath, secrets } from '../.
 import { day, hour, minute } from '../../src/domain/duration.ts';
 import type { Secret } from '../../src/kube/objects.ts';
 import { sleep, systemClock } from '../../src/lib/clock.ts';
-import { expectDelivered, FormerKey, importing, keepKey } from './former-keys.ts';
-import { startOperator, type Operator, until } from './operator.ts';
-import { base64, eventually, Tenant } from './tenant.ts';
+import { expectDelivered, FormerKey, importing, keepKey } from '../fixtures/former-keys.ts';
+import { startOperator, type Operator, until } from '../fixtures/operator.ts';
+import { base64, eventually, Tenant } from '../fixtures/tenant.ts';
 
 describe('A registration that imports the keys of a former system', () => {
   let tenant: Tenant;

@@ -3,10 +3,10 @@ import { expect } from 'chai';
 import { stringify } from 'yaml';
 import { allKeysPath, apiVersion, ledgerSecretName, ltiRegistrations } from '../../src/api/names.ts';
 import { minute, second } from '../../src/domain/duration.ts';
-import { controlPlane } from './control-plane-fixture.ts';
-import { eventsOf } from './obstacles.ts';
-import { makeKekDirectory, startOperator, type Operator } from './operator.ts';
-import { eventually, Tenant, text } from './tenant.ts';
+import { controlPlane } from '../fixtures/control-plane.ts';
+import { eventsOf } from '../fixtures/obstacles.ts';
+import { makeKekDirectory, startOperator, type Operator } from '../fixtures/operator.ts';
+import { eventually, Tenant, text } from '../fixtures/tenant.ts';
 
 const former = 'https://lms.example.edu';
 const other = 'https://other.example.org';

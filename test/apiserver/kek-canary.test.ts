@@ -5,9 +5,9 @@ import { expect } from 'chai';
 import { ledgerSecretName } from '../../src/api/names.ts';
 import { canarySecretName } from '../../src/controller/keks/kek-canary.ts';
 import { minute } from '../../src/domain/duration.ts';
-import { OneNamespace } from './one-namespace.ts';
-import { startOperator, writeKek, type Operator } from './operator.ts';
-import { eventually, Tenant } from './tenant.ts';
+import { OneNamespace } from '../fixtures/one-namespace.ts';
+import { startOperator, writeKek, type Operator } from '../fixtures/operator.ts';
+import { eventually, Tenant } from '../fixtures/tenant.ts';
 
 describe('Canaries of key-encryption keys', () => {
   let tenant: Tenant;

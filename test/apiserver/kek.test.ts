@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { expect } from 'chai';
 import { ltiRegistrations } from '../../src/api/names.ts';
 import { hour, minute } from '../../src/domain/duration.ts';
-import { forgetCanaries, startOperator, writeKek, type Operator } from './operator.ts';
-import { eventually, Tenant, text } from './tenant.ts';
+import { forgetCanaries, startOperator, writeKek, type Operator } from '../fixtures/operator.ts';
+import { eventually, Tenant, text } from '../fixtures/tenant.ts';
 
 describe('Key-encryption keys', () => {
   let tenant: Tenant;

@@ -12,7 +12,7 @@ import { Credentials } from '../../src/kube/credentials.ts';
 import { ApiError, isAlreadyExists, isConflict, isObjectNotFound, refusalText } from '../../src/kube/errors.ts';
 import type { KubeObject, Secret } from '../../src/kube/objects.ts';
 import { systemClock } from '../../src/lib/clock.ts';
-import { controlPlane, createNamespace } from './control-plane-fixture.ts';
+import { controlPlane, createNamespace } from '../fixtures/control-plane.ts';
 
 interface ConfigMap extends KubeObject {
   readonly data?: Readonly<Record<string, string>>;

@@ -7,8 +7,8 @@ import type { KubeObject } from '../../src/kube/objects.ts';
 import { type ListWatcher, Reflector, type ReflectorOptions } from '../../src/kube/reflector.ts';
 import { Store } from '../../src/kube/store.ts';
 import { systemClock } from '../../src/lib/clock.ts';
-import { controlPlane, createNamespace, applyManifest } from './control-plane-fixture.ts';
-import { SilentProxy } from './silent-proxy.ts';
+import { controlPlane, createNamespace, applyManifest } from '../fixtures/control-plane.ts';
+import { SilentProxy } from '../fixtures/silent-proxy.ts';
 
 interface ConfigMap extends KubeObject {
   readonly data?: Readonly<Record<string, string>>;

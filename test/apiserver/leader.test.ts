@@ -6,7 +6,7 @@ import { runAsLeader } from '../../src/kube/leader.ts';
 import type { Lease } from '../../src/kube/lease.ts';
 import { sleep, systemClock } from '../../src/lib/clock.ts';
 import { recordingLog } from '../fakes/recording-log.ts';
-import { controlPlane, createNamespace } from './control-plane-fixture.ts';
+import { controlPlane, createNamespace } from '../fixtures/control-plane.ts';
 
 interface Candidate {
   readonly stop: () => void;

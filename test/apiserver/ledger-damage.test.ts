@@ -2,8 +2,8 @@ import { expect } from 'chai';
 import { ledgerEntry, ledgerSecretName, secrets } from '../../src/api/names.ts';
 import { hour, minute } from '../../src/domain/duration.ts';
 import type { Secret } from '../../src/kube/objects.ts';
-import { startOperator, type Operator } from './operator.ts';
-import { base64, eventually, Tenant, text } from './tenant.ts';
+import { startOperator, type Operator } from '../fixtures/operator.ts';
+import { base64, eventually, Tenant, text } from '../fixtures/tenant.ts';
 
 type Data = Readonly<Record<string, string>>;
 

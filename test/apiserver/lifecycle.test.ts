@@ -1,9 +1,9 @@
 import { expect } from 'chai';
 import { rotateRequestedAtAnnotation } from '../../src/api/names.ts';
 import { day, hour, minute, second } from '../../src/domain/duration.ts';
-import { controlPlane } from './control-plane-fixture.ts';
-import { publicUrl, startOperator, type Operator } from './operator.ts';
-import { eventually, Tenant } from './tenant.ts';
+import { controlPlane } from '../fixtures/control-plane.ts';
+import { publicUrl, startOperator, type Operator } from '../fixtures/operator.ts';
+import { eventually, Tenant } from '../fixtures/tenant.ts';
 
 describe('The lifecycle of the keys of a registration', () => {
   let tenant: Tenant;

@@ -1,9 +1,9 @@
 import { expect } from 'chai';
 import { ledgerEntry, ledgerSecretName, secrets } from '../../src/api/names.ts';
 import { day, hour, minute, second } from '../../src/domain/duration.ts';
-import { FrozenReplica } from './frozen-replica.ts';
-import { forgetCanaries, startOperator, type Operator } from './operator.ts';
-import { base64, eventually, Tenant, text } from './tenant.ts';
+import { FrozenReplica } from '../fixtures/frozen-replica.ts';
+import { forgetCanaries, startOperator, type Operator } from '../fixtures/operator.ts';
+import { base64, eventually, Tenant, text } from '../fixtures/tenant.ts';
 
 /** A minute with a tenth more or less, so that looks do not come together. */
 const interval = 66 * second;

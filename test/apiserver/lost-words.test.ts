@@ -5,9 +5,9 @@ import type { LtiRegistration } from '../../src/api/objects.ts';
 import { hour, minute, second } from '../../src/domain/duration.ts';
 import type { Secret } from '../../src/kube/objects.ts';
 import { sleep, systemClock } from '../../src/lib/clock.ts';
-import { applyManifest, controlPlane } from './control-plane-fixture.ts';
-import { makeKekDirectory, startOperator, type BeforeWrite, type Operator } from './operator.ts';
-import { base64, eventually, Tenant } from './tenant.ts';
+import { applyManifest, controlPlane } from '../fixtures/control-plane.ts';
+import { makeKekDirectory, startOperator, type BeforeWrite, type Operator } from '../fixtures/operator.ts';
+import { base64, eventually, Tenant } from '../fixtures/tenant.ts';
 
 /** What somebody said last before a registration, a Secret or the operator went away. */
 describe('The last word', () => {

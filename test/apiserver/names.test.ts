@@ -1,10 +1,10 @@
 import { expect } from 'chai';
 import { operatorName } from '../../src/api/names.ts';
 import { canarySecretName } from '../../src/controller/keks/kek-canary.ts';
-import { controlPlane } from './control-plane-fixture.ts';
-import { type Operator, startOperator } from './operator.ts';
-import { apply, type Manifest, render } from './rendered.ts';
-import { eventually, Tenant } from './tenant.ts';
+import { controlPlane } from '../fixtures/control-plane.ts';
+import { type Operator, startOperator } from '../fixtures/operator.ts';
+import { apply, type Manifest, render } from '../fixtures/rendered.ts';
+import { eventually, Tenant } from '../fixtures/tenant.ts';
 
 interface Container {
   readonly args: readonly string[];

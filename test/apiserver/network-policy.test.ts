@@ -1,6 +1,6 @@
 import { expect } from 'chai';
-import { allows, type Connection, type End, type Pod } from './network-policies.ts';
-import { type Manifest, render } from './rendered.ts';
+import { allows, type Connection, type End, type Pod } from '../fixtures/network-policies.ts';
+import { type Manifest, render } from '../fixtures/rendered.ts';
 
 interface Template {
   readonly metadata: { readonly labels: Readonly<Record<string, string>> };

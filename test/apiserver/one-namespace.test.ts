@@ -1,7 +1,7 @@
 import { expect } from 'chai';
-import { startOperator, type Operator } from './operator.ts';
-import { OneNamespace } from './one-namespace.ts';
-import { Tenant } from './tenant.ts';
+import { startOperator, type Operator } from '../fixtures/operator.ts';
+import { OneNamespace } from '../fixtures/one-namespace.ts';
+import { Tenant } from '../fixtures/tenant.ts';
 
 describe('An operator for one namespace, with the rights of deploy/one-namespace', () => {
   let tenant: Tenant;

@@ -4,8 +4,8 @@ import type { AddressInfo } from 'node:net';
 import { second } from '../../src/domain/duration.ts';
 import { revocationGrace } from '../../src/domain/timing.ts';
 import { sleep, systemClock } from '../../src/lib/clock.ts';
-import { type Operator, startOperator, until } from './operator.ts';
-import { Tenant } from './tenant.ts';
+import { type Operator, startOperator, until } from '../fixtures/operator.ts';
+import { Tenant } from '../fixtures/tenant.ts';
 
 /** Few enough to be made in seconds, and many enough that a request for each of them would show. */
 const names = Array.from({ length: 25 }, (_, index) => `canvas-${index}`);

@@ -5,8 +5,8 @@ import type { LtiKey } from '../../src/api/objects.ts';
 import { hour, minute, second } from '../../src/domain/duration.ts';
 import type { KeyState } from '../../src/domain/key-state.ts';
 import type { Secret } from '../../src/kube/objects.ts';
-import { makeKekDirectory, startOperator, type Operator } from './operator.ts';
-import { base64, eventually, strangersJwk, Tenant, text } from './tenant.ts';
+import { makeKekDirectory, startOperator, type Operator } from '../fixtures/operator.ts';
+import { base64, eventually, strangersJwk, Tenant, text } from '../fixtures/tenant.ts';
 
 describe('What the operator owns', () => {
   let tenant: Tenant;

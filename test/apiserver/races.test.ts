@@ -6,8 +6,8 @@ import { day, hour, minute } from '../../src/domain/duration.ts';
 import type { ResourceType, Secret } from '../../src/kube/objects.ts';
 import { sleep, systemClock } from '../../src/lib/clock.ts';
 import { TravelClock } from '../fakes/travel-clock.ts';
-import { makeKekDirectory, startOperator, until, type BeforeWrite, type Operator } from './operator.ts';
-import { Tenant, text, type LedgerContent } from './tenant.ts';
+import { makeKekDirectory, startOperator, until, type BeforeWrite, type Operator } from '../fixtures/operator.ts';
+import { Tenant, text, type LedgerContent } from '../fixtures/tenant.ts';
 
 /** Numbers in [0, 1) that are the same in every run (mulberry32). */
 function seeded(seed: number): () => number {

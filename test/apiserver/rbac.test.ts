@@ -1,6 +1,6 @@
 import { expect } from 'chai';
-import { controlPlane, createNamespace, installCrds } from './control-plane-fixture.ts';
-import { apply, type Overlay, render } from './rendered.ts';
+import { controlPlane, createNamespace, installCrds } from '../fixtures/control-plane.ts';
+import { apply, type Overlay, render } from '../fixtures/rendered.ts';
 
 const account = (name: string): string => `system:serviceaccount:lti-key-operator:${name}`;
 const rbac = /^(ServiceAccount|(Cluster)?Role(Binding)?)$/;

@@ -13,9 +13,9 @@ import {
 import type { LtiRegistration } from '../../src/api/objects.ts';
 import { day, hour, minute } from '../../src/domain/duration.ts';
 import type { Secret } from '../../src/kube/objects.ts';
-import { leakFinder } from '../unit/crypto/sealing.ts';
-import { startOperator, type Operator } from './operator.ts';
-import { eventually, Tenant, text } from './tenant.ts';
+import { leakFinder } from '../fixtures/sealing.ts';
+import { startOperator, type Operator } from '../fixtures/operator.ts';
+import { eventually, Tenant, text } from '../fixtures/tenant.ts';
 
 type Delivery = NonNullable<LtiRegistration['spec']['delivery']>;
 type RecipientJwk = NonNullable<Delivery['recipient']>;

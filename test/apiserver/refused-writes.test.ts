@@ -2,9 +2,9 @@ import { expect } from 'chai';
 import { ledgerEntry, secrets } from '../../src/api/names.ts';
 import { minute, second } from '../../src/domain/duration.ts';
 import type { Secret } from '../../src/kube/objects.ts';
-import { eventsOf, kubectl, policy, quota, type Obstacle } from './obstacles.ts';
-import { forgetCanaries, startOperator, type BeforeWrite, type Operator } from './operator.ts';
-import { eventually, Tenant } from './tenant.ts';
+import { eventsOf, kubectl, policy, quota, type Obstacle } from '../fixtures/obstacles.ts';
+import { forgetCanaries, startOperator, type BeforeWrite, type Operator } from '../fixtures/operator.ts';
+import { eventually, Tenant } from '../fixtures/tenant.ts';
 
 /** Each test has a namespace of its own, because quotas and policies are about namespaces. */
 describe('A write that the API server refuses', () => {

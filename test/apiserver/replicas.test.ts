@@ -6,9 +6,9 @@ import type { Informer } from '../../src/kube/informer.ts';
 import { createInformer } from '../../src/kube/informer.ts';
 import { systemClock } from '../../src/lib/clock.ts';
 import { recordingLog } from '../fakes/recording-log.ts';
-import { applyManifest, controlPlane, createNamespace } from './control-plane-fixture.ts';
-import { OneNamespace } from './one-namespace.ts';
-import { until } from './operator.ts';
+import { applyManifest, controlPlane, createNamespace } from '../fixtures/control-plane.ts';
+import { OneNamespace } from '../fixtures/one-namespace.ts';
+import { until } from '../fixtures/operator.ts';
 
 describe('The replicas behind the JWKS Service, with the rights of deploy/', () => {
   let account: OneNamespace;

@@ -4,10 +4,10 @@ import { expect } from 'chai';
 import { ledgerEntry, ledgerSecretName, secrets } from '../../src/api/names.ts';
 import { hour, minute } from '../../src/domain/duration.ts';
 import type { Secret } from '../../src/kube/objects.ts';
-import { FrozenReplica } from './frozen-replica.ts';
-import { forgetCanaries, startOperator, type Operator } from './operator.ts';
-import { OneNamespace } from './one-namespace.ts';
-import { base64, eventually, Tenant, text } from './tenant.ts';
+import { FrozenReplica } from '../fixtures/frozen-replica.ts';
+import { forgetCanaries, startOperator, type Operator } from '../fixtures/operator.ts';
+import { OneNamespace } from '../fixtures/one-namespace.ts';
+import { base64, eventually, Tenant, text } from '../fixtures/tenant.ts';
 
 /** A revoked key leaves documents and delivery Secret whatever is broken, and nobody is told that it is gone before it is. */
 describe('A revocation', () => {

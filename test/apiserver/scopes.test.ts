@@ -1,9 +1,9 @@
 import { expect } from 'chai';
 import { allKeysPath, ltiRegistrations, namespacePath, registrationPath } from '../../src/api/names.ts';
 import { absenceGraceMs } from '../../src/publish/published-keys.ts';
-import { OneNamespace } from './one-namespace.ts';
-import { makeKekDirectory, type Operator, startOperator, until } from './operator.ts';
-import { eventually, Tenant } from './tenant.ts';
+import { OneNamespace } from '../fixtures/one-namespace.ts';
+import { makeKekDirectory, type Operator, startOperator, until } from '../fixtures/operator.ts';
+import { eventually, Tenant } from '../fixtures/tenant.ts';
 
 describe('An operator for two namespaces, one of which takes its RoleBinding away', () => {
   let stays: Tenant;

@@ -1,11 +1,11 @@
 import { expect } from 'chai';
 import { secrets } from '../../src/api/names.ts';
 import { day, hour, minute } from '../../src/domain/duration.ts';
-import { controlPlane } from './control-plane-fixture.ts';
-import { FrozenReplica } from './frozen-replica.ts';
-import { eventsOf } from './obstacles.ts';
-import { forgetCanaries, startOperator, type Operator } from './operator.ts';
-import { eventually, Tenant } from './tenant.ts';
+import { controlPlane } from '../fixtures/control-plane.ts';
+import { FrozenReplica } from '../fixtures/frozen-replica.ts';
+import { eventsOf } from '../fixtures/obstacles.ts';
+import { forgetCanaries, startOperator, type Operator } from '../fixtures/operator.ts';
+import { eventually, Tenant } from '../fixtures/tenant.ts';
 
 /** What people see who only look: kubectl get, events, the log, a metric. */
 describe('What is told of a registration', () => {

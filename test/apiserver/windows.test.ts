@@ -1,8 +1,8 @@
 import { expect } from 'chai';
 import type { LtiRegistration } from '../../src/api/objects.ts';
 import { day, hour, type Instant, minute, second } from '../../src/domain/duration.ts';
-import { startOperator, type Operator } from './operator.ts';
-import { eventually, Tenant } from './tenant.ts';
+import { startOperator, type Operator } from '../fixtures/operator.ts';
+import { eventually, Tenant } from '../fixtures/tenant.ts';
 
 type Spec = LtiRegistration['spec'];
 type Window = NonNullable<Spec['rotationWindows']>[number];

@@ -3,11 +3,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { expect } from 'chai';
-import { controlPlane, createNamespace } from '../apiserver/control-plane-fixture.ts';
-import { eventually, pause } from '../process/command.ts';
-import { buildIfStale, installOperator } from '../process/installed.ts';
-import { type EndState, kubeconfigVia, Life, removeFolder } from './life.ts';
-import { type Fault, type FaultProxy, startProxy, type Write } from './proxy.ts';
+import { controlPlane, createNamespace } from '../fixtures/control-plane.ts';
+import { eventually, pause } from '../fixtures/command.ts';
+import { buildIfStale, installOperator } from '../fixtures/installed.ts';
+import { type EndState, kubeconfigVia, Life, removeFolder } from '../fixtures/life.ts';
+import { type Fault, type FaultProxy, startProxy, type Write } from '../fixtures/fault-proxy.ts';
 
 /**
  * The controller is killed at each write of a life, right before it and right after it was committed, and the life has to

@@ -6,9 +6,9 @@ import type { Secret } from '../../src/kube/objects.ts';
 import { canarySecretName } from '../../src/controller/keks/kek-canary.ts';
 import { kekIDOf } from '../../src/crypto/wrapped-key.ts';
 import { minute, second } from '../../src/domain/duration.ts';
-import { forgetCanaries, makeKekDirectory, startOperator, type Operator } from '../apiserver/operator.ts';
-import { eventually, Tenant } from '../apiserver/tenant.ts';
-import { Plugin } from './plugin.ts';
+import { forgetCanaries, makeKekDirectory, startOperator, type Operator } from '../fixtures/operator.ts';
+import { eventually, Tenant } from '../fixtures/tenant.ts';
+import { Plugin } from '../fixtures/kms-plugin.ts';
 
 describe('An operator whose key-encryption key stays in a KMS', () => {
   let plugin: Plugin;

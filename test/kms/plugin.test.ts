@@ -13,8 +13,8 @@ import { open, seal } from '../../src/crypto/seal.ts';
 import { kekIDOf } from '../../src/crypto/wrapped-key.ts';
 import { minute, second } from '../../src/domain/duration.ts';
 import { FakeClock } from '../fakes/fake-clock.ts';
-import { headerOf, sealFailure } from '../unit/crypto/sealing.ts';
-import { Plugin, type Mode } from './plugin.ts';
+import { headerOf, sealFailure } from '../fixtures/sealing.ts';
+import { Plugin, type Mode } from '../fixtures/kms-plugin.ts';
 
 const root = join(import.meta.dirname, '../..');
 

@@ -1,11 +1,11 @@
 import { expect } from 'chai';
 import type { ControlPlane } from '../../dev/control-plane/control-plane.ts';
 import { startControlPlane } from '../../dev/control-plane/start.ts';
-import { pause } from './command.ts';
-import { buildIfStale, installOperator, kubectl } from './installed.ts';
-import { Pod } from './pod.ts';
-import { TestRegistration } from './registration.ts';
-import { SafetyMonitor } from './safety-monitor.ts';
+import { pause } from '../fixtures/command.ts';
+import { buildIfStale, installOperator, kubectl } from '../fixtures/installed.ts';
+import { Pod } from '../fixtures/pod.ts';
+import { TestRegistration } from '../fixtures/registration.ts';
+import { SafetyMonitor } from '../fixtures/safety-monitor.ts';
 
 /** On a control plane of its own, for other tests need theirs to stay up. */
 describe('An API server that is killed and comes back during a rotation', function () {

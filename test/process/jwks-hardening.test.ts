@@ -6,10 +6,10 @@ import { join } from 'node:path';
 import { connect as connectTls } from 'node:tls';
 import { expect } from 'chai';
 import { jwksContainer } from '../../dev/jwks-container.ts';
-import { eventually, pause } from './command.ts';
-import { buildIfStale } from './installed.ts';
-import { JwksProcess, keySet } from './jwks-process.ts';
-import { slowClient } from './slow-client.ts';
+import { eventually, pause } from '../fixtures/command.ts';
+import { buildIfStale } from '../fixtures/installed.ts';
+import { JwksProcess, keySet } from '../fixtures/jwks-process.ts';
+import { slowClient } from '../fixtures/slow-client.ts';
 
 const path = '/registrations/gradebook/canvas/jwks.json';
 const file = 'registration_gradebook_canvas.json';

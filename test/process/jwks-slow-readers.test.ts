@@ -8,9 +8,9 @@ import { connect as connectTls } from 'node:tls';
 import { expect } from 'chai';
 import { jwksMemoryMiB } from '../../dev/jwks-container.ts';
 import { namespacePath, registrationPath } from '../../src/api/names.ts';
-import { eventually, pause } from './command.ts';
-import { buildIfStale } from './installed.ts';
-import { JwksProcess, keySet } from './jwks-process.ts';
+import { eventually, pause } from '../fixtures/command.ts';
+import { buildIfStale } from '../fixtures/installed.ts';
+import { JwksProcess, keySet } from '../fixtures/jwks-process.ts';
 
 const path = registrationPath('gradebook', 'canvas');
 const aggregate = namespacePath('gradebook');

@@ -1,12 +1,12 @@
 import { expect } from 'chai';
 import { leases, operatorName } from '../../src/api/names.ts';
 import type { Lease } from '../../src/kube/lease.ts';
-import { controlPlane, createNamespace } from '../apiserver/control-plane-fixture.ts';
-import { eventually, type RunningCommand } from './command.ts';
-import { buildIfStale, installOperator } from './installed.ts';
-import { Pod } from './pod.ts';
-import { TestRegistration } from './registration.ts';
-import { SafetyMonitor } from './safety-monitor.ts';
+import { controlPlane, createNamespace } from '../fixtures/control-plane.ts';
+import { eventually, type RunningCommand } from '../fixtures/command.ts';
+import { buildIfStale, installOperator } from '../fixtures/installed.ts';
+import { Pod } from '../fixtures/pod.ts';
+import { TestRegistration } from '../fixtures/registration.ts';
+import { SafetyMonitor } from '../fixtures/safety-monitor.ts';
 
 describe('Two controllers with --leader-elect', function () {
   this.timeout(120_000);

@@ -1,10 +1,10 @@
 import { expect } from 'chai';
-import { controlPlane, createNamespace } from '../apiserver/control-plane-fixture.ts';
-import { eventually, pause, type RunningCommand } from './command.ts';
-import { buildIfStale, installOperator } from './installed.ts';
-import { Pod } from './pod.ts';
-import { TestRegistration } from './registration.ts';
-import { SafetyMonitor, type Findings } from './safety-monitor.ts';
+import { controlPlane, createNamespace } from '../fixtures/control-plane.ts';
+import { eventually, pause, type RunningCommand } from '../fixtures/command.ts';
+import { buildIfStale, installOperator } from '../fixtures/installed.ts';
+import { Pod } from '../fixtures/pod.ts';
+import { TestRegistration } from '../fixtures/registration.ts';
+import { SafetyMonitor, type Findings } from '../fixtures/safety-monitor.ts';
 
 /** The built commands, as the operator's own ServiceAccount, against a real API server. */
 describe('The built controller and sidecar', function () {

@@ -25,12 +25,12 @@ import { emptyLedger, type Ledger } from '../../src/domain/ledger.ts';
 import { KubeClient } from '../../src/kube/client.ts';
 import type { Secret } from '../../src/kube/objects.ts';
 import { systemClock } from '../../src/lib/clock.ts';
-import { controlPlane, createNamespace } from '../apiserver/control-plane-fixture.ts';
-import { kubeconfigVia } from '../faults/life.ts';
-import { type FaultProxy, startProxy } from '../faults/proxy.ts';
-import { eventually, type RunningCommand } from './command.ts';
-import { buildIfStale, installOperator } from './installed.ts';
-import { Pod } from './pod.ts';
+import { controlPlane, createNamespace } from '../fixtures/control-plane.ts';
+import { kubeconfigVia } from '../fixtures/life.ts';
+import { type FaultProxy, startProxy } from '../fixtures/fault-proxy.ts';
+import { eventually, type RunningCommand } from '../fixtures/command.ts';
+import { buildIfStale, installOperator } from '../fixtures/installed.ts';
+import { Pod } from '../fixtures/pod.ts';
 
 /** Keys in ledgers of two: one that signs and one that retires. LTI_RESEAL is their number, 1000 for the whole proof. */
 const keyCount = Number(process.env['LTI_RESEAL'] ?? 200);

@@ -3,11 +3,11 @@ import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { optionTable } from '../../src/option-table.ts';
-import { controlPlane, createNamespace } from '../apiserver/control-plane-fixture.ts';
-import { eventually } from './command.ts';
-import { buildIfStale, command, installOperator } from './installed.ts';
-import { Pod } from './pod.ts';
-import { TestRegistration } from './registration.ts';
+import { controlPlane, createNamespace } from '../fixtures/control-plane.ts';
+import { eventually } from '../fixtures/command.ts';
+import { buildIfStale, command, installOperator } from '../fixtures/installed.ts';
+import { Pod } from '../fixtures/pod.ts';
+import { TestRegistration } from '../fixtures/registration.ts';
 
 function run(...args: readonly string[]): { status: number | null; stdout: string; stderr: string } {
   return spawnSync(process.execPath, [command, ...args], { encoding: 'utf8', timeout: 20_000 });

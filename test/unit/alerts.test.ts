@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
 import { parse } from 'yaml';
 import { conditionReasons, kekReasons, sealReasons } from '../../src/api/reasons.ts';
-import { findPromtool } from './promtool.ts';
+import { findPromtool } from '../fixtures/promtool.ts';
 
 interface Rules {
   readonly groups: readonly { readonly rules: readonly Rule[] }[];

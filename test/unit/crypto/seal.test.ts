@@ -8,7 +8,7 @@ import { open, seal } from '../../../src/crypto/seal.ts';
 import type { SealReason } from '../../../src/api/reasons.ts';
 import { describeSealed, type SealContext } from '../../../src/crypto/sealed-format.ts';
 import { KekFiles, kekText, ManualClock } from './kek-files.ts';
-import { forge, headerOf, leakFinder, parts, sealFailure, withHeader } from './sealing.ts';
+import { forge, headerOf, leakFinder, parts, sealFailure, withHeader } from '../../fixtures/sealing.ts';
 
 describe('sealing', () => {
   let files: KekFiles;

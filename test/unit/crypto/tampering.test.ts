@@ -6,7 +6,7 @@ import type { SealReason } from '../../../src/api/reasons.ts';
 import { SealError } from '../../../src/crypto/seal-error.ts';
 import type { SealContext } from '../../../src/crypto/sealed-format.ts';
 import { KekFiles, kekText, ManualClock } from './kek-files.ts';
-import { parts, sealFailure } from './sealing.ts';
+import { parts, sealFailure } from '../../fixtures/sealing.ts';
 
 /** Deterministic, so that a trial that opens can be repeated. */
 function numbersFrom(seed: number): (below: number) => number {

@@ -6,7 +6,7 @@ import { open, seal } from '../../../src/crypto/seal.ts';
 import { kekIDOf, parseWrappedKey } from '../../../src/crypto/wrapped-key.ts';
 import { FakeClock } from '../../fakes/fake-clock.ts';
 import { FakeKms } from './kms/fake-kms.ts';
-import { headerOf, parts, sealFailure, withHeader } from './sealing.ts';
+import { headerOf, parts, sealFailure, withHeader } from '../../fixtures/sealing.ts';
 
 const bytes = (count: number): string => Buffer.alloc(count, 7).toString('base64url');
 const good = { keyID: 'key-1', ciphertext: bytes(60), annotations: { 'version.example.com': 'MQ' } };

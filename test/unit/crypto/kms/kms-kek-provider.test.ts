@@ -6,7 +6,7 @@ import { open, seal } from '../../../../src/crypto/seal.ts';
 import { kekIDOf, type WrappedKey } from '../../../../src/crypto/wrapped-key.ts';
 import { minute, second } from '../../../../src/domain/duration.ts';
 import { FakeClock, settle } from '../../../fakes/fake-clock.ts';
-import { headerOf, sealFailure } from '../sealing.ts';
+import { headerOf, sealFailure } from '../../../fixtures/sealing.ts';
 import { FakeKms, unavailable } from './fake-kms.ts';
 
 async function failure(promise: Promise<unknown>): Promise<KekError> {
