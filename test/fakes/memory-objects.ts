@@ -4,14 +4,18 @@ import type { KubeObject, ResourceType } from '../../src/kube/objects.ts';
 
 type Verb = 'create' | 'replace' | 'replaceStatus' | 'delete';
 
-/** Objects in memory, as an API server keeps them: every write is a compare-and-set of the resourceVersion. */
+/* oxlint-disable no-unnecessary-type-parameters -- as in the client: the caller knows the kind of the object */
+
+/** Objects in memory, as an API server keeps them: every replacement is a compare-and-set of the resourceVersion. */
 export class MemoryObjects {
   readonly #objects = new Map<string, KubeObject>();
   #version = 0;
   /** In order: `create secrets canvas-lti-keys`. */
   readonly writes: string[] = [];
-  /** Throwing stands for the API server's refusal. */
-  before: (write: string) => void = () => undefined;
+  /** In order: `get secrets canvas-lti-keys`, `list ltikeys`. */
+  readonly reads: string[] = [];
+  /** Called with each read and write. An error that it throws is the API server's answer. */
+  before: (call: string) => void = () => undefined;
 
   /** The part of the client that the operator writes and reads with. */
   get client(): KubeClient {
@@ -19,9 +23,16 @@ export class MemoryObjects {
   }
 
   async get<T extends KubeObject>(type: ResourceType, namespace: string, name: string): Promise<T> {
-    const object = this.#objects.get(keyOf(type, namespace, name));
+    this.#read(`get ${type.plural} ${name}`);
+    const object = this.find<T>(type, namespace, name);
     if (!object) throw answer(404, 'NotFound', 'object');
-    return object as T;
+    return object;
+  }
+
+  /** Ignores selectors: a test has one registration. */
+  async list<T extends KubeObject>(type: ResourceType): Promise<{ readonly items: readonly T[] }> {
+    this.#read(`list ${type.plural}`);
+    return { items: this.all<T>(type) };
   }
 
   async create<T extends KubeObject>(type: ResourceType, object: T): Promise<T> {
@@ -45,7 +56,21 @@ export class MemoryObjects {
     this.#objects.delete(keyOf(type, object.metadata.namespace, object.metadata.name));
   }
 
-  /** What somebody else writes. */
+  /** As a cache without delay has them. */
+  find<T extends KubeObject>(type: ResourceType, namespace: string, name: string): T | undefined {
+    return this.#objects.get(keyOf(type, namespace, name)) as T | undefined;
+  }
+
+  all<T extends KubeObject>(type: ResourceType): readonly T[] {
+    return [...this.#objects].flatMap(([key, object]) => (key.startsWith(`${type.plural}/`) ? [object as T] : []));
+  }
+
+  /** A deletion by another client. */
+  remove(type: ResourceType, namespace: string, name: string): void {
+    this.#objects.delete(keyOf(type, namespace, name));
+  }
+
+  /** A write by another client. */
   put<T extends KubeObject>(type: ResourceType, object: T): T {
     const metadata = { ...object.metadata, resourceVersion: String((this.#version += 1)) };
     const stored = { ...object, metadata };
@@ -63,6 +88,11 @@ export class MemoryObjects {
     const stored = this.#objects.get(keyOf(type, object.metadata.namespace, object.metadata.name));
     if (!stored) throw answer(404, 'NotFound', 'object');
     if (stored.metadata.resourceVersion !== object.metadata.resourceVersion) throw answer(409, 'Conflict');
+  }
+
+  #read(read: string): void {
+    this.reads.push(read);
+    this.before(read);
   }
 
   #called(verb: Verb, type: ResourceType, { metadata }: KubeObject): void {

@@ -1,0 +1,302 @@
+import { expect } from 'chai';
+import { ledgerSecretName, secrets } from '../../../src/api/names.ts';
+import { KekError } from '../../../src/crypto/kek-error.ts';
+import { minute, second } from '../../../src/domain/duration.ts';
+import { parseLedger } from '../../../src/domain/ledger-format.ts';
+import type { Ledger } from '../../../src/domain/ledger.ts';
+import { ApiError, TransportError } from '../../../src/kube/errors.ts';
+import type { Secret } from '../../../src/kube/objects.ts';
+import { anLtiRegistration } from '../../builders/registration.ts';
+import { MemoryOperator, registrationKey } from '../../fakes/memory-operator.ts';
+
+const delivery = { secretName: 'canvas-tool' };
+const quota = new ApiError('no', { status: 403, reason: 'Forbidden', serverMessage: 'exceeded quota: q' });
+const unavailable = new ApiError('no', { status: 503, reason: 'ServiceUnavailable' });
+
+function secretOf({ objects }: MemoryOperator, name: string): Secret | undefined {
+  return objects.find<Secret>(secrets, 'gradebook', name);
+}
+
+function ledgerOf(operator: MemoryOperator): Ledger | undefined {
+  const text = secretOf(operator, ledgerSecretName('canvas'))?.data?.['ledger.json'];
+  return text === undefined ? undefined : parseLedger(Buffer.from(text, 'base64').toString(), 'gradebook', 'canvas');
+}
+
+describe('reconcile', () => {
+  let operator: MemoryOperator;
+  beforeEach(() => void (operator = new MemoryOperator()));
+
+  async function ready(spec: Parameters<typeof anLtiRegistration>[0] = {}): Promise<void> {
+    operator.apply(anLtiRegistration({ delivery, ...spec }));
+    await operator.settle();
+    expect(operator.registration()?.status?.phase).to.equal('Ready');
+  }
+
+  describe('of a registration that exists', () => {
+    it('reconcile requests a key pair for a new registration and writes nothing before the pair is there', async () => {
+      operator.apply(anLtiRegistration());
+      await operator.reconcile();
+      expect(operator.objects.writes).to.deep.equal([]);
+      expect(operator.generator.pending).to.equal(1);
+    });
+
+    it('reconcile writes the ledger before the LtiKey, and activates and delivers only a key that is served', async () => {
+      operator.apply(anLtiRegistration({ delivery }));
+      await operator.reconcile();
+      await operator.keyPair();
+      await operator.reconcile();
+      const published = ['create secrets canvas-lti-keys', 'create ltikeys canvas-1', 'replaceStatus ltikeys canvas-1'];
+      expect(operator.objects.writes).to.deep.equal(published);
+      operator.objects.writes.length = 0;
+      await operator.reconcile();
+      expect(operator.objects.writes).to.deep.equal([
+        'replace secrets canvas-lti-keys',
+        'replaceStatus ltikeys canvas-1',
+        'create secrets canvas-tool',
+        'replaceStatus ltiregistrations canvas',
+      ]);
+      expect(operator.rotations, 'a first activation is no rotation').to.deep.equal([]);
+    });
+
+    it('reconcile reads the caches before the ledger', async () => {
+      await ready();
+      operator.sources.recent.forget(registrationKey);
+      const { registrations, keys } = operator.sources;
+      const log = operator.objects.reads;
+      const sources = {
+        ...operator.sources,
+        registrations: { get: (key: string) => (log.push('cached registration'), registrations.get(key)) },
+        keys: { ...keys, byIndex: (index: string, value: string) => (log.push(index), keys.byIndex(index, value)) },
+      };
+      await operator.reconcile({ sources });
+      expect(log.slice(0, 3)).to.deep.equal(['cached registration', 'registration', 'get secrets canvas-lti-keys']);
+    });
+
+    it('reconcile writes nothing if nothing changed', async () => {
+      await ready();
+      await operator.reconcile();
+      expect(operator.objects.writes).to.deep.equal([]);
+    });
+
+    it('reconcile takes a revoked key from the documents and the tool before it writes the ledger, and shows the status last', async () => {
+      await ready();
+      const { keyID } = operator.keys()[0]!.spec;
+      operator.apply(anLtiRegistration({ delivery, revokedKeyIDs: [keyID] }));
+      await operator.reconcile();
+      await operator.clock.advance(21 * second);
+      operator.objects.writes.length = 0;
+      await operator.reconcile();
+      expect(operator.objects.writes).to.deep.equal([
+        'replaceStatus ltikeys canvas-1',
+        'replace secrets canvas-tool',
+        'replace secrets canvas-lti-keys',
+        'replace secrets canvas-tool',
+        'replaceStatus ltiregistrations canvas',
+      ]);
+    });
+
+    it('reconcile attempts a refused write once per pass, does the rest and reports the refusal in the status', async () => {
+      await ready();
+      operator.apply(anLtiRegistration({ delivery: { secretName: 'other-tool' } }));
+      operator.objects.before = (call) => {
+        if (call === 'create secrets other-tool') throw quota;
+      };
+      const { requeueAfterMs } = await operator.reconcile();
+      expect(operator.objects.writes.filter((write) => write.startsWith('create'))).to.have.length(1);
+      expect(requeueAfterMs).to.equal(20 * second);
+      const stalled = operator.registration()?.status?.conditions?.find(({ type }) => type === 'Stalled');
+      expect(stalled).to.include({ status: 'True', reason: 'WriteRefused' });
+      expect(stalled?.message).to.include('Secret gradebook/other-tool').and.include('exceeded quota: q');
+    });
+
+    it('reconcile reads the ledger from the API server again after a pass that failed', async () => {
+      operator.apply(anLtiRegistration({ delivery }));
+      await operator.reconcile();
+      await operator.keyPair();
+      operator.objects.before = (call) => {
+        if (call === 'create ltikeys canvas-1') throw unavailable;
+      };
+      expect(await operator.reconcile().catch((error: unknown) => error)).to.equal(unavailable);
+      operator.objects.before = () => undefined;
+      operator.objects.reads.length = 0;
+      await operator.reconcile();
+      expect(operator.objects.reads).to.include('get secrets canvas-lti-keys');
+    });
+
+    it('reconcile takes up a rotation from whichever write it was interrupted at, and makes no second key', async () => {
+      for (let interruptedAt = 0; interruptedAt < 7; interruptedAt++) {
+        operator = new MemoryOperator();
+        operator.apply(anLtiRegistration({ delivery }));
+        await operator.reconcile();
+        await operator.keyPair();
+        let calls = 0;
+        operator.objects.before = (call) => {
+          if (!/^(get|list)/.test(call) && calls++ === interruptedAt) throw unavailable;
+        };
+        await operator.reconcile().catch(() => undefined);
+        await operator.reconcile().catch(() => undefined);
+        await operator.settle();
+        expect(operator.registration()?.status?.phase, `interrupted at write ${interruptedAt}`).to.equal('Ready');
+        expect(ledgerOf(operator)?.highestRevision).to.equal(1);
+      }
+    });
+
+    it('reconcile throws if a decision is never carried out', async () => {
+      operator.apply(anLtiRegistration());
+      const applier = { apply: async <T>(gathered: T): Promise<T> => gathered, show: async () => undefined };
+      const failure = await operator.reconcile({ applier }).catch((error: unknown) => error);
+      expect(failure).to.have.property('message', 'the decision does not settle');
+    });
+  });
+
+  describe('requeueing', () => {
+    const cases: readonly { title: string; random?: number; count?: number; expected: number }[] = [
+      { title: 'one registration every minute', expected: minute },
+      { title: 'one registration up to 10 % earlier', random: 0, expected: 54 * second },
+      { title: 'one registration up to 10 % later', random: 1, expected: 66 * second },
+      { title: 'each of 1,000 registrations every 200 s', count: 1000, expected: 200 * second },
+      { title: 'each of 100,000 registrations after the resync period', count: 100_000, expected: 30 * minute },
+    ];
+    for (const { title, random = 0.5, count = 1, expected } of cases) {
+      it(`reconcile looks again at ${title} if nothing is due`, async () => {
+        await ready();
+        const result = await operator.reconcile({ random: () => random, registrations: () => count });
+        expect(result.requeueAfterMs).to.equal(expected);
+      });
+    }
+
+    it('reconcile looks again a second after it published a key that not every replica serves yet', async () => {
+      operator.apply(anLtiRegistration());
+      await operator.reconcile();
+      await operator.keyPair();
+      expect((await operator.reconcile()).requeueAfterMs).to.equal(second);
+    });
+
+    it('reconcile looks again in 30 s while nothing can be sealed, and reports why', async () => {
+      operator.keks.problem = new KekError('KEKMissing', 'the KEK file is missing');
+      operator.apply(anLtiRegistration());
+      expect((await operator.reconcile()).requeueAfterMs).to.equal(30 * second);
+      expect(operator.registration()?.status?.phase).to.equal('Stalled');
+      expect(operator.generator.pending).to.equal(0);
+    });
+
+    it('reconcile looks again in 20 s if the cache is behind the API server, and writes nothing', async () => {
+      await ready();
+      const registrations = { get: () => undefined };
+      const result = await operator.reconcile({ sources: { ...operator.sources, registrations } });
+      expect(result.requeueAfterMs).to.equal(20 * second);
+      expect(operator.objects.writes).to.deep.equal([]);
+    });
+
+    it('reconcile does not look again at a name of which nothing exists', async () => {
+      expect(await operator.reconcile()).to.deep.equal({});
+    });
+  });
+
+  describe('of a registration that was deleted under deletionPolicy Delete', () => {
+    const removal = [
+      'replaceStatus ltikeys canvas-1',
+      'delete secrets canvas-tool',
+      'delete secrets canvas-lti-keys',
+      'delete ltikeys canvas-1',
+    ];
+
+    it('reconcile unpublishes the key, then removes the delivery Secret, the ledger and the LtiKey', async () => {
+      await ready({ deletionPolicy: 'Delete' });
+      operator.deleteRegistration();
+      expect(await operator.reconcile()).to.deep.equal({});
+      expect(operator.objects.writes).to.deep.equal(removal);
+      expect(operator.objects.all(secrets)).to.deep.equal([]);
+      expect(operator.sources.lastSeen.size).to.equal(1);
+      await operator.reconcile();
+      expect(operator.sources.lastSeen.size, 'forgotten with the last of it').to.equal(0);
+    });
+
+    it('reconcile follows the policy on record if this process did not see the deletion', async () => {
+      await ready({ deletionPolicy: 'Delete' });
+      operator.deleteRegistration({ seen: false });
+      await operator.reconcile();
+      expect(operator.objects.writes).to.deep.equal(removal);
+    });
+
+    it('reconcile follows the last policy that this process saw, although the ledger records another', async () => {
+      await ready();
+      operator.apply(anLtiRegistration({ delivery, deletionPolicy: 'Delete' }));
+      operator.deleteRegistration();
+      await operator.reconcile();
+      expect(operator.objects.writes).to.deep.equal(removal);
+    });
+
+    for (const [interruptedAt, interrupted] of removal.entries()) {
+      for (const [what, error] of [
+        ['is refused', quota],
+        ['gets no answer', new TransportError('Connection', 'no answer')],
+      ] as const) {
+        it(`reconcile finishes the removal after "${interrupted}" ${what}`, async () => {
+          await ready({ deletionPolicy: 'Delete' });
+          operator.deleteRegistration();
+          operator.objects.before = (call) => {
+            if (call === interrupted) throw error;
+          };
+          await operator.reconcile().catch((thrown: unknown) => expect(thrown).to.equal(error));
+          const kept = operator.objects.all(secrets).map(({ metadata }) => metadata.name);
+          if (interruptedAt > 0)
+            expect(kept).to.have.members(['canvas-tool', 'canvas-lti-keys'].slice(interruptedAt - 1));
+          operator.objects.before = () => undefined;
+          await operator.settle();
+          expect([...operator.objects.all(secrets), ...operator.keys()]).to.deep.equal([]);
+        });
+      }
+    }
+
+    it('reconcile removes nothing while the ledger cannot be read', async () => {
+      await ready({ deletionPolicy: 'Delete' });
+      operator.deleteRegistration();
+      operator.sources.recent.forget(registrationKey);
+      operator.objects.before = (call) => {
+        if (call === 'get secrets canvas-lti-keys') throw quota;
+      };
+      await operator.reconcile();
+      expect(operator.objects.writes.filter((write) => write.startsWith('delete'))).to.deep.equal([]);
+    });
+  });
+
+  describe('of a registration that was deleted under deletionPolicy Retain', () => {
+    it('reconcile keeps the ledger, the delivery Secret and the published key, and marks the LtiKey as orphaned', async () => {
+      await ready();
+      const [before] = operator.keys();
+      const delivered = secretOf(operator, 'canvas-tool');
+      operator.deleteRegistration();
+      await operator.reconcile();
+      expect(operator.objects.writes).to.deep.equal(['replaceStatus ltikeys canvas-1']);
+      const [after] = operator.keys();
+      expect(after?.status?.state).to.equal('Active');
+      expect(after?.status?.conditions?.find(({ type }) => type === 'Orphaned')).to.include({
+        status: 'True',
+        reason: 'RegistrationDeleted',
+      });
+      expect(after?.spec).to.deep.equal(before?.spec);
+      expect(secretOf(operator, 'canvas-tool')).to.deep.equal(delivered);
+    });
+
+    it('reconcile follows the last policy that this process saw, and records it', async () => {
+      await ready({ deletionPolicy: 'Delete' });
+      operator.apply(anLtiRegistration({ delivery }));
+      operator.deleteRegistration();
+      await operator.reconcile();
+      expect(operator.objects.writes).to.include('replace secrets canvas-lti-keys');
+      expect(ledgerOf(operator)?.deletionPolicy).to.equal('Retain');
+    });
+
+    it('reconcile signs with the same key again when the registration returns', async () => {
+      await ready();
+      const ledger = ledgerOf(operator);
+      operator.deleteRegistration();
+      await operator.settle();
+      await ready();
+      expect(ledgerOf(operator)?.activeKeyID).to.equal(ledger?.activeKeyID);
+      expect(ledgerOf(operator)?.highestRevision).to.equal(1);
+      expect(operator.keys()[0]?.status?.conditions?.some(({ type }) => type === 'Orphaned')).to.equal(false);
+    });
+  });
+});
