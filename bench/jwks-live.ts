@@ -2,7 +2,7 @@ import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { allKeysPath } from '../src/api/names.ts';
-import { allFile, namespaceFile, registrationFile } from '../src/documents/key-set.ts';
+import { allFile, namespaceFile, registrationFile } from '../src/documents/document-names.ts';
 
 /**
  * The sidecar while registrations are created: its files come one by one, as the publisher writes them, and with each

@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { freePorts } from '../dev/control-plane/ports.ts';
 import { jwksContainer } from '../dev/jwks-container.ts';
 import { registrationPath } from '../src/api/names.ts';
-import { namespaceFile, registrationFile } from '../src/documents/key-set.ts';
+import { namespaceFile, registrationFile } from '../src/documents/document-names.ts';
 import { Child } from './jwks-child.ts';
 import { createLive } from './jwks-live.ts';
 

@@ -49,7 +49,7 @@ async function run(command: Command, args: readonly string[]): Promise<void> {
       return runController(config, context);
     }
     case 'publisher': {
-      const { runPublisher } = await import('./publish/command.ts');
+      const { runPublisher } = await import('./publish/run.ts');
       return runPublisher(config, context);
     }
     case 'jwks': {

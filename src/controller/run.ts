@@ -27,7 +27,7 @@ import {
 } from '../observability/metrics.ts';
 import { objectMetrics } from '../observability/object-metrics.ts';
 import { startProbes } from '../observability/probes.ts';
-import { publishing } from '../publish/run.ts';
+import { createPublisher } from '../publish/create-publisher.ts';
 import { CanariedKekProvider } from './keks/kek-canary.ts';
 import { KekUsage } from './keks/kek-usage.ts';
 import { KekWatch } from './keks/kek-watch.ts';
@@ -74,7 +74,7 @@ export async function runController(
   const registrations = createInformer<LtiRegistration>({ ...watched, type: ltiRegistrations });
   const keys = createInformer<LtiKey>({ ...watched, type: ltiKeys, indexers: ltiKeyIndexers });
   const all = config.clusterDocument || namespaces.length > 0;
-  const publisher = publishing({
+  const publisher = createPublisher({
     ...shared,
     directory: config.publishDir,
     all,

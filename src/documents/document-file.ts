@@ -1,6 +1,5 @@
 import { isUtf8 } from 'node:buffer';
-import { narrowPublicJwk } from '../domain/public-jwk.ts';
-import { type DocumentFile, publicMembers, serializeKeySet } from './key-set.ts';
+import { isRecord, narrowPublicJwk, type PublicJwk } from '../domain/public-jwk.ts';
 
 /** Larger files are refused unread: 30,000 keys of 4096 bits fit. */
 export const largestDocumentBytes = 32 * 1024 * 1024;
@@ -21,6 +20,17 @@ export class DocumentError extends Error {
 }
 
 /**
+ * The content of a file in the publish directory: a JWK Set (RFC 7517 §5) and, for a day after a revocation, the time until which
+ * caches should hold it only briefly. `keys: []` means known but empty: the server answers 404 and never serves an empty set,
+ * because php-jwt (Moodle) rejects it.
+ */
+export interface DocumentFile {
+  readonly keys: readonly PublicJwk[];
+  /** RFC 3339. */
+  readonly revokedUntil?: string;
+}
+
+/**
  * A document file from its bytes, or a DocumentError. Nothing unknown passes: no member beyond `keys` and
  * `revokedUntil`, in a key no member beyond the six public ones.
  */
@@ -36,7 +46,7 @@ export function parseDocumentFile(bytes: unknown): DocumentFile {
 
 /** A document as it is served. */
 export interface KeySet {
-  /** The JWK Set (RFC 7517 §5), as `serializeKeySet` writes it. */
+  /** The JWK Set (RFC 7517 §5), with the members of each key in the order of `narrowPublicJwk`. */
   readonly body: Buffer;
   readonly empty: boolean;
   /** RFC 3339. */
@@ -52,7 +62,7 @@ export function readKeySet(bytes: Buffer): KeySet {
   const asWritten = readAsWritten(bytes);
   if (asWritten !== undefined) return asWritten;
   const { keys, revokedUntil } = parseDocumentFile(bytes);
-  const body = Buffer.from(serializeKeySet({ keys }));
+  const body = Buffer.from(JSON.stringify({ keys }));
   return { body, empty: keys.length === 0, ...(revokedUntil !== undefined && { revokedUntil }) };
 }
 
@@ -93,7 +103,7 @@ function keyAsWritten(bytes: Buffer, start: number): { keyID: string; end: numbe
     const text = bytes.toString('utf8', start, brace + 1);
     const jwk = narrowPublicJwk(jsonOrNothing(text));
     if (typeof jwk !== 'string') {
-      return JSON.stringify(publicMembers(jwk)) === text ? { keyID: jwk.kid, end: brace + 1 } : undefined;
+      return JSON.stringify(jwk) === text ? { keyID: jwk.kid, end: brace + 1 } : undefined;
     }
     brace = bytes.indexOf(closingBrace, brace + 1);
   }
@@ -152,8 +162,4 @@ function hasPrivateMember(value: unknown): boolean {
     for (const member of Object.values(next)) open.push(member);
   }
   return false;
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

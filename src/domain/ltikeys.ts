@@ -133,7 +133,7 @@ export function ltiKeyEffects(
     if (!existing || isOther) create.push({ kind: 'createKey', key });
     if (refused.has(`createKey ${key.metadata.name}`)) continue;
     // All are there before the first is published, and the Active one comes last: until then publishers that have published
-    // none of them wait for the others (see publish/published-keys.ts).
+    // none of them wait for the others (see publish/held-back.ts).
     if (row.state === 'Active') show.push({ kind: 'showKey', key });
     else show.unshift({ kind: 'showKey', key });
   }

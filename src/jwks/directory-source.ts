@@ -6,24 +6,23 @@ import { setImmediate } from 'node:timers/promises';
 import { allKeysPath } from '../api/names.ts';
 import { type Heartbeat, heartbeatFile, parseHeartbeat } from '../documents/heartbeat.ts';
 import { DocumentError, documentFaults, largestDocumentBytes } from '../documents/document-file.ts';
-import { isAggregate } from '../documents/key-set.ts';
-import { Alarm } from '../lib/alarm.ts';
+import { isAggregate, servedPath } from '../documents/document-names.ts';
 import type { Clock } from '../lib/clock.ts';
+import { Schedule } from '../lib/schedule.ts';
 import type { Logger } from '../observability/log.ts';
-import { readDocument } from './document.ts';
 import type { Health } from './health.ts';
-import { servedPath } from '../documents/served-path.ts';
+import { readDocument } from './served-document.ts';
 import type { DocumentSource, ServedDocument } from './source.ts';
 
-/** How often everything is compared, in case some of the kernel's notifications were lost … */
+/** How often the whole directory is compared, because the kernel may drop notifications … */
 export const scanMs = 15_000;
-/** … or cannot be had: three times in the life of a heartbeat. */
+/** … and without notifications: three times in the life of a heartbeat. */
 const unwatchedScanMs = 5000;
-/** Aggregates rest this many times as long as reading them took: each change of a registration makes others of them … */
+/** Aggregates change with every registration, so they are not read again for this many times as long as reading them took … */
 const aggregateRest = 20;
-/** … but so that what left them is not served much longer. */
+/** … but soon enough that a key that left them is not served much longer. */
 const longestRestMs = 5000;
-/** Why a file was not taken over. */
+/** Why a file was refused. */
 export const refusalReasons = [...documentFaults, 'Unreadable'] as const;
 export type RefusalReason = (typeof refusalReasons)[number];
 
@@ -35,35 +34,37 @@ export interface DirectorySourceOptions {
 }
 
 /**
- * The documents of the publish directory. A file that cannot be taken over leaves the last good one in place; where there
- * never was one, or a file has no keys, there is no document. A file that disappears takes its document with it only while
- * the publisher is alive, because nobody else knows that a registration is gone.
+ * The documents of the publish directory. If a file is refused, its last good version is still served; if there never was one, or
+ * the file has no keys, there is no document. A document whose file disappears is dropped only while the publisher is
+ * alive, because only the publisher can decide that a registration is gone.
  */
 export class DirectorySource implements DocumentSource {
   readonly #options: DirectorySourceOptions;
   readonly #documents = new Map<string, ServedDocument>();
-  /** Path → inode, change time and size of the version that was read last, good or not. */
+  /** Path → inode, change time and size of the version that was read last, whether it was good or refused. */
   readonly #versions = new Map<string, string>();
-  /** Path → why its file, as it is now, was not taken over. */
+  /** Path → why the current version of its file is refused. */
   readonly #refused = new Map<string, RefusalReason>();
   readonly #changed = new Set<string>();
-  /** Monotonic milliseconds from which on aggregates are read again. */
+  /** When everything is compared next, in monotonic milliseconds. */
+  #scanAt = Number.NEGATIVE_INFINITY;
+  /** When changed aggregates may be read, in monotonic milliseconds. */
   #aggregatesAt = Number.NEGATIVE_INFINITY;
   #watcher: FSWatcher | undefined;
-  /** Why the directory, or a file of it, cannot be read now; it is logged when it changes. */
+  /** Why the directory or a file in it cannot be read now; logged when it changes. */
   #unreadable: string | undefined;
-  readonly #alarm: Alarm;
+  readonly #schedule: Schedule;
 
   constructor(options: DirectorySourceOptions) {
     this.#options = options;
-    this.#alarm = new Alarm(options.clock);
+    this.#schedule = new Schedule(options.clock);
   }
 
   get documents(): ReadonlyMap<string, ServedDocument> {
     return this.#documents;
   }
 
-  /** The reason of each file that is refused now. */
+  /** The reason for each file that is refused now. */
   refusals(): Iterable<RefusalReason> {
     return this.#refused.values();
   }
@@ -73,17 +74,17 @@ export class DirectorySource implements DocumentSource {
   }
 
   unread(path: string): boolean {
-    // A file without keys is a document that is known; only that of all namespaces may lack those of one.
+    // A file without keys is known, unless it is the document of all namespaces, which may lack those that were not read.
     return (path === allKeysPath || !this.#versions.has(path)) && this.#options.health.unread(path);
   }
 
   /** Follows the directory until `signal` aborts. */
   async run(signal: AbortSignal): Promise<void> {
-    while (!signal.aborted) {
-      this.#watch();
-      await this.#scan();
-      await this.#follow(signal);
-    }
+    const jobs = [
+      { dueAt: () => this.#scanAt, run: () => this.#scan() },
+      { dueAt: () => this.#changesAt(), run: () => this.#readChanges() },
+    ];
+    await this.#schedule.run(jobs, signal);
     this.#watcher?.close();
   }
 
@@ -92,40 +93,45 @@ export class DirectorySource implements DocumentSource {
     try {
       const watcher = watch(this.#options.directory, (_event, file) => {
         this.#changed.add(file ?? heartbeatFile);
-        this.#alarm.ring();
+        this.#schedule.wake();
       });
       watcher.on('error', (error) => {
-        this.#options.log.warn({ error }, 'lost the watch of the publish directory, reading it from time to time');
+        this.#options.log.warn({ error }, 'watch on the publish directory lost, falling back to polling');
         watcher.close();
         this.#watcher = undefined;
       });
       this.#watcher = watcher;
     } catch (error) {
-      this.#options.log.warn({ error }, 'cannot watch the publish directory, reading it from time to time');
+      this.#options.log.warn({ error }, 'cannot watch the publish directory, falling back to polling');
     }
   }
 
-  /** Reads the files that are said to have changed, until it is time for the next scan or a heartbeat asks for one. */
-  async #follow(signal: AbortSignal): Promise<void> {
-    const until = this.#options.clock.monotonic() + (this.#watcher === undefined ? unwatchedScanMs : scanMs);
-    for (;;) {
-      const left = until - this.#options.clock.monotonic();
-      if (signal.aborted || left <= 0) return;
-      const rests = Math.max(0, this.#aggregatesAt - this.#options.clock.monotonic());
-      // The heartbeat waits with the aggregates that it vouches for.
-      const files = [...this.#changed].filter((file) => rests === 0 || !isAggregate(file));
-      if (files.length === 0) await this.#alarm.wait(this.#changed.size === 0 ? left : Math.min(left, rests), signal);
-      for (const file of files) this.#changed.delete(file);
-      for (const file of files) await this.#read(file);
-      if (!files.includes(heartbeatFile)) continue;
-      // A publisher that was away may have changed anything.
-      if (!this.#options.health.publisherAlive()) return;
-      this.#options.health.heartbeat(this.#readHeartbeat());
-    }
+  /** When changed files are read, in monotonic milliseconds. */
+  #changesAt(): number {
+    if (this.#changed.size === 0) return Number.POSITIVE_INFINITY;
+    return [...this.#changed].every(isAggregate) ? this.#aggregatesAt : Number.NEGATIVE_INFINITY;
   }
 
-  /** The heartbeat is read before the files it vouches for, and believed after they were taken over. */
+  async #readChanges(): Promise<void> {
+    const all = this.#aggregatesAt <= this.#options.clock.monotonic();
+    // The heartbeat waits for the aggregates, because it covers them.
+    const files = [...this.#changed].filter((file) => all || !isAggregate(file));
+    for (const file of files) this.#changed.delete(file);
+    for (const file of files) await this.#read(file);
+    if (!files.includes(heartbeatFile)) return;
+    // A publisher that was gone may have changed anything, and notifications may be missing.
+    if (this.#options.health.publisherAlive()) this.#options.health.heartbeat(this.#readHeartbeat());
+    else this.#scanAt = Number.NEGATIVE_INFINITY;
+  }
+
+  /** Compares every file. The heartbeat is read before the files that it covers, and takes effect after they were read. */
   async #scan(): Promise<void> {
+    this.#watch();
+    await this.#readAll();
+    this.#scanAt = this.#options.clock.monotonic() + (this.#watcher === undefined ? unwatchedScanMs : scanMs);
+  }
+
+  async #readAll(): Promise<void> {
     const heartbeat = this.#readHeartbeat();
     const files = await this.#list();
     if (files === undefined) return;
@@ -141,12 +147,12 @@ export class DirectorySource implements DocumentSource {
     try {
       return await readdir(this.#options.directory);
     } catch (error) {
-      this.#cannotRead(error, 'cannot read the publish directory, serving what is known');
+      this.#cannotRead(error, 'cannot read the publish directory, serving the last known documents');
       return undefined;
     }
   }
 
-  /** Logs each cause once: there may be 10,000 files that all have it. */
+  /** Logs each cause once, because 10,000 files may have the same one. */
   #cannotRead(error: unknown, message: string, file?: string): void {
     const cause = `${message} ${error instanceof Error && 'code' in error ? String(error.code) : String(error)}`;
     if (this.#unreadable === cause) return;
@@ -162,7 +168,7 @@ export class DirectorySource implements DocumentSource {
     }
   }
 
-  /** Takes the file over, if it is a document and another one than it was. Requests are answered between two files. */
+  /** Reads the file if it is a document that changed. Requests are answered between two files. */
   async #read(file: string): Promise<void> {
     await setImmediate();
     const path = servedPath(file);
@@ -175,7 +181,7 @@ export class DirectorySource implements DocumentSource {
       if (this.#versions.get(path) === version) return;
       this.#versions.set(path, version);
       if (size > largestDocumentBytes) throw new DocumentError('TooLarge', 'the file is too large');
-      // The publish directory is in memory: this waits for nobody.
+      // The publish directory is in memory, so a synchronous read does not block.
       const document = readDocument(readFileSync(place));
       if (document === undefined) this.#documents.delete(path);
       else this.#documents.set(path, document);
@@ -193,12 +199,12 @@ export class DirectorySource implements DocumentSource {
     const reason = error instanceof DocumentError ? error.reason : 'Unreadable';
     this.#refused.set(path, reason);
     if (reason !== 'Unreadable') {
-      this.#options.log.error({ error, file, reason }, 'refused a document, keeping the last good one');
+      this.#options.log.error({ error, file, reason }, 'refused a document, serving the last good version');
       return;
     }
-    // Its content may be good: the next scan tries again.
+    // Its content may be good: the next scan retries.
     this.#versions.delete(path);
-    this.#cannotRead(error, 'cannot read documents, keeping the last good ones', file);
+    this.#cannotRead(error, 'cannot read documents, serving the last good versions', file);
   }
 
   #vanished(path: string): void {

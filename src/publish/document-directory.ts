@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { mkdir, open, readFile, readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { heartbeatFile } from '../documents/heartbeat.ts';
-import { documentPlace } from '../documents/key-set.ts';
+import { documentOwner } from '../documents/document-names.ts';
 import { setImmediate } from 'node:timers/promises';
 
 const temporaryPrefix = '.tmp-';
@@ -40,7 +40,7 @@ export class DocumentDirectory {
 
   /** The names of all documents that are there, of whatever life. Any other file is out of sight, and safe. */
   async documents(): Promise<readonly string[]> {
-    return (await readdir(this.#path)).filter((file) => documentPlace(file) !== undefined);
+    return (await readdir(this.#path)).filter((file) => documentOwner(file) !== undefined);
   }
 
   /** `undefined` where there is no such document. */
@@ -87,7 +87,7 @@ export class DocumentDirectory {
 
   /** Throws FileNameError. */
   #placeOf(file: string): string {
-    if (documentPlace(file) === undefined) throw new FileNameError('no document can have this name');
+    if (documentOwner(file) === undefined) throw new FileNameError('no document can have this name');
     return join(this.#path, file);
   }
 

@@ -1,4 +1,4 @@
-import type { LtiKeyFacts } from './published-keys.ts';
+import type { LtiKeyFacts } from './published-key.ts';
 
 /** Where the publisher learns what to publish: watches of LtiKeys, with their cache, in one or several namespaces. */
 export interface KeySource {

@@ -1,185 +1,105 @@
-import { narrowPublicJwk } from '../domain/public-jwk.ts';
-import type { PublishedKey } from '../documents/key-set.ts';
-import { rsaThumbprint } from '../lib/thumbprint.ts';
-import { type KeyState, publishedStates } from '../domain/key-state.ts';
+import { publishedStates } from '../domain/key-state.ts';
+import { HeldBack } from './held-back.ts';
+import {
+  absenceGraceMs,
+  type LtiKeyFacts,
+  placeOf,
+  publicHalf,
+  type PublishedKey,
+  publishedKey,
+  type RegistrationRef,
+} from './published-key.ts';
 
-/** What the publisher reads of an LtiKey; any other member of the object is out of its sight. */
-export interface LtiKeyFacts {
-  readonly metadata: { readonly name: string; readonly namespace?: string };
-  readonly spec: {
-    readonly registrationRef: { readonly name: string };
-    readonly revision: number;
-    readonly publicJWK: unknown;
-  };
-  readonly status?: {
-    readonly state?: string;
-    readonly createdAt?: string;
-    readonly revokedAt?: string;
-  };
-}
-
-/** How long a published key stays in the documents after its LtiKey went away or lost its state. */
-export const absenceGraceMs = 30_000;
-
-/** A key whose LtiKey was published and then disappeared, with the object to ask for before it is given up. */
-export interface Departed {
-  readonly id: string;
-  readonly namespace: string;
-  readonly name: string;
-  readonly keyID: string;
-  readonly registration: string;
-}
-
-interface Held {
+interface Known {
+  /** The name of the LtiKey and its key ID. */
   readonly id: string;
   readonly name: string;
   readonly key: PublishedKey;
   /** Monotonic milliseconds since which the LtiKey is missing, or present with its state cleared. */
   absentSince?: number;
   cleared?: boolean;
-  /** Whether it could not be asked for when the grace period was over, so that the operator could not have put it back. */
-  doubted?: boolean;
+  /** The API server did not answer at the end of the grace period, so the operator could not recreate the LtiKey either. */
+  unconfirmed?: boolean;
 }
 
-interface Place {
-  readonly namespace: string;
-  readonly registration: string;
-}
-
-interface Arriving extends Place {
-  /** Monotonic milliseconds until which all of it is held back; absent when that is over. */
-  until?: number;
-}
-
-const states: ReadonlySet<string> = new Set<KeyState>(['Next', 'Active', 'Retiring', 'Retired', 'Revoked']);
-
-function isState(state: string | undefined): state is KeyState {
-  return state !== undefined && states.has(state);
-}
-
-/** As the schema has it, which may be an older one: the name becomes part of a file name. */
-function isRegistrationName(name: unknown): boolean {
-  return typeof name === 'string' && name.length <= 63 && /^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$/.test(name);
-}
+/** A key whose LtiKey was published and then disappeared or lost its state. */
+export type AbsentKey = Readonly<Known>;
 
 /**
- * The Active key gets its status after the others (see controller/apply.ts). One that is newer than it and
- * has none is just being made, and was never published.
- */
-function isPartlyShown(objects: readonly LtiKeyFacts[]): boolean {
-  const active = objects.find(({ status }) => status?.state === 'Active');
-  const newest = active?.spec.revision ?? Number.POSITIVE_INFINITY;
-  return objects.some(({ spec, status }) => status === undefined && spec.revision <= newest);
-}
-
-/** Whether a change of an LtiKey leaves the documents as they are: one published state gave way to another. */
-export function staysPublished({ status: before }: LtiKeyFacts, { status: after }: LtiKeyFacts): boolean {
-  return isPublished(before?.state) && isPublished(after?.state) && before?.revokedAt === after?.revokedAt;
-}
-
-function isPublished(state: string | undefined): boolean {
-  return isState(state) && publishedStates.has(state);
-}
-
-/**
- * The keys to publish, from the LtiKeys that exist and those that should.
+ * The keys to publish, from the LtiKeys that exist and those that should exist.
  *
- * LtiKeys are only the public face of the ledger: one that somebody deletes comes back as soon as the operator sees it,
- * and meanwhile platforms still verify against it. So a key leaves at once only when its LtiKey says so (Retired,
- * Revoked). What looks like a loss is waited out instead:
- * - the LtiKey is gone: kept for the grace period, and then until somebody confirms that the object does not exist (a
- *   deleted CRD or an API error is no such answer). A registration deleted on purpose is published that much longer,
- *   which harms nobody.
- * - the LtiKey is back without a status: kept until the operator fills it in.
- * - the state was cleared: kept for the grace period; whoever cleared it by accident is corrected within it.
- * - a registration of which nothing is published yet has LtiKeys without a status that are not newer than its Active one: the
- *   operator is in the middle of showing a ledger, after a restore for one. All of it is held back until those have their
- *   status, for the grace period at the most: a document never starts with a part of its keys.
+ * LtiKeys only show the ledger: the operator recreates a deleted one as soon as it sees the deletion, and meanwhile platforms still
+ * verify with the key. So a key leaves the documents at once only if its LtiKey says so (Retired, Revoked). The publisher waits if a
+ * key only seems to be lost:
+ * - The LtiKey is gone: the key stays for the grace period, and then until the API server confirms that the object does not exist (a
+ *   deleted CRD or an API error does not confirm it). The keys of a registration that a user deleted stay that much longer, which does no
+ *   harm.
+ * - The LtiKey is back without a status: the key stays until the operator writes the status.
+ * - The state was cleared: the key stays for the grace period, in which the operator corrects an accident.
+ * - Nothing of a registration is published yet, and its ledger is only partly shown: see HeldBack.
  * A key that no ledger lists leaves at once: the operator shows it as Revoked before it deletes the LtiKey.
- * The spec is immutable, so a key's material never changes under its key ID.
+ * The spec is immutable, so the material of a key ID never changes.
  */
 export class PublishedKeys {
+  readonly heldBack = new HeldBack();
   /** `namespace/registration` → id → key. */
-  readonly #held = new Map<string, Map<string, Held>>();
-  readonly #absent = new Set<Held>();
-  /** `namespace/registration` → what lacks a status before anything of it was published. */
-  readonly #arriving = new Map<string, Arriving>();
+  readonly #known = new Map<string, Map<string, Known>>();
+  readonly #absent = new Set<Known>();
   readonly #refused: (object: LtiKeyFacts, fault: string) => void;
 
-  /** `refused` hears of every LtiKey that names no registration, or whose publicJWK is not one we serve. */
+  /** `refused` is called for every LtiKey without a valid registration name or publicJWK. */
   constructor(refused: (object: LtiKeyFacts, fault: string) => void) {
     this.#refused = refused;
   }
 
   /**
-   * Takes in all LtiKeys that the registration has now, and gives its keys, or `undefined` while they are held back. `now` is
+   * Takes all LtiKeys that the registration has now, and returns its keys, or `undefined` while they are held back. `now` is
    * monotonic milliseconds.
    */
-  update(
-    namespace: string,
-    registration: string,
-    objects: readonly LtiKeyFacts[],
-    now: number,
-  ): readonly PublishedKey[] | undefined {
-    const place = placeOf({ namespace, registration });
-    if (!this.#held.has(place) && isPartlyShown(objects)) {
-      const arriving = this.#arriving.get(place) ?? { namespace, registration, until: now + absenceGraceMs };
-      this.#arriving.set(place, arriving);
-      if (arriving.until !== undefined) return undefined;
-    } else this.#arriving.delete(place);
-    const held = this.#held.get(place) ?? new Map<string, Held>();
+  update(ref: RegistrationRef, objects: readonly LtiKeyFacts[], now: number): readonly PublishedKey[] | undefined {
+    const place = placeOf(ref);
+    if (this.#known.has(place)) this.heldBack.release(ref);
+    else if (this.heldBack.holds(ref, objects, now)) return undefined;
+    const keys = this.#known.get(place) ?? new Map<string, Known>();
     const present = new Set<string>();
-    for (const object of objects) this.#take(held, object, present, now);
-    for (const known of held.values()) {
+    for (const object of objects) this.#take(keys, object, present, now);
+    for (const known of keys.values()) {
       if (present.has(known.id)) continue;
       if (publishedStates.has(known.key.state)) this.#miss(known, now, false);
-      else this.#drop(held, known);
+      else this.#drop(keys, known);
     }
-    if (held.size > 0) this.#held.set(place, held);
-    else this.#held.delete(place);
-    return [...held.values()].map(({ key }) => key);
+    if (keys.size > 0) this.#known.set(place, keys);
+    else this.#known.delete(place);
+    return [...keys.values()].map(({ key }) => key);
   }
 
-  #take(held: Map<string, Held>, object: LtiKeyFacts, present: Set<string>, now: number): void {
-    const { metadata, spec, status } = object;
-    if (!isRegistrationName(spec.registrationRef.name)) return this.#refused(object, 'registrationRef.name is no name');
-    const publicJWK = narrowPublicJwk(spec.publicJWK);
+  #take(keys: Map<string, Known>, object: LtiKeyFacts, present: Set<string>, now: number): void {
+    const publicJWK = publicHalf(object);
     if (typeof publicJWK === 'string') return this.#refused(object, publicJWK);
-    const id = `${metadata.name}/${publicJWK.kid}`;
+    const { name } = object.metadata;
+    const id = `${name}/${publicJWK.kid}`;
     present.add(id);
-    const known = held.get(id);
-    if (isState(status?.state)) {
+    const known = keys.get(id);
+    const key = publishedKey(object, publicJWK);
+    if (key !== undefined) {
       if (known) this.#absent.delete(known);
-      const key = {
-        namespace: metadata.namespace ?? '',
-        registration: spec.registrationRef.name,
-        revision: spec.revision,
-        state: status.state,
-        publicJWK,
-        ...(publicJWK.kid !== rsaThumbprint(publicJWK) && {
-          foreignKeyID: true,
-          ...(status.createdAt !== undefined && { createdAt: status.createdAt }),
-        }),
-        ...(status.revokedAt !== undefined && { revokedAt: status.revokedAt }),
-      };
-      held.set(id, { id, name: metadata.name, key });
-      return;
+      keys.set(id, { id, name, key });
+    } else if (known !== undefined) {
+      if (object.status !== undefined) return this.#miss(known, now, true);
+      delete known.absentSince;
+      known.cleared = false;
+      this.#absent.delete(known);
     }
-    if (known === undefined) return;
-    if (status !== undefined) return this.#miss(known, now, true);
-    delete known.absentSince;
-    known.cleared = false;
-    this.#absent.delete(known);
   }
 
-  #miss(known: Held, now: number, cleared: boolean): void {
-    if (known.absentSince === undefined) Object.assign(known, { absentSince: now, doubted: false });
+  #miss(known: Known, now: number, cleared: boolean): void {
+    if (known.absentSince === undefined) Object.assign(known, { absentSince: now, unconfirmed: false });
     known.cleared = cleared;
     this.#absent.add(known);
   }
 
-  #drop(held: Map<string, Held>, known: Held): void {
-    held.delete(known.id);
+  #drop(keys: Map<string, Known>, known: Known): void {
+    keys.delete(known.id);
     this.#absent.delete(known);
   }
 
@@ -190,53 +110,19 @@ export class PublishedKeys {
     return next;
   }
 
-  /** When the next registration has been held back for the whole grace period, in monotonic milliseconds. */
-  nextOverdue(): number {
-    let next = Number.POSITIVE_INFINITY;
-    for (const { until = next } of this.#arriving.values()) next = Math.min(next, until);
-    return next;
+  /** The keys whose grace period is over. */
+  expired(now: number): readonly AbsentKey[] {
+    return [...this.#absent].filter(({ absentSince = now }) => absentSince + absenceGraceMs <= now);
   }
 
-  /** The registrations that were held back for the whole grace period, and no longer are. */
-  overdue(now: number): readonly Place[] {
-    const overdue = [...this.#arriving.values()].filter(({ until }) => until !== undefined && until <= now);
-    for (const arriving of overdue) delete arriving.until;
-    return overdue;
+  /** Drops the key, unless its LtiKey came back in the meantime. */
+  forget(absent: AbsentKey): void {
+    const keys = this.#known.get(placeOf(absent.key));
+    if (this.#absent.has(absent) && keys) this.#drop(keys, absent);
   }
 
-  /** The keys whose grace period is over; those with a cleared state need no confirmation. */
-  expired(now: number): readonly (Departed & { readonly cleared: boolean; readonly doubted: boolean })[] {
-    return [...this.#absent]
-      .filter(({ absentSince = now }) => absentSince + absenceGraceMs <= now)
-      .map(({ id, name, key: { namespace, registration, publicJWK }, cleared = false, doubted = false }) => ({
-        id,
-        name,
-        keyID: publicJWK.kid,
-        namespace,
-        registration,
-        cleared,
-        doubted,
-      }));
+  /** Restarts the grace period at `from`, unless the LtiKey came back in the meantime. */
+  keep(absent: AbsentKey, from: number, unconfirmed: boolean): void {
+    if (this.#absent.has(absent)) Object.assign(absent, { absentSince: from, unconfirmed });
   }
-
-  /** Gives a key up, unless its LtiKey came back meanwhile. */
-  forget(departed: Departed): void {
-    const held = this.#absentOne(departed);
-    if (held) this.#drop(this.#held.get(placeOf(departed)) ?? new Map<string, Held>(), held);
-  }
-
-  /** Starts the grace period again at `from`; `doubted` where there was no answer. */
-  keep(departed: Departed, from: number, doubted: boolean): void {
-    const held = this.#absentOne(departed);
-    if (held) Object.assign(held, { absentSince: from, doubted });
-  }
-
-  #absentOne(departed: Departed): Held | undefined {
-    const held = this.#held.get(placeOf(departed))?.get(departed.id);
-    return held?.absentSince === undefined ? undefined : held;
-  }
-}
-
-function placeOf({ namespace, registration }: Place): string {
-  return `${namespace}/${registration}`;
 }

@@ -1,6 +1,6 @@
-import type { Collision } from '../documents/key-set.ts';
 import type { Logger } from '../observability/log.ts';
-import type { LtiKeyFacts } from './published-keys.ts';
+import type { Collision } from './document-renderer.ts';
+import type { LtiKeyFacts } from './published-key.ts';
 
 /** Tells what is not published, and why, once each. */
 export class WarnOnce {

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { allKeysPath, ltiRegistrations, namespacePath, registrationPath } from '../../src/api/names.ts';
-import { absenceGraceMs } from '../../src/publish/published-keys.ts';
+import { absenceGraceMs } from '../../src/publish/published-key.ts';
 import { OneNamespace } from '../fixtures/one-namespace.ts';
 import { makeKekDirectory, type Operator, startOperator, until } from '../fixtures/operator.ts';
 import { eventually, Tenant } from '../fixtures/tenant.ts';

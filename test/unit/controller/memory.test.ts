@@ -5,10 +5,10 @@ import { runInNewContext } from 'node:vm';
 import { OpenedKeys } from '../../../src/controller/keys/opened-keys.ts';
 import { keyIDOf, ltiKeyIndexers, registrationOf } from '../../../src/controller/wake-ups.ts';
 import type { LtiKey, LtiRegistration } from '../../../src/api/objects.ts';
-import { DocumentSet } from '../../../src/documents/document-set.ts';
 import { DelayHeap } from '../../../src/kube/delay-heap.ts';
 import { objectKey } from '../../../src/kube/objects.ts';
 import { Store } from '../../../src/kube/store.ts';
+import { DocumentRenderer } from '../../../src/publish/document-renderer.ts';
 import { PublishedKeys } from '../../../src/publish/published-keys.ts';
 import { rsaThumbprint } from '../../../src/lib/thumbprint.ts';
 import { anLtiRegistration } from '../../builders/registration.ts';
@@ -143,10 +143,11 @@ describe('One of thousands of registrations that nothing happens to', () => {
   it(`takes at most ${budget.publisher} bytes in the publisher, aggregates included`, () => {
     const { kept, bytes } = bytesEach(() => {
       const published = new PublishedKeys(() => undefined);
-      const documents = new DocumentSet({ all: true });
+      const documents = new DocumentRenderer({ all: true });
       for (const key of keys.list()) {
         const { name } = key.spec.registrationRef;
-        documents.set('bank', name, published.update('bank', name, [key], 0) ?? []);
+        const keysOf = published.update({ namespace: 'bank', registration: name }, [key], 0);
+        documents.setKeys('bank', name, keysOf ?? []);
       }
       return { published, documents };
     });

@@ -6,7 +6,7 @@ import { connect } from 'node:net';
 import request from 'supertest';
 import { createApp } from '../../../src/jwks/app.ts';
 import { Connections } from '../../../src/jwks/connections.ts';
-import { readDocument } from '../../../src/jwks/document.ts';
+import { readDocument } from '../../../src/jwks/served-document.ts';
 import { createPublicServer } from '../../../src/jwks/server.ts';
 import type { ServedDocument } from '../../../src/jwks/source.ts';
 import { FakeClock } from '../../fakes/fake-clock.ts';

@@ -3,13 +3,11 @@ import { mkdir, mkdtemp, readFile, readdir, rm, stat, writeFile } from 'node:fs/
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
-import type { PublicJwk } from '../../../src/domain/public-jwk.ts';
-import { publicMembers } from '../../../src/documents/key-set.ts';
 import { createLogger } from '../../../src/observability/log.ts';
 import { DocumentPublisher, heartbeatMs } from '../../../src/publish/document-publisher.ts';
-import { type LtiKeyFacts, absenceGraceMs } from '../../../src/publish/published-keys.ts';
+import { absenceGraceMs, type LtiKeyFacts } from '../../../src/publish/published-key.ts';
 import { FakeClock } from '../../fakes/fake-clock.ts';
-import { ltiKey, nameOfKey } from './lti-key.ts';
+import { ltiKey, nameOfKey } from '../../builders/lti-key-facts.ts';
 
 /** Lets the files be written: work on files takes turns of the event loop, and no time of the clock. */
 async function until(holds: () => boolean | Promise<boolean>, what: string): Promise<void> {
@@ -341,7 +339,7 @@ describe('DocumentPublisher', () => {
       'sync.json',
     ]);
     expect(await readdir(join(directory, '..'))).not.to.include('registration_bank_canvas.json');
-    expect(log.split('registrationRef.name is no name')).to.have.length(names.length);
+    expect(log.split('registrationRef.name is not a DNS name')).to.have.length(names.length);
   });
 
   it('keeps a deleted LtiKey published until the API server says after 30 s that it does not exist', async () => {
@@ -408,7 +406,7 @@ describe('DocumentPublisher', () => {
       JSON.parse(await readFile(join(directory, 'sync.json'), 'utf8'));
     const document = (...names: readonly string[]): string =>
       JSON.stringify({
-        keys: names.map((name) => publicMembers(ltiKey(name, 1, 'Active').spec.publicJWK as PublicJwk)),
+        keys: names.map((name) => ltiKey(name, 1, 'Active').spec.publicJWK),
       });
 
     beforeEach(() => {

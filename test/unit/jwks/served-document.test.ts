@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import type { PublicJwk } from '../../../src/domain/public-jwk.ts';
 import { sliceBytes } from '../../../src/jwks/connections.ts';
-import { readDocument } from '../../../src/jwks/document.ts';
+import { readDocument } from '../../../src/jwks/served-document.ts';
 import type { ServedDocument } from '../../../src/jwks/source.ts';
 
 const n = Buffer.alloc(256, 0x81).toString('base64url');

@@ -1,9 +1,14 @@
 import { expect } from 'chai';
 import * as fc from 'fast-check';
-import { DocumentSet } from '../../../src/documents/document-set.ts';
-import { type DocumentScope, type PublishedKey, documentsListing, isSameKey } from '../../../src/documents/key-set.ts';
 import type { PublicJwk } from '../../../src/domain/public-jwk.ts';
-import { buildDocuments, jwk, key, kids, modulus } from '../documents/documents.ts';
+import { DocumentRenderer } from '../../../src/publish/document-renderer.ts';
+import {
+  type DocumentScope,
+  documentsListing,
+  isSameKey,
+  type PublishedKey,
+} from '../../../src/publish/published-key.ts';
+import { buildDocuments, jwk, key, kids, modulus } from '../../builders/documents.ts';
 
 describe('A key with a foreign key ID', () => {
   const tool = (registration: string, more: Partial<PublishedKey> & { readonly seed?: number } = {}): PublishedKey => {
@@ -21,14 +26,14 @@ describe('A key with a foreign key ID', () => {
   });
 
   it('is in the document of its namespace once for all registrations that share it, until the last has retired it', () => {
-    const set = new DocumentSet({ all: true });
-    const namespaceKids = () => kids(JSON.parse(set.text('namespace_a.json')?.pieces.join('') ?? ''));
-    for (const name of ['x', 'y', 'z']) set.set('a', name, [tool(name), key('a', name, 2)]);
+    const renderer = new DocumentRenderer({ all: true });
+    const namespaceKids = () => kids(JSON.parse(renderer.render('namespace_a.json')?.pieces.join('') ?? ''));
+    for (const name of ['x', 'y', 'z']) renderer.setKeys('a', name, [tool(name), key('a', name, 2)]);
     expect(namespaceKids()).to.deep.equal(['tool-2019', 'a-x-2', 'a-y-2', 'a-z-2']);
-    expect(set.text('namespace_a.json')?.collisions.map(({ sameKey }) => sameKey)).to.deep.equal([true, true]);
-    for (const name of ['x', 'y']) set.set('a', name, [tool(name, { state: 'Retired' }), key('a', name, 2)]);
+    expect(renderer.render('namespace_a.json')?.collisions.map(({ sameKey }) => sameKey)).to.deep.equal([true, true]);
+    for (const name of ['x', 'y']) renderer.setKeys('a', name, [tool(name, { state: 'Retired' }), key('a', name, 2)]);
     expect(namespaceKids()).to.deep.equal(['a-x-2', 'a-y-2', 'tool-2019', 'a-z-2']);
-    set.set('a', 'z', [tool('z', { state: 'Retired' }), key('a', 'z', 2)]);
+    renderer.setKeys('a', 'z', [tool('z', { state: 'Retired' }), key('a', 'z', 2)]);
     expect(namespaceKids()).to.deep.equal(['a-x-2', 'a-y-2', 'a-z-2']);
   });
 
@@ -59,14 +64,14 @@ describe('A key with a foreign key ID', () => {
   });
 
   it('makes others the documents that it is in, also when only its age says who has the ID', () => {
-    const set = new DocumentSet({ all: true });
+    const renderer = new DocumentRenderer({ all: true });
     const files = ['registration_a_x.json', 'namespace_a.json'];
-    expect(set.set('a', 'x', [tool('x', old), key('a', 'x', 2)])).to.deep.equal([...files, 'all.json']);
-    expect(set.set('a', 'x', [tool('x', { ...old, seed: 3 }), key('a', 'x', 2)])).to.deep.equal(files);
-    expect(set.set('a', 'x', [tool('x', { ...old, seed: 3 }), key('a', 'x', 2)])).to.deep.equal([]);
-    set.set('a', 'y', [tool('y', { createdAt: '2026-02-01T00:00:00Z' })]);
-    expect(set.set('a', 'x', [tool('x', { ...young, seed: 3 }), key('a', 'x', 2)])).to.deep.equal(files);
-    expect(set.text('namespace_a.json')?.pieces.join('')).to.include(jwk('tool-2019', 1).n);
+    expect(renderer.setKeys('a', 'x', [tool('x', old), key('a', 'x', 2)])).to.deep.equal([...files, 'all.json']);
+    expect(renderer.setKeys('a', 'x', [tool('x', { ...old, seed: 3 }), key('a', 'x', 2)])).to.deep.equal(files);
+    expect(renderer.setKeys('a', 'x', [tool('x', { ...old, seed: 3 }), key('a', 'x', 2)])).to.deep.equal([]);
+    renderer.setKeys('a', 'y', [tool('y', { createdAt: '2026-02-01T00:00:00Z' })]);
+    expect(renderer.setKeys('a', 'x', [tool('x', { ...young, seed: 3 }), key('a', 'x', 2)])).to.deep.equal(files);
+    expect(renderer.render('namespace_a.json')?.pieces.join('')).to.include(jwk('tool-2019', 1).n);
   });
 });
 
@@ -110,7 +115,7 @@ describe('isListedAsDue', () => {
     });
   }
 
-  it('holds for every key that a DocumentSet publishes, whoever shares or claims its ID', () => {
+  it('holds for every key that the renderer publishes, whoever shares or claims its ID', () => {
     const published = fc.record({
       namespace: fc.constantFrom('a', 'b'),
       registration: fc.constantFrom('x', 'y', 'z'),

@@ -1,21 +1,21 @@
 import { parseDocumentFile } from '../documents/document-file.ts';
-import { allFile, documentPlace, namespaceFile, type PublishedKey } from '../documents/key-set.ts';
+import { allFile, documentOwner, namespaceFile } from '../documents/document-names.ts';
 import { inParallel } from '../lib/in-parallel.ts';
 import type { DocumentDirectory } from './document-directory.ts';
 import type { KeySource } from './key-source.ts';
+import type { PublishedKey } from './published-key.ts';
 
-/** The API server is asked about this many registrations at a time. */
-const questionsAtATime = 4;
+const requestsAtATime = 4;
 
 export interface Leftovers {
-  /** Documents that are to go. */
+  /** Documents to remove. */
   readonly gone: readonly string[];
-  /** Others stay for now: nobody could be asked about them. */
-  readonly doubted: boolean;
+  /** Some documents stay for now, because the API server did not confirm that their LtiKeys are gone. */
+  readonly unconfirmed: boolean;
 }
 
-/** What an earlier life of the Pod left in the publish directory. */
-export class EarlierLife {
+/** The documents that a previous run of the container left in the publish directory. */
+export class PreviousRun {
   readonly #directory: DocumentDirectory;
   readonly #source: Pick<KeySource, 'unread' | 'confirmNone'>;
   /** Key IDs that `withdraw` has not looked for yet. */
@@ -27,38 +27,38 @@ export class EarlierLife {
   }
 
   /**
-   * The documents that nobody claims and whose registration has no LtiKey, by a live answer of the API server. Those of a namespace
-   * that was never read stay. Rejects if the directory cannot be read.
+   * Finds the documents that are not current and whose registration has no LtiKey, by a live answer of the API server. The documents
+   * of a namespace that was never read stay. Rejects if the directory cannot be read.
    */
-  async unclaimed(isClaimed: (file: string) => boolean): Promise<Leftovers> {
-    const others = (await this.#directory.documents()).filter((file) => !isClaimed(file));
+  async leftovers(isCurrent: (file: string) => boolean): Promise<Leftovers> {
+    const others = (await this.#directory.documents()).filter((file) => !isCurrent(file));
     const gone: string[] = [];
     const kept = new Set<string>();
-    await inParallel(others, questionsAtATime, async (file) => {
-      const { namespace, registration } = documentPlace(file) ?? {};
+    await inParallel(others, requestsAtATime, async (file) => {
+      const { namespace, registration } = documentOwner(file) ?? {};
       if (namespace === undefined) gone.push(file);
       else if (registration !== undefined) {
         if (await this.#isGone(namespace, registration)) gone.push(file);
         else kept.add(namespaceFile(namespace));
       } else if (this.#source.unread().includes(namespace)) kept.add(file);
     });
-    const namespaces = others.filter((file) => documentPlace(file)?.registration === undefined);
-    gone.push(...namespaces.filter((file) => documentPlace(file)?.namespace !== undefined && !kept.has(file)));
-    return { gone, doubted: kept.size > 0 };
+    const namespaces = others.filter((file) => documentOwner(file)?.registration === undefined);
+    gone.push(...namespaces.filter((file) => documentOwner(file)?.namespace !== undefined && !kept.has(file)));
+    return { gone, unconfirmed: kept.size > 0 };
   }
 
-  /** These keys are revoked; the document of all namespaces may have them. */
+  /** Records the revoked keys among these; the document of all namespaces may still list them. */
   revoked(keys: readonly PublishedKey[]): void {
     for (const { state, publicJWK } of keys) if (state === 'Revoked') this.#revoked.add(publicJWK.kid);
   }
 
-  /** Removes the document of all namespaces, which nobody can write anew yet, if it has a revoked key. */
+  /** Removes the document of all namespaces, which cannot be rewritten yet, if it lists a revoked key. */
   async withdraw(): Promise<void> {
     if (this.#revoked.size > 0 && (await this.#mayHoldRevoked())) await this.#directory.remove(allFile);
     this.#revoked.clear();
   }
 
-  /** One that cannot be read as a document may. */
+  /** True also for a file that is not a valid document. */
   async #mayHoldRevoked(): Promise<boolean> {
     const bytes = await this.#directory.read(allFile);
     if (bytes === undefined) return false;

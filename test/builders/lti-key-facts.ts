@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
-import { rsaThumbprint } from '../../../src/lib/thumbprint.ts';
-import type { LtiKeyFacts } from '../../../src/publish/published-keys.ts';
+import { rsaThumbprint } from '../../src/lib/thumbprint.ts';
+import type { LtiKeyFacts } from '../../src/publish/published-key.ts';
 
 const names = new Map<string, string>();
 

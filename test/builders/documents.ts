@@ -1,6 +1,7 @@
-import { DocumentSet } from '../../../src/documents/document-set.ts';
-import type { Collision, DocumentFile, PublishedKey } from '../../../src/documents/key-set.ts';
-import type { PublicJwk } from '../../../src/domain/public-jwk.ts';
+import type { DocumentFile } from '../../src/documents/document-file.ts';
+import type { PublicJwk } from '../../src/domain/public-jwk.ts';
+import { type Collision, DocumentRenderer } from '../../src/publish/document-renderer.ts';
+import type { PublishedKey } from '../../src/publish/published-key.ts';
 
 /** An odd modulus of `bits`, different for each `seed`; nobody verifies a signature with it here. */
 export function modulus(bits: number, seed: number): string {
@@ -28,12 +29,12 @@ export function buildDocuments(
   keys: readonly PublishedKey[],
   options: { all: boolean },
 ): { documents: Map<string, DocumentFile>; collisions: readonly Collision[] } {
-  const set = new DocumentSet(options);
+  const renderer = new DocumentRenderer(options);
   for (const [place, own] of Map.groupBy(keys, ({ namespace, registration }) => `${namespace}/${registration}`)) {
     const [namespace = '', registration = ''] = place.split('/');
-    set.set(namespace, registration, own);
+    renderer.setKeys(namespace, registration, own);
   }
-  const texts = set.files().map((file) => [file, set.text(file)] as const);
+  const texts = renderer.files().map((file) => [file, renderer.render(file)] as const);
   return {
     documents: new Map(texts.map(([file, text]) => [file, JSON.parse(text?.pieces.join('') ?? '')])),
     collisions: texts.flatMap(([, text]) => text?.collisions ?? []),

@@ -1,74 +1,76 @@
 import { publishedStates } from '../domain/key-state.ts';
 import { shortCachePeriod } from '../domain/timing.ts';
-import {
-  type Collision,
-  type PublishedKey,
-  allFile,
-  documentsListing,
-  isSameKey,
-  namespaceFile,
-  publicMembers,
-  registrationFile,
-} from './key-set.ts';
+import { allFile, type DocumentOwner, namespaceFile, registrationFile } from '../documents/document-names.ts';
+import { documentsListing, isSameKey, type PublishedKey } from './published-key.ts';
 
-/** What the documents need to know of one registration. */
+/** A key that was left out of one document because another key there has its key ID. */
+export interface Collision {
+  readonly file: string;
+  readonly keyID: string;
+  readonly listed: PublishedKey;
+  readonly omitted: PublishedKey;
+  /** Both are the same key, so every signature can be verified. If false, platforms cannot verify with the omitted key here. */
+  readonly sameKey: boolean;
+}
+
+/** What the documents list of one registration. */
 interface Entry {
-  /** Those that its own document and that of the namespace list, by revision. */
+  /** The keys in its own document and in that of the namespace, by revision. */
   readonly listed: readonly PublishedKey[];
   /** Their JSON, with commas between them. */
   readonly text: string;
-  /** Those that the document of all namespaces lists too. */
+  /** The keys that the document of all namespaces lists too. */
   readonly shared: readonly PublishedKey[];
   readonly sharedText: string;
-  /** The ages of its foreign key IDs: they decide who has one that is claimed twice. */
+  /** The ages of its foreign key IDs: they decide which of two claims is the older one. */
   readonly claims: string;
-  /** Milliseconds since the epoch of the newest revocation. */
+  /** The newest revocation, in milliseconds since the epoch. */
   readonly revoked: number;
   readonly collisions: readonly Collision[];
 }
 
-/** What one registration brings into an aggregate. */
+/** The part of one registration in an aggregate. */
 interface Part {
   readonly keys: readonly PublishedKey[];
   readonly text: string;
   readonly revoked: number;
 }
 
-/** The bytes of one file, in pieces, each short enough to be worked on at once. */
+/** The text of one file, in pieces that are short enough to be hashed without blocking the event loop. */
 export interface DocumentText {
   readonly pieces: readonly string[];
   readonly collisions: readonly Collision[];
 }
 
-/** Characters of a piece, about. */
+/** Characters of a piece, approximately. */
 const pieceLength = 65_536;
 
 /**
- * The documents: one per registration and namespace that has a key in any state, and with `all` the one of the trust
- * domain, even if there is no key. The text of each registration is kept, so a change of one costs its own document and,
- * for the aggregates it is in, a walk over ready-made texts.
+ * Renders the documents: one for each registration and namespace that has a key in any state, and with `all` the one of all
+ * namespaces, even without keys. The text of each registration is cached, so a change of one costs its own document and a walk over
+ * cached texts for each aggregate that lists it.
  *
- * Keys are ordered by namespace, registration and revision: an order that no clock, insertion or locale has a part in.
- * Which of two keys with one key ID is listed: see `hasBetterClaim`.
+ * Keys are ordered by namespace, registration and revision, independent of clock, insertion order and locale.
+ * `hasBetterClaim` decides which of two keys with the same key ID is listed.
  */
-export class DocumentSet {
+export class DocumentRenderer {
   readonly #all: boolean;
   /** Namespace → registration → entry. */
   readonly #namespaces = new Map<string, Map<string, Entry>>();
-  /** File → the namespace, and for a registration's own document its name. */
-  readonly #places = new Map<string, { readonly namespace: string; readonly registration?: string }>();
+  /** File → owner, without the document of all namespaces. */
+  readonly #owners = new Map<string, DocumentOwner & { readonly namespace: string }>();
 
   constructor({ all }: { readonly all: boolean }) {
     this.#all = all;
   }
 
-  /** Every document there is. */
+  /** The files of all documents. */
   files(): readonly string[] {
-    return [...this.#places.keys(), ...(this.#all ? [allFile] : [])];
+    return [...this.#owners.keys(), ...(this.#all ? [allFile] : [])];
   }
 
-  /** Takes these for all keys of the registration; with none, it has no document. Gives the files that are others now. */
-  set(namespace: string, registration: string, keys: readonly PublishedKey[]): readonly string[] {
+  /** Replaces all keys of the registration; without keys, it has no document. Returns the files that change. */
+  setKeys(namespace: string, registration: string, keys: readonly PublishedKey[]): readonly string[] {
     const own = registrationFile(namespace, registration);
     const entries = this.#namespaces.get(namespace) ?? new Map<string, Entry>();
     const before = entries.get(registration);
@@ -78,24 +80,24 @@ export class DocumentSet {
     const aggregate = namespaceFile(namespace);
     if (after === undefined) {
       entries.delete(registration);
-      this.#places.delete(own);
+      this.#owners.delete(own);
     } else {
       entries.set(registration, after);
-      this.#places.set(own, { namespace, registration });
+      this.#owners.set(own, { namespace, registration });
     }
     if (entries.size === 0) {
       this.#namespaces.delete(namespace);
-      this.#places.delete(aggregate);
+      this.#owners.delete(aggregate);
     } else {
       this.#namespaces.set(namespace, entries);
-      this.#places.set(aggregate, { namespace });
+      this.#owners.set(aggregate, { namespace });
     }
     const inAll = revoked || before?.sharedText !== after?.sharedText;
     return [own, aggregate, ...(this.#all && inAll ? [allFile] : [])];
   }
 
-  /** What the file is to hold; `undefined` if there is no such document. */
-  text(file: string): DocumentText | undefined {
+  /** `undefined` if there is no such document. */
+  render(file: string): DocumentText | undefined {
     if (file === allFile && this.#all) {
       const entries = sorted(this.#namespaces).flatMap(([, those]) => sorted(those).map(([, entry]) => entry));
       return aggregateText(
@@ -103,17 +105,17 @@ export class DocumentSet {
         entries.map(({ shared, sharedText, revoked }) => ({ keys: shared, text: sharedText, revoked })),
       );
     }
-    const place = this.#places.get(file);
-    if (place === undefined) return undefined;
-    const entries = this.#namespaces.get(place.namespace) ?? new Map<string, Entry>();
-    if (place.registration === undefined) {
+    const owner = this.#owners.get(file);
+    if (owner === undefined) return undefined;
+    const entries = this.#namespaces.get(owner.namespace) ?? new Map<string, Entry>();
+    if (owner.registration === undefined) {
       const those = sorted(entries).map(([, entry]) => entry);
       return aggregateText(
         file,
         those.map(({ listed, text, revoked }) => ({ keys: listed, text, revoked })),
       );
     }
-    const entry = entries.get(place.registration);
+    const entry = entries.get(owner.registration);
     return entry && { pieces: [`{"keys":[${entry.text}${ending(entry.revoked)}`], collisions: entry.collisions };
   }
 }
@@ -144,10 +146,10 @@ function entryOf(file: string, keys: readonly PublishedKey[]): Entry {
 }
 
 function textOf(keys: readonly PublishedKey[]): string {
-  return keys.map(({ publicJWK }) => JSON.stringify(publicMembers(publicJWK))).join(',');
+  return keys.map(({ publicJWK }) => JSON.stringify(publicJWK)).join(',');
 }
 
-/** Notes for each key ID the key that has it; the keys come in the order of the document. */
+/** Records which key holds each key ID; `keys` are in the order of the document. */
 function claim(holders: Map<string, PublishedKey>, keys: readonly PublishedKey[]): void {
   for (const key of keys) {
     const holder = holders.get(key.publicJWK.kid);
@@ -156,8 +158,8 @@ function claim(holders: Map<string, PublishedKey>, keys: readonly PublishedKey[]
 }
 
 /**
- * Nobody can choose a thumbprint, so a key named by its own stays, whoever claims the same text. Of foreign key IDs the one
- * that was there first stays: a newcomer's name in the alphabet must not take a key away that signs.
+ * A thumbprint cannot be chosen, so a key that is named by its own thumbprint always keeps its ID. Of two foreign key IDs the
+ * older one stays: a new registration with an earlier name must not displace a key that signs.
  */
 function hasBetterClaim(key: PublishedKey, holder: PublishedKey): boolean {
   const { foreignKeyID = false } = key;
@@ -170,7 +172,7 @@ function since({ createdAt }: PublishedKey): number {
   return createdAt === undefined ? Infinity : Date.parse(createdAt);
 }
 
-/** The keys that have their key IDs; the others are collisions. */
+/** Returns the keys that hold their key IDs, and adds the others to `collisions`. */
 function holding(
   file: string,
   keys: readonly PublishedKey[],

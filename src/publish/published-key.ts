@@ -1,0 +1,102 @@
+import { type KeyState, keyStates, publishedStates } from '../domain/key-state.ts';
+import { narrowPublicJwk, type PublicJwk } from '../domain/public-jwk.ts';
+import { rsaThumbprint } from '../lib/thumbprint.ts';
+
+/** How long a published key stays in the documents after its LtiKey went away or lost its state. */
+export const absenceGraceMs = 30_000;
+
+export interface RegistrationRef {
+  readonly namespace: string;
+  readonly registration: string;
+}
+
+/** `namespace/registration` */
+export function placeOf({ namespace, registration }: RegistrationRef): string {
+  return `${namespace}/${registration}`;
+}
+
+/** What the publisher reads of an LtiKey. */
+export interface LtiKeyFacts {
+  readonly metadata: { readonly name: string; readonly namespace?: string };
+  readonly spec: {
+    readonly registrationRef: { readonly name: string };
+    readonly revision: number;
+    readonly publicJWK: unknown;
+  };
+  readonly status?: {
+    readonly state?: string;
+    readonly createdAt?: string;
+    readonly revokedAt?: string;
+  };
+}
+
+/** A key that an LtiKey shows: its owner, its state and its public half. */
+export interface PublishedKey extends RegistrationRef {
+  readonly revision: number;
+  readonly state: KeyState;
+  readonly publicJWK: PublicJwk;
+  /** RFC 3339; set once the key is Revoked. */
+  readonly revokedAt?: string;
+  /** The key ID is not the thumbprint of the key, so another registration can choose the same ID. */
+  readonly foreignKeyID?: boolean;
+  /** RFC 3339; decides which of two keys with one foreign key ID was first. */
+  readonly createdAt?: string;
+}
+
+/** The public half of an LtiKey, or the reason why the key cannot be published. */
+export function publicHalf({ spec }: LtiKeyFacts): PublicJwk | string {
+  if (!isRegistrationName(spec.registrationRef.name)) return 'spec.registrationRef.name is not a DNS name';
+  return narrowPublicJwk(spec.publicJWK);
+}
+
+/** Checked again because an older CRD may be installed, and the name becomes part of a file name. */
+function isRegistrationName(name: unknown): boolean {
+  return typeof name === 'string' && name.length <= 63 && /^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$/.test(name);
+}
+
+/** `undefined` while the LtiKey has no state. */
+export function publishedKey({ metadata, spec, status }: LtiKeyFacts, publicJWK: PublicJwk): PublishedKey | undefined {
+  if (!isState(status?.state)) return undefined;
+  const { state, createdAt, revokedAt } = status;
+  const foreign = publicJWK.kid !== rsaThumbprint(publicJWK);
+  return {
+    namespace: metadata.namespace ?? '',
+    registration: spec.registrationRef.name,
+    revision: spec.revision,
+    state,
+    publicJWK,
+    ...(foreign && { foreignKeyID: true, ...(createdAt !== undefined && { createdAt }) }),
+    ...(revokedAt !== undefined && { revokedAt }),
+  };
+}
+
+/** Whether a change of an LtiKey leaves the documents as they are: one published state replaced another. */
+export function staysPublished({ status: before }: LtiKeyFacts, { status: after }: LtiKeyFacts): boolean {
+  return isPublished(before?.state) && isPublished(after?.state) && before?.revokedAt === after?.revokedAt;
+}
+
+function isPublished(state: string | undefined): boolean {
+  return isState(state) && publishedStates.has(state);
+}
+
+function isState(state: string | undefined): state is KeyState {
+  return keyStates.some((known) => known === state);
+}
+
+/** The document of one registration, of one namespace, or of all namespaces. */
+export type DocumentScope = 'registration' | 'namespace' | 'all';
+
+/**
+ * The documents that list a published key. Registrations of one namespace trust each other, and a tool that used one
+ * key for all its platforms gave them one URL, so the document of the namespace lists a foreign key ID. The document of all
+ * namespaces does not, so that no namespace can take the key ID of another.
+ */
+export function documentsListing({
+  foreignKeyID = false,
+}: Pick<PublishedKey, 'foreignKeyID'>): readonly DocumentScope[] {
+  return foreignKeyID ? ['registration', 'namespace'] : ['registration', 'namespace', 'all'];
+}
+
+export function isSameKey(one: Pick<PublicJwk, 'n' | 'e'>, other: Pick<PublicJwk, 'n' | 'e'>): boolean {
+  return one.n === other.n && one.e === other.e;
+}
