@@ -52,7 +52,7 @@ export function reconciler(options: ReconcilerOptions): (key: ObjectKey) => Prom
         if (decision.status) await applier.show(gathered, decision.status);
         if (isOver(gathered)) return {};
         const next = untilNextCheck(situation.now, decision.nextCheckAt);
-        return { requeueAfterMs: shown && !isAllServed(gathered) ? Math.min(next, afterShown) : next };
+        return { requeueAfter: shown && !isAllServed(gathered) ? Math.min(next, afterShown) : next };
       }
       shown ||= effects.some(({ kind }) => kind === 'createKey' || kind === 'showKey');
       gathered = await applier.apply(gathered, effects);

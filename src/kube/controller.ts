@@ -1,13 +1,14 @@
+import { type Duration, second } from '../domain/duration.ts';
 import type { Logger } from '../observability/log.ts';
 import { ApiError, isAlreadyExists, isConflict } from './errors.ts';
-import { splitKey, type ObjectKey } from './objects.ts';
+import { type ObjectKey, splitKey } from './objects.ts';
 import type { Priority, WorkQueue } from './workqueue.ts';
 
-/** What a reconcile that went well asks for. */
+/** The result of a successful reconcile. */
 export interface Result {
-  /** Look again after this time even if nothing changes; absent: only when something changes. */
-  readonly requeueAfterMs?: number;
-  /** How urgent that look is; absent: what was begun (1). */
+  /** Reconcile again after this time even if nothing changes; absent: only after a change. */
+  readonly requeueAfter?: Duration;
+  /** The priority of that reconcile; absent: 1. */
   readonly priority?: Priority;
 }
 
@@ -20,14 +21,13 @@ export interface ControllerMetrics {
 export interface ControllerOptions {
   readonly name: string;
   readonly queue: WorkQueue;
-  /** Makes the world agree with what the object asks for. `signal` aborts when the controller is to stop. */
   readonly reconcile: (key: ObjectKey, signal: AbortSignal) => Promise<Result>;
   readonly concurrency: number;
   readonly log: Logger;
   readonly metrics?: ControllerMetrics;
 }
 
-/** Workers that take keys from a queue and reconcile them; what they throw decides what happens next. */
+/** Workers that take keys from a queue and reconcile them; keys whose reconcile throws are retried with backoff. */
 export class Controller {
   readonly #options: ControllerOptions;
   #active = 0;
@@ -37,7 +37,7 @@ export class Controller {
     options.metrics?.watch(options.name, options.concurrency, () => this.#active);
   }
 
-  /** Works until `signal` aborts; resolves when the reconciles in flight have ended. The queue is then shut down. */
+  /** Works until `signal` aborts; then shuts the queue down, and resolves when the reconciles in progress have ended. */
   async run(signal: AbortSignal): Promise<void> {
     const { queue, concurrency } = this.#options;
     const stop = (): void => queue.shutDown();
@@ -58,32 +58,31 @@ export class Controller {
   async #reconcile(key: ObjectKey, signal: AbortSignal): Promise<void> {
     const { name, queue, reconcile, metrics } = this.#options;
     const began = queue.clock.monotonic();
-    const seconds = (): number => (queue.clock.monotonic() - began) / 1000;
+    const seconds = (): number => (queue.clock.monotonic() - began) / second;
     this.#active++;
     try {
-      const { requeueAfterMs, priority } = await reconcile(key, signal);
-      metrics?.reconciled(name, requeueAfterMs === undefined ? 'success' : 'requeue_after', seconds());
+      const { requeueAfter, priority } = await reconcile(key, signal);
+      metrics?.reconciled(name, requeueAfter === undefined ? 'success' : 'requeue_after', seconds());
       queue.forget(key);
-      if (requeueAfterMs !== undefined) queue.addAfter(key, requeueAfterMs, priority);
+      if (requeueAfter !== undefined) queue.addAfter(key, requeueAfter, priority);
     } catch (error) {
       metrics?.reconciled(name, lostRace(error) ? 'requeue_after' : 'error', seconds());
-      this.#failed(key, error);
+      this.#retry(key, error);
     } finally {
       this.#active--;
     }
   }
 
-  #failed(key: ObjectKey, error: unknown): void {
+  #retry(key: ObjectKey, error: unknown): void {
     const { name, queue, log } = this.#options;
     const fields = { controller: name, ...splitKey(key), error };
-    // a revocation that failed is still one
-    queue.addRateLimited(key, error instanceof ApiError ? error.retryAfterMs : undefined, queue.priorityOf(key));
-    if (lostRace(error)) log.debug(fields, 'another write was first; it is read again');
-    else log.warn({ ...fields, attempt: queue.failures(key) }, 'reconcile failed; it is tried again');
+    const attempt = queue.addRateLimited(key, error instanceof ApiError ? error.retryAfter : undefined);
+    if (lostRace(error)) log.debug(fields, 'another write was first; retrying');
+    else log.warn({ ...fields, attempt }, 'reconcile failed; retrying');
   }
 }
 
-/** Nothing is wrong: somebody else wrote first, and what they wrote may not have arrived here yet. */
+/** Not a fault: another process wrote first, and its write may not have reached the cache yet. */
 function lostRace(error: unknown): boolean {
   return isConflict(error) || isAlreadyExists(error);
 }

@@ -1,3 +1,5 @@
+import type { Duration } from '../domain/duration.ts';
+
 /** What can go wrong between the operator and the API server, sorted by what the caller may conclude. */
 
 export interface ApiErrorOptions {
@@ -9,7 +11,7 @@ export interface ApiErrorOptions {
    * installed yet) says nothing about any object.
    */
   readonly missing?: 'object' | 'resource type' | undefined;
-  readonly retryAfterMs?: number | undefined;
+  readonly retryAfter?: Duration | undefined;
 }
 
 /** The API server (or something in front of it) answered, and refused. */
@@ -24,8 +26,8 @@ export class ApiError extends Error {
    */
   readonly serverMessage: string | undefined;
   readonly missing: 'object' | 'resource type' | undefined;
-  /** From `Retry-After`, in milliseconds. */
-  readonly retryAfterMs: number | undefined;
+  /** From `Retry-After`. */
+  readonly retryAfter: Duration | undefined;
 
   constructor(message: string, options: ApiErrorOptions) {
     super(message);
@@ -33,7 +35,7 @@ export class ApiError extends Error {
     this.reason = options.reason;
     this.serverMessage = options.serverMessage;
     this.missing = options.missing;
-    this.retryAfterMs = options.retryAfterMs;
+    this.retryAfter = options.retryAfter;
   }
 }
 

@@ -202,5 +202,5 @@ function mustRelist(error: unknown): boolean {
 }
 
 function retryAfter(error: unknown): Duration {
-  return error instanceof ApiError ? Math.min(error.retryAfterMs ?? 0, longestRetryAfter) : 0;
+  return error instanceof ApiError ? Math.min(error.retryAfter ?? 0, longestRetryAfter) : 0;
 }

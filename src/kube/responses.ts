@@ -1,3 +1,4 @@
+import { type Duration, second } from '../domain/duration.ts';
 import { ApiError, TransportError } from './errors.ts';
 import type { KubeList, KubeObject, ResourceType } from './objects.ts';
 import { quotable, type Refused } from './server-message.ts';
@@ -34,7 +35,7 @@ export function refusal(refused: Refused, response: RefusedResponse): ApiError {
     reason: known,
     serverMessage: serverMessage?.slice(0, 500).toWellFormed(),
     missing: response.status === 404 ? missing(refused, details) : undefined,
-    retryAfterMs: retryAfterMs(response.retryAfter),
+    retryAfter: retryAfter(response.retryAfter),
   });
 }
 
@@ -49,8 +50,8 @@ function missing(operation: Operation, details: unknown): ApiError['missing'] {
 }
 
 /** RFC 9110 section 10.2.3; the API server sends whole seconds, never a date. */
-function retryAfterMs(header: string | undefined): number | undefined {
-  return header !== undefined && /^\d{1,6}$/.test(header) ? Number(header) * 1000 : undefined;
+function retryAfter(header: string | undefined): Duration | undefined {
+  return header !== undefined && /^\d{1,6}$/.test(header) ? Number(header) * second : undefined;
 }
 
 export function malformed(operation: Operation, what: string): TransportError {

@@ -1,34 +1,34 @@
+import { type Duration, second } from '../domain/duration.ts';
 import type { Clock } from '../lib/clock.ts';
-import { DelayHeap } from './delay-heap.ts';
 import { FairQueue } from './fair-queue.ts';
 import type { ObjectKey } from './objects.ts';
 
-/** What goes first: 0 revocations and removals, 1 what was begun, 2 new registrations. */
+/** 0: revocations and removals, 1: registrations with keys, 2: new registrations. */
 export type Priority = 0 | 1 | 2;
 
-/** First delay after a failure; it doubles with every further one (client-go's per-item limiter starts the same). */
-const firstBackoffMs = 5;
+/** First delay after a failure; it doubles with every further failure (client-go's per-item limiter starts with the same). */
+const firstBackoff: Duration = 5;
 
-/** No failing key waits longer than this: client-go's 1000 s would leave a healed dependency unnoticed for too long. */
-export const maximumBackoffMs = 60_000;
+/** client-go's maximum of 1000 s would leave a recovered dependency unnoticed for too long. */
+export const maximumBackoff: Duration = 60 * second;
 
-/** What a queue looks like at this moment; read at scrape. */
+/** The state of a queue at a scrape. */
 export interface WorkQueueFigures {
-  /** Keys waiting for a worker; delayed ones do not count until they are due. */
+  /** Keys that wait for a worker. Delayed keys do not count before they are due. */
   readonly depth: number;
-  /** Sum of the seconds that the keys now being worked on have taken so far. */
+  /** Sum of the seconds since work on each key in progress began. */
   readonly unfinishedSeconds: number;
   readonly longestRunningSeconds: number;
 }
 
 export interface WorkQueueMetrics {
-  /** Called once per queue; a later queue of the same name takes the place of the earlier one. */
+  /** Called once per queue; a later queue of the same name replaces the earlier one. */
   watch(queue: string, figures: () => WorkQueueFigures): void;
   added(queue: string): void;
   retried(queue: string): void;
-  /** A key waited this long for a worker. */
+  /** How long a key waited for a worker. */
   waited(queue: string, seconds: number): void;
-  /** A key was worked on for this long. */
+  /** How long the work on a key took. */
   worked(queue: string, seconds: number): void;
 }
 
@@ -36,56 +36,49 @@ export interface WorkQueueOptions {
   readonly clock: Clock;
   readonly name: string;
   readonly metrics?: WorkQueueMetrics;
-  /** Numbers in [0, 1) that spread retries; tests fix them. */
+  /** Jitter of retries, in [0, 1). */
   readonly random?: () => number;
 }
 
-/** A key that needs work. */
-interface Wanted {
-  readonly since: number;
-  priority: Priority;
-}
-
-/** A key being worked on. */
-interface Processing {
-  readonly began: number;
+/** A key that needs work since, is worked on since, or is due at a monotonic time. */
+interface Timed {
+  readonly at: number;
   readonly priority: Priority;
 }
 
-/** One turn in this many goes to priority 1 first, and another one to priority 2, so that no priority starves. */
+/** One turn in this many serves priority 1 first, and another one priority 2, so that no priority starves. */
 const turnsPerRound = 16;
 
 /**
- * A deduplicating queue of keys with priorities, delayed and rate-limited adds; client-go's `util/workqueue` is the model,
- * and controller-runtime's priority queue for the order.
+ * A deduplicating queue of keys with priorities, delayed and rate-limited adds, modelled on client-go's `util/workqueue`;
+ * the priorities are modelled on controller-runtime's priority queue.
  *
  *     addAfter ──► delayed                          ┌ 0: revocations, removals ┐
  *                     │ due                         │    bank, college, bank…  │
- *     add ────────────┴──► wanted ──────► waiting ──┤ 1: begun                 ├─get()──► processing ──done()──► gone
+ *     add ────────────┴──► wanted ──────► waiting ──┤ 1: with keys             ├─get()──► processing ──done()──► gone
  *                            ▲                      │    college, bank, …      │              │
  *                            │                      └ 2: new registrations     ┘              │
- *                            └────────────────── added meanwhile: wanted again ◄──────────────┘
+ *                            └──────────────── added meanwhile: wanted again ◄────────────────┘
  *
- * A key waits at most once and is never handed to two workers at a time. Within a priority namespaces take turns, and
- * within a namespace who came first goes first. A key that is added again moves up to a higher priority, never down.
+ * A key waits at most once, and no two workers process it at the same time. Within a priority, namespaces take turns, and
+ * each namespace is first in, first out. Adding a key again can raise its priority, never lower it.
  */
 export class WorkQueue {
-  /** The time in which the delays, and the durations of the work, are measured. */
   readonly clock: Clock;
   readonly #name: string;
   readonly #metrics: WorkQueueMetrics | undefined;
   readonly #random: () => number;
 
-  /** Keys that need work; those also in `#processing` are not in `#waiting` yet. */
-  readonly #wanted = new Map<ObjectKey, Wanted>();
+  /** Keys that need work; a key that is also in `#processing` is not in `#waiting` yet. */
+  readonly #wanted = new Map<ObjectKey, Timed>();
   readonly #waiting: Readonly<Record<Priority, FairQueue>> = {
     0: new FairQueue(),
     1: new FairQueue(),
     2: new FairQueue(),
   };
-  readonly #processing = new Map<ObjectKey, Processing>();
-  readonly #delayed = new DelayHeap();
-  /** The one timer, for the earliest of `#delayed`. */
+  readonly #processing = new Map<ObjectKey, Timed>();
+  readonly #delayed = new Map<ObjectKey, Timed>();
+  /** The only timer, for the earliest of `#delayed`: a timer for each key would take more memory. */
   #timer: { readonly at: number; readonly cancel: () => void } | undefined;
   readonly #failures = new Map<ObjectKey, number>();
   readonly #getters: ((key: ObjectKey | undefined) => void)[] = [];
@@ -100,66 +93,61 @@ export class WorkQueue {
     this.#metrics?.watch(this.#name, () => this.#figures());
   }
 
-  /** Keys waiting for a worker now. */
+  /** Keys that wait for a worker. */
   get size(): number {
     return this.#waiting[0].size + this.#waiting[1].size + this.#waiting[2].size;
   }
 
-  /** Asks for work on `key`; one that is being worked on comes again when that is done. */
+  /** Queues `key`. If it is being processed, it is queued when that is done. */
   add(key: ObjectKey, priority: Priority = 1): void {
     if (this.#shutDown) return;
     const wanted = this.#wanted.get(key);
     if (wanted === undefined) {
       this.#metrics?.added(this.#name);
-      this.#wanted.set(key, { since: this.clock.monotonic(), priority });
+      this.#wanted.set(key, { at: this.clock.monotonic(), priority });
       if (!this.#processing.has(key)) this.#offer(key, priority);
     } else if (priority < wanted.priority) {
-      if (!this.#processing.has(key)) {
-        this.#waiting[wanted.priority].delete(key);
-        this.#waiting[priority].add(key);
-      }
-      wanted.priority = priority;
+      this.#wanted.set(key, { ...wanted, priority });
+      if (this.#waiting[wanted.priority].delete(key)) this.#waiting[priority].add(key);
     }
   }
 
-  /** Adds `key` after `milliseconds`; of several delayed adds of one key the earliest counts, at the highest priority. */
-  addAfter(key: ObjectKey, milliseconds: number, priority: Priority = 1): void {
+  /** Adds `key` after a delay. The earliest of several delayed adds of a key counts, with their highest priority. */
+  addAfter(key: ObjectKey, delay: Duration, priority: Priority = 1): void {
     if (this.#shutDown) return;
-    if (milliseconds <= 0) return this.add(key, priority);
-    this.#delayed.put(key, this.clock.monotonic() + milliseconds, priority);
-    this.#setTimer();
+    if (delay <= 0) return this.add(key, priority);
+    const at = this.clock.monotonic() + delay;
+    const known = this.#delayed.get(key) ?? { at, priority };
+    const highest = priority < known.priority ? priority : known.priority;
+    this.#delayed.set(key, { at: Math.min(at, known.at), priority: highest });
+    this.#wakeAt(at);
   }
 
   /**
-   * Adds `key` after a backoff of 5 ms · 2ⁿ for the n-th failure in a row, at most {@link maximumBackoffMs}, of which a
-   * random part of up to one half is taken off so that keys that failed together do not come back together. A server
-   * that asked for more time (`Retry-After`) gets it in `atLeastMs`, up to the same maximum.
+   * Adds `key` after a backoff of 5 ms · 2ⁿ for the n-th failure in a row, at most {@link maximumBackoff}; up to half of it
+   * is subtracted at random, so that keys that failed together do not return together. `atLeast` (a server's `Retry-After`)
+   * lengthens it, up to the same maximum. A key in progress keeps its priority by default. Returns the number of failures.
    */
-  addRateLimited(key: ObjectKey, atLeastMs = 0, priority: Priority = 1): void {
-    if (this.#shutDown) return;
+  addRateLimited(
+    key: ObjectKey,
+    atLeast: Duration = 0,
+    priority: Priority = this.#processing.get(key)?.priority ?? 1,
+  ): number {
     const failures = this.#failures.get(key) ?? 0;
+    if (this.#shutDown) return failures;
     this.#failures.set(key, failures + 1);
     this.#metrics?.retried(this.#name);
-    const backoff = Math.min(firstBackoffMs * 2 ** failures, maximumBackoffMs) * (1 - this.#random() / 2);
-    this.addAfter(key, Math.min(Math.max(backoff, atLeastMs), maximumBackoffMs), priority);
+    const backoff = Math.min(firstBackoff * 2 ** failures, maximumBackoff) * (1 - this.#random() / 2);
+    this.addAfter(key, Math.min(Math.max(backoff, atLeast), maximumBackoff), priority);
+    return failures + 1;
   }
 
-  /** Ends the backoff of `key`: its next failure waits 5 ms again. */
+  /** Resets the backoff of `key`. */
   forget(key: ObjectKey): void {
     this.#failures.delete(key);
   }
 
-  /** How often `key` was rate limited since it was last forgotten. */
-  failures(key: ObjectKey): number {
-    return this.#failures.get(key) ?? 0;
-  }
-
-  /** The priority at which `key`, which is being worked on, was taken. */
-  priorityOf(key: ObjectKey): Priority | undefined {
-    return this.#processing.get(key)?.priority;
-  }
-
-  /** The next key, as soon as there is one; `undefined` once the queue is shut down and empty. Follow with `done`. */
+  /** Resolves with the next key, or with `undefined` once the queue is shut down and empty. Call `done` afterwards. */
   get(): Promise<ObjectKey | undefined> {
     const key = this.#take();
     if (key !== undefined) {
@@ -170,17 +158,17 @@ export class WorkQueue {
     return new Promise((resolve) => this.#getters.push(resolve));
   }
 
-  /** Says that the work on a key from `get` is over, failed or not. */
+  /** Ends the processing of a key from `get`, whether it failed or not. */
   done(key: ObjectKey): void {
     const processing = this.#processing.get(key);
     if (processing === undefined) return;
     this.#processing.delete(key);
-    this.#metrics?.worked(this.#name, this.#secondsSince(processing.began));
+    this.#metrics?.worked(this.#name, this.#secondsSince(processing.at));
     const wanted = this.#wanted.get(key);
     if (wanted !== undefined) this.#offer(key, wanted.priority);
   }
 
-  /** Takes no more keys and forgets the delayed ones; what already waits is still handed out. */
+  /** Drops delayed keys and accepts no more keys; `get` still returns those that wait. */
   shutDown(): void {
     this.#shutDown = true;
     this.#delayed.clear();
@@ -188,17 +176,24 @@ export class WorkQueue {
     for (const resolve of this.#getters.splice(0)) resolve(undefined);
   }
 
-  #setTimer(): void {
-    const at = this.#delayed.nextAt;
-    if (at === undefined || (this.#timer !== undefined && this.#timer.at <= at)) return;
+  #wakeAt(at: number): void {
+    if (this.#timer !== undefined && this.#timer.at <= at) return;
     this.#timer?.cancel();
-    const cancel = this.clock.setTimer(() => {
-      this.#timer = undefined;
-      const now = this.clock.monotonic();
-      for (let due = this.#delayed.takeDue(now); due; due = this.#delayed.takeDue(now)) this.add(due.key, due.priority);
-      this.#setTimer();
-    }, at - this.clock.monotonic());
-    this.#timer = { at, cancel };
+    this.#timer = { at, cancel: this.clock.setTimer(() => this.#addDue(), at - this.clock.monotonic()) };
+  }
+
+  /** Examines every delayed key, which takes about 0.1 ms for 10,000 keys. */
+  #addDue(): void {
+    this.#timer = undefined;
+    const now = this.clock.monotonic();
+    let next = Infinity;
+    for (const [key, { at, priority }] of this.#delayed) {
+      if (at <= now) {
+        this.#delayed.delete(key);
+        this.add(key, priority);
+      } else if (at < next) next = at;
+    }
+    if (next !== Infinity) this.#wakeAt(next);
   }
 
   #take(): ObjectKey | undefined {
@@ -224,22 +219,22 @@ export class WorkQueue {
 
   #begin(key: ObjectKey): void {
     const now = this.clock.monotonic();
-    const { since, priority } = this.#wanted.get(key) ?? { since: now, priority: 1 };
-    this.#metrics?.waited(this.#name, this.#secondsSince(since));
+    const { at, priority } = this.#wanted.get(key) ?? { at: now, priority: 1 };
+    this.#metrics?.waited(this.#name, this.#secondsSince(at));
     this.#wanted.delete(key);
-    this.#processing.set(key, { began: now, priority });
+    this.#processing.set(key, { at: now, priority });
   }
 
   #secondsSince(monotonic: number): number {
-    return (this.clock.monotonic() - monotonic) / 1000;
+    return (this.clock.monotonic() - monotonic) / second;
   }
 
   #figures(): WorkQueueFigures {
-    const running = [...this.#processing.values()].map(({ began }) => this.#secondsSince(began));
+    const running = [...this.#processing.values()].map(({ at }) => this.#secondsSince(at));
     return {
       depth: this.size,
       unfinishedSeconds: running.reduce((sum, seconds) => sum + seconds, 0),
-      longestRunningSeconds: running.reduce((longest, seconds) => Math.max(longest, seconds), 0),
+      longestRunningSeconds: Math.max(0, ...running),
     };
   }
 }

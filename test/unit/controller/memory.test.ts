@@ -5,13 +5,14 @@ import { runInNewContext } from 'node:vm';
 import { OpenedKeys } from '../../../src/controller/keys/opened-keys.ts';
 import { keyIDOf, ltiKeyIndexers, registrationOf } from '../../../src/controller/wake-ups.ts';
 import type { LtiKey, LtiRegistration } from '../../../src/api/objects.ts';
-import { DelayHeap } from '../../../src/kube/delay-heap.ts';
 import { objectKey } from '../../../src/kube/objects.ts';
 import { Store } from '../../../src/kube/store.ts';
+import { WorkQueue } from '../../../src/kube/workqueue.ts';
 import { DocumentRenderer } from '../../../src/publish/document-renderer.ts';
 import { PublishedKeys } from '../../../src/publish/published-keys.ts';
 import { rsaThumbprint } from '../../../src/lib/thumbprint.ts';
 import { anLtiRegistration } from '../../builders/registration.ts';
+import { FakeClock } from '../../fakes/fake-clock.ts';
 
 /** The budget of docs/design/0006-memory.md: bytes of heap that one registration with one key takes while nothing happens. */
 const budget = {
@@ -157,16 +158,18 @@ describe('One of thousands of registrations that nothing happens to', () => {
 
   it(`takes at most ${budget.operator} bytes in the operator, and no timer`, async () => {
     const kek = await webcrypto.subtle.importKey('raw', randomBytes(32), 'AES-KW', false, ['unwrapKey']);
+    const clock = new FakeClock();
     const { kept, bytes } = bytesEach(() => {
-      const delayed = new DelayHeap();
+      const queue = new WorkQueue({ clock, name: 'test' });
       const opened = new OpenedKeys();
       for (const key of keys.list()) {
-        delayed.put(registrationOf(key), 1_800_000 + Math.random(), 1);
+        queue.addAfter(registrationOf(key), 1_800_000 + Math.random());
         opened.remember(registrationOf(key), new Map([[objectKey(key), kek]]));
       }
-      return { delayed, opened };
+      return { queue, opened };
     });
-    expect(kept.delayed.size).to.equal(count);
+    expect(kept.queue.size, 'delayed').to.equal(0);
+    expect(clock.pendingTimers).to.equal(1);
     expect(bytes).to.be.within(50, budget.operator);
   });
 });

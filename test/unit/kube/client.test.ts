@@ -343,7 +343,7 @@ describe('KubeClient', () => {
 
   it('passes Retry-After on', async () => {
     server.answer = (_request, response) => answerJson(response, 429, {}, { 'retry-after': '5' });
-    expect(await failure(client.get(configMaps, 'ns', 'a'))).to.have.property('retryAfterMs', 5000);
+    expect(await failure(client.get(configMaps, 'ns', 'a'))).to.have.property('retryAfter', 5000);
   });
 
   it('lets nothing of a Secret into an error', async () => {

@@ -149,7 +149,7 @@ describe('a refusal of the API server', () => {
     [undefined, undefined],
   ] as const) {
     it(`reads Retry-After ${header} as ${expected} ms`, () => {
-      expect(refusal(getA, { status: 429, body: '', retryAfter: header }).retryAfterMs).to.equal(expected);
+      expect(refusal(getA, { status: 429, body: '', retryAfter: header }).retryAfter).to.equal(expected);
     });
   }
 });

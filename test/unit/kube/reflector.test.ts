@@ -20,8 +20,8 @@ function list(resourceVersion: number, items: readonly KubeObject[], next?: stri
   };
 }
 
-function refused(status: number, retryAfterMs?: number): ApiError {
-  return new ApiError(`watch: ${status}`, { status, reason: 'Unknown', retryAfterMs });
+function refused(status: number, retryAfter?: number): ApiError {
+  return new ApiError(`watch: ${status}`, { status, reason: 'Unknown', retryAfter });
 }
 
 function typeMissing(): never {

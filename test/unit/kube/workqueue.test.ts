@@ -2,7 +2,7 @@ import { expect } from 'chai';
 import * as fc from 'fast-check';
 
 import {
-  maximumBackoffMs,
+  maximumBackoff,
   type Priority,
   WorkQueue,
   type WorkQueueFigures,
@@ -72,7 +72,6 @@ describe('WorkQueue', () => {
       for (const priority of [2, 0, 1] as const) queue.add('ns/a', priority);
       queue.done('ns/a');
       expect(await takeAll(queue)).to.deep.equal(['ns/a', 'ns/b']);
-      expect(queue.priorityOf('ns/a')).to.equal(0);
     });
 
     it('a delayed key keeps its priority, the highest of several', async () => {
@@ -201,7 +200,7 @@ describe('WorkQueue', () => {
       delays.push(clock.monotonic() - before);
     }
     const doubled = Array.from({ length: 14 }, (_, n) => 5 * 2 ** n);
-    expect(delays).to.deep.equal([...doubled, maximumBackoffMs, 5]);
+    expect(delays).to.deep.equal([...doubled, maximumBackoff, 5]);
   });
 
   it('takes up to half of the backoff off at random', async () => {
@@ -222,7 +221,7 @@ describe('WorkQueue', () => {
     expect(queue.size).to.equal(0);
     await clock.advance(1);
     expect(await takeAll(queue)).to.deep.equal(['a']);
-    await clock.advance(maximumBackoffMs - 7000);
+    await clock.advance(maximumBackoff - 7000);
     expect(await takeAll(queue)).to.deep.equal(['b']);
   });
 

@@ -51,7 +51,7 @@ describe('createLogger', () => {
     ['name and message', new TypeError('wrong'), { name: 'TypeError', message: 'wrong' }],
     [
       'the status of an API error',
-      new ApiError('get secrets ns/a: forbidden', { status: 403, reason: 'Forbidden', retryAfterMs: 1 }),
+      new ApiError('get secrets ns/a: forbidden', { status: 403, reason: 'Forbidden', retryAfter: 1 }),
       { name: 'ApiError', message: 'get secrets ns/a: forbidden', status: 403 },
     ],
     [
