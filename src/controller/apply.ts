@@ -30,7 +30,7 @@ export interface ApplierOptions {
   readonly generator: Pick<KeyGenerator, 'request' | 'drop'>;
   readonly written: { readonly registrations: OwnWrites<LtiRegistration>; readonly keys: OwnWrites<LtiKey> };
   readonly recent: Pick<RecentLedgers, 'wrote' | 'forget'>;
-  readonly events: EventRecorder;
+  readonly events: Pick<EventRecorder, 'record'>;
   readonly log: Logger;
   readonly metrics?: ApplierMetrics | undefined;
 }

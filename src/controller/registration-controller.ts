@@ -31,7 +31,7 @@ export interface RegistrationControllerOptions {
   readonly keks: KekProvider;
   readonly usage: LedgerUsage;
   readonly observer: PublicationObserver;
-  readonly events: EventRecorder;
+  readonly events: Pick<EventRecorder, 'record'>;
   readonly limits: TimingLimits;
   readonly resync: Duration;
   readonly clock: Clock;

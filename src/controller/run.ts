@@ -8,7 +8,7 @@ import { FileKekProvider } from '../crypto/file-kek-provider.ts';
 import type { KekProvider } from '../crypto/kek-provider.ts';
 import { KmsKekProvider } from '../crypto/kms/kms-kek-provider.ts';
 import { KubeClient } from '../kube/client.ts';
-import { KubeEventRecorder } from '../kube/events.ts';
+import { EventRecorder } from '../kube/events.ts';
 import { runAsLeader } from '../kube/leader.ts';
 import { createInformer } from '../kube/informer.ts';
 import type { Clock } from '../lib/clock.ts';
@@ -86,7 +86,7 @@ export async function runController(
   );
   const targets = seams.targets ?? replicas.targets;
   const documents = new ServedDocuments(clock, config.jwksPublicCaFile);
-  const events = new KubeEventRecorder({
+  const events = new EventRecorder({
     client,
     clock: apiClock,
     log,

@@ -1,21 +1,19 @@
 import { events, operatorName } from '../api/names.ts';
-import { sleep, type Clock } from '../lib/clock.ts';
+import { type Duration, second } from '../domain/duration.ts';
+import { type Clock, sleep, within } from '../lib/clock.ts';
 import type { Logger } from '../observability/log.ts';
 import { isAlreadyExists, isRefusedWrite } from './errors.ts';
-import { microTime } from './micro-time.ts';
-import type { KubeObject, ResourceType } from './objects.ts';
+import { type KubeObject, microTime, type ResourceType } from './objects.ts';
 
-/** Events that wait to be written, at most, and how often each is tried, 1 s and 2 s apart. */
 const maximumPending = 1000;
+/** Attempts to write an event, 1 s and 2 s apart. */
 const attempts = 3;
-const retryMs = 1000;
 /** The API server refuses longer notes. */
 const maximumNoteBytes = 1024;
-const maximumNameLength = 253;
 
 export type EventType = 'Normal' | 'Warning';
 
-/** `events.k8s.io/v1` Event, as far as the recorder writes it. */
+/** The fields of an `events.k8s.io/v1` Event that the recorder writes. */
 export interface KubeEvent extends KubeObject {
   readonly eventTime: string;
   readonly reportingController: string;
@@ -27,52 +25,46 @@ export interface KubeEvent extends KubeObject {
   readonly type: EventType;
 }
 
-export interface EventRecorder {
-  /**
-   * Tells people who look at `regarding` (which carries its `apiVersion` and `kind`) what happened. Returns at once and
-   * never throws; events are best effort.
-   *
-   * @param reason a reason of `api/conditions`, in UpperCamelCase
-   * @param action what the operator did or tried, in UpperCamelCase
-   * @param note a sentence; cut at 1024 bytes
-   */
-  record(regarding: KubeObject, type: EventType, reason: string, action: string, note: string): void;
-}
-
 export interface EventRecorderOptions {
   readonly client: { create(type: ResourceType, event: KubeEvent): Promise<unknown> };
   readonly clock: Clock;
   readonly log: Logger;
-  /** Which process reports: the Pod's name. */
+  /** The reporting process: the Pod's name. */
   readonly instance: string;
-  /** Told of an event that is not written: too many wait, or the API server did not take it. */
+  /** Counts events that are not written: too many are pending, or the API server did not accept them. */
   readonly metrics?: { dropped(why: 'buffer_full' | 'write_failed'): void };
 }
 
-/** Writes one Event for each transition, one after another and in the background; the operator reports nothing twice. */
-export class KubeEventRecorder implements EventRecorder {
+/** Writes events in the background, one after another. Events are best effort. */
+export class EventRecorder {
   readonly #options: EventRecorderOptions;
-  readonly #pending: KubeEvent[] = [];
-  #writing: Promise<void> | undefined;
+  #pending = 0;
+  #written = Promise.resolve();
   #sequence = 0;
 
   constructor(options: EventRecorderOptions) {
     this.#options = options;
   }
 
+  /**
+   * Returns at once and never throws.
+   *
+   * @param object a namespaced object, with `apiVersion` and `kind`
+   * @param reason a reason of `api/reasons`, in UpperCamelCase
+   * @param action what the operator did or tried, in UpperCamelCase
+   * @param note a sentence; cut at 1024 bytes
+   */
   record(object: KubeObject, type: EventType, reason: string, action: string, note: string): void {
-    if (this.#pending.length >= maximumPending) return this.#options.metrics?.dropped('buffer_full');
+    if (this.#pending >= maximumPending) return this.#options.metrics?.dropped('buffer_full');
     const { apiVersion, kind } = object;
     const { namespace, name, uid, resourceVersion } = object.metadata;
     const now = this.#options.clock.now();
     // `<object>.<time and a counter in hex>`, as client-go names events
-    const suffix = `.${now.getTime().toString(16)}${(this.#sequence++ % 0x10000).toString(16).padStart(4, '0')}`;
-    const stem = name.slice(0, maximumNameLength - suffix.length).replace(/[^a-z0-9]+$/u, '');
-    this.#pending.push({
+    const suffix = now.getTime().toString(16) + (this.#sequence++ % 0x10000).toString(16).padStart(4, '0');
+    const event: KubeEvent = {
       apiVersion: 'events.k8s.io/v1',
       kind: 'Event',
-      // the events of cluster-scoped objects live in `default`: the API server allows no other place
-      metadata: { namespace: namespace ?? 'default', name: stem + suffix },
+      metadata: { namespace: namespace!, name: `${name}.${suffix}` },
       eventTime: microTime(now),
       reportingController: operatorName,
       reportingInstance: this.#options.instance,
@@ -81,45 +73,37 @@ export class KubeEventRecorder implements EventRecorder {
       regarding: { apiVersion, kind, namespace, name, uid, resourceVersion },
       note: cut(note),
       type,
-    });
-    this.#writing ??= this.#writeAll();
+    };
+    this.#pending += 1;
+    this.#written = this.#written.then(() => this.#write(event));
   }
 
-  /** Resolves when everything recorded so far is written, or after `milliseconds`: the last step before an exit. */
-  async flush(milliseconds = 5000): Promise<void> {
-    const written = new AbortController();
-    await Promise.race([this.#writing, sleep(this.#options.clock, milliseconds, written.signal)]);
-    written.abort();
-  }
-
-  async #writeAll(): Promise<void> {
-    for (let event = this.#pending.shift(); event; event = this.#pending.shift()) await this.#write(event);
-    this.#writing = undefined;
+  /** Resolves when all recorded events have been written or dropped, or after `limit`. */
+  flush(limit: Duration = 5 * second): Promise<void> {
+    return within(this.#options.clock, limit, this.#written);
   }
 
   async #write(event: KubeEvent): Promise<void> {
     const { client, clock, log, metrics } = this.#options;
+    this.#pending -= 1;
     for (let attempt = 1; ; attempt++) {
       try {
         return void (await client.create(events, event));
       } catch (error) {
-        // by an attempt whose answer was lost
+        // an earlier attempt wrote it, and its answer was lost
         if (attempt > 1 && isAlreadyExists(error)) return;
         if (attempt === attempts || isRefusedWrite(error)) {
-          const { reason, metadata } = event;
-          log.debug(
-            { reason, namespace: metadata.namespace!, name: event.regarding.name, error },
-            'cannot write event',
-          );
+          const { reason, metadata, regarding } = event;
+          log.debug({ reason, namespace: metadata.namespace!, name: regarding.name, error }, 'cannot write event');
           return metrics?.dropped('write_failed');
         }
       }
-      await sleep(clock, retryMs * attempt);
+      await sleep(clock, attempt * second);
     }
   }
 }
 
-/** At most {@link maximumNoteBytes} of UTF-8, not ending within a character. */
+/** Cuts UTF-8 at {@link maximumNoteBytes}, never within a character. */
 function cut(note: string): string {
   const bytes = Buffer.from(note);
   if (bytes.length <= maximumNoteBytes) return note;

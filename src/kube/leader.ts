@@ -1,31 +1,28 @@
-import { sleep, type Clock } from '../lib/clock.ts';
+import { type Duration, second } from '../domain/duration.ts';
+import { sleep, within } from '../lib/clock.ts';
 import { LeaseCandidate, type LeaseOptions } from './lease.ts';
 
 /**
- * client-go's defaults. A leader that cannot renew gives up after this time, well before anyone else may take over,
- * which is the duration of the Lease (15 s) after the last renewal that the other one saw.
+ * client-go's defaults. A leader that cannot renew gives up after this time: before another candidate can take over, which
+ * is 15 s (the duration of the Lease) after the last renewal that the candidate saw.
  */
-const renewDeadlineMs = 10_000;
-const retryPeriodMs = 2_000;
-/** Candidates try again after 1 to 1 + this many periods, so that they do not all come at once. */
+const renewDeadline: Duration = 10 * second;
+const retryPeriod: Duration = 2 * second;
+/** Candidates retry after 1 to 1 + this many periods, so that they do not all retry together. */
 const retryJitter = 1.2;
 
-export interface LeaderMetrics {
-  leading(lease: string, is: boolean): void;
-}
-
 export interface LeaderOptions extends LeaseOptions {
-  readonly metrics?: LeaderMetrics;
-  /** Numbers in [0, 1) that spread retries; tests fix them. */
+  readonly metrics?: { leading(lease: string, is: boolean): void };
+  /** Jitter of retries, in [0, 1). */
   readonly random?: () => number;
 }
 
 /**
- * Competes for a Lease and runs `lead` while it is held, again and again, until `signal` aborts; then the Lease is
- * released and the promise resolves. The signal that `lead` gets aborts when the Lease is lost or `signal` aborts; the
- * Lease is renewed until `lead` has ended, so that nobody else begins before. What `lead` throws is thrown on.
+ * Competes for a Lease and runs `lead` while it is held, again and again, until `signal` aborts; then releases the Lease and
+ * resolves. The signal that `lead` receives aborts when the Lease is lost or `signal` aborts. The Lease is renewed until
+ * `lead` has ended, so that no other leader begins before. Rejects if `lead` rejects.
  *
- * The lease is a convenience, not a lock: correctness rests on the resourceVersion that every write carries.
+ * The Lease prevents duplicate work; it is not a lock. Correctness rests on the resourceVersion in every write.
  */
 export async function runAsLeader(
   options: LeaderOptions,
@@ -43,65 +40,58 @@ export async function runAsLeader(
         log.info({ name, identity }, 'became leader');
         metrics?.leading(name, true);
         try {
-          await leadOneTerm({ ...options, candidate, sent }, lead, signal);
+          const lost = new AbortController();
+          const ended = new AbortController();
+          const leading = lead(AbortSignal.any([signal, lost.signal])).finally(() => ended.abort());
+          await Promise.all([leading, renew(options, candidate, sent, lost, ended.signal)]);
         } finally {
           metrics?.leading(name, false);
-          log.info({ name, identity }, 'is no longer leader');
-          await within(clock, renewDeadlineMs, candidate.release());
+          log.info({ name, identity }, 'stopped leading');
+          await within(clock, renewDeadline, candidate.release());
         }
       }
-      await sleep(clock, retryPeriodMs * (1 + random() * retryJitter), signal);
+      await sleep(clock, retryPeriod * (1 + random() * retryJitter), signal);
     }
   } finally {
-    // an attempt that the signal has interrupted may have taken the Lease
-    await within(clock, renewDeadlineMs, candidate.release());
+    // an attempt that `signal` interrupted may have taken the Lease
+    await within(clock, renewDeadline, candidate.release());
   }
 }
 
-interface Term extends LeaderOptions {
-  readonly candidate: LeaseCandidate;
-  /** When, on the monotonic clock, the write that won the Lease was sent. */
-  readonly sent: number;
-}
-
-async function leadOneTerm(
-  term: Term,
-  lead: (signal: AbortSignal) => Promise<void>,
-  signal: AbortSignal,
-): Promise<void> {
-  const lost = new AbortController();
-  const ended = new AbortController();
-  const leading = lead(AbortSignal.any([signal, lost.signal])).finally(() => ended.abort());
-  await Promise.all([leading, renew(term, lost, ended.signal)]);
-}
-
 /**
- * Renews every {@link retryPeriodMs} until `ended`, and aborts `lost` when no write sent within the last
- * {@link renewDeadlineMs} renewed the Lease, or when somebody else holds it. A request that hangs does not delay that. The
- * periods count from when an attempt began, so that an API server may take close to half of the deadline for each answer.
+ * Renews every {@link retryPeriod} until `ended`, and aborts `lost` if no write sent within the last {@link renewDeadline}
+ * renewed the Lease, or if another process holds it. A request that hangs does not delay that. The periods count from the
+ * start of each attempt, so that the API server may take almost half of the deadline for each answer.
+ *
+ * @param sent when the write that won the Lease was sent, on the monotonic clock
  */
-async function renew(term: Term, lost: AbortController, ended: AbortSignal): Promise<void> {
-  const { name, candidate, clock, log } = term;
+async function renew(
+  { name, clock, log }: LeaderOptions,
+  candidate: LeaseCandidate,
+  sent: number,
+  lost: AbortController,
+  ended: AbortSignal,
+): Promise<void> {
   const over = AbortSignal.any([ended, lost.signal]);
   const giveUp = (): void => {
     log.warn({ name }, 'the leader lease was not renewed in time; the operator stops its work as leader');
     lost.abort();
   };
-  const deadline = (): (() => void) => clock.setTimer(giveUp, renewed + renewDeadlineMs - clock.monotonic());
-  let renewed = term.sent;
-  let began = term.sent;
+  const deadline = (): (() => void) => clock.setTimer(giveUp, renewed + renewDeadline - clock.monotonic());
+  let renewed = sent;
+  let began = sent;
   let cancelDeadline = deadline();
   for (;;) {
-    await sleep(clock, began + retryPeriodMs - clock.monotonic(), over);
+    await sleep(clock, began + retryPeriod - clock.monotonic(), over);
     if (over.aborted) break;
     began = clock.monotonic();
-    const sent = await candidate.tryToHold(over);
+    const renewal = await candidate.tryToHold(over);
     if (over.aborted) break;
-    if (sent !== undefined) {
+    if (renewal !== undefined) {
       cancelDeadline();
       const durationMs = Math.round(clock.monotonic() - renewed);
-      if (durationMs > renewDeadlineMs / 2) log.warn({ name, durationMs }, 'the leader lease was renewed late');
-      renewed = sent;
+      if (durationMs > renewDeadline / 2) log.warn({ name, durationMs }, 'the leader lease was renewed late');
+      renewed = renewal;
       cancelDeadline = deadline();
     } else if (candidate.heldByAnother) {
       log.warn({ name }, 'another process holds the leader lease; the operator stops its work as leader');
@@ -109,14 +99,4 @@ async function renew(term: Term, lost: AbortController, ended: AbortSignal): Pro
     }
   }
   cancelDeadline();
-}
-
-/** Resolves with `promise`, or after `milliseconds` if that takes longer. */
-async function within(clock: Clock, milliseconds: number, promise: Promise<void>): Promise<void> {
-  const settled = new AbortController();
-  try {
-    await Promise.race([promise, sleep(clock, milliseconds, settled.signal)]);
-  } finally {
-    settled.abort();
-  }
 }

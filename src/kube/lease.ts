@@ -1,20 +1,22 @@
+import { isDeepStrictEqual } from 'node:util';
+
 import { leases } from '../api/names.ts';
+import { type Duration, second } from '../domain/duration.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../observability/log.ts';
 import { isAlreadyExists, isConflict, isObjectNotFound, TransportError } from './errors.ts';
-import { microTime } from './micro-time.ts';
-import type { KubeObject, ResourceType } from './objects.ts';
+import { type KubeObject, microTime, type ResourceType } from './objects.ts';
 
-/** client-go's default: others may take over this long after the last change of the Lease that they saw. */
+/** client-go's default: another candidate may take over this long after the last change of the Lease that it saw. */
 const leaseDurationSeconds = 15;
-/** Half of the renew deadline, as client-go's `NewFromKubeconfig` has it: one request that hangs does not cost the Lease. */
-const requestTimeoutMs = 5_000;
-/** In which a release reads again what another write of ours has changed. */
-const releaseRounds = 3;
+/** Half of the renew deadline, as in client-go's `NewFromKubeconfig`: the Lease survives one request that hangs. */
+const requestTimeout: Duration = 5 * second;
+/** Attempts to release a Lease that a delayed write of this process keeps changing. */
+const releaseAttempts = 3;
 
 const leaseKind = { apiVersion: 'coordination.k8s.io/v1', kind: 'Lease' };
 
-/** `coordination.k8s.io/v1` Lease, as far as leader election uses it. */
+/** The fields of a `coordination.k8s.io/v1` Lease that leader election uses. */
 export interface Lease extends KubeObject {
   readonly spec?: {
     /** Empty once released. */
@@ -36,23 +38,23 @@ export interface LeaseOptions {
   readonly client: LeaseClient;
   readonly namespace: string;
   readonly name: string;
-  /** Unique to this process: two with the same identity would both lead. */
+  /** Unique to this process: two processes with the same identity would both lead. */
   readonly identity: string;
   readonly clock: Clock;
   readonly log: Logger;
 }
 
-/** One process's view of the Lease, and its attempts to hold it. */
+/** A process that competes for the Lease. */
 export class LeaseCandidate {
   readonly #options: LeaseOptions;
   /**
-   * The Lease as last seen, and when that was on our own monotonic clock. The times written in it are another machine's
-   * and are never compared with ours: a lease has expired when it did not *change* for its duration.
+   * The Lease as last read, and the monotonic time of its last observed change. The times in the Lease come from another
+   * machine and are never compared with local ones: a Lease has expired if it did not *change* for its duration.
    */
-  #seen: { readonly lease: Lease; readonly fingerprint: string; readonly at: number } | undefined;
-  /** Our last write succeeded, and nobody has been seen to write since: the next one need not read. */
+  #seen: { readonly lease: Lease; readonly at: number } | undefined;
+  /** The last write of this process succeeded and no conflict has occurred since, so the next write need not read. */
   #holding = false;
-  /** A write of ours may have taken the Lease, or may still: its answer was lost, or came too late. */
+  /** A write of this process may have taken the Lease, or may still take it: its answer was lost, or came too late. */
   #mayHold = false;
 
   constructor(options: LeaseOptions) {
@@ -65,43 +67,49 @@ export class LeaseCandidate {
   }
 
   /**
-   * One attempt to take or renew the Lease. Returns the monotonic time at which the write that did was sent: others count from
-   * when they saw it, which is later. Failures are logged and mean no. Nothing is sent once `signal` has aborted.
+   * Tries once to take or renew the Lease. Returns the monotonic time at which the successful write was sent; other candidates
+   * count from the later time at which they see it. Returns undefined after a failure, and logs it. Sends no request once
+   * `signal` has aborted.
    */
   async tryToHold(signal: AbortSignal): Promise<number | undefined> {
     const { name, log } = this.#options;
     try {
       return await this.#attempt(signal);
     } catch (error) {
-      // Losing a race is how an election goes; the winner's Lease is seen at the next attempt.
+      // A lost race is normal; the next attempt reads the winner's Lease.
       if (!signal.aborted && !isConflict(error) && !isAlreadyExists(error)) {
-        log.warn({ name, error }, 'cannot take or renew the leader lease; trying again');
+        log.warn({ name, error }, 'cannot take or renew the leader lease; retrying');
       }
       return undefined;
     }
   }
 
   /**
-   * Gives the Lease up if we hold or may hold it, so that another candidate need not wait for it to expire. Writes over the
-   * version that we know, so that a write of ours that is still on its way becomes a conflict. Never rejects.
+   * Releases the Lease if this process holds or may hold it, so that another candidate need not wait for its expiry. Replaces
+   * the known version, so that a delayed write of this process becomes a conflict. Never rejects.
    */
   async release(): Promise<void> {
     if (!this.#mayHold || this.heldByAnother) return;
     this.#holding = false;
-    const { client, namespace, name, log } = this.#options;
+    const { client, namespace, name, identity, clock, log } = this.#options;
     try {
-      for (let round = 1; this.#seen && this.#mayHold && !this.heldByAnother; round++) {
+      for (let attempt = 1; this.#seen && this.#mayHold && !this.heldByAnother; attempt++) {
         try {
-          await this.#write(this.#released(this.#seen.lease));
+          const { lease } = this.#seen;
+          const renewTime = microTime(clock.now());
+          await this.#write({
+            ...lease,
+            spec: { ...lease.spec, holderIdentity: '', leaseDurationSeconds: 1, renewTime },
+          });
           this.#mayHold = false;
         } catch (error) {
-          if (!isConflict(error) || round === releaseRounds) throw error;
+          if (!isConflict(error) || attempt === releaseAttempts) throw error;
           this.#saw(await this.#answer(client.get(leases, namespace, name)));
-          this.#mayHold = this.#seen.lease.spec?.holderIdentity === this.#options.identity;
+          this.#mayHold = this.#seen.lease.spec?.holderIdentity === identity;
         }
       }
     } catch (error) {
-      log.warn({ name, error }, 'cannot release the leader lease; it expires by itself');
+      log.warn({ name, error }, 'cannot release the leader lease; it expires after 15 s');
     }
   }
 
@@ -145,12 +153,12 @@ export class LeaseCandidate {
     this.#saw(await this.#answer(create ? client.create(leases, lease) : client.replace(leases, lease), signal));
   }
 
-  /** What `request` resolves to; rejects when that takes too long or `signal` aborts, though the request may have an effect. */
+  /** Settles as `request`, or rejects after the timeout or when `signal` aborts; the request may take effect all the same. */
   async #answer<T>(request: Promise<T>, signal?: AbortSignal): Promise<T> {
     const { promise: given, reject } = Promise.withResolvers<never>();
     const stop = (): void => reject(signal?.reason);
-    const late = new TransportError('Timeout', `leader lease: no answer within ${requestTimeoutMs / 1000} s`);
-    const cancel = this.#options.clock.setTimer(() => reject(late), requestTimeoutMs);
+    const late = new TransportError('Timeout', `leader lease: no answer within ${requestTimeout / second} s`);
+    const cancel = this.#options.clock.setTimer(() => reject(late), requestTimeout);
     signal?.addEventListener('abort', stop, { once: true });
     if (signal?.aborted) stop();
     try {
@@ -159,11 +167,6 @@ export class LeaseCandidate {
       cancel();
       signal?.removeEventListener('abort', stop);
     }
-  }
-
-  #released(lease: Lease): Lease {
-    const renewTime = microTime(this.#options.clock.now());
-    return { ...lease, spec: { ...lease.spec, holderIdentity: '', leaseDurationSeconds: 1, renewTime } };
   }
 
   #spec(current: Lease | undefined): NonNullable<Lease['spec']> {
@@ -182,15 +185,13 @@ export class LeaseCandidate {
   }
 
   #saw(lease: Lease): void {
-    const fingerprint = JSON.stringify(lease.spec ?? {});
-    const unchanged = this.#seen?.fingerprint === fingerprint;
-    const at = unchanged && this.#seen !== undefined ? this.#seen.at : this.#options.clock.monotonic();
-    this.#seen = { lease, fingerprint, at };
+    const unchanged = this.#seen && isDeepStrictEqual(lease.spec, this.#seen.lease.spec);
+    this.#seen = { lease, at: unchanged ? this.#seen!.at : this.#options.clock.monotonic() };
   }
 
   #expired(): boolean {
     if (this.#seen === undefined) return true;
     const seconds = this.#seen.lease.spec?.leaseDurationSeconds ?? leaseDurationSeconds;
-    return this.#options.clock.monotonic() >= this.#seen.at + seconds * 1000;
+    return this.#options.clock.monotonic() >= this.#seen.at + seconds * second;
   }
 }

@@ -1,4 +1,4 @@
-/** The shapes of Kubernetes API objects this operator reads and writes; readonly, for they may come from a cache. */
+/** The Kubernetes API objects that the operator reads and writes; readonly, because they may come from a cache. */
 
 export interface ObjectMeta {
   readonly name: string;
@@ -23,7 +23,7 @@ export interface KubeList<T extends KubeObject> {
   readonly items: readonly T[];
 }
 
-/** What the API calls an `ERROR` event is thrown instead. */
+/** An event of a watch. `ERROR` events are thrown instead. */
 export type WatchEvent<T extends KubeObject> =
   | { readonly type: 'ADDED' | 'MODIFIED' | 'DELETED'; readonly object: T }
   | { readonly type: 'BOOKMARK'; readonly object: { readonly metadata: { readonly resourceVersion: string } } };
@@ -36,7 +36,7 @@ export interface ResourceType {
   readonly plural: string;
 }
 
-/** `namespace/name`: what queues hold and stores are keyed by. */
+/** `namespace/name` */
 export type ObjectKey = string;
 
 export function objectKey(object: KubeObject): ObjectKey {
@@ -53,4 +53,9 @@ export interface Secret extends KubeObject {
   readonly immutable?: boolean;
   /** Base64, as the API carries it. */
   readonly data?: Readonly<Record<string, string>>;
+}
+
+/** Formats a `MicroTime`, as `2026-01-01T00:00:00.123000Z`: the API server refuses another number of digits with 400. */
+export function microTime(time: Date): string {
+  return time.toISOString().replace('Z', '000Z');
 }

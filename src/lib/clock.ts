@@ -42,3 +42,13 @@ export function sleep(clock: Clock, milliseconds: number, signal?: AbortSignal):
     signal?.addEventListener('abort', end, { once: true });
   });
 }
+
+/** Waits for `promise`, at most for this many milliseconds. */
+export async function within(clock: Clock, milliseconds: number, promise: Promise<void>): Promise<void> {
+  const settled = new AbortController();
+  try {
+    await Promise.race([promise, sleep(clock, milliseconds, settled.signal)]);
+  } finally {
+    settled.abort();
+  }
+}

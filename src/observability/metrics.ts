@@ -3,7 +3,7 @@ import { Registry } from 'prom-client';
 import type { ClientMetrics } from '../kube/client.ts';
 import type { ControllerMetrics } from '../kube/controller.ts';
 import type { EventRecorderOptions } from '../kube/events.ts';
-import type { LeaderMetrics } from '../kube/leader.ts';
+import type { LeaderOptions } from '../kube/leader.ts';
 import type { WorkQueueFigures, WorkQueueMetrics } from '../kube/workqueue.ts';
 import { computedCounter, computedGauge, counter, epochSeconds, gauge, histogram } from './instruments.ts';
 import { clientTable, controllerTable, processTable, publisherTable, sidecarTable } from './metric-table.ts';
@@ -111,7 +111,7 @@ export function controllerMetrics(registry: Registry): ControllerMetrics {
   };
 }
 
-export function leaderMetrics(registry: Registry): LeaderMetrics {
+export function leaderMetrics(registry: Registry): NonNullable<LeaderOptions['metrics']> {
   const leader = gauge(registry, controllerTable.leader);
   return { leading: (name, is) => leader.set({ name }, is ? 1 : 0) };
 }

@@ -2,7 +2,7 @@ import { expect } from 'chai';
 
 import { events as eventType } from '../../src/api/names.ts';
 import { KubeClient } from '../../src/kube/client.ts';
-import { KubeEventRecorder, type KubeEvent } from '../../src/kube/events.ts';
+import { EventRecorder, type KubeEvent } from '../../src/kube/events.ts';
 import type { KubeObject } from '../../src/kube/objects.ts';
 import { systemClock } from '../../src/lib/clock.ts';
 import { recordingLog } from '../fakes/recording-log.ts';
@@ -10,7 +10,7 @@ import { controlPlane, createNamespace } from '../fixtures/control-plane.ts';
 
 const configMaps = { group: '', version: 'v1', kind: 'ConfigMap', plural: 'configmaps' };
 
-describe('KubeEventRecorder on a real API server', () => {
+describe('EventRecorder on a real API server', () => {
   let client: KubeClient;
   let object: KubeObject;
   let namespace: string;
@@ -25,12 +25,11 @@ describe('KubeEventRecorder on a real API server', () => {
   });
   after(() => client.close());
 
-  const recorder = (): KubeEventRecorder =>
-    new KubeEventRecorder({ client, clock: systemClock, log, instance: 'pod-1' });
+  const recorder = (): EventRecorder => new EventRecorder({ client, clock: systemClock, log, instance: 'pod-1' });
 
   /** The events with this reason, in this namespace. */
-  async function written(reason: string, where = namespace): Promise<readonly KubeEvent[]> {
-    const { items } = await client.list<KubeEvent>(eventType, { namespace: where });
+  async function written(reason: string): Promise<readonly KubeEvent[]> {
+    const { items } = await client.list<KubeEvent>(eventType, { namespace });
     return items.filter((event) => event.reason === reason);
   }
 
@@ -61,15 +60,6 @@ describe('KubeEventRecorder on a real API server', () => {
     events.record(object, 'Normal', 'LongNote', 'Say', 'é'.repeat(600));
     await events.flush();
     expect((await written('LongNote'))[0]?.note).to.equal(`${'é'.repeat(510)}…`);
-  });
-
-  it('writes what regards a cluster-scoped object into the namespace default', async () => {
-    const events = recorder();
-    const regarding = { apiVersion: 'v1', kind: 'Namespace', metadata: { name: namespace, uid: 'some-uid' } };
-    events.record(regarding, 'Normal', 'ClusterScoped', 'Say', 'Said.');
-    await events.flush();
-    const names = (await written('ClusterScoped', 'default')).map((event) => event.regarding.name);
-    expect(names).to.deep.equal([namespace]);
   });
 
   it('had every event accepted', () => expect(lines).to.deep.equal([]));

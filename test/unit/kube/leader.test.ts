@@ -204,7 +204,7 @@ describe('runAsLeader', () => {
     election.leases.failure = undefined;
     await election.clock.advance(60_000);
     expect(election.history).to.deep.equal(['a leads']);
-    const failed = 'cannot take or renew the leader lease; trying again';
+    const failed = 'cannot take or renew the leader lease; retrying';
     expect(warnings(election)).to.deep.equal([failed, failed, failed, 'the leader lease was renewed late']);
     stop();
     await running;
