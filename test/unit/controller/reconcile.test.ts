@@ -101,9 +101,9 @@ describe('reconcile', () => {
       operator.objects.before = (call) => {
         if (call === 'create secrets other-tool') throw quota;
       };
-      const { requeueAfterMs } = await operator.reconcile();
+      const { requeueAfter } = await operator.reconcile();
       expect(operator.objects.writes.filter((write) => write.startsWith('create'))).to.have.length(1);
-      expect(requeueAfterMs).to.equal(20 * second);
+      expect(requeueAfter).to.equal(20 * second);
       const stalled = operator.registration()?.status?.conditions?.find(({ type }) => type === 'Stalled');
       expect(stalled).to.include({ status: 'True', reason: 'WriteRefused' });
       expect(stalled?.message).to.include('Secret gradebook/other-tool').and.include('exceeded quota: q');
@@ -161,7 +161,7 @@ describe('reconcile', () => {
       it(`reconcile looks again at ${title} if nothing is due`, async () => {
         await ready();
         const result = await operator.reconcile({ random: () => random, registrations: () => count });
-        expect(result.requeueAfterMs).to.equal(expected);
+        expect(result.requeueAfter).to.equal(expected);
       });
     }
 
@@ -169,13 +169,13 @@ describe('reconcile', () => {
       operator.apply(anLtiRegistration());
       await operator.reconcile();
       await operator.keyPair();
-      expect((await operator.reconcile()).requeueAfterMs).to.equal(second);
+      expect((await operator.reconcile()).requeueAfter).to.equal(second);
     });
 
     it('reconcile looks again in 30 s while nothing can be sealed, and reports why', async () => {
       operator.keks.problem = new KekError('KEKMissing', 'the KEK file is missing');
       operator.apply(anLtiRegistration());
-      expect((await operator.reconcile()).requeueAfterMs).to.equal(30 * second);
+      expect((await operator.reconcile()).requeueAfter).to.equal(30 * second);
       expect(operator.registration()?.status?.phase).to.equal('Stalled');
       expect(operator.generator.pending).to.equal(0);
     });
@@ -184,7 +184,7 @@ describe('reconcile', () => {
       await ready();
       const registrations = { get: () => undefined };
       const result = await operator.reconcile({ sources: { ...operator.sources, registrations } });
-      expect(result.requeueAfterMs).to.equal(20 * second);
+      expect(result.requeueAfter).to.equal(20 * second);
       expect(operator.objects.writes).to.deep.equal([]);
     });
 
