@@ -106,7 +106,7 @@ export async function runController(
   const counters = operatorMetrics(registry, {
     sealedKeys: () => usage.report(),
     kekError: () => kekWatch.error(),
-    clockSkewMs: () => client.clockSkewMs(),
+    clockSkew: () => client.clockSkew(),
     pendingKeyPairs: () => registrationController.pendingKeyPairs(),
     jwksReplicas: () => replicas.count(),
   });
@@ -123,7 +123,7 @@ export async function runController(
       ...(config.minimumActivationDelay === undefined ? {} : { minimumActivationDelay: config.minimumActivationDelay }),
     },
     resync: config.resync,
-    clockSkew: () => client.clockSkewMs(),
+    clockSkew: () => client.clockSkew(),
     publicUrl: config.jwksPublicUrl,
     metrics: { ...controllerMetrics(registry), ...counters },
     queueMetrics: workQueueMetrics(registry),

@@ -1,8 +1,9 @@
 import { operatorName } from '../api/names.ts';
+import type { Duration } from '../domain/duration.ts';
 import { type Choice, Credentials, loadKubeConfig } from './credentials.ts';
 import { ApiError } from './errors.ts';
 import type { KubeList, KubeObject, ResourceType, WatchEvent } from './objects.ts';
-import { type Operation, describe, malformed, parseObject, toKubeList, toKubeObject } from './responses.ts';
+import { describe, malformed, type Operation, parseObject, toKubeList, toKubeObject } from './responses.ts';
 import { type Call, Transport, type TransportOptions } from './transport.ts';
 import { watchEvents } from './watch-stream.ts';
 
@@ -14,7 +15,6 @@ export interface ListOptions {
   readonly fieldSelector?: string;
   readonly limit?: number;
   readonly continue?: string;
-  readonly resourceVersion?: string;
 }
 
 export interface WatchOptions {
@@ -25,8 +25,8 @@ export interface WatchOptions {
 }
 
 /**
- * The Kubernetes API as JSON. Every method rejects with ApiError (the server refused) or TransportError (there is no
- * usable answer), neither of which ever holds a body. It does not retry: the work queue and the reflector do.
+ * A client of the Kubernetes API, with JSON. Methods reject with ApiError (the server refused) or TransportError (there is no
+ * usable answer), neither of which contains a body. They do not retry; the work queue and the reflector do.
  */
 export class KubeClient {
   readonly #credentials: Credentials;
@@ -37,7 +37,7 @@ export class KubeClient {
     this.#transport = new Transport(options);
   }
 
-  /** @param options.kubeconfig one or more files; without any, see loadKubeConfig */
+  /** @param options.kubeconfig one or more files; if empty, see loadKubeConfig */
   static load({
     kubeconfig = [],
     context,
@@ -51,7 +51,7 @@ export class KubeClient {
     return new KubeClient({ credentials, userAgent: operatorName, ...options });
   }
 
-  /** Of the kubeconfig's context, or of the Pod; else `default`. */
+  /** The namespace of the kubeconfig's context, or of the Pod; else `default`. */
   get namespace(): string {
     return this.#credentials.namespace;
   }
@@ -70,7 +70,7 @@ export class KubeClient {
     return toKubeList<T>(operation, await this.#json({ ...operation, method: 'GET', path }, signal));
   }
 
-  /** The versions in which the API server serves a group; none if it does not know the group. */
+  /** The versions of a group that the API server serves; empty if it has no such group. */
   async servedVersions(group: string): Promise<readonly string[]> {
     const type = { group, version: '', kind: 'APIGroup', plural: 'API group' };
     const call: Call = { verb: 'get', type, name: group, method: 'GET', path: `/apis/${encodeURIComponent(group)}` };
@@ -89,26 +89,26 @@ export class KubeClient {
     return this.#object<T>('POST', { verb: 'create', type, ...place(object) }, object);
   }
 
-  /** Writes over the version that was read: a conflict (isConflict) if it is no longer the newest. */
+  /** Replaces the version that was read; rejects with a conflict (isConflict) if the object has changed since. */
   replace<T extends KubeObject>(type: ResourceType, object: T): Promise<T> {
-    return this.#put<T>({ verb: 'replace', type, ...place(object) }, object);
+    return this.#object<T>('PUT', { verb: 'replace', type, ...place(object) }, object);
   }
 
-  /** As `replace`, of `status` only. */
+  /** As `replace`, for `status` only. */
   replaceStatus<T extends KubeObject>(type: ResourceType, object: T): Promise<T> {
-    return this.#put<T>({ verb: 'replace status of', type, ...place(object) }, object);
+    return this.#object<T>('PUT', { verb: 'replace status of', type, ...place(object) }, object);
   }
 
-  /** Deletes this very object as it was read: a conflict if it has changed or been made anew since. */
+  /** Deletes the version that was read; rejects with a conflict if the object has changed or been recreated since. */
   async delete(type: ResourceType, object: KubeObject): Promise<void> {
     const operation: Operation = { verb: 'delete', type, ...place(object) };
     const { uid, resourceVersion } = object.metadata;
-    if (!uid || !resourceVersion) throw new TypeError(`${describe(operation)}: needs the object as it was read`);
+    if (!uid || !resourceVersion) throw new TypeError(`${describe(operation)}: uid or resourceVersion is missing`);
     const body = { apiVersion: 'v1', kind: 'DeleteOptions', preconditions: { uid, resourceVersion } };
     await this.#json({ ...operation, method: 'DELETE', path: resourcePath(operation), body, object });
   }
 
-  /** Resolves once the server has accepted the watch. The events end at the server's timeout, or by throwing. */
+  /** Resolves when the server has accepted the watch. The events end at the server's timeout, or throw. */
   async watch<T extends KubeObject>(
     type: ResourceType,
     { namespace, ...options }: WatchOptions,
@@ -121,33 +121,29 @@ export class KubeClient {
   }
 
   /**
-   * Local clock minus the API server's, in milliseconds, by its newest answer; the `Date` header counts whole seconds,
-   * so less than a second means nothing. Undefined before the first answer.
+   * The local clock minus the API server's, from its newest answer; less than a second is insignificant, because the `Date`
+   * header has whole seconds. Undefined before the first answer.
    */
-  clockSkewMs(): number | undefined {
-    return this.#transport.clockSkewMs;
+  clockSkew(): Duration | undefined {
+    return this.#transport.clockSkew;
   }
 
-  /** Resolves when what is under way has ended; abort watches first. */
+  /** Resolves when the requests in progress have ended; abort watches first. */
   close(): Promise<void> {
     return this.#transport.close();
   }
 
-  async #put<T extends KubeObject>(operation: Operation, object: T): Promise<T> {
-    if (!object.metadata.resourceVersion) {
-      throw new TypeError(`${describe(operation)}: without resourceVersion it would overwrite what others wrote`);
-    }
-    return this.#object<T>('PUT', operation, object);
-  }
-
   async #object<T extends KubeObject>(method: Call['method'], operation: Operation, object?: T): Promise<T> {
+    if (method === 'PUT' && !object?.metadata.resourceVersion) {
+      throw new TypeError(`${describe(operation)}: without resourceVersion it would overwrite other changes`);
+    }
     const call: Call = { ...operation, method, path: resourcePath(operation), body: object, object };
     return toKubeObject<T>(operation, await this.#json(call));
   }
 
   async #json(call: Call, signal?: AbortSignal): Promise<Record<string, unknown>> {
     const value = parseObject(await this.#transport.text(call, signal));
-    if (value === undefined) throw malformed(call, 'is not a JSON object, or was cut off');
+    if (value === undefined) throw malformed(call, 'is not a JSON object, or is incomplete');
     return value;
   }
 }
@@ -157,8 +153,8 @@ function place(object: KubeObject): { namespace: string | undefined; name: strin
 }
 
 /**
- * A collection is addressed without a name, also when an object is added to it. Names that the API server would not take
- * (k8s.io/apimachinery `path.IsValidPathSegmentName`) are refused here: `..` would become a request for something else.
+ * The path of an object, or of a collection to list, watch, or create an object in. Throws for names that the API server does
+ * not accept (k8s.io/apimachinery `path.IsValidPathSegmentName`), because `..` would address another resource.
  */
 function resourcePath(operation: Operation): string {
   const { verb, type, namespace, name } = operation;

@@ -1,9 +1,10 @@
-import { createHash } from 'node:crypto';
+import { isDeepStrictEqual } from 'node:util';
 
-import { Agent, ProxyAgent } from 'undici';
-import type { Dispatcher } from 'undici';
+import { Agent, type Dispatcher, ProxyAgent } from 'undici';
 
-/** How the API server is reached and how both sides prove who they are. */
+import { type Duration, second } from '../domain/duration.ts';
+
+/** How to connect to the API server, and how both sides authenticate. */
 export interface Route {
   readonly tls: {
     readonly ca?: string | Buffer;
@@ -16,43 +17,39 @@ export interface Route {
   readonly proxy?: string;
 }
 
-export interface ConnectionPair {
+export interface ConnectionPools {
   readonly requests: Dispatcher;
-  /** Apart, because every watch holds a connection for minutes and must not use up those of the requests. */
+  /** A pool of their own: a watch holds its connection, and must not use up those of the requests. */
   readonly watches: Dispatcher;
 }
 
 const shared = {
-  // HTTP/2 would put all watches and requests on one connection, lost together
+  // with HTTP/2, all watches and requests would share one connection, and be lost together
   allowH2: false,
-  headersTimeout: 30_000,
-  // below the 90 s after which kube-apiserver closes an idle connection
-  keepAliveTimeout: 60_000,
-} as const;
-const ofRequests = { ...shared, connections: 32, bodyTimeout: 30_000 } as const;
-const ofWatches = { ...shared, bodyTimeout: 0 } as const;
+  headersTimeout: 30 * second,
+  // shorter than the 90 s after which kube-apiserver closes an idle connection
+  keepAliveTimeout: 60 * second,
+};
+/** Load balancers drop connections that are idle for a minute. */
+const keepAliveInitialDelay: Duration = 30 * second;
 
-/**
- * The connections to the API server, kept open and shared by all calls: client-node itself makes a TLS connection per
- * call. They are replaced when the CA or the client certificate is, and the old ones close as they fall idle.
- */
+/** Persistent connections to the API server; client-node would open one per request. A new CA or client certificate replaces them. */
 export class Connections {
-  #key = '';
   #route: Route | undefined;
-  #current: ConnectionPair | undefined;
+  #current: ConnectionPools | undefined;
 
-  for(route: Route): ConnectionPair {
-    if (this.#current !== undefined && route === this.#route) return this.#current;
-    const key = fingerprint(route);
-    this.#route = route;
-    if (this.#current !== undefined && key === this.#key) return this.#current;
+  for(route: Route): ConnectionPools {
+    if (this.#current !== undefined && isDeepStrictEqual(route, this.#route)) return this.#current;
     void this.close();
-    this.#key = key;
-    this.#current = { requests: dispatcher(route, ofRequests), watches: dispatcher(route, ofWatches) };
+    this.#route = route;
+    this.#current = {
+      requests: dispatcher(route, { ...shared, connections: 32, bodyTimeout: 30 * second }),
+      watches: dispatcher(route, { ...shared, bodyTimeout: 0 }),
+    };
     return this.#current;
   }
 
-  /** Resolves when what was under way has ended. */
+  /** Resolves when the requests in progress have ended. */
   async close(): Promise<void> {
     const closing = this.#current;
     this.#current = undefined;
@@ -62,14 +59,5 @@ export class Connections {
 
 function dispatcher({ tls, proxy }: Route, limits: Agent.Options): Dispatcher {
   if (proxy !== undefined) return new ProxyAgent({ ...limits, uri: proxy, requestTls: tls });
-  // half a minute, as load balancers drop what is quiet for a whole one
-  return new Agent({ ...limits, connect: { ...tls, keepAlive: true, keepAliveInitialDelay: 30_000 } });
-}
-
-function fingerprint({ tls, proxy }: Route): string {
-  const hash = createHash('sha256').update(proxy ?? '');
-  for (const [name, value] of Object.entries(tls)) {
-    hash.update(`\0${name}\0`).update(Buffer.isBuffer(value) ? value : String(value));
-  }
-  return hash.digest('base64');
+  return new Agent({ ...limits, connect: { ...tls, keepAlive: true, keepAliveInitialDelay } });
 }

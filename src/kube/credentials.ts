@@ -14,41 +14,41 @@ export interface Access {
   readonly route: Route;
 }
 
-/** What kubectl's options `--context` and `--as` choose. */
+/** As kubectl's options `--context` and `--as`. */
 export interface Choice {
   readonly context?: string | undefined;
-  /** The user that requests are made as. */
+  /** The user in whose name requests are sent. */
   readonly impersonate?: string | undefined;
 }
 
-/** Where the API server is and how to authenticate: kubeconfig and in-cluster files, as client-node reads them. */
+/** The address of the API server and the credentials for it, from a kubeconfig or in-cluster files as client-node reads them. */
 export class Credentials {
   readonly #load: () => KubeConfig;
   #kubeConfig: KubeConfig;
 
-  /** @param load reads the configuration afresh, caches of tokens and exec plugins included. */
+  /** @param load reads the configuration without any cache */
   constructor(load: () => KubeConfig) {
     this.#load = load;
     this.#kubeConfig = load();
   }
 
-  /** Namespace of the current context, or of the Pod. */
+  /** The namespace of the current context, or of the Pod. */
   get namespace(): string {
     const { contexts, currentContext } = this.#kubeConfig;
     return contexts.find(({ name }) => name === currentContext)?.namespace?.trim() || 'default';
   }
 
-  /** Reads token, CA and certificate files again where they are due; runs an exec plugin whose credential expired. */
+  /** Reloads token, CA and certificate files if due, and runs the exec plugin if its credential has expired. */
   async access(): Promise<Access> {
     const cluster = this.#kubeConfig.getCurrentCluster();
-    if (cluster === null) throw new TransportError('Credentials', 'The kubeconfig has no current cluster');
+    if (cluster === null) throw new TransportError('Credentials', 'the kubeconfig has no current cluster');
     const options: Route['tls'] & { headers?: Record<string, string>; auth?: string; agent?: Agent } = {};
     try {
       await this.#kubeConfig.applyToHTTPSOptions(options);
     } catch (error) {
-      throw new TransportError('Credentials', `Cannot read the credentials for the API server: ${whatFailed(error)}`);
+      throw new TransportError('Credentials', `cannot read the credentials for the API server: ${whatFailed(error)}`);
     }
-    // its agent is for node:https, and makes no connection unless it is used
+    // the agent is for node:https, and opens no connection unless used
     const { auth, agent: _unused, headers: given = {}, ...tls } = options;
     const headers: Record<string, string> = {};
     for (const [name, value] of Object.entries(given)) headers[name.toLowerCase()] = value.trim();
@@ -60,39 +60,39 @@ export class Credentials {
     };
   }
 
-  /** Forgets every cached credential. */
+  /** Reads the configuration again, without cached credentials. */
   reload(): void {
     try {
       this.#kubeConfig = this.#load();
     } catch (error) {
-      throw new TransportError('Credentials', `Cannot read the configuration again: ${whatFailed(error)}`);
+      throw new TransportError('Credentials', `cannot reload the kubeconfig: ${whatFailed(error)}`);
     }
   }
 }
 
 /**
- * Reads `files` and merges them as kubectl does with those of `KUBECONFIG`: the first one that has an entry decides it, and
- * those that do not exist are left out as long as one does. Without files, `~/.kube/config`, else the service account of the Pod.
+ * Reads and merges `files` as kubectl does for `KUBECONFIG`: the first file with an entry of a name wins, and missing files are
+ * ignored unless all are missing. Without files, reads `~/.kube/config`, or else the service account of the Pod.
  */
 export function loadKubeConfig(files: readonly string[] = [], choice: Choice = {}): KubeConfig {
   const config = new KubeConfig();
   const existing = files.filter((file) => existsSync(file));
-  // the first one is read all the same, and says what is wrong with it
+  // if all are missing, reading the first one throws the error to show
   if (files.length > 0) merge(config, existing.length > 0 ? existing : files.slice(0, 1));
   else reading('', () => config.loadFromDefault());
   choose(config, choice);
   const cluster = config.getCurrentCluster();
-  // client-node's last resort, which it would itself refuse to talk to
+  // localhost:8080 is client-node's last resort
   if (cluster === null || (files.length === 0 && cluster.server === 'http://localhost:8080')) {
     throw new Error(
       files.length === 0
-        ? 'No Kubernetes configuration found: give --kubeconfig, set KUBECONFIG, or run in a Pod with a service account'
-        : `The kubeconfig ${files.join(':')} names no cluster in its current context`,
+        ? 'No Kubernetes configuration found: set --kubeconfig or KUBECONFIG, or run in a Pod with a service account'
+        : `The current context of the kubeconfig ${files.join(':')} has no cluster: set one with kubectl config use-context`,
     );
   }
   if (cluster.server.startsWith('http:') && !cluster.skipTLSVerify) {
     throw new Error(
-      `The kubeconfig names ${cluster.server}, without TLS: use https, or for a test set insecure-skip-tls-verify`,
+      `The kubeconfig has the server ${cluster.server}, without TLS: use https, or in a test set insecure-skip-tls-verify`,
     );
   }
   return config;
@@ -113,7 +113,7 @@ function choose(config: KubeConfig, { context, impersonate }: Choice): void {
   }
 }
 
-/** Relative paths are of the file in which they are. */
+/** Relative paths are relative to the file that contains them. */
 function merge(config: KubeConfig, files: readonly string[]): void {
   const parts = files.map((file) => {
     const part = new KubeConfig();
@@ -136,16 +136,16 @@ function reading(which: string, read: () => void): void {
   try {
     read();
   } catch (error) {
-    // neither message nor cause of a YAML parser: they quote lines of the file
+    // neither message nor cause of the YAML parser, because they quote the file
     const reason = isSystemError(error) ? error.message : 'it is not a YAML file of clusters, users and contexts';
     // oxlint-disable-next-line preserve-caught-error
     throw new Error(`Cannot read the kubeconfig${which}: ${reason}`);
   }
 }
 
-/** Names the file of a failed read; anything else (the output of an exec plugin, say) may quote a credential. */
+/** Only the message of a failed file read, because others (with the output of an exec plugin) may quote a credential. */
 function whatFailed(error: unknown): string {
-  return isSystemError(error) ? error.message : 'the credential plugin failed; run it by hand to see why';
+  return isSystemError(error) ? error.message : 'the credential plugin failed; run it manually to see the cause';
 }
 
 function isSystemError(error: unknown): error is Error {

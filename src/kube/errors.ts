@@ -1,53 +1,47 @@
 import type { Duration } from '../domain/duration.ts';
 
-/** What can go wrong between the operator and the API server, sorted by what the caller may conclude. */
+/** The errors of requests to the API server, by what the caller may conclude. */
 
-export interface ApiErrorOptions {
-  readonly status: number;
-  readonly reason: string;
-  readonly serverMessage?: string | undefined;
-  /**
-   * What the server says does not exist; never set on the strength of a 404 alone. A missing type (its CRD is gone, or not
-   * installed yet) says nothing about any object.
-   */
-  readonly missing?: 'object' | 'resource type' | undefined;
-  readonly retryAfter?: Duration | undefined;
-}
+type ApiErrorDetails = Pick<ApiError, 'status' | 'reason'> &
+  Partial<Pick<ApiError, 'serverMessage' | 'missing' | 'retryAfter'>>;
 
-/** The API server (or something in front of it) answered, and refused. */
+/** The API server, or a proxy in front of it, refused the request. */
 export class ApiError extends Error {
   override readonly name = 'ApiError';
   readonly status: number;
-  /** `reason` of the Status, e.g. `Conflict`; `Unknown` where the answer was no Status. */
+  /** `reason` of the Status, as `Conflict`; `Unknown` if the answer is not a Status. */
   readonly reason: string;
   /**
-   * The message of the Status and nothing else, at most 500 characters on one line; where it repeats a value of a Secret, the
-   * sentence that says so. Undefined where the answer has none.
+   * The message of the Status, at most 500 characters on one line; if it repeats a value of a Secret, a sentence that says so.
+   * Undefined if there is no message.
    */
   readonly serverMessage: string | undefined;
+  /**
+   * What does not exist according to the server; never set because of a 404 alone. A missing type (its CRD is deleted, or
+   * not installed yet) says nothing about objects.
+   */
   readonly missing: 'object' | 'resource type' | undefined;
-  /** From `Retry-After`. */
   readonly retryAfter: Duration | undefined;
 
-  constructor(message: string, options: ApiErrorOptions) {
+  constructor(message: string, { status, reason, serverMessage, missing, retryAfter }: ApiErrorDetails) {
     super(message);
-    this.status = options.status;
-    this.reason = options.reason;
-    this.serverMessage = options.serverMessage;
-    this.missing = options.missing;
-    this.retryAfter = options.retryAfter;
+    this.status = status;
+    this.reason = reason;
+    this.serverMessage = serverMessage;
+    this.missing = missing;
+    this.retryAfter = retryAfter;
   }
 }
 
 /**
- * - `Connection`: no answer, or one that broke off; a write may or may not have happened.
- * - `Timeout`: the deadline passed; likewise.
- * - `Malformed`: an answer that cannot be what was asked for, none of which was used.
- * - `Credentials`: nothing was sent, for there is nothing to authenticate with.
+ * - `Connection`: no answer, or an incomplete one; a write may have taken effect.
+ * - `Timeout`: no complete answer within the deadline; a write may have taken effect.
+ * - `Malformed`: an invalid answer, which was not used.
+ * - `Credentials`: no request was sent, because there are no usable credentials.
  */
 export type TransportFailure = 'Connection' | 'Timeout' | 'Malformed' | 'Credentials';
 
-/** There is no usable answer. It has no `cause`: parser and socket errors quote what they read. */
+/** There is no usable answer. The error has no `cause`, because parser and socket errors quote their input. */
 export class TransportError extends Error {
   override readonly name = 'TransportError';
   readonly failure: TransportFailure;
@@ -58,30 +52,25 @@ export class TransportError extends Error {
   }
 }
 
-/**
- * The request itself is refused, by rights, quota, validation, admission or a webhook that fails: the same one will be again
- * until that changes.
- */
+/** Whether rights, quota, validation, admission or a failing webhook refuse the request, so that a plain retry is refused, too. */
 export function isRefusal(error: unknown): error is ApiError {
-  return error instanceof ApiError && refusing.has(error.status);
+  return error instanceof ApiError && [400, 403, 405, 406, 413, 415, 422, 500].includes(error.status);
 }
 
-const refusing: ReadonlySet<number> = new Set([400, 403, 405, 406, 413, 415, 422, 500]);
-
-/** As `isRefusal`, of a write: its namespace or its resource type may be gone, too. */
+/** As `isRefusal`, for a write: its namespace or resource type may be missing, too. */
 export function isRefusedWrite(error: unknown): error is ApiError {
   return isRefusal(error) || (error instanceof ApiError && error.status === 404 && error.missing !== 'object');
 }
 
-/** There will be no answer to this read for now, though the API server answers others. */
+/** Whether this read has no answer for now, although the API server may answer others. */
 export function isUnreadable(error: unknown): error is ApiError | TransportError {
   if (error instanceof TransportError) return error.failure === 'Timeout' || error.failure === 'Malformed';
   return isRefusal(error);
 }
 
 /**
- * A refusal for those who know the object, e.g. `403 Forbidden: exceeded quota: q, requested: …`: the status, and what the
- * server said without its first words (`secrets "canvas" is forbidden: `).
+ * Describes a refusal where the object is named already, as `403 Forbidden: exceeded quota: q, requested: …`: leaves out the
+ * first words of the server's message (`secrets "canvas" is forbidden: `).
  */
 export function refusalText({ status, reason, serverMessage }: ApiError): string {
   const code = reason === 'Unknown' ? String(status) : `${status} ${reason}`;
@@ -89,12 +78,12 @@ export function refusalText({ status, reason, serverMessage }: ApiError): string
   return because ? `${code}: ${because}` : code;
 }
 
-/** The server said of this very object that it does not exist. */
+/** Whether the server said that exactly this object does not exist. */
 export function isObjectNotFound(error: unknown): boolean {
   return error instanceof ApiError && error.missing === 'object';
 }
 
-/** The object changed since it was read: read again. */
+/** Whether the object has changed since it was read. */
 export function isConflict(error: unknown): boolean {
   return error instanceof ApiError && error.status === 409 && error.reason === 'Conflict';
 }

@@ -1,27 +1,29 @@
+import { type Duration, second } from '../domain/duration.ts';
 import { type Clock, sleep } from '../lib/clock.ts';
 
-/** Requests per second in the long run, and at once after a rest. */
 export interface Rate {
+  /** Requests per second, on average. */
   readonly qps: number;
   readonly burst: number;
 }
 
 /**
- * client-go's `flowcontrol` token bucket. It bounds what a defect, such as a loop that retries at once, can do to the API
- * server, and is no pace for ordinary work. Requests are let through in the order in which they came, and there are never more
- * of them than the workers ask for: an urgent one, a revocation's say, waits behind some dozens, not behind a backlog.
+ * The token bucket of client-go's `flowcontrol`. It limits the effect of a defect, such as a tight retry loop, on the API
+ * server; ordinary work stays below it. Requests are first come, first served, and the workers send few at a time, so that
+ * an urgent request (of a revocation) waits behind some dozens, not behind a backlog.
  */
 export class RateLimiter {
   readonly #clock: Clock;
-  /** Milliseconds between two requests in the long run, and how far requests may be ahead of that. */
-  readonly #interval: number;
-  readonly #credit: number;
-  /** When the last request that was let through would have come without a burst. */
+  /** Between two requests, on average. */
+  readonly #interval: Duration;
+  /** How far requests may be ahead of the average. */
+  readonly #credit: Duration;
+  /** When the last admitted request would have been sent without a burst. */
   #paced = -Infinity;
 
   constructor({ qps, burst }: Rate, clock: Clock) {
     this.#clock = clock;
-    this.#interval = 1000 / qps;
+    this.#interval = second / qps;
     this.#credit = burst * this.#interval;
   }
 

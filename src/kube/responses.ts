@@ -3,7 +3,7 @@ import { ApiError, TransportError } from './errors.ts';
 import type { KubeList, KubeObject, ResourceType } from './objects.ts';
 import { quotable, type Refused } from './server-message.ts';
 
-/** What was asked, in the words errors use; never what was sent. */
+/** A request as errors describe it, without its body. */
 export interface Operation {
   readonly verb: 'get' | 'list' | 'create' | 'replace' | 'replace status of' | 'delete' | 'watch';
   readonly type: ResourceType;
@@ -22,7 +22,7 @@ export interface RefusedResponse {
   readonly retryAfter?: string | undefined;
 }
 
-/** The error for an answer of status 300 and up, or for the `ERROR` event of a watch. */
+/** Makes the error for an answer with a status of 300 and up, or for the `ERROR` event of a watch. */
 export function refusal(refused: Refused, response: RefusedResponse): ApiError {
   const status = parseObject(response.body);
   const { reason, message, details } = status?.['kind'] === 'Status' ? status : {};
@@ -40,8 +40,8 @@ export function refusal(refused: Refused, response: RefusedResponse): ApiError {
 }
 
 /**
- * The API server names the object it does not find (`details.kind` is the plural). A 404 that names nothing is about the
- * type; one that names something else (the namespace of a create) is about neither.
+ * The API server names the missing object (`details.kind` is the plural). If a 404 has no name, the type is missing; if it has
+ * the name of something else (the namespace of a create), neither is.
  */
 function missing(operation: Operation, details: unknown): ApiError['missing'] {
   const { name, kind } = isRecord(details) ? details : {};
@@ -74,9 +74,9 @@ export function toKubeList<T extends KubeObject>(operation: Operation, value: un
 }
 
 /**
- * Narrows what was just parsed: it must have a name and a resource version, and be the object asked for. `managedFields`
- * go (they are often half of an object, and a write without them keeps the server's); `apiVersion` and `kind`, which the
- * items of a list of a built-in type lack, come.
+ * Checks that a parsed value has a name and a resource version, and is the requested object. Removes `managedFields` (often
+ * half of an object; a write without them keeps the server's), and adds `apiVersion` and `kind`, which list items of
+ * built-in types lack.
  */
 // oxlint-disable-next-line no-unnecessary-type-parameters -- the caller knows what the type is served as
 export function toKubeObject<T extends KubeObject>(operation: Operation, value: unknown): T {
@@ -84,7 +84,7 @@ export function toKubeObject<T extends KubeObject>(operation: Operation, value: 
   if (!isRecord(value) || !isRecord(metadata)) throw malformed(operation, 'is not a Kubernetes object');
   const { type, name } = operation;
   if (typeof metadata['name'] !== 'string' || typeof metadata['resourceVersion'] !== 'string') {
-    throw malformed(operation, 'is an object without name or resource version');
+    throw malformed(operation, 'is an object without a name or resource version');
   }
   if (name !== undefined && metadata['name'] !== name) throw malformed(operation, 'is another object');
   delete metadata['managedFields'];
@@ -94,7 +94,7 @@ export function toKubeObject<T extends KubeObject>(operation: Operation, value: 
   return value as unknown as T;
 }
 
-/** Undefined for what is not JSON, was cut off, or is no JSON object. */
+/** Returns undefined if `text` is not a JSON object, or is incomplete. */
 export function parseObject(text: string): Record<string, unknown> | undefined {
   try {
     const value: unknown = JSON.parse(text);

@@ -1,6 +1,6 @@
-import { request } from 'undici';
-import type { Dispatcher } from 'undici';
+import { type Dispatcher, request } from 'undici';
 
+import { type Duration, second } from '../domain/duration.ts';
 import type { Clock } from '../lib/clock.ts';
 import { Connections } from './connections.ts';
 import type { Access, Credentials } from './credentials.ts';
@@ -9,13 +9,13 @@ import { describe, malformed, refusal } from './responses.ts';
 import { type Rate, RateLimiter } from './rate-limiter.ts';
 import type { Refused } from './server-message.ts';
 
-/** How long a call may take, from authentication to the last byte; a watch, to its response headers. */
-const deadlineMs = 30_000;
-/** Files and plugins are asked for credentials this often at the most: doing so for every call is a tenth of its cost. */
-const accessLifetimeMs = 1000;
+/** Limits a call from its authentication to the last byte, and a watch up to its response headers. */
+const deadline: Duration = 30 * second;
+/** Reading files and plugins for every call would be a tenth of its cost. */
+const accessLifetime: Duration = second;
 
 export interface ClientMetrics {
-  /** @param code HTTP status, or `<error>` where there was no answer. */
+  /** @param code HTTP status, or `<error>` if there was no answer */
   request(method: string, code: string, durationSeconds: number): void;
 }
 
@@ -24,7 +24,7 @@ export interface TransportOptions {
   readonly clock: Clock;
   readonly userAgent: string;
   readonly metrics?: ClientMetrics | undefined;
-  /** Of all requests but the opening of watches, which reflectors pace; none: without a limit. */
+  /** Limits all requests but watches, which reflectors pace; absent: no limit. */
   readonly rate?: Rate | undefined;
 }
 
@@ -36,40 +36,33 @@ export interface Call extends Refused {
   readonly body?: unknown;
 }
 
-/** Authenticated calls under a deadline; anything but a JSON answer of status 2xx is thrown. */
+/** Authenticated calls with a deadline; throws unless the answer is JSON with a status of 2xx. */
 export class Transport {
-  readonly #credentials: Credentials;
+  readonly #options: TransportOptions;
   readonly #clock: Clock;
-  readonly #userAgent: string;
-  readonly #metrics: ClientMetrics | undefined;
   readonly #limiter: RateLimiter | undefined;
   readonly #connections = new Connections();
   #access: { readonly value: Promise<Access>; readonly until: number } | undefined;
-  #clockSkewMs: number | undefined;
+  /** See KubeClient.clockSkew. */
+  clockSkew: Duration | undefined;
 
   constructor(options: TransportOptions) {
-    this.#credentials = options.credentials;
+    this.#options = options;
     this.#clock = options.clock;
-    this.#userAgent = options.userAgent;
-    this.#metrics = options.metrics;
     this.#limiter = options.rate && new RateLimiter(options.rate, options.clock);
-  }
-
-  get clockSkewMs(): number | undefined {
-    return this.#clockSkewMs;
   }
 
   close(): Promise<void> {
     return this.#connections.close();
   }
 
-  /** The whole body. */
+  /** Returns the whole body. */
   async text(call: Call, signal?: AbortSignal): Promise<string> {
     await this.#limiter?.admit(signal);
     return this.#withinDeadline(call, signal, async (limit) => (await this.#answer(call, limit)).body.text());
   }
 
-  /** The body as it comes, under a deadline only until its first byte; it ends, by throwing, when `signal` aborts. */
+  /** Returns the body as it arrives. The deadline ends with the response headers; the body throws if `signal` aborts. */
   async stream(call: Call, signal: AbortSignal): Promise<AsyncIterable<Uint8Array>> {
     const { body } = await this.#withinDeadline(call, signal, (limit) => this.#answer(call, limit));
     return this.#chunks(call, body, signal);
@@ -79,7 +72,7 @@ export class Transport {
     try {
       yield* body;
     } catch (error) {
-      throw this.#failure(call, error, signal);
+      throw failure(call, error, signal);
     }
   }
 
@@ -90,7 +83,7 @@ export class Transport {
   ): Promise<R> {
     const timeout = new AbortController();
     const limit = signal === undefined ? timeout.signal : AbortSignal.any([signal, timeout.signal]);
-    const cancel = this.#clock.setTimer(() => timeout.abort(), deadlineMs);
+    const cancel = this.#clock.setTimer(() => timeout.abort(), deadline);
     const aborted = Promise.withResolvers<never>();
     const abort = (): void => aborted.reject(limit.reason);
     limit.addEventListener('abort', abort, { once: true });
@@ -99,12 +92,12 @@ export class Transport {
       return await Promise.race([work(limit), aborted.promise]);
     } catch (error) {
       if (timeout.signal.aborted) {
-        throw new TransportError('Timeout', `${describe(call)}: no answer within ${deadlineMs / 1000} s`);
+        throw new TransportError('Timeout', `${describe(call)}: no answer within ${deadline / second} s`);
       }
-      throw this.#failure(call, error, signal);
+      throw failure(call, error, signal);
     } finally {
       cancel();
-      // while it is listened to, it lives as long as the signal that it was made of
+      // a composite signal with a listener lives as long as its sources
       limit.removeEventListener('abort', abort);
     }
   }
@@ -112,9 +105,9 @@ export class Transport {
   async #answer(call: Call, signal: AbortSignal): Promise<Dispatcher.ResponseData> {
     let response = await this.#attempt(call, signal);
     if (response.statusCode === 401) {
-      // a token that was rotated before it expired, or that an exec plugin has cached: read everything afresh, once
+      // the token may have been rotated before it expired, or cached by an exec plugin: reload everything, once
       await response.body.dump();
-      this.#credentials.reload();
+      this.#options.credentials.reload();
       this.#access = undefined;
       response = await this.#attempt(call, signal);
     }
@@ -142,7 +135,7 @@ export class Transport {
         headers: {
           ...access.headers,
           accept: 'application/json',
-          'user-agent': this.#userAgent,
+          'user-agent': this.#options.userAgent,
           ...(call.body === undefined ? {} : { 'content-type': 'application/json' }),
         },
         ...(call.body === undefined ? {} : { body: JSON.stringify(call.body) }),
@@ -152,36 +145,31 @@ export class Transport {
       this.#compareClocks(response.headers['date'], this.#clock.monotonic() - sent);
       return response;
     } finally {
-      this.#metrics?.request(call.method, code, (this.#clock.monotonic() - sent) / 1000);
+      this.#options.metrics?.request(call.method, code, (this.#clock.monotonic() - sent) / second);
     }
   }
 
-  async #currentAccess(): Promise<Access> {
+  #currentAccess(): Promise<Access> {
     const now = this.#clock.monotonic();
     if (this.#access === undefined || this.#access.until <= now) {
-      this.#access = { value: this.#credentials.access(), until: now + accessLifetimeMs };
+      const value = this.#options.credentials.access();
+      this.#access = { value, until: now + accessLifetime };
+      value.catch(() => (this.#access = undefined));
     }
-    const { value } = this.#access;
-    try {
-      return await value;
-    } catch (error) {
-      if (this.#access?.value === value) this.#access = undefined;
-      throw error;
-    }
+    return this.#access.value;
   }
 
-  /** The server wrote the header about half a round trip ago, and cut off what was over the second (half of one, say). */
-  #compareClocks(date: string | string[] | undefined, roundTripMs: number): void {
+  /** The server wrote the header about half a round trip ago, and truncated it to whole seconds (by half a second on average). */
+  #compareClocks(date: string | string[] | undefined, roundTrip: Duration): void {
     const server = Date.parse(date?.toString() ?? '');
-    if (Number.isNaN(server)) return;
-    this.#clockSkewMs = this.#clock.now().getTime() - roundTripMs / 2 - (server + 500);
+    if (!Number.isNaN(server)) this.clockSkew = this.#clock.now().getTime() - roundTrip / 2 - (server + second / 2);
   }
+}
 
-  #failure(call: Call, error: unknown, signal: AbortSignal | undefined): unknown {
-    if (signal?.aborted) return signal.reason;
-    if (error instanceof ApiError || error instanceof TransportError) return error;
-    // not the message: a parser's quotes what it read
-    const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown';
-    return new TransportError('Connection', `${describe(call)}: the connection to the API server failed (${code})`);
-  }
+function failure(call: Call, error: unknown, signal: AbortSignal | undefined): unknown {
+  if (signal?.aborted) return signal.reason;
+  if (error instanceof ApiError || error instanceof TransportError) return error;
+  // not the message: a parser's quotes its input
+  const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown';
+  return new TransportError('Connection', `${describe(call)}: the connection to the API server failed (${code})`);
 }

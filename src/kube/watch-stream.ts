@@ -1,27 +1,22 @@
 import type { KubeObject, WatchEvent } from './objects.ts';
-import { type Operation, isRecord, malformed, parseObject, refusal, toKubeObject } from './responses.ts';
+import { isRecord, malformed, type Operation, parseObject, refusal, toKubeObject } from './responses.ts';
 
 /**
- * The events of a watch: one JSON object per line. Throws ApiError for an `ERROR` event, TransportError for a line that
- * is no event, the last one included if it was cut off.
+ * Parses the events of a watch, one JSON object per line. Throws ApiError for an `ERROR` event, and TransportError for a line
+ * that is not an event, or is incomplete.
  */
 export async function* watchEvents<T extends KubeObject>(
   operation: Operation,
   body: AsyncIterable<Uint8Array>,
 ): AsyncGenerator<WatchEvent<T>, void, undefined> {
   const decoder = new TextDecoder();
-  let pending: string[] = [];
+  let rest = '';
   for await (const chunk of body) {
-    const lines = decoder.decode(chunk, { stream: true }).split('\n');
-    for (const [position, line] of lines.entries()) {
-      pending.push(line);
-      if (position === lines.length - 1) break;
-      const event = pending.join('');
-      pending = [];
-      if (event.trim() !== '') yield watchEvent<T>(operation, event);
-    }
+    const lines = (rest + decoder.decode(chunk, { stream: true })).split('\n');
+    rest = lines.pop() ?? '';
+    for (const line of lines) if (line.trim() !== '') yield watchEvent<T>(operation, line);
   }
-  if (pending.join('').trim() !== '') throw malformed(operation, 'broke off within an event');
+  if (rest.trim() !== '') throw malformed(operation, 'ends within an event');
 }
 
 function watchEvent<T extends KubeObject>(operation: Operation, line: string): WatchEvent<T> {
@@ -32,10 +27,10 @@ function watchEvent<T extends KubeObject>(operation: Operation, line: string): W
     case 'DELETED':
       return { type, object: toKubeObject<T>(operation, object) };
     case 'BOOKMARK': {
-      // a bookmark's object has a resource version and no name
+      // the object of a bookmark has a resource version and no name
       const metadata = isRecord(object) ? object['metadata'] : undefined;
       if (!isRecord(metadata) || typeof metadata['resourceVersion'] !== 'string') {
-        throw malformed(operation, 'has a bookmark without resource version');
+        throw malformed(operation, 'has a bookmark without a resource version');
       }
       return { type, object: { metadata: { resourceVersion: metadata['resourceVersion'] } } };
     }
@@ -44,6 +39,6 @@ function watchEvent<T extends KubeObject>(operation: Operation, line: string): W
       throw refusal(operation, { status, body: JSON.stringify(object) });
     }
     default:
-      throw malformed(operation, 'has a line that is no watch event');
+      throw malformed(operation, 'has a line that is not a watch event');
   }
 }

@@ -127,7 +127,7 @@ export interface OperatorSources {
   /** Keys sealed under each key-encryption key, and whether every ledger was counted; undefined where nobody counts. */
   readonly sealedKeys: () => { readonly complete: boolean; readonly counts: ReadonlyMap<string, number> } | undefined;
   /** Local clock minus the API server's. */
-  readonly clockSkewMs: () => number | undefined;
+  readonly clockSkew: () => number | undefined;
   /** Key pairs that are being generated or wait for a core. */
   readonly pendingKeyPairs: () => number;
   /** Ready endpoints of the JWKS Service. */
@@ -159,7 +159,7 @@ export function operatorMetrics(registry: Registry, sources: OperatorSources): O
     return usage ? [[{}, usage.complete ? 1 : 0]] : [];
   });
   computedGauge(registry, controllerTable.clockSkew, () => {
-    const skew = sources.clockSkewMs();
+    const skew = sources.clockSkew();
     return [[{}, skew === undefined ? undefined : skew / 1000]];
   });
   computedGauge(registry, controllerTable.jwksReplicas, () => [[{}, sources.jwksReplicas()]]);

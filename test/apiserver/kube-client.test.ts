@@ -191,8 +191,7 @@ describe('KubeClient on a real API server', () => {
   });
 
   describe('when a policy refuses a Secret', () => {
-    const leftOut = (how: string): string =>
-      `the server's message is left out, because it ${how} a value of the Secret`;
+    const leftOut = (how: string): string => `the server's message is omitted, because it ${how} a value of the Secret`;
     for (const { title, quote, says } of [
       { title: 'passes its words on', quote: `'no owner, no Secret'`, says: /denied request: no owner, no Secret$/ },
       {
@@ -273,7 +272,7 @@ describe('KubeClient on a real API server', () => {
 
   it('agrees with the clock of a server on the same machine', async () => {
     await client.list(configMaps, { namespace });
-    expect(Math.abs(client.clockSkewMs() ?? Number.NaN)).to.be.below(2000);
+    expect(Math.abs(client.clockSkew() ?? Number.NaN)).to.be.below(2000);
   });
 
   it('makes many calls on few TLS connections', async () => {

@@ -207,7 +207,7 @@ describe('KubeClient', () => {
         title: 'is cut off, but complete as HTTP',
         answer: (response) => answerText(response, 'application/json', body.slice(0, -1)),
         kind: 'Malformed',
-        says: 'the answer is not a JSON object, or was cut off',
+        says: 'the answer is not a JSON object, or is incomplete',
       },
       {
         title: 'is not JSON',
@@ -219,7 +219,7 @@ describe('KubeClient', () => {
         title: 'is called JSON and is not',
         answer: (response) => answerText(response, 'application/json', '<html>secret</html>'),
         kind: 'Malformed',
-        says: 'the answer is not a JSON object, or was cut off',
+        says: 'the answer is not a JSON object, or is incomplete',
       },
       {
         title: 'is another object',
@@ -231,7 +231,7 @@ describe('KubeClient', () => {
         title: 'has no resource version',
         answer: (response) => answerJson(response, 200, { metadata: { name: 'a' } }),
         kind: 'Malformed',
-        says: 'the answer is an object without name or resource version',
+        says: 'the answer is an object without a name or resource version',
       },
       {
         title: 'never comes, for the connection is reset',
@@ -422,7 +422,7 @@ describe('KubeClient', () => {
   });
 
   it('knows how far the local clock is off', async () => {
-    expect(client.clockSkewMs()).to.equal(undefined);
+    expect(client.clockSkew()).to.equal(undefined);
     for (const [date, expected] of [
       ['Mon, 01 Jun 2026 11:50:00 GMT', 599_500],
       ['Mon, 01 Jun 2026 12:10:00 GMT', -600_500],
@@ -430,7 +430,7 @@ describe('KubeClient', () => {
     ] as const) {
       server.answer = (_request, response) => answerJson(response, 200, stored, { date });
       await client.get(configMaps, 'ns', 'a');
-      expect(client.clockSkewMs()).to.equal(expected);
+      expect(client.clockSkew()).to.equal(expected);
     }
   });
 
@@ -443,7 +443,7 @@ describe('KubeClient', () => {
     await clock.advance(10_000);
     answerJson(response, 200, stored, { date: 'Mon, 01 Jun 2026 12:00:05 GMT' });
     await answered;
-    expect(client.clockSkewMs()).to.equal(-500);
+    expect(client.clockSkew()).to.equal(-500);
   });
 
   describe('watches', () => {
@@ -503,12 +503,12 @@ describe('KubeClient', () => {
       [
         'a garbled line',
         '{"type":"ADDED","obj\n',
-        'TransportError: watch configmaps ns: the answer has a line that is no watch event',
+        'TransportError: watch configmaps ns: the answer has a line that is not a watch event',
       ],
       [
         'an unknown type',
         '{"type":"GUESSED","object":{}}\n',
-        'TransportError: watch configmaps ns: the answer has a line that is no watch event',
+        'TransportError: watch configmaps ns: the answer has a line that is not a watch event',
       ],
       [
         'an event without object',
@@ -518,17 +518,17 @@ describe('KubeClient', () => {
       [
         'an object without version',
         '{"type":"ADDED","object":{"metadata":{"name":"x"}}}\n',
-        'TransportError: watch configmaps ns: the answer is an object without name or resource version',
+        'TransportError: watch configmaps ns: the answer is an object without a name or resource version',
       ],
       [
         'a bookmark without version',
         '{"type":"BOOKMARK","object":{"metadata":{}}}\n',
-        'TransportError: watch configmaps ns: the answer has a bookmark without resource version',
+        'TransportError: watch configmaps ns: the answer has a bookmark without a resource version',
       ],
       [
         'a last line cut off',
         '{"type":"ADDED"',
-        'TransportError: watch configmaps ns: the answer broke off within an event',
+        'TransportError: watch configmaps ns: the answer ends within an event',
       ],
     ] as const) {
       it(`and passes on what came before ${title}`, async () => {

@@ -95,7 +95,7 @@ describe('The kubeconfig files that KUBECONFIG names', () => {
   it('say that their current context has no cluster', () => {
     const files = [write('a', { contexts: { c: here }, current: 'c' }), write('b', {})];
     expect(() => loadKubeConfig(files)).to.throw(
-      `The kubeconfig ${files.join(':')} names no cluster in its current context`,
+      `The current context of the kubeconfig ${files.join(':')} has no cluster: set one with kubectl config use-context`,
     );
   });
 

@@ -75,8 +75,8 @@ describe('What the API server says about a Secret that it refuses', () => {
   for (const { what, of } of quotes) {
     it(`is left out where it repeats ${what}`, () => {
       for (const verb of ['create', 'replace', 'delete'] as const) {
-        const leftOut = "the server's message is left out, because it repeats a value of the Secret";
-        expect(said(`denied request: Secret holds "${of()}", which is bad`, verb) === leftOut, verb).to.equal(true);
+        const omitted = "the server's message is omitted, because it repeats a value of the Secret";
+        expect(said(`denied request: Secret holds "${of()}", which is bad`, verb) === omitted, verb).to.equal(true);
       }
     });
   }
@@ -89,8 +89,8 @@ describe('What the API server says about a Secret that it refuses', () => {
     { what: 'hexadecimal', of: () => Buffer.from(privateJwk(old).d).toString('hex') },
   ]) {
     it(`is left out where it quotes the stored object that is to be replaced: ${what}`, () => {
-      const leftOut = "the server's message is left out, because it may repeat a value of the Secret";
-      expect(said(`denied request: was ${of()}`) === leftOut).to.equal(true);
+      const omitted = "the server's message is omitted, because it may repeat a value of the Secret";
+      expect(said(`denied request: was ${of()}`) === omitted).to.equal(true);
     });
   }
 

@@ -141,13 +141,13 @@ describe('metrics of the controller', () => {
   it('says whether keys can be sealed, why not, and how far the clocks are apart', async () => {
     const registry = createRegistry('1');
     let kekError: string | undefined = 'KEKMissing';
-    let clockSkewMs: number | undefined;
+    let clockSkew: number | undefined;
     let replicas: number | undefined;
     let usage: ReturnType<OperatorSources['sealedKeys']> = { complete: false, counts: new Map([['k1', 2]]) };
     const sources = {
       kekError: () => kekError,
       sealedKeys: () => usage,
-      clockSkewMs: () => clockSkewMs,
+      clockSkew: () => clockSkew,
       pendingKeyPairs: () => 4,
       jwksReplicas: () => replicas,
     };
@@ -171,7 +171,7 @@ describe('metrics of the controller', () => {
       ...rotations,
     ]);
     kekError = undefined;
-    clockSkewMs = -1500;
+    clockSkew = -1500;
     replicas = 3;
     usage = { complete: true, counts: new Map([['k1', 0]]) };
     expect((await series(registry, 'lti_')).slice(1)).to.have.members([
@@ -290,7 +290,7 @@ describe('the table of metrics', () => {
     operatorMetrics(registry, {
       kekError: () => undefined,
       sealedKeys: () => undefined,
-      clockSkewMs: () => undefined,
+      clockSkew: () => undefined,
       pendingKeyPairs: () => 0,
       jwksReplicas: () => 0,
     });
