@@ -100,7 +100,7 @@ export async function runController(
     known: () => (registrations.isWhole() && keys.isWhole() ? knownRegistrations({ registrations, keys }) : undefined),
     isKnown: (key) => registrations.get(key) !== undefined || keys.byIndex('registration', key).length > 0,
     sealingKeyID: () => kekWatch.sealingKeyID(),
-    namedIDs: () => keks.namedIDs(),
+    canaryIDs: () => keks.canaryIDs(),
     log,
   });
   const counters = operatorMetrics(registry, {

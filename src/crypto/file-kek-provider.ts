@@ -19,7 +19,7 @@ const checkIntervalMs = 2_000;
 export class FileKekProvider implements KekProvider {
   readonly #directory: string;
   readonly #clock: Clock;
-  /** Digest of every key that has opened something, by ID. */
+  /** The digest of each key that decrypted something, by ID. */
   readonly #confirmed = new Map<string, string>();
   #snapshot: Snapshot | undefined;
   #checkedAt = -Infinity;
@@ -78,7 +78,12 @@ export class FileKekProvider implements KekProvider {
         `KEK file ${join(this.#directory, id)} holds another key than the one in use under this name: put the former back and give the new one a name of its own.`,
       );
     }
-    return { id, key: file.key, confirm: () => void this.#confirmed.set(id, file.digest) };
+    return {
+      id,
+      key: file.key,
+      confirm: () => void this.#confirmed.set(id, file.digest),
+      isConfirmed: () => this.#confirmed.get(id) === file.digest,
+    };
   }
 
   async #current(): Promise<Snapshot> {

@@ -9,11 +9,13 @@ export interface Kek {
   readonly key: webcrypto.CryptoKey;
   /** Where the KEK itself stays in a KMS and `key` is one that it encrypted: what is kept beside everything sealed. */
   readonly wrapped?: WrappedKey;
-  /** Records that this key has opened something: from now on other bytes under the same ID are a mistake. */
+  /** Records that this key decrypted something; from then on its provider refuses other bytes under the same ID. */
   confirm(): void;
+  /** Whether a key of this ID, and of these bytes where the provider has them, decrypted something in this process. */
+  isConfirmed(): boolean;
   /**
-   * Whether this is the key that its name stands for: undefined when it is, `KEKChanged` when it is not, or what keeps
-   * that from being known. Asked when something did not open. Absent where a provider has nothing to compare with.
+   * Checks that this is the key that was first used under its ID, after something did not decrypt. Returns undefined if it is,
+   * `KEKChanged` if it is not, or why the check failed. Absent if the provider has nothing to compare with.
    */
   verify?(): Promise<KekError | undefined>;
 }

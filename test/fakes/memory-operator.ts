@@ -40,7 +40,7 @@ export class MemoryKeks implements KekProvider {
 
   async sealingKey(): Promise<Kek> {
     if (this.problem) throw this.problem;
-    return { id: 'kek-1', key: await this.#key, confirm: () => undefined };
+    return { id: 'kek-1', key: await this.#key, confirm: () => undefined, isConfirmed: () => true };
   }
 
   openingKey(): Promise<Kek> {

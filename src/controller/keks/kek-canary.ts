@@ -16,8 +16,8 @@ import { getSecret } from '../secrets/ledger-secret.ts';
 export const canarySecretName = `${operatorName}-kek-canaries`;
 const secretType = 'Opaque';
 
-/** How long a finding is believed: thousands of registrations ask, and each answer would cost a request. */
-const believedFor: Duration = 5 * second;
+/** Thousands of registrations request the KEK, and each check costs a request: a problem is cached for this long. */
+const problemsCachedFor: Duration = 5 * second;
 const mostAttempts = 3;
 
 export interface CanaryOptions {
@@ -29,28 +29,26 @@ export interface CanaryOptions {
   readonly clock: Clock;
 }
 
-interface Finding {
+/** The last check of a KEK ID. It is repeated for other bytes, and once the key is confirmed. */
+interface Check {
   readonly key: webcrypto.CryptoKey;
   readonly problem: Promise<KekError | undefined>;
-  believedUntil: number;
+  confirmed: boolean;
+  validUntil: number;
 }
 
 /**
- * Key-encryption keys that are what they were. For each KEK ID a canary, sealed when the ID was first used, lies in a
- * Secret of the operator's namespace. A key of the same name with other bytes does not open it, and is refused before it
- * seals anything; without this, keys sealed under it would be lost with the next restart of the right one.
+ * Refuses a key-encryption key whose bytes changed under the same ID before it seals anything: what it sealed would be lost as
+ * soon as the former key is back. For each KEK ID, a Secret of the operator's namespace holds a canary, which was sealed when
+ * the ID was first used.
  *
- * What a key proves itself by, the strongest first: a sealed private key that it opened in this process; its canary.
- * Opening asks for no canary, except to say why a sealed key did not open.
+ * A key may seal if it decrypted a sealed private key in this process, or if it decrypts its canary. Opening reads no canary,
+ * except to report why a sealed key did not decrypt.
  */
 export class CanariedKekProvider implements KekProvider {
   readonly #options: CanaryOptions;
-  /** KEK IDs whose key opened something. The provider behind refuses other bytes under these from then on. */
-  readonly #proved = new Set<string>();
-  /** KEK IDs whose canary is in its place. */
-  readonly #inPlace = new Set<string>();
-  readonly #findings = new Map<string, Finding>();
-  #named: readonly string[] = [];
+  readonly #checks = new Map<string, Check>();
+  #canaryIDs: readonly string[] = [];
 
   constructor(options: CanaryOptions) {
     this.#options = options;
@@ -59,13 +57,13 @@ export class CanariedKekProvider implements KekProvider {
   async status(): Promise<KekStatus> {
     const { keks, keys } = this.#options;
     const status = await keks.status();
-    // Nobody seals before the LtiKeys were read, those of refused namespaces aside: they must not stop the others.
+    // Nothing is sealed before the LtiKeys have been read. A namespace that refuses them does not stop the others.
     if (status.sealingKeyID === undefined || !keys.isUsable()) return status;
     try {
       const kek = await keks.sealingKey();
-      const problem = await this.#problem(kek);
+      const problem = await this.#check(kek, 'seal');
       if (!problem) return status;
-      const sealingKeyID = this.#obstructs(problem, kek) ? undefined : status.sealingKeyID;
+      const sealingKeyID = isObstacle(problem, kek) ? undefined : status.sealingKeyID;
       return { sealingKeyID, problems: [problem, ...status.problems] };
     } catch (error) {
       if (!(error instanceof KekError)) throw error;
@@ -73,61 +71,46 @@ export class CanariedKekProvider implements KekProvider {
     }
   }
 
-  /** Throws `KEKChanged` for other bytes, and `KEKUnverified` where neither a canary nor a sealed key vouches for it. */
+  /** Throws `KEKChanged` for other bytes, and `KEKUnverified` if the key decrypted neither a canary nor a sealed key. */
   async sealingKey(): Promise<Kek> {
     const kek = await this.#options.keks.sealingKey();
     if (!this.#options.keys.isUsable()) throw this.#unverified(kek.id, 'the LtiKeys have not been read yet');
-    const problem = await this.#problem(kek);
-    if (problem && this.#obstructs(problem, kek)) throw problem;
+    const problem = await this.#check(kek, 'seal');
+    if (problem && isObstacle(problem, kek)) throw problem;
     return kek;
   }
 
   async openingKey(kekID: string, wrapped?: WrappedKey): Promise<Kek> {
     const kek = await this.#options.keks.openingKey(kekID, wrapped);
-    const confirm = (): void => this.#confirm(kek);
-    const verify = async (): Promise<KekError | undefined> =>
-      this.#proved.has(kek.id) ? undefined : this.#once('open', kek, () => this.#verify(kek));
-    return { ...kek, confirm, verify };
+    return { ...kek, verify: async () => (kek.isConfirmed() ? undefined : this.#check(kek, 'open')) };
   }
 
-  /** KEK IDs that have a canary, as far as it was read: those that were ever used. */
-  namedIDs(): readonly string[] {
-    return this.#named;
+  /** KEK IDs that had a canary when the Secret was last read: all that were ever used. */
+  canaryIDs(): readonly string[] {
+    return this.#canaryIDs;
   }
 
-  #confirm(kek: Kek): void {
-    kek.confirm();
-    if (this.#proved.has(kek.id)) return;
-    this.#proved.add(kek.id);
-    this.#findings.clear();
-  }
-
-  #obstructs({ reason }: KekError, { id }: Kek): boolean {
-    return reason !== 'KEKUnverified' || !this.#proved.has(id);
-  }
-
-  async #problem(kek: Kek): Promise<KekError | undefined> {
-    return this.#inPlace.has(kek.id) ? undefined : this.#once('seal', kek, () => this.#ensure(kek));
-  }
-
-  /** One check of a key at a time, and one in a few seconds. */
-  #once(purpose: string, kek: Kek, check: () => Promise<void>): Promise<KekError | undefined> {
+  /** Runs one check of a key at a time, and after a problem one in a few seconds. A check to seal creates a missing canary. */
+  #check(kek: Kek, purpose: 'seal' | 'open'): Promise<KekError | undefined> {
     const { clock } = this.#options;
     const name = `${purpose} ${kek.id}`;
-    const known = this.#findings.get(name);
-    if (known?.key === kek.key && clock.monotonic() < known.believedUntil) return known.problem;
-    const problem = this.#settle(kek, check).finally(() => {
-      finding.believedUntil = clock.monotonic() + believedFor;
+    const last = this.#checks.get(name);
+    const isCurrent = last?.key === kek.key && last.confirmed === kek.isConfirmed();
+    if (isCurrent && clock.monotonic() < last.validUntil) return last.problem;
+    const problem = this.#attempt(kek, purpose).then((found) => {
+      check.confirmed = kek.isConfirmed();
+      check.validUntil = found ? clock.monotonic() + problemsCachedFor : Infinity;
+      return found;
     });
-    const finding: Finding = { key: kek.key, problem, believedUntil: Infinity };
-    this.#findings.set(name, finding);
+    const check: Check = { key: kek.key, problem, confirmed: kek.isConfirmed(), validUntil: Infinity };
+    this.#checks.set(name, check);
     return problem;
   }
 
-  async #settle(kek: Kek, check: () => Promise<void>): Promise<KekError | undefined> {
+  async #attempt(kek: Kek, purpose: 'seal' | 'open'): Promise<KekError | undefined> {
     for (let attempt = 1; ; attempt++) {
       try {
-        await check();
+        await this.#verify(kek, purpose);
         return undefined;
       } catch (error) {
         if (error instanceof KekError) return error;
@@ -137,32 +120,27 @@ export class CanariedKekProvider implements KekProvider {
     }
   }
 
-  /** That the canary opens, or is planted where there is none. */
-  async #ensure(kek: Kek): Promise<void> {
-    const secret = await this.#read(kek);
+  async #verify(kek: Kek, purpose: 'seal' | 'open'): Promise<void> {
+    const secret = await this.#read(kek.id);
     const canary = canaryOf(secret, kek.id);
-    if (canary === undefined) await this.#plant(kek, secret);
-    else if (!(await canaryOpens(canary, kek, this.#options.keks))) throw this.#changed(kek.id);
-    this.#confirm(kek);
-    this.#inPlace.add(kek.id);
+    if (canary !== undefined) {
+      if (!(await canaryOpens(canary, kek, this.#options.keks))) throw this.#changed(kek.id);
+    } else {
+      if (purpose === 'open') throw this.#unverified(kek.id, 'the canary is missing');
+      await this.#addCanary(kek, secret);
+    }
+    kek.confirm();
   }
 
-  async #verify(kek: Kek): Promise<void> {
-    const canary = canaryOf(await this.#read(kek), kek.id);
-    if (canary === undefined) throw this.#unverified(kek.id, 'it is not there');
-    if (!(await canaryOpens(canary, kek, this.#options.keks))) throw this.#changed(kek.id);
-    this.#confirm(kek);
-  }
-
-  /** Throws for a Secret, or an entry of this KEK's, that is not the operator's. */
-  async #read({ id }: Kek): Promise<Secret | undefined> {
+  /** Throws for a Secret, or an entry of this KEK, that is not the operator's. */
+  async #read(id: string): Promise<Secret | undefined> {
     const { client, namespace } = this.#options;
     const secret = await getSecret(client, namespace, canarySecretName);
     if (!secret) return undefined;
     if (secret.type !== secretType) {
-      throw this.#unverified(id, `the Secret is not the operator's, for its type is not ${secretType}. Rename it`);
+      throw this.#unverified(id, `the type of the Secret is not ${secretType}, so it is not the operator's. Rename it`);
     }
-    this.#named = Object.keys(secret.data ?? {});
+    this.#canaryIDs = Object.keys(secret.data ?? {});
     const canary = canaryOf(secret, id);
     if (canary !== undefined && !isCanary(canary, id)) {
       throw this.#unverified(id, `its entry ${id} is not a canary. Restore the Secret from a backup`);
@@ -170,14 +148,14 @@ export class CanariedKekProvider implements KekProvider {
     return secret;
   }
 
-  async #plant(kek: Kek, secret: Secret | undefined): Promise<void> {
+  async #addCanary(kek: Kek, secret: Secret | undefined): Promise<void> {
     const { client, namespace, keys } = this.#options;
-    const foreign = this.#named.find((name) => secret && !isCanary(canaryOf(secret, name)!, name));
+    const foreign = Object.keys(secret?.data ?? {}).find((name) => !isCanary(canaryOf(secret, name)!, name));
     if (foreign !== undefined) {
       throw this.#unverified(kek.id, `the Secret has an entry ${foreign} that is not a canary. Remove it`);
     }
-    if (!this.#proved.has(kek.id) && keys.list().some(({ status }) => status?.kekID === kek.id)) {
-      const what = `it is not there, although LtiKeys say that private keys are sealed under ${kek.id}, and this key has opened none of them. Restore the Secret from a backup, put the former key back, or give a new key a name of its own`;
+    if (!kek.isConfirmed() && keys.list().some(({ status }) => status?.kekID === kek.id)) {
+      const what = `the canary is missing, LtiKeys report private keys sealed under ${kek.id}, and this key has decrypted none of them. Restore the Secret from a backup, put the former key back, or give the new key a name of its own`;
       throw this.#unverified(kek.id, what);
     }
     const data = { ...secret?.data, [kek.id]: Buffer.from(await makeCanary(kek)).toString('base64') };
@@ -187,7 +165,7 @@ export class CanariedKekProvider implements KekProvider {
       const metadata = { name: canarySecretName, namespace };
       await client.create<Secret>(secrets, { apiVersion: 'v1', kind: 'Secret', metadata, type: secretType, data });
     }
-    this.#named = Object.keys(data);
+    this.#canaryIDs = Object.keys(data);
   }
 
   #unverified(id: string, what: string): KekError {
@@ -196,9 +174,14 @@ export class CanariedKekProvider implements KekProvider {
   }
 
   #changed(id: string): KekError {
-    const message = `Key-encryption key ${id} is not the one that was first used under this name: its canary in Secret ${this.#options.namespace}/${canarySecretName} does not open. Put the former key back and give the new one a name of its own.`;
+    const message = `Key-encryption key ${id} is not the one that was first used under this name: it does not decrypt its canary in Secret ${this.#options.namespace}/${canarySecretName}. Put the former key back and give the new one a name of its own.`;
     return new KekError('KEKChanged', message);
   }
+}
+
+/** A key that decrypted something is the right one, whatever the state of its canary. */
+function isObstacle({ reason }: KekError, kek: Kek): boolean {
+  return reason !== 'KEKUnverified' || !kek.isConfirmed();
 }
 
 function canaryOf(secret: Secret | undefined, id: string): string | undefined {
@@ -206,13 +189,13 @@ function canaryOf(secret: Secret | undefined, id: string): string | undefined {
   return Object.hasOwn(data, id) ? Buffer.from(data[id]!, 'base64').toString() : undefined;
 }
 
-/** Why a request failed, and what to do. Of an error that is neither of these nothing is quoted. */
+/** Why a request failed, and what to do. An unexpected error is not quoted: its text might hold secrets. */
 function refusalOf(error: unknown): string {
-  if (error instanceof TransportError) return `the API server gives no usable answer (${error.failure})`;
+  if (error instanceof TransportError) return `the API server gave no usable answer (${error.failure})`;
   if (!(error instanceof ApiError)) return 'an unexpected error';
-  const answer = `the API server answers ${error.status} ${error.reason}`;
+  const answer = `the API server answered ${error.status} ${error.reason}`;
   if (error.status === 403) {
-    return `${answer}. Let the operator's ServiceAccount get, create and update that Secret; a quota or an admission policy may stand in the way, too`;
+    return `${answer}. Let the operator's ServiceAccount get, create and update that Secret; also check quotas and admission policies`;
   }
-  return error.status === 422 ? `${answer}. See to admission policies and whether the Secret is immutable` : answer;
+  return error.status === 422 ? `${answer}. Check admission policies and whether the Secret is immutable` : answer;
 }

@@ -14,7 +14,7 @@ export interface KekUsageOptions {
   /** Undefined while it is not known which KEK seals. */
   readonly sealingKeyID: () => string | undefined;
   /** KEK IDs that were ever used. */
-  readonly namedIDs: () => readonly string[];
+  readonly canaryIDs: () => readonly string[];
   readonly log: Logger;
 }
 
@@ -93,7 +93,7 @@ export class KekUsage {
     this.#follow();
     const complete = this.#isComplete();
     const all = this.#count();
-    const reported = new Set([...this.#seen.keys(), ...this.#options.namedIDs()]);
+    const reported = new Set([...this.#seen.keys(), ...this.#options.canaryIDs()]);
     const counts = [...reported].flatMap((kekID): [string, number][] => {
       const count = all.get(kekID) ?? 0;
       return count > 0 || (complete && kekID !== this.#sealing) ? [[kekID, count]] : [];

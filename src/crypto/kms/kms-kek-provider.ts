@@ -3,9 +3,9 @@ import { type Duration, minute, second } from '../../domain/duration.ts';
 import type { Clock } from '../../lib/clock.ts';
 import { KekError } from '../kek-error.ts';
 import type { Kek, KekProvider, KekStatus } from '../kek-provider.ts';
-import { kekIDOf, type WrappedKey } from '../wrapped-key.ts';
+import type { WrappedKey } from '../wrapped-key.ts';
 import type { Kms } from './kms.ts';
-import { importWrappingKey, WrappingKeys } from './wrapping-keys.ts';
+import { WrappingKeys } from './wrapping-keys.ts';
 
 /** How kube-apiserver treats its KMS plugins (k8s.io/apiserver, encryptionconfig/config.go). */
 const pollHealthy: Duration = minute;
@@ -95,9 +95,7 @@ export class KmsKekProvider implements KekProvider {
       const same = timingSafeEqual(again, bytes);
       again.fill(0);
       if (!same) throw this.#inconsistent('does not give back what it encrypted');
-      const kek = { id: kekIDOf(keyID), key: await importWrappingKey(bytes), wrapped, confirm: () => undefined };
-      this.#opened.add(kek);
-      return kek;
+      return this.#opened.add(wrapped, bytes);
     } finally {
       bytes.fill(0);
     }

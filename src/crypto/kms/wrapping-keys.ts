@@ -8,23 +8,25 @@ import type { Kms } from './kms.ts';
 
 /** A few for every start of an operator since the keys in use were sealed. */
 const mostKept = 1000;
-/** How soon the KMS is asked again for a key that it did not give or that has opened nothing. */
+/** After this time the KMS is asked again for a key that it refused or that has decrypted nothing. */
 const askAgainAfter: Duration = 10 * second;
 
+type WrappingKek = Kek & { readonly wrapped: WrappedKey };
+
 interface Entry {
-  readonly outcome: Promise<Kek | KekError>;
-  /** The key has opened something, so it is the right one. */
-  proved: boolean;
+  readonly outcome: Promise<WrappingKek | KekError>;
   staleAt: number;
 }
 
 /**
- * Wrapping keys that the KMS decrypted, each asked for once: with these, opening goes on while the KMS is away. A refusal,
- * and a key that opens nothing, are believed for a few seconds, so that many sealed keys do not wait for one slow answer each.
+ * Wrapping keys that the KMS decrypted, so that sealed keys open while the KMS is away. A refusal, and a key that decrypted
+ * nothing, are cached for a few seconds, so that many sealed keys do not each wait for a slow answer.
  */
 export class WrappingKeys {
   readonly #kms: Pick<Kms, 'decrypt'>;
   readonly #clock: Clock;
+  /** KEK IDs of which a wrapping key decrypted something. */
+  readonly #confirmed = new Set<string>();
   /** Least recently used first. */
   readonly #entries = new Map<string, Entry>();
 
@@ -34,20 +36,21 @@ export class WrappingKeys {
   }
 
   /** Throws `KekError`. */
-  async get(wrapped: WrappedKey): Promise<Kek> {
+  async get(wrapped: WrappedKey): Promise<WrappingKek> {
     const name = nameOf(wrapped);
     const known = this.#entries.get(name);
-    const usable = known && (known.proved || this.#clock.monotonic() < known.staleAt);
-    const entry = usable ? known : this.#ask(wrapped);
+    const entry = known && this.#clock.monotonic() < known.staleAt ? known : this.#ask(wrapped);
     this.#keep(name, entry);
     const outcome = await entry.outcome;
     if (outcome instanceof KekError) throw outcome;
     return outcome;
   }
 
-  /** Takes one that was just encrypted and decrypted. */
-  add(kek: Kek & { readonly wrapped: WrappedKey }): void {
-    this.#keep(nameOf(kek.wrapped), { outcome: Promise.resolve(kek), proved: true, staleAt: Infinity });
+  /** Adds a key that the KMS just encrypted and decrypted, and zeroes its bytes. */
+  async add(wrapped: WrappedKey, bytes: Buffer): Promise<WrappingKek> {
+    const kek = await this.#kek(wrapped, bytes, () => undefined);
+    this.#keep(nameOf(wrapped), { outcome: Promise.resolve(kek), staleAt: Infinity });
+    return kek;
   }
 
   #keep(name: string, entry: Entry): void {
@@ -60,31 +63,36 @@ export class WrappingKeys {
   }
 
   #ask(wrapped: WrappedKey): Entry {
-    const confirm = (): void => void (entry.proved = true);
-    const outcome = this.#decrypt(wrapped, confirm).finally(() => {
+    const keep = (): void => void (entry.staleAt = Infinity);
+    const outcome = this.#decrypt(wrapped, keep).finally(() => {
       entry.staleAt = this.#clock.monotonic() + askAgainAfter;
     });
-    const entry: Entry = { outcome, proved: false, staleAt: Infinity };
+    const entry: Entry = { outcome, staleAt: Infinity };
     return entry;
   }
 
-  async #decrypt(wrapped: WrappedKey, confirm: () => void): Promise<Kek | KekError> {
+  async #decrypt(wrapped: WrappedKey, keep: () => void): Promise<WrappingKek | KekError> {
     try {
-      const bytes = await this.#kms.decrypt(wrapped);
-      return { id: kekIDOf(wrapped.keyID), key: await importWrappingKey(bytes), wrapped, confirm };
+      return await this.#kek(wrapped, await this.#kms.decrypt(wrapped), keep);
     } catch (error) {
       if (error instanceof KekError) return error;
       throw error;
     }
   }
-}
 
-/** Zeroes the bytes. */
-export async function importWrappingKey(bytes: Buffer): Promise<webcrypto.CryptoKey> {
-  try {
-    return await webcrypto.subtle.importKey('raw', bytes, 'AES-KW', false, ['wrapKey', 'unwrapKey']);
-  } finally {
-    bytes.fill(0);
+  /** Zeroes the bytes. */
+  async #kek(wrapped: WrappedKey, bytes: Buffer, keep: () => void): Promise<WrappingKek> {
+    const id = kekIDOf(wrapped.keyID);
+    const confirm = (): void => {
+      this.#confirmed.add(id);
+      keep();
+    };
+    try {
+      const key = await webcrypto.subtle.importKey('raw', bytes, 'AES-KW', false, ['wrapKey', 'unwrapKey']);
+      return { id, key, wrapped, confirm, isConfirmed: () => this.#confirmed.has(id) };
+    } finally {
+      bytes.fill(0);
+    }
   }
 }
 

@@ -248,6 +248,7 @@ describe('file KEK provider', () => {
       (await keks.sealingKey()).confirm();
       files.mount({ primary: 'kek-1', 'kek-1': kekText(1) });
       clock.advance(2_000);
+      expect((await keks.sealingKey()).isConfirmed()).to.equal(true);
       expect(await keks.status()).to.deep.equal({ sealingKeyID: 'kek-1', problems: [] });
     });
 

@@ -70,6 +70,46 @@ describe('the canaries of key-encryption keys', () => {
     expect((await keks.sealingKey()).id, 'as soon as the former one is back').to.equal('k1');
   });
 
+  it('that were sealed under other bytes keep a key from sealing, although it opened a sealed key', async () => {
+    const jwe = await sealed();
+    secrets.stored = undefined;
+    files.write({ k1: kekText(3) });
+    await start().sealingKey();
+    files.write({ k1: kekText(1) });
+    const keks = start();
+    await open(jwe, context(), keks);
+    expect((await refused(keks)).reason).to.equal('KEKChanged');
+    expect((await keks.status()).sealingKeyID).to.equal(undefined);
+  });
+
+  it('are read once for a key that they confirm, and again for other bytes that nothing confirmed', async () => {
+    await start().sealingKey();
+    const keks = start();
+    secrets.calls.length = 0;
+    for (let index = 0; index < 3; index++) await keks.sealingKey();
+    clock.advance(60 * second);
+    await keks.status();
+    expect(secrets.calls).to.deep.equal(['get']);
+    files.write({ k1: kekText(3), primary: 'k2', k2: kekText(2) });
+    clock.advance(3 * second);
+    expect((await keks.sealingKey()).id).to.equal('k2');
+    files.write({ primary: 'k1' });
+    clock.advance(3 * second);
+    expect((await refused(keks)).reason).to.equal('KEKChanged');
+  });
+
+  it('are read again after the directory changed, also for the same bytes, and a read that fails then stops nothing', async () => {
+    const keks = start();
+    await keks.sealingKey();
+    secrets.before = () => {
+      throw refusal(403, 'Forbidden');
+    };
+    files.write({ k2: kekText(2) });
+    clock.advance(3 * second);
+    const { sealingKeyID, problems } = await keks.status();
+    expect([sealingKeyID, ...problems.map(({ reason }) => reason)]).to.deep.equal(['k1', 'KEKUnverified']);
+  });
+
   describe('that cannot be read or written', () => {
     const refusals: readonly {
       what: string;
@@ -271,6 +311,15 @@ describe('the canaries of key-encryption keys', () => {
       const { reason, message } = await failure(jwe, start());
       expect(reason).to.equal('SealTampered');
       expect(message).to.match(/KEK k1 has other bytes.*or the sealed key was changed.*403 Forbidden/s);
+    });
+
+    it('without a read of the canary if the key-encryption key opened another sealed key before', async () => {
+      const jwe = await sealed();
+      const keks = start();
+      await open(jwe, context(), keks);
+      secrets.calls.length = 0;
+      expect((await failure(damaged(jwe), keks)).message).to.include('was changed after it was sealed');
+      expect(secrets.calls).to.deep.equal([]);
     });
 
     it('with one read of the canary for many keys, and with none for keys that open', async () => {

@@ -29,7 +29,7 @@ describe('the use of key-encryption keys', () => {
       known: () => (synced ? known : undefined),
       isKnown: (key) => known.has(key),
       sealingKeyID: () => sealing,
-      namedIDs: () => named,
+      canaryIDs: () => named,
       log: recorded.log,
     });
     lead();

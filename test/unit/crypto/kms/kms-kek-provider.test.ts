@@ -209,6 +209,17 @@ describe('KMS KEK provider', () => {
     });
   });
 
+  it('confirms a KEK by what an earlier wrapping key decrypts, not by a wrapping key that it just made', async () => {
+    const { jwe } = await seal(pair.privateKey, place(), restarted());
+    expect((await keks.sealingKey()).isConfirmed()).to.equal(false);
+    await open(jwe, place(), keks);
+    expect((await keks.sealingKey()).isConfirmed()).to.equal(true);
+    kms.keyID = 'key-2';
+    await watch(2 * minute);
+    const kek = await keks.sealingKey();
+    expect([kek.id, kek.isConfirmed()]).to.deep.equal([kekIDOf('key-2'), false]);
+  });
+
   it('forgets the wrapping keys not used for longest when there are more than a thousand', async () => {
     const wrapped = (index: number): WrappedKey => ({
       keyID: 'key-1',
