@@ -4,10 +4,10 @@ import { join } from 'node:path';
 import { stripVTControlCharacters } from 'node:util';
 
 /**
- * Runs the unit tests, which compute, and then all others in a few lanes side by side, for those wait more than they
- * compute. A lane is a mocha process with a control plane of its own, so lanes cannot disturb each other; files of one
- * lane run one after another. What a lane prints is shown when it ends, and its failures once more at the very end. The
- * last line sums up: `N passed, N failed`.
+ * Runs the unit tests, which compute, in two processes, and then all others, which mostly wait, in four. Such a lane is a
+ * mocha process; those with servers have a control plane each, so they cannot disturb each other, and the files of one
+ * lane run one after another. The output of a lane is printed when it ends, and its failures again at the end of
+ * everything, together with the slowest files. The last line sums up: `N passed, N failed`.
  */
 
 interface Lane {
@@ -18,38 +18,66 @@ interface Lane {
 
 const root = join(import.meta.dirname, '..');
 const all = globSync('test/**/*.test.ts', { cwd: root }).toSorted();
-const unit = (file: string): boolean => file.startsWith('test/unit/');
-/** The longest files, so that they end up in different lanes; whatever is not named is in a lane of its own. */
-const chosen: Readonly<Record<string, readonly string[]>> = {
-  'operator 1': ['apiserver/deletion', 'apiserver/import', 'apiserver/kek'],
-  'operator 2': ['apiserver/lifecycle', 'apiserver/races', 'apiserver/windows'],
-  'operator 3': ['apiserver/ownership', 'apiserver/ledger-damage', 'apiserver/recipient', 'apiserver/contradictions'],
-  'operator 4': ['apiserver/refused-writes', 'apiserver/lost-words', 'apiserver/told'],
-  'operator 5': ['apiserver/revocation', 'apiserver/issuer', 'apiserver/looks', 'apiserver/one-namespace'],
-  processes: ['process/lifecycle', 'process/leader-election', 'process/api-outage', 'process/demo'],
-  crashes: ['faults/', 'secrets', 'process/reseal', 'process/start-up', 'process/jwks-hardening'],
-};
-const unitTests: Lane = { name: 'unit', config: 'test/unit/.mocharc.json', files: all.filter(unit) };
+const isUnit = (file: string): boolean => file.startsWith('test/unit/');
+const isModel = (file: string): boolean => file.startsWith('test/unit/domain/model/');
 
+/** More at once would slow each of them down on two cores, and deadlines are harder to meet then. */
+const serverLanes = 4;
+/** Seconds that a file takes in its lane, as the run prints them, so that all lanes end at about the same time. */
+const seconds: Readonly<Record<string, number>> = {
+  'test/apiserver/deletion.test.ts': 90,
+  'test/apiserver/lifecycle.test.ts': 90,
+  'test/apiserver/races.test.ts': 80,
+  'test/process/jwks-slow-readers.test.ts': 80,
+  'test/apiserver/backup-restore.test.ts': 70,
+  'test/apiserver/revocation.test.ts': 70,
+  'test/apiserver/lost-words.test.ts': 60,
+  'test/apiserver/import.test.ts': 60,
+  'test/process/demo.test.ts': 60,
+  'test/process/jwks-hardening.test.ts': 60,
+  'test/process/lifecycle.test.ts': 60,
+  'test/faults/crash-matrix.test.ts': 55,
+  'test/kms/operator.test.ts': 50,
+  'test/apiserver/refused-writes.test.ts': 50,
+  'test/apiserver/windows.test.ts': 40,
+  'test/apiserver/outage.test.ts': 45,
+  'test/apiserver/ledger-damage.test.ts': 40,
+  'test/apiserver/issuer.test.ts': 35,
+  'test/apiserver/recipient.test.ts': 35,
+  'test/apiserver/ownership.test.ts': 40,
+  'test/apiserver/scopes.test.ts': 40,
+};
+const othersTake = 12;
+
+/** The longest files first, each into the lane that has the least to do. */
 function lanesWithServer(): Lane[] {
-  const named = Object.entries(chosen).map(([name, beginnings]) => ({
-    name,
+  const takes = (file: string): number => seconds[file] ?? othersTake;
+  const lanes = Array.from({ length: serverLanes }, () => ({ files: [] as string[], takes: 0 }));
+  const files = all.filter((file) => !isUnit(file));
+  for (const file of files.toSorted((a, b) => takes(b) - takes(a))) {
+    const lane = lanes.reduce((least, each) => (each.takes < least.takes ? each : least));
+    lane.files.push(file);
+    lane.takes += takes(file);
+  }
+  return lanes.map((lane, index) => ({
+    name: `servers ${index + 1}`,
     config: '.mocharc.json',
-    files: all.filter((file) => beginnings.some((beginning) => file.startsWith(`test/${beginning}`))),
+    files: lane.files.toSorted(),
   }));
-  const taken = new Set(named.flatMap(({ files }) => files));
-  // One of the longest; what starts last should be short.
-  return [
-    { name: 'API', config: '.mocharc.json', files: all.filter((file) => !taken.has(file) && !unit(file)) },
-    ...named,
-  ];
 }
+
+const unitConfig = 'test/unit/.mocharc.json';
+const unitLanes: readonly Lane[] = [
+  { name: 'unit: model', config: unitConfig, files: all.filter(isModel) },
+  { name: 'unit', config: unitConfig, files: all.filter((file) => isUnit(file) && !isModel(file)) },
+];
 
 interface Outcome {
   readonly passed: number;
   readonly failed: number;
-  /** What mocha printed about the tests that failed; the whole output's end, if it did not come to that. */
+  /** What mocha printed about the tests that failed, or the end of its output if it printed nothing about them. */
   readonly failures: string;
+  readonly files: readonly { readonly file: string; readonly seconds: number }[];
 }
 
 function run({ name, config, files }: Lane): Promise<Outcome> {
@@ -65,14 +93,15 @@ function run({ name, config, files }: Lane): Promise<Outcome> {
     mocha.on('close', (code) => {
       const text = Buffer.concat(output).toString();
       const [, passed = '0', failed = '0'] = /^(\d+) passed, (\d+) failed$/m.exec(text) ?? [];
-      const seconds = ((performance.now() - began) / 1000).toFixed(0);
-      console.log(`\n======== ${name}, ${seconds} s ========\n${text.replace(/^\d+ passed, \d+ failed\n/m, '')}`);
+      const took = ((performance.now() - began) / 1000).toFixed(0);
+      console.log(`\n======== ${name}, ${took} s ========\n${text.replace(/^\d+ passed, \d+ failed\n/m, '')}`);
       // A lane that ended without its closing line, or with an error that no test counts, has failed as well.
       const outcome = { passed: Number(passed), failed: Math.max(Number(failed), code === 0 ? 0 : 1) };
       const summary = /^ *\d+ failing$/m.exec(plain(text))?.index ?? -4000;
       resolve({
         ...outcome,
         failures: outcome.failed === 0 ? '' : `${name}: ${plain(text).slice(summary).trim()}\n\n`,
+        files: [...text.matchAll(/^(\d+) s (test\/\S+)$/gm)].map(([, s, file = '']) => ({ file, seconds: Number(s) })),
       });
     });
   });
@@ -80,20 +109,14 @@ function run({ name, config, files }: Lane): Promise<Outcome> {
 
 const plain = (text: string): string => stripVTControlCharacters(text);
 
-/** More at once would only make each of them slower, and waiting for deadlines less patient than they are. */
-const lanesAtOnce = 4;
-
-async function runLanes(): Promise<readonly Outcome[]> {
-  const outcomes = [await run(unitTests)];
-  const waiting = lanesWithServer();
-  const work = async (): Promise<void> => {
-    for (let lane = waiting.shift(); lane; lane = waiting.shift()) outcomes.push(await run(lane));
-  };
-  await Promise.all(Array.from({ length: lanesAtOnce }, work));
-  return outcomes;
-}
-
-const outcomes = await runLanes();
+const outcomes = [...(await Promise.all(unitLanes.map(run))), ...(await Promise.all(lanesWithServer().map(run)))];
+const slowest = outcomes.flatMap(({ files }) => files).toSorted((a, b) => b.seconds - a.seconds);
+console.log(
+  `Slowest files:\n${slowest
+    .slice(0, 20)
+    .map((each) => `${each.seconds} s ${each.file}\n`)
+    .join('')}`,
+);
 const sum = (of: 'passed' | 'failed'): number => outcomes.reduce((total, outcome) => total + outcome[of], 0);
 console.log(`${outcomes.map(({ failures }) => failures).join('')}${sum('passed')} passed, ${sum('failed')} failed`);
 process.exitCode = sum('failed') === 0 ? 0 : 1;
