@@ -41,8 +41,7 @@ function alignments(bytes: Buffer): string[] {
   });
 }
 
-describe('Private keys after a rotation, with everything logged', function () {
-  this.timeout(120_000);
+describe('Private keys after a rotation, with everything logged', () => {
   const plane = controlPlane;
   const needles: string[] = [];
   const places = new Map<string, string>();
@@ -59,7 +58,8 @@ describe('Private keys after a rotation, with everything logged', function () {
     const controller = pod.startController();
     places.set('answer before the first sync', await body(pod.registrationUrl('canvas')));
     await pod.ready();
-    await registration.apply();
+    // Long enough for everything to be collected while both keys are there.
+    await registration.apply({ activationDelay: '6s', overlap: '6s' });
     await registration.isReady();
     await registration.rotate('one');
     await registration.becomes('Active,Next');

@@ -1,8 +1,7 @@
 import { expect } from 'chai';
 import { expectRefused, InstalledPolicies, keyID, registration, run, shipped, succeed } from '../fixtures/admission.ts';
 
-describe('The admission policy for the deletion of a registration', function () {
-  this.timeout(60_000);
+describe('The admission policy for the deletion of a registration', () => {
   let bed: InstalledPolicies;
   let here: string;
   before(async () => {

@@ -4,8 +4,7 @@ import { createNamespace } from '../fixtures/control-plane.ts';
 
 const why = 'only the LTI key operator writes LtiKeys';
 
-describe('The admission policies, with names of the installer’s choice', function () {
-  this.timeout(60_000);
+describe('The admission policies, with names of the installer’s choice', () => {
   let beds: InstalledPolicies[] = [];
   afterEach(async () => {
     for (const bed of beds) await bed.remove();

@@ -9,12 +9,11 @@ import {
   secret,
   shipped,
   succeed,
-  until,
+  untilInForce,
 } from '../fixtures/admission.ts';
 import { apply } from '../fixtures/rendered.ts';
 
-describe('The admission policies, with the operator in a namespace of the installer’s choice', function () {
-  this.timeout(60_000);
+describe('The admission policies, with the operator in a namespace of the installer’s choice', () => {
   let bed: InstalledPolicies;
   let here: string;
   before(async () => {
@@ -188,7 +187,7 @@ describe('The admission policies, with the operator in a namespace of the instal
       await succeed(['delete', 'clusterrolebinding', binding!.metadata.name]);
       const key = ltiKey(bed.tenant, 'canvas-3');
       try {
-        await until(async () => (await bed.create(key, bed.operator)).code !== 0);
+        await untilInForce(async () => (await bed.create(key, bed.operator)).code !== 0);
         await succeed(['label', 'secret', 'other', here, 'a=b', '--dry-run=server'], 'editor');
       } finally {
         await apply(bed.identity);
@@ -203,7 +202,7 @@ describe('The admission policies, with the operator in a namespace of the instal
         for (const subjects of [[{ kind: 'User', name: 'somebody', apiGroup: 'rbac.authorization.k8s.io' }], null]) {
           const patch = `--patch=${JSON.stringify({ subjects })}`;
           await succeed(['patch', 'clusterrolebinding', binding!.metadata.name, '--type=merge', patch]);
-          await until(async () => (await bed.create(key, bed.operator)).code !== 0);
+          await untilInForce(async () => (await bed.create(key, bed.operator)).code !== 0);
           await succeed(['label', 'secret', 'other', here, 'a=b', '--dry-run=server'], 'editor');
           expectRefused(
             await run(['delete', 'secret', 'canvas-lti-keys', here, '--dry-run=server'], 'editor'),
@@ -222,7 +221,7 @@ describe('The admission policies, with the operator in a namespace of the instal
       await succeed([...patch, '--subresource=status', `--patch=${JSON.stringify({ status })}`], bed.operator);
       await succeed([...patch, '--patch={"spec":{"suspend":false}}']);
       expect((await run(['delete', 'ltiregistration', 'canvas', here, '--dry-run=server'])).code).to.equal(1);
-      await succeed(['delete', 'namespace', bed.tenant, '--timeout=50s']);
+      await succeed(['delete', 'namespace', bed.tenant, '--timeout=120s']);
     });
   });
 });

@@ -27,8 +27,6 @@ const count = Number(process.env['LTI_ANY'] ?? 60);
 const seed = Number(process.env['LTI_ANY_SEED'] ?? 1);
 const namespaces = 3;
 const batch = 20;
-const statusWithinMs = 10_000;
-const healedWithinMs = 15_000;
 
 describe(`Any of ${count} registrations that the API server accepts`, function () {
   this.timeout(60_000 + count * 1000);
@@ -44,7 +42,7 @@ describe(`Any of ${count} registrations that the API server accepts`, function (
     for (const tenant of tenants) await tenant.leave();
   });
 
-  it(`says what is wrong within ${statusWithinMs / 1000} s, and one edit back to a good spec heals it (seed ${seed})`, async () => {
+  it(`says what is wrong, and one edit back to a good spec heals it (seed ${seed})`, async () => {
     const entries = importEntries();
     const any = fc
       .tuple(anyRegistration(), fc.constantFrom(...entries))
@@ -56,9 +54,9 @@ describe(`Any of ${count} registrations that the API server accepts`, function (
       const tenant = tenants[(first / batch) % namespaces]!;
       const made = await applied(tenant, drawn.slice(first, first + batch), first);
       accepted += made.length;
-      await eachWithin(statusWithinMs, made, 'says nothing', saysSomething);
+      await untilEach(made, 'every registration says something', saysSomething);
       await Promise.all(made.map((one, index) => heal(one, index % 2 === 0)));
-      await eachWithin(healedWithinMs, made, 'does not heal', isHealed);
+      await untilEach(made, 'every registration is healed', isHealed);
     }
     expect(accepted).to.be.at.least(count);
   });
@@ -132,19 +130,15 @@ function isHealed({ metadata, spec, status }: LtiRegistration): boolean {
   );
 }
 
-async function eachWithin(
-  milliseconds: number,
+async function untilEach(
   made: readonly Accepted[],
   what: string,
   holds: (object: LtiRegistration) => boolean,
 ): Promise<void> {
-  const deadline = Date.now() + milliseconds;
-  let left: readonly LtiRegistration[] = [];
   await until(async () => {
     const objects = await Promise.all(made.map(({ tenant, name }) => tenant.registration(name)));
-    left = objects.filter((object) => !holds(object));
-    return left.length === 0 || Date.now() > deadline;
+    const left = objects.filter((object) => !holds(object));
+    if (left.length === 0) return true;
+    throw new Error(left.map(({ metadata, spec, status }) => JSON.stringify({ metadata, spec, status })).join('\n'));
   }, what);
-  const said = left.map(({ metadata, spec, status }) => JSON.stringify({ what, metadata, spec, status }));
-  expect(said, said.join('\n')).to.deep.equal([]);
 }

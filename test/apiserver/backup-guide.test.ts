@@ -28,7 +28,6 @@ const blocks = new Map(
  * its `gradebook` and its "all namespaces" are the namespace of this test.
  */
 describe('docs/guides/backup-and-restore.md, followed', function () {
-  this.timeout(120_000);
   const folder = mkdtempSync(join(tmpdir(), 'backup-guide-'));
   let namespace: string;
   let pod: Pod;

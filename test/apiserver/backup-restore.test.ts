@@ -18,7 +18,6 @@ import { controlPlane, createNamespace } from '../fixtures/control-plane.ts';
  * on both. The operator is the built one. backup-guide.test.ts follows docs/guides/backup-and-restore.md to the letter.
  */
 describe('A backup', function () {
-  this.timeout(180_000);
   const names = ['canvas', 'moodle'] as const;
   let namespace: string;
   let there: ControlPlane;
@@ -151,7 +150,7 @@ describe('A backup', function () {
     for (const [index, name] of names.entries()) {
       const registration = new TestRegistration(there, namespace, name);
       try {
-        await registration.isReady(60_000);
+        await registration.isReady();
         await eventually('it looks as before', async () => {
           expect(await look(there, target, name)).to.deep.equal(looks[index]);
           return true;

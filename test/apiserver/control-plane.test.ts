@@ -52,7 +52,7 @@ describe('the control plane', () => {
   it('deletes a namespace with what is in it', async () => {
     const namespace = await createNamespace('doomed');
     await kubectl('create', 'configmap', 'content', '-n', namespace);
-    await kubectl('delete', 'namespace', namespace, '--wait', '--timeout=30s');
+    await kubectl('delete', 'namespace', namespace, '--wait', '--timeout=120s');
     expect(await kubectl('get', 'namespace', namespace, '--ignore-not-found')).to.equal('');
   });
 
@@ -62,7 +62,7 @@ describe('the control plane', () => {
     const metadata = { name: 'orphan', namespace, ownerReferences: [owner] };
     const applied = await applyManifest(JSON.stringify({ apiVersion: 'v1', kind: 'ConfigMap', metadata }));
     expect(applied.code, applied.stderr).to.equal(0);
-    await kubectl('wait', '--for=delete', 'configmap/orphan', '-n', namespace, '--timeout=30s');
+    await kubectl('wait', '--for=delete', 'configmap/orphan', '-n', namespace, '--timeout=120s');
   });
 
   it('gives tenants the rules of a ClusterRole that aggregates to view', async () => {

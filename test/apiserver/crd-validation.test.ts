@@ -74,8 +74,7 @@ function expectAccepted({ code, message }: Answer): void {
   expect(code).to.be.oneOf([200, 201]);
 }
 
-before(async function () {
-  this.timeout(60_000);
+before(async () => {
   await installCrds();
   namespace = await createNamespace('crd-validation');
 });

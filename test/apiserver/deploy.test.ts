@@ -20,8 +20,7 @@ async function kubectl(...args: readonly string[]): Promise<string> {
   return stdout;
 }
 
-before(async function () {
-  this.timeout(60_000);
+before(async () => {
   await installCrds();
   await kubectl('apply', '--filename', file('deploy/namespace.yaml'));
 });
@@ -241,8 +240,7 @@ describe('The Deployment', () => {
 describe('The roles for tenants', () => {
   let namespace = '';
 
-  before(async function () {
-    this.timeout(60_000);
+  before(async () => {
     await kubectl('apply', '--filename', file('deploy/tenant-rbac.yaml'));
     namespace = await createNamespace('tenant');
     for (const role of ['view', 'edit']) {

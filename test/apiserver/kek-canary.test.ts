@@ -63,8 +63,10 @@ describe('Canaries of key-encryption keys', () => {
       expect((await tenant.servedOf(operator.url, 'canvas')).keyIDs).to.not.include(kid);
       expect((await tenant.delivered('canvas', 'canvas-renamed')).kid).to.not.equal(kid);
     });
-    const { metadata, status } = await tenant.registration('canvas');
-    expect(status?.observedGeneration).to.equal(metadata.generation);
+    await eventually(async () => {
+      const { metadata, status } = await tenant.registration('canvas');
+      expect(status?.observedGeneration).to.equal(metadata.generation);
+    });
   });
 
   it('have a registration say KEKChanged after a restart with other bytes, until the former key is back', async () => {

@@ -179,7 +179,7 @@ describe('KubeClient on a real API server', () => {
     await client.replaceStatus(quotas, { ...quota, status: { hard, used: hard } } as KubeObject);
     let refused: unknown;
     // admission sees the quota a moment after it was made
-    for (let index = 0; refused === undefined && index < 100; index++) {
+    for (let index = 0; refused === undefined && index < 1000; index++) {
       await setTimeout(50);
       refused = await client.create(secrets, secret(`s-${index}`)).then(
         () => undefined,

@@ -416,7 +416,7 @@ describe('The lifecycle of the keys of a registration', () => {
           'kid',
         ),
       );
-      expect(await tenant.says('canvas', 'Ready')).to.equal('False NoSigningKey');
+      await tenant.untilSays('canvas', 'Ready', 'False NoSigningKey');
       const next = (await tenant.key('canvas-2')).spec.keyID;
       expect(await tenant.untilSays('canvas', 'ActionRequired', 'True AcknowledgementRequired')).to.include(next);
 

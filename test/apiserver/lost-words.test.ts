@@ -110,7 +110,7 @@ describe('The last word', () => {
       await tenant.apply('unheard-revoked', { revokedKeyIDs: [kid] });
       await operator.travel(minute);
       await tenant.untilStates('unheard-revoked', 'unheard-revoked-1 Revoked, unheard-revoked-2 Active');
-      expect(await served('unheard-revoked')).to.not.include(kid);
+      await eventually(async () => expect(await served('unheard-revoked')).to.not.include(kid));
     });
 
     it('can be refused to be lost: a registration tells whether its newest spec was seen', async () => {

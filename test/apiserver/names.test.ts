@@ -17,9 +17,7 @@ const only = (rendered: readonly Manifest[], kind: string): Manifest => {
   return found[0]!;
 };
 
-describe('A kustomization with a namespace, namePrefix and nameSuffix', function () {
-  this.timeout(30_000);
-
+describe('A kustomization with a namespace, namePrefix and nameSuffix', () => {
   for (const [names, service] of [
     [{}, 'lti-key-operator-jwks'],
     [{ namespace: 'keys-system' }, 'lti-key-operator-jwks'],

@@ -24,9 +24,7 @@ function podOf(rendered: readonly Manifest[], deployment: string): Pod {
   };
 }
 
-describe('The NetworkPolicies', function () {
-  this.timeout(20_000);
-
+describe('The NetworkPolicies', () => {
   const world: End = { address: '203.0.113.7' };
   const pod = (namespace: string, labels: Pod['labels'] = {}): Pod => ({ namespace, labels });
   const solver = pod('lti-key-operator', { 'acme.cert-manager.io/http01-solver': 'true' });

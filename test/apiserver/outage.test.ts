@@ -9,6 +9,7 @@ import { Tenant } from '../fixtures/tenant.ts';
 
 /** Few enough to be made in seconds, and many enough that a request for each of them would show. */
 const names = Array.from({ length: 25 }, (_, index) => `canvas-${index}`);
+/** Shorter than the time between two periodic looks at one registration. */
 const watched = 15 * second;
 
 /** A replica that can be down: it then hangs up on whoever asks, and counts. Otherwise it answers as the operator's own sidecar. */
@@ -69,7 +70,7 @@ describe('While no JWKS replica answers', () => {
     requests = [];
     replica.asked = 0;
     await sleep(systemClock, watched);
-    expect(requests).to.deep.equal([]);
+    expect(repeated(requests)).to.deep.equal([]);
     // One in 5 seconds, and those of a rest that was shorter.
     expect(replica.asked, 'questions to the replica').to.be.within(1, 12);
   });
@@ -88,15 +89,19 @@ describe('While no JWKS replica answers', () => {
     // Nobody serves the replacement, so the revoked key leaves without it at the end of its grace.
     await operator.travel(revocationGrace + second);
     await tenant.untilSays(name, 'RevocationEffective', 'False RevokedKeyStillServed');
-    expect((await tenant.servedOf(operator.url, name)).keyIDs).to.not.include(kid);
+    await until(async () => !(await tenant.servedOf(operator.url, name)).keyIDs.includes(kid), 'the key is not served');
     await operator.travel(4 * second);
     await operator.rest();
     requests = [];
     await sleep(systemClock, watched);
-    // The others are looked at once a minute, as always.
-    expect(requests.filter((request) => request.split(/[ ]/).at(-1)?.startsWith(`${name}-`))).to.deep.equal([]);
+    expect(repeated(requests)).to.deep.equal([]);
     replica.down = false;
     await tenant.untilSays(name, 'RevocationEffective', 'False RevocationPending');
     await tenant.untilSays(name, 'Ready', 'True SigningKeyReady');
   });
 });
+
+/** Every registration is looked at once a minute; a request that is made for each answer of a replica comes again and again. */
+function repeated(requests: readonly string[]): readonly string[] {
+  return requests.filter((request, index) => requests.indexOf(request) !== index);
+}

@@ -161,8 +161,10 @@ describe('What the operator owns', () => {
             spec.keyID,
           );
         });
-        const { keyIDs } = await tenant.servedOf(operator.url, 'canvas');
-        expect(keyIDs).to.deep.equal([(await tenant.delivered('canvas')).kid]);
+        const { kid } = await tenant.delivered('canvas');
+        await eventually(async () =>
+          expect((await tenant.servedOf(operator.url, 'canvas')).keyIDs).to.deep.equal([kid]),
+        );
         await operator.travel(resync);
         expect(await tenant.says('canvas', 'Ready')).to.equal('True SigningKeyReady');
       });

@@ -51,7 +51,7 @@ describe('An operator for two namespaces, one of which takes its RoleBinding awa
 
   it('is ready after a restart, and serves the other one', async () => {
     await until(async () => (await stays.servedOf(operator.url, 'canvas')).status === 200, 'its document is served');
-    expect(await statuses(namespacePath(stays.namespace))).to.deep.equal([200]);
+    await eventually(async () => expect(await statuses(namespacePath(stays.namespace))).to.deep.equal([200]));
     expect(await statuses(registrationPath(stays.namespace, 'none'), registrationPath('none', 'none'))).to.deep.equal([
       404, 404,
     ]);
@@ -127,7 +127,7 @@ describe('An operator for two namespaces, one of which takes its RoleBinding awa
     const isRefused = async (): Promise<boolean> =>
       (await metric('lti_watch_current{')).filter((line) => line.endsWith(' 0')).length === 2;
     // A watch lasts up to 25 s, and is only refused when it begins.
-    await until(isRefused, 'the right is gone').catch(() => until(isRefused, 'the right is gone'));
+    await until(isRefused, 'the right is gone');
     const syncedAt = async (): Promise<number> =>
       Number((await metric('lti_publish_last_sync_timestamp_seconds'))[0]?.split(' ')[1]);
     const before = await syncedAt();

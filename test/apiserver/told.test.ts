@@ -99,6 +99,7 @@ describe('What is told of a registration', () => {
   it('is that the key that signs is not served any more, and that it is again', async () => {
     await tenant.apply('unserved');
     await inStep('unserved');
+    await operator.rest();
     const ready = logged('unserved', 'SigningKeyReady').length;
     const replica = await FrozenReplica.before(operator.url);
     replica.freeze();
@@ -110,6 +111,7 @@ describe('What is told of a registration', () => {
     replica.thaw();
     await operator.travel(2 * minute);
     await inStep('unserved');
+    await operator.rest();
     expect(logged('unserved', 'SigningKeyReady')).to.have.length(ready + 1);
     others = [];
     await replica.close();
@@ -154,13 +156,16 @@ describe('What is told of a registration', () => {
     const [started, activated] = [await counted('started'), await counted('activated')];
     await tenant.apply('counted', { rotationTrigger: 'a' });
     await inStep('counted');
+    await operator.rest();
     expect([await counted('started'), await counted('activated')]).to.deep.equal([started, activated]);
     await tenant.edit('counted', { rotationTrigger: 'b' });
     await tenant.untilStates('counted', 'counted-1 Active, counted-2 Next');
     await inStep('counted');
+    await operator.rest();
     expect([await counted('started'), await counted('activated')]).to.deep.equal([started + 1, activated]);
     await operator.travel(day + hour);
     await tenant.untilStates('counted', 'counted-1 Retiring, counted-2 Active');
+    await operator.rest();
     expect(await counted('activated')).to.equal(activated + 1);
   });
 

@@ -66,7 +66,7 @@ describe('A KMS plugin', () => {
   }
   /** It takes a plugin a moment to listen, and gRPC one to connect again. */
   async function untilHealthy(): Promise<void> {
-    for (const deadline = Date.now() + 20_000; (await keks.status()).sealingKeyID === undefined;) {
+    for (const deadline = Date.now() + 60_000; (await keks.status()).sealingKeyID === undefined;) {
       if (Date.now() > deadline) throw await problem();
       await new Promise((resolve) => setTimeout(resolve, 50));
       await clock.advance(10 * second);
@@ -197,7 +197,7 @@ describe('A KMS plugin', () => {
 });
 
 async function eventually(probe: () => Promise<boolean>): Promise<boolean> {
-  for (const deadline = Date.now() + 20_000; ;) {
+  for (const deadline = Date.now() + 60_000; ;) {
     try {
       return await probe();
     } catch (error) {

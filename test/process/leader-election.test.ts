@@ -8,8 +8,7 @@ import { Pod } from '../fixtures/pod.ts';
 import { TestRegistration } from '../fixtures/registration.ts';
 import { SafetyMonitor } from '../fixtures/safety-monitor.ts';
 
-describe('Two controllers with --leader-elect', function () {
-  this.timeout(120_000);
+describe('Two controllers with --leader-elect', () => {
   let first: Pod;
   let second: Pod;
   let registration: TestRegistration;
@@ -46,7 +45,7 @@ describe('Two controllers with --leader-elect', function () {
     await registration.becomes('Active,Next');
     await leader.kill();
     // The Lease lasts 15 s; whoever waits for it looks every 2 to 4.4 s.
-    await eventually('the other one leads', () => leads(follower), 40_000);
+    await eventually('the other one leads', () => leads(follower));
     // As the kubelet does. Until then the first sidecar serves what it had, and a key it lacks may not sign.
     first.startController(options);
     await registration.becomes('Retired,Active');

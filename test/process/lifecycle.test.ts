@@ -8,7 +8,6 @@ import { SafetyMonitor, type Findings } from '../fixtures/safety-monitor.ts';
 
 /** The built commands, as the operator's own ServiceAccount, against a real API server. */
 describe('The built controller and sidecar', function () {
-  this.timeout(120_000);
   let kubeconfig = '';
   let pod: Pod;
   let registration: TestRegistration;

@@ -62,8 +62,7 @@ describe('The command line of the built commands', () => {
   });
 });
 
-describe('A controller that lacks something at its start', function () {
-  this.timeout(120_000);
+describe('A controller that lacks something at its start', () => {
   let kubeconfig = '';
   let pod: Pod;
   let registration: TestRegistration;

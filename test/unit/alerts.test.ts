@@ -39,11 +39,12 @@ const testFiles = ['deploy/alerts.test.yaml', 'deploy/alerts.state.test.yaml', '
 const tests = testFiles.flatMap((file) => (parse(read(file)) as RuleTests).tests);
 const alerts = rules.groups.flatMap((group) => group.rules);
 
-describe('The alerts', () => {
+describe('The alerts', function () {
+  // promtool computes through days; on a busy machine that takes its time.
+  this.timeout(300_000);
   let promtool = '';
 
-  before(function () {
-    this.timeout(300_000);
+  before(() => {
     promtool = findPromtool();
   });
 
