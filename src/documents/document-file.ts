@@ -1,14 +1,14 @@
 import { isUtf8 } from 'node:buffer';
 import { isRecord, narrowPublicJwk, type PublicJwk } from '../domain/public-jwk.ts';
 
-/** Larger files are refused unread: 30,000 keys of 4096 bits fit. */
+/** Larger files are refused without reading them. 30,000 keys of 4096 bits fit. */
 export const largestDocumentBytes = 32 * 1024 * 1024;
 
-/** NotJSON also covers torn and empty files; PrivateMember wins over every other reason. */
+/** NotJSON includes truncated and empty files; PrivateMember takes precedence over every other reason. */
 export const documentFaults = ['TooLarge', 'NotJSON', 'NotADocument', 'PrivateMember', 'BadKey'] as const;
 export type DocumentFault = (typeof documentFaults)[number];
 
-/** A file that is not a document. The message never repeats its content. */
+/** A file that is not a valid document. The message never contains its content. */
 export class DocumentError extends Error {
   override readonly name = 'DocumentError';
   readonly reason: DocumentFault;
@@ -31,8 +31,8 @@ export interface DocumentFile {
 }
 
 /**
- * A document file from its bytes, or a DocumentError. Nothing unknown passes: no member beyond `keys` and
- * `revokedUntil`, in a key no member beyond the six public ones.
+ * Parses a document file, or throws a DocumentError. Unknown members are refused: the file has only `keys` and `revokedUntil`, a key
+ * only the six public members.
  */
 export function parseDocumentFile(bytes: unknown): DocumentFile {
   const value = parseJson(bytes);
@@ -54,9 +54,9 @@ export interface KeySet {
 }
 
 /**
- * What to serve of a document file, or a DocumentError as `parseDocumentFile` throws it. It looks at one key at a time and
- * keeps none, because the objects of 10,000 keys take four times the memory of the file, each time one of them changes: the
- * bytes of a file that the publisher wrote are the body. The bytes are taken over.
+ * Reads the body to serve from a document file, or throws a DocumentError as `parseDocumentFile` does. The body of a file that the
+ * publisher wrote is a slice of `bytes`. Keys are checked one at a time and not kept, because the objects of 10,000 keys take four
+ * times the memory of the file, whenever one of them changes.
  */
 export function readKeySet(bytes: Buffer): KeySet {
   const asWritten = readAsWritten(bytes);
@@ -68,7 +68,7 @@ export function readKeySet(bytes: Buffer): KeySet {
 
 const beginning = '{"keys":[';
 
-/** `undefined` for a file that differs in any byte from what the publisher writes for its keys. */
+/** `undefined` for a file that differs in any byte from what the publisher writes for the same keys. */
 function readAsWritten(bytes: Buffer): KeySet | undefined {
   const fits = bytes.byteLength <= largestDocumentBytes && isUtf8(bytes);
   if (!fits || bytes.toString('latin1', 0, beginning.length) !== beginning) return undefined;
@@ -91,12 +91,12 @@ function readAsWritten(bytes: Buffer): KeySet | undefined {
 }
 
 const [openingBrace, closingBrace, closingBracket, comma] = [0x7b, 0x7d, 0x5d, 0x2c];
-/** Bytes after the last key; far above what `revokedUntil` takes. */
+/** Limit of the bytes after the last key; `revokedUntil` takes far fewer. */
 const longestEnding = 256;
-/** Bytes of a key of 8192 bits with the longest key ID, escaped. */
+/** Limit of the bytes of a key: one of 8192 bits with the longest key ID, escaped, fits. */
 const longestKey = 4096;
 
-/** A key has no object in it, so it ends at the first brace that is not part of a string. */
+/** A key contains no object, so it ends at the first brace outside a string. */
 function keyAsWritten(bytes: Buffer, start: number): { keyID: string; end: number } | undefined {
   let brace = bytes.indexOf(closingBrace, start);
   while (brace !== -1 && brace - start < longestKey) {
@@ -152,7 +152,7 @@ function narrowDocument(value: unknown): DocumentFile {
 /** RFC 7518 §6.3.2 and §6.4: the members of RSA, EC, OKP and symmetric private keys. */
 const privateMembers = new Set(['d', 'p', 'q', 'dp', 'dq', 'qi', 'oth', 'k']);
 
-/** Walks without recursion: the file may be nested deeper than the stack. */
+/** Walks without recursion, because the file may be nested deeper than the stack allows. */
 function hasPrivateMember(value: unknown): boolean {
   const open = [value];
   while (open.length > 0) {

@@ -1,22 +1,22 @@
-/** The publisher's word about the publish directory: the file that says when and for which namespaces it was current. */
+/** The publisher's statement about the publish directory: when, and for which namespaces, it was current. */
 export interface Heartbeat {
-  /** RFC 3339: the directory held what the API server has. */
+  /** RFC 3339: when the directory held what the API server has. */
   readonly syncedAt: string;
   /**
-   * Namespaces that the publisher could not read since it started. What is in the directory for them is of an earlier life; what
-   * is not there may exist. The document of all namespaces is not written then.
+   * Namespaces that the publisher could not read since it started. Their documents in the directory are from a previous run, and
+   * others may be missing. The document of all namespaces is not written meanwhile.
    */
   readonly unread: readonly string[];
 }
 
-/** No document has this name. */
+/** Not the name of a document. */
 export const heartbeatFile = 'sync.json';
 
 export function formatHeartbeat({ syncedAt, unread }: Heartbeat): string {
   return JSON.stringify({ syncedAt, ...(unread.length > 0 && { unread }) });
 }
 
-/** `undefined` for anything that is not a whole heartbeat. */
+/** `undefined` for anything but a complete heartbeat. */
 export function parseHeartbeat(text: string): Heartbeat | undefined {
   let value: unknown;
   try {

@@ -5,7 +5,7 @@ import type { Clock } from '../lib/clock.ts';
 import type { Connections } from './connections.ts';
 import type { DocumentSource, ServedDocument } from './source.ts';
 
-/** Sent with every answer: the sets are public, and nobody may guess another type. */
+/** Sent with every answer: key sets are public, and browsers must not guess another content type. */
 const common = { 'Access-Control-Allow-Origin': '*', 'X-Content-Type-Options': 'nosniff' };
 const allowedMethods = 'GET, HEAD, OPTIONS';
 const preflight = {
@@ -15,7 +15,7 @@ const preflight = {
   'Access-Control-Max-Age': '86400',
   Allow: allowedMethods,
 };
-/** Seconds; long enough not to be hammered, short enough not to prolong an outage. */
+/** Seconds: long enough to spare the server, short enough not to prolong an outage. */
 const retryAfter = '5';
 /** Seconds. */
 const revokedMaxAge = 60;
@@ -27,11 +27,11 @@ export interface AppOptions {
   readonly maxAge: number;
   readonly clock: Clock;
   readonly connections: Pick<Connections, 'send'>;
-  /** While true, every answer ends its connection, so that clients move to another replica. */
+  /** While true, every answer closes its connection, so that clients move to another replica. */
   readonly draining: () => boolean;
 }
 
-/** Answers for the public port. No byte of a request appears in an answer. */
+/** The application on the public port. No byte of a request appears in an answer. */
 export function createApp({ source, maxAge, clock, connections, draining }: AppOptions): Express {
   const refuse = (response: Response, code: number, text: string, headers: Record<string, string> = {}): void => {
     const described = { 'Content-Type': 'text/plain; charset=utf-8', 'Content-Length': text.length };
@@ -41,7 +41,7 @@ export function createApp({ source, maxAge, clock, connections, draining }: AppO
   const unavailable = (response: Response): void =>
     refuse(response, 503, 'no keys to serve yet\n', { 'Retry-After': retryAfter });
   const app = express();
-  // Paths are compared as they were sent, and the documents bring their own ETags.
+  // Paths are compared byte by byte, and documents have their own ETags.
   app.enable('case sensitive routing').enable('strict routing').set('query parser', false);
   app.disable('etag').disable('x-powered-by');
 
@@ -67,7 +67,7 @@ export function createApp({ source, maxAge, clock, connections, draining }: AppO
     connections.send(response, body);
   });
 
-  // Also of a registration that is known and has no key. A 503 would let caches serve the revoked one (RFC 5861 §4).
+  // Also for a registration without keys: after a 503, caches could serve the revoked key (RFC 5861 §4).
   app.use((_request, response) => refuse(response, 404, 'not found\n'));
   const failed: ErrorRequestHandler = (error: { status?: number }, _request, response, _next) => {
     if (error.status === 400) refuse(response, 404, 'not found\n');
@@ -77,7 +77,7 @@ export function createApp({ source, maxAge, clock, connections, draining }: AppO
   return app;
 }
 
-/** RFC 9112 §3.2 has such a request refused; Node would take the first. */
+/** RFC 9112 §3.2 requires that such a request is refused; Node would use the first Host. */
 function namesTwoHosts({ rawHeaders }: Request): boolean {
   let hosts = 0;
   for (let at = 0; at < rawHeaders.length; at += 2) {
@@ -87,7 +87,7 @@ function namesTwoHosts({ rawHeaders }: Request): boolean {
   return hosts > 1;
 }
 
-/** `maxAge` in seconds. A CDN may serve the old set for the stale times too, so after a revocation they are left out. */
+/** `maxAge` in seconds. A CDN may serve a set for the stale times too, so they are left out after a revocation. */
 function cacheControl({ revokedUntil }: ServedDocument, maxAge: number, now: Date): string {
   if (revokedUntil > now.getTime()) return `public, max-age=${Math.min(maxAge, revokedMaxAge)}`;
   return `public, max-age=${maxAge}, stale-while-revalidate=60, stale-if-error=3600`;

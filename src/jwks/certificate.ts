@@ -5,7 +5,7 @@ import { type Clock, sleep } from '../lib/clock.ts';
 import type { Part } from '../lib/together.ts';
 import type { Logger } from '../observability/log.ts';
 
-/** How often the files are read: a mounted Secret changes by a symbolic link, which a watch of a file does not report. */
+/** How often the files are read: a mounted Secret changes by a symbolic link, which a watch on the file does not report. */
 export const certificateCheckMs = 5000;
 
 export interface CertificateFiles {
@@ -61,7 +61,7 @@ export class ServerCertificate implements Part {
     this.#onRenewed = listener;
   }
 
-  /** Reads the files again and again until `signal` aborts. A broken or half-written pair leaves the current one in use. */
+  /** Polls the files until `signal` aborts. The current pair stays in use while the files are broken or half written. */
   async run(signal: AbortSignal): Promise<void> {
     let logged = '';
     for (;;) {

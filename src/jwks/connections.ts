@@ -3,36 +3,36 @@ import type { Socket } from 'node:net';
 import { Readable, pipeline } from 'node:stream';
 import type { Clock } from '../lib/clock.ts';
 
-/** Larger bodies are written in slices, each when the client has taken the one before. */
+/** Larger bodies are written in slices, each after the client has taken the previous one. */
 export const sliceBytes = 16_384;
-/** Everybody who is asked for an answer gets this long to take it. */
+/** A client that has not taken an answer after this long is disconnected. */
 export const answerDeadlineMs = 60_000;
-/** What an unfinished answer takes beside its body: request, response, and in TLS its encrypted bytes. */
+/** Memory of an unfinished answer besides its body: request, response and, with TLS, encrypted bytes. */
 const answerBytes = 8192;
 
 export interface ConnectionLimits {
   readonly connections: number;
-  /** Of all answers that their clients have not taken yet. */
+  /** Estimated memory of all answers that their clients have not taken yet. */
   readonly unfinishedBytes: number;
 }
 
 interface Connection {
   readonly socket: Pick<Socket, 'destroy'>;
-  /** Monotonic milliseconds of its newest progress: opened, asked something, took an answer. */
+  /** When the client last made progress, in monotonic milliseconds: it connected, sent a request or took an answer. */
   since: number;
-  /** Answers that the client has not taken, with what they keep in memory. */
+  /** Answers that the client has not taken, with their bodies. */
   readonly unfinished: Map<ServerResponse, string | Buffer>;
 }
 
 /**
- * Who is connected, in the order of their last progress. Where room is short, in connections or in memory, the one without
- * progress for longest is cut: that is who reads slowly, is silent or idle, and never who is being answered now.
+ * The open connections, in the order of their last progress. When a limit is exceeded, the connection without progress for the
+ * longest time is closed: its client reads slowly, is silent or idle. A client that is being answered now comes last.
  */
 export class Connections {
   readonly #clock: Clock;
   readonly #limits: ConnectionLimits;
   readonly #connections = new Map<string, Connection>();
-  /** The bodies of unfinished answers, each counted once however many answers send it. */
+  /** The bodies of unfinished answers → the number of answers that send them. */
   readonly #bodies = new Map<string | Buffer, number>();
   #unfinishedBytes = 0;
 
@@ -45,21 +45,21 @@ export class Connections {
     return this.#unfinishedBytes;
   }
 
-  /** A client has connected; with TLS this is the connection below it. */
+  /** Adds a connection; with TLS, the TCP connection below it. */
   opened(socket: Socket): void {
     const place = placeOf(socket);
     const connection: Connection = { socket, since: this.#clock.monotonic(), unfinished: new Map() };
     this.#connections.set(place, connection);
     socket.once('close', () => this.#forget(place, connection));
-    if (this.#connections.size > this.#limits.connections) this.#cutFirst(() => true);
+    if (this.#connections.size > this.#limits.connections) this.#closeFirst(() => true);
   }
 
-  /** Whether the client has not taken an answer yet. */
+  /** Whether an answer to this client is unfinished. */
   isAnswering(socket: Socket): boolean {
     return (this.#connections.get(placeOf(socket))?.unfinished.size ?? 0) > 0;
   }
 
-  /** Ends the answer with this body, whose headers are written; a string is ASCII. */
+  /** Ends an answer whose headers are written. A string body is ASCII. */
   send(response: ServerResponse, body: string | Buffer = ''): void {
     const { socket, method } = response.req;
     if (typeof body === 'string' || method === 'HEAD') response.end(body, 'latin1');
@@ -68,7 +68,7 @@ export class Connections {
     const connection = this.#connections.get(place);
     if (connection === undefined) return;
     if (connection.unfinished.size === 0) this.#progress(place, connection);
-    // Nearly always the kernel has taken all of it by now.
+    // Nearly always the kernel has taken the whole answer by now.
     if (response.socket !== null && response.writableEnded && socket.writableLength === 0) return;
     connection.unfinished.set(response, body);
     this.#hold(body);
@@ -77,15 +77,15 @@ export class Connections {
       this.#progress(place, connection);
     });
     while (this.#unfinishedBytes > this.#limits.unfinishedBytes)
-      this.#cutFirst(({ unfinished }) => unfinished.size > 0);
+      this.#closeFirst(({ unfinished }) => unfinished.size > 0);
   }
 
-  /** Cuts who does not take an answer in time. To be called every now and then. */
+  /** Closes connections that exceed the answer deadline. Call it periodically. */
   sweep(): void {
     const late = this.#clock.monotonic() - answerDeadlineMs;
     for (const [place, connection] of this.#connections) {
       if (connection.since > late) return;
-      if (connection.unfinished.size > 0) this.#cut(place, connection);
+      if (connection.unfinished.size > 0) this.#close(place, connection);
     }
   }
 
@@ -95,17 +95,17 @@ export class Connections {
     this.#connections.set(place, connection);
   }
 
-  #cutFirst(which: (connection: Connection) => boolean): void {
-    for (const [place, connection] of this.#connections) if (which(connection)) return this.#cut(place, connection);
+  #closeFirst(which: (connection: Connection) => boolean): void {
+    for (const [place, connection] of this.#connections) if (which(connection)) return this.#close(place, connection);
   }
 
-  #cut(place: string, connection: Connection): void {
+  #close(place: string, connection: Connection): void {
     this.#forget(place, connection);
     connection.socket.destroy();
   }
 
   #forget(place: string, connection: Connection): void {
-    // Another client may have come from the same port.
+    // Another client may have connected from the same port.
     if (this.#connections.get(place) === connection) this.#connections.delete(place);
     for (const response of connection.unfinished.keys()) this.#release(connection, response);
   }
@@ -127,13 +127,13 @@ export class Connections {
   }
 }
 
-/** Of an answer with this body; what is in slices is kept as a whole once, and for each answer two slices are on their way. */
+/** Memory of an answer. A body in slices counts as a whole once, and with two slices for each answer. */
 function costOf(body: string | Buffer, alone: boolean): number {
   const ofItsOwn = typeof body === 'string' ? body.length : 2 * sliceBytes;
   return answerBytes + ofItsOwn + (alone && typeof body !== 'string' ? body.length : 0);
 }
 
-/** What a connection and the TLS on top of it have in common. */
+/** The same for a TLS socket and the TCP connection below it. */
 function placeOf({ remoteAddress, remotePort }: Socket): string {
   return `${remoteAddress} ${remotePort}`;
 }

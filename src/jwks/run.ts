@@ -16,18 +16,18 @@ import { close, createPublicServer, listen } from './server.ts';
 export interface JwksOptions {
   readonly clock: Clock;
   readonly log: Logger;
-  /** Gets the sidecar's metrics and is scraped on the admin address. */
+  /** Receives the sidecar's metrics and is served on the admin address. */
   readonly registry: Registry;
-  /** Aborting it begins the orderly shutdown. */
+  /** Aborting it starts the graceful shutdown. */
   readonly signal: AbortSignal;
-  /** How long to serve on after becoming unready. */
+  /** How long to keep serving after becoming unready. */
   readonly drainMs?: number;
 }
 
-/** With the 10 s that the Deployment's preStop sleeps: three failures of its readiness probe, 5 s each, and 2 s for the Service. */
+/** Together with the 10 s of the Deployment's preStop: three failures of its readiness probe, 5 s each, and 2 s for the Service. */
 const defaultDrainMs = 7000;
 
-/** What the container's memory has room for beside the documents of 10,000 registrations. */
+/** These fit into the container's memory beside the documents of 10,000 registrations. */
 const connectionLimits = { connections: 2000, unfinishedBytes: 64 * 1024 * 1024 };
 
 /**

@@ -5,8 +5,8 @@ import { sliceBytes } from './connections.ts';
 import type { ServedDocument } from './source.ts';
 
 /**
- * From the bytes of a file, which it takes over, to what is sent; `undefined` without keys. Throws a DocumentError for what
- * is not to be served.
+ * Reads the document in a file; `undefined` without keys. The document keeps a reference to `bytes`. Throws a DocumentError for a
+ * file that must not be served.
  */
 export function readDocument(bytes: Buffer): ServedDocument | undefined {
   const { body, empty, revokedUntil } = readKeySet(bytes);

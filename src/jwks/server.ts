@@ -7,20 +7,20 @@ import { parseAddress } from '../lib/address.ts';
 import type { ServerCertificate } from './certificate.ts';
 import { type Connections, sliceBytes } from './connections.ts';
 
-/** Connections that are busy this long after the server stopped accepting are cut. */
+/** Connections that are busy this long after the server stopped accepting are closed. */
 const closingMs = 5000;
 
 export interface ServerContext {
   /** Seconds that a connection may be idle between two requests. */
   readonly keepAlive: number;
   readonly connections: Connections;
-  /** Told of every answer, once. */
+  /** Called once for every answer. */
   readonly metrics: { request(code: number): void };
 }
 
 /**
- * Limits against clients that hold connections without asking for anything. Without the short checking interval Node
- * looks for late headers every 30 s only. Nothing limits the requests of a connection: Node answers those beyond it 503.
+ * Limits for clients that hold connections without sending requests. Without the short checking interval Node checks for late
+ * headers only every 30 s. The requests of a connection are not limited, because Node answers 503 beyond such a limit.
  */
 function limits(keepAlive: number): ServerOptions {
   return {
@@ -44,14 +44,14 @@ export function createPublicServer(
     ? createSecureServer(limits(keepAlive), listener, certificate)
     : createHttpServer(limits(keepAlive), listener);
   server.timeout = 30_000;
-  // The header lines are limited in bytes: behind a CDN, a mesh and tracing there are many.
+  // No limit on the number of header lines, since a CDN, a mesh and tracing add many. Their bytes are limited.
   server.maxHeadersCount = 0;
   server.on('connection', (socket) => connections.opened(socket));
   server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
-    // Nothing can be said before a handshake, or to who has gone.
+    // Before a handshake, or after the client disconnected, no answer is possible.
     if (!(socket instanceof Socket) || !socket.writable || !/^(?:HPE|ERR_HTTP)_/.test(error.code ?? ''))
       socket.destroy();
-    // In the middle of another answer the client would take it for a part of that.
+    // In the middle of another answer, the client would read a refusal as a part of it.
     else if (connections.isAnswering(socket)) socket.destroySoon();
     else metrics.request(refuse(error, socket));
   });
@@ -69,7 +69,7 @@ export function createPublicServer(
   return server;
 }
 
-/** A client that does not begin the handshake is closed as early as one that sends no headers. */
+/** A client that does not begin the handshake is disconnected as early as one that sends no headers. */
 function createSecureServer(options: ServerOptions, listener: RequestListener, certificate: ServerCertificate): Server {
   const minVersion = 'TLSv1.2';
   const secure = { ...options, ...certificate.current, minVersion, handshakeTimeout: 5000 } as const;
@@ -78,7 +78,7 @@ function createSecureServer(options: ServerOptions, listener: RequestListener, c
   return server;
 }
 
-/** A request target in origin form: Express cannot route every absolute one (RFC 9112 §3.2), and gives it an answer of its own. */
+/** The path of a request target: Express cannot route every absolute form (RFC 9112 §3.2), and would answer it by itself. */
 function pathOf(target = ''): string {
   const path = target.replace(/^https?:\/\/[^/?#]*/i, '');
   return path.startsWith('/') ? path : '/';
@@ -90,7 +90,7 @@ const refusals: Readonly<Record<string, readonly [code: number, phrase: string]>
   ERR_HTTP_REQUEST_TIMEOUT: [408, 'Request Timeout'],
 };
 
-/** Answers what is not HTTP, as Node does by itself, and hangs up. Gives the code. */
+/** Answers what is not HTTP, as Node does by default, and closes the connection. Returns the status code. */
 function refuse({ code: cause = '' }: NodeJS.ErrnoException, socket: Socket): number {
   const [code, phrase] = refusals[cause] ?? [400, 'Bad Request'];
   socket.write(`HTTP/1.1 ${code} ${phrase}\r\nConnection: close\r\n\r\n`);
@@ -98,7 +98,7 @@ function refuse({ code: cause = '' }: NodeJS.ErrnoException, socket: Socket): nu
   return code;
 }
 
-/** Resolves to the `host:port` that is bound; rejects with the reason and the address. */
+/** Resolves to the bound `host:port`; rejects with the address and the reason. */
 export async function listen(server: Server, address: string): Promise<string> {
   await new Promise<void>((resolve, reject) => {
     server.once('error', (error: NodeJS.ErrnoException) =>
@@ -111,7 +111,7 @@ export async function listen(server: Server, address: string): Promise<string> {
   return bound.family === 'IPv6' ? `[${bound.address}]:${bound.port}` : `${bound.address}:${bound.port}`;
 }
 
-/** Lets running answers end, then closes every connection. */
+/** Waits for unfinished answers, then closes every connection. */
 export function close(server: Server): Promise<void> {
   return new Promise((resolve) => {
     if (!server.listening) return resolve();

@@ -6,7 +6,7 @@ export interface Job {
   run(): Promise<void> | void;
 }
 
-/** Runs jobs one after the other, each when it is due, and waits in between. */
+/** Runs jobs one after the other, each when it is due. */
 export class Schedule {
   readonly #clock: Clock;
   #wake = (): void => undefined;

@@ -7,15 +7,15 @@ import { setImmediate } from 'node:timers/promises';
 
 const temporaryPrefix = '.tmp-';
 
-/** A text that is to become a file name and is not that of a document: it may be too long, or lead somewhere else. */
+/** A file name that no document can have: it may be too long, or lead to another directory. */
 export class FileNameError extends Error {
   override readonly name = 'FileNameError';
   readonly code = 'FileName';
 }
 
 /**
- * The publish directory. Readers see a file whole or not at all: it is written beside its place and renamed. Nothing is
- * flushed to a disk, for it is memory and is written anew by every life of the Pod.
+ * The publish directory. Readers never see a part of a file: it is written under a temporary name and renamed. Nothing is synced to
+ * disk, because the directory is in memory and every run of the Pod writes it again.
  */
 export class DocumentDirectory {
   readonly #path: string;
@@ -26,24 +26,24 @@ export class DocumentDirectory {
     this.#path = path;
   }
 
-  /** How many documents were written. */
+  /** The number of documents that were written. */
   get size(): number {
     return this.#digests.size;
   }
 
-  /** Makes it, and removes what an earlier life did not finish to write. */
+  /** Creates the directory, and removes the temporary files of a previous run. */
   async prepare(): Promise<void> {
     await mkdir(this.#path, { recursive: true });
     const files = await readdir(this.#path);
     for (const file of files.filter((name) => name.startsWith(temporaryPrefix))) await rm(join(this.#path, file));
   }
 
-  /** The names of all documents that are there, of whatever life. Any other file is out of sight, and safe. */
+  /** The files of all documents in the directory, including those of a previous run. Other files are ignored. */
   async documents(): Promise<readonly string[]> {
     return (await readdir(this.#path)).filter((file) => documentOwner(file) !== undefined);
   }
 
-  /** `undefined` where there is no such document. */
+  /** `undefined` if there is no such document. */
   async read(file: string): Promise<Buffer | undefined> {
     try {
       return await readFile(this.#placeOf(file));
@@ -53,7 +53,7 @@ export class DocumentDirectory {
     }
   }
 
-  /** Writes the document unless these are its bytes already, which come in pieces. A failure leaves the last good file. */
+  /** Writes the document from pieces, unless the file has these bytes already. A failure leaves the last good file. */
   async write(file: string, content: readonly string[]): Promise<void> {
     const digest = await digestOf(content);
     const known = this.#digests.get(file) ?? (await this.#digestOf(file));
@@ -75,7 +75,7 @@ export class DocumentDirectory {
     const temporary = join(this.#path, `${temporaryPrefix}${this.#temporaries}`);
     try {
       await using handle = await open(temporary, 'w');
-      // Whatever the umask is, the sidecar reads as another user.
+      // Independent of the umask: the sidecar may run as another user.
       await handle.chmod(0o644);
       await handle.writeFile(content);
       await rename(temporary, place);
@@ -102,7 +102,7 @@ export class DocumentDirectory {
   }
 }
 
-/** Other work gets its turn between the pieces. */
+/** Yields to the event loop between the pieces. */
 async function digestOf(content: readonly string[]): Promise<string> {
   const hash = createHash('sha256');
   for (const [index, piece] of content.entries()) {

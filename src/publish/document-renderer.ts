@@ -1,7 +1,7 @@
 import { publishedStates } from '../domain/key-state.ts';
 import { shortCachePeriod } from '../domain/timing.ts';
 import { allFile, type DocumentOwner, namespaceFile, registrationFile } from '../documents/document-names.ts';
-import { documentsListing, isSameKey, type PublishedKey } from './published-key.ts';
+import type { PublishedKey } from './published-key.ts';
 
 /** A key that was left out of one document because another key there has its key ID. */
 export interface Collision {
@@ -131,7 +131,9 @@ function entryOf(file: string, keys: readonly PublishedKey[]): Entry {
   claim(holders, published);
   const listed = holding(file, published, holders, collisions);
   const revocations = keys.map(({ revokedAt }) => (revokedAt === undefined ? NaN : Date.parse(revokedAt)));
-  const shared = listed.filter((key) => documentsListing(key).includes('all'));
+  // Registrations of one namespace trust each other, and a tool that used one key for all its platforms gave them one URL. Between
+  // namespaces, none can take the key ID of another.
+  const shared = listed.filter(({ foreignKeyID = false }) => !foreignKeyID);
   const foreign = listed.length - shared.length;
   const text = textOf(listed);
   return {
@@ -183,7 +185,7 @@ function holding(
     const keyID = key.publicJWK.kid;
     const listed = holders.get(keyID) ?? key;
     if (listed === key) return true;
-    collisions.push({ file, keyID, listed, omitted: key, sameKey: isSameKey(listed.publicJWK, key.publicJWK) });
+    collisions.push({ file, keyID, listed, omitted: key, sameKey: isSameKey(listed, key) });
     return false;
   });
 }
@@ -215,4 +217,8 @@ function aggregateText(file: string, parts: readonly Part[]): DocumentText {
 function ending(revoked: number): string {
   if (!Number.isFinite(revoked)) return ']}';
   return `],"revokedUntil":${JSON.stringify(new Date(revoked + shortCachePeriod).toISOString())}}`;
+}
+
+function isSameKey({ publicJWK: one }: PublishedKey, { publicJWK: other }: PublishedKey): boolean {
+  return one.n === other.n && one.e === other.e;
 }

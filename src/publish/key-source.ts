@@ -1,22 +1,22 @@
 import type { LtiKeyFacts } from './published-key.ts';
 
-/** Where the publisher learns what to publish: watches of LtiKeys, with their cache, in one or several namespaces. */
+/** The LtiKeys to publish, from cached watches of one or several namespaces. */
 export interface KeySource {
-  /** Every LtiKey that was read. */
+  /** Every cached LtiKey. */
   list(): readonly LtiKeyFacts[];
-  /** Those of one registration. */
+  /** The cached LtiKeys of one registration. */
   listOf(namespace: string, registration: string): readonly LtiKeyFacts[];
-  /** Enough was read to begin with: see Informer.isUsable. */
+  /** Whether enough was read to start: see Informer.isUsable. */
   isUsable(): boolean;
-  /** A watch is connected now, so that changes arrive, if not for every namespace. */
+  /** Whether at least one watch is connected now, so that changes arrive. */
   isConnected(): boolean;
-  /** Namespaces whose LtiKeys were never read. */
+  /** The namespaces whose LtiKeys were never read. */
   unread(): readonly string[];
   /**
-   * A live answer of the API server that no LtiKey of this name shows this key: there is none, or it shows another key. A
-   * missing resource type is not that; it rejects then, and where the namespace cannot be watched either.
+   * Asks the API server whether no LtiKey of this name shows this key: it does not exist, or shows another key. Rejects if the
+   * request fails, the resource type is missing, or the namespace cannot be watched.
    */
   confirmGone(namespace: string, name: string, keyID: string): Promise<boolean>;
-  /** Likewise, that the registration has no LtiKey at all. */
+  /** Likewise, whether the registration has no LtiKey at all. */
   confirmNone(namespace: string, registration: string): Promise<boolean>;
 }

@@ -18,7 +18,7 @@ export interface Leftovers {
 export class PreviousRun {
   readonly #directory: DocumentDirectory;
   readonly #source: Pick<KeySource, 'unread' | 'confirmNone'>;
-  /** Key IDs that `withdraw` has not looked for yet. */
+  /** Key IDs that `withdraw` has not searched for yet. */
   readonly #revoked = new Set<string>();
 
   constructor(directory: DocumentDirectory, source: Pick<KeySource, 'unread' | 'confirmNone'>) {

@@ -82,21 +82,3 @@ function isPublished(state: string | undefined): boolean {
 function isState(state: string | undefined): state is KeyState {
   return keyStates.some((known) => known === state);
 }
-
-/** The document of one registration, of one namespace, or of all namespaces. */
-export type DocumentScope = 'registration' | 'namespace' | 'all';
-
-/**
- * The documents that list a published key. Registrations of one namespace trust each other, and a tool that used one
- * key for all its platforms gave them one URL, so the document of the namespace lists a foreign key ID. The document of all
- * namespaces does not, so that no namespace can take the key ID of another.
- */
-export function documentsListing({
-  foreignKeyID = false,
-}: Pick<PublishedKey, 'foreignKeyID'>): readonly DocumentScope[] {
-  return foreignKeyID ? ['registration', 'namespace'] : ['registration', 'namespace', 'all'];
-}
-
-export function isSameKey(one: Pick<PublicJwk, 'n' | 'e'>, other: Pick<PublicJwk, 'n' | 'e'>): boolean {
-  return one.n === other.n && one.e === other.e;
-}

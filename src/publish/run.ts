@@ -11,7 +11,7 @@ import { startProbes } from '../observability/probes.ts';
 import type { Registry } from 'prom-client';
 import { createPublisher } from './create-publisher.ts';
 
-/** The read-only process: publishes LtiKeys and owns none. Resolves after an orderly shutdown. */
+/** The read-only process, which publishes LtiKeys and owns none. Resolves after a graceful shutdown. */
 export async function runPublisher(
   config: PublisherConfig,
   { clock, log, registry, signal }: { clock: Clock; log: Logger; registry: Registry; signal: AbortSignal },

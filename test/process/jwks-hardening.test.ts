@@ -14,7 +14,7 @@ import { slowClient } from '../fixtures/slow-client.ts';
 const path = '/registrations/gradebook/canvas/jwks.json';
 const file = 'registration_gradebook_canvas.json';
 
-describe('The jwks container against clients that mean it ill', function () {
+describe('The jwks container, attacked by clients,', function () {
   this.timeout(180_000);
   let jwks: JwksProcess;
 
@@ -42,7 +42,7 @@ describe('The jwks container against clients that mean it ill', function () {
     });
   }
 
-  it('closes connections with slow headers and those that say nothing, long before a minute', async () => {
+  it('closes connections with slow headers and silent ones, long before a minute', async () => {
     await jwks.start();
     const head = `GET ${path} HTTP/1.1\r\nHost: h\r\nX-Slow: `;
     const clients = [
@@ -54,7 +54,7 @@ describe('The jwks container against clients that mean it ill', function () {
     expect(Math.max(...seconds)).to.be.lessThan(20);
   });
 
-  it('closes connections whose body does not come', async () => {
+  it('closes connections whose request body does not arrive', async () => {
     await jwks.start();
     const head = `POST ${path} HTTP/1.1\r\nHost: h\r\nContent-Length: 1000\r\n\r\n`;
     const clients = Array.from({ length: 50 }, () => slowClient(jwks.port, head, 'a'));
@@ -64,7 +64,7 @@ describe('The jwks container against clients that mean it ill', function () {
     for (const client of clients) expect(client.answer()).to.match(/^HTTP\/1\.1 405 /);
   });
 
-  it('answers others while a thousand connections are slow, and takes little memory for them', async () => {
+  it('answers other clients while a thousand connections are slow, and takes little memory for them', async () => {
     await jwks.start();
     await get();
     const before = jwks.residentMiB();
@@ -86,7 +86,7 @@ describe('The jwks container against clients that mean it ill', function () {
     expect(Math.max(...seconds)).to.be.lessThan(30);
   });
 
-  it('answers 300,000 malformed requests without a 5xx, and is the same afterwards', async () => {
+  it('answers 300,000 malformed requests without a 5xx, and serves the same document afterwards', async () => {
     await jwks.start();
     const served = await (await fetch(`http://127.0.0.1:${jwks.port}${path}`)).text();
     const codes = new Map<string, number>();
@@ -171,7 +171,7 @@ describe('The jwks container against clients that mean it ill', function () {
     expect(await (await fetch(`http://127.0.0.1:${jwks.port}${path}`)).text()).to.equal(served);
   });
 
-  it('may read its program and the documents and nothing else, and hears of a change at once all the same', async () => {
+  it('can read only its program and the documents, and still serves a change at once', async () => {
     const { nodeArguments } = jwksContainer(jwks.publishDir);
     const flags = nodeArguments.filter((argument) => argument.startsWith('--'));
     for (const [what, denied] of [
@@ -196,7 +196,7 @@ describe('The jwks container against clients that mean it ill', function () {
     expect(jwks.output()).not.to.match(/"level":"(?:warn|error)"/);
   });
 
-  it('is unready at once when told to stop, serves on with connections that end, and leaves with code 0', async () => {
+  it('is unready at once after SIGTERM, serves while closing connections, and exits with code 0', async () => {
     await jwks.start();
     await get();
     jwks.terminate();
@@ -234,7 +234,7 @@ describe('The jwks container against clients that mean it ill', function () {
       });
     }
 
-    it('closes connections that say nothing, and those that say something else', async () => {
+    it('closes silent connections, and those that send something else', async () => {
       await start();
       const silent = Array.from({ length: 100 }, (_, at) =>
         slowClient(jwks.port, at % 2 === 0 ? '' : 'GET / HTTP/1.1\r\nHost: h\r\n\r\n'),
@@ -244,7 +244,7 @@ describe('The jwks container against clients that mean it ill', function () {
       expect(Math.max(...seconds)).to.be.lessThan(20);
     });
 
-    it('takes over a renewed certificate, and keeps it when the next one is broken', async () => {
+    it('uses a renewed certificate, and keeps it when the next one is broken', async () => {
       await start();
       expect(await served()).to.equal('first');
       certify('second');

@@ -15,7 +15,7 @@ import { JwksProcess, keySet } from '../fixtures/jwks-process.ts';
 const path = registrationPath('gradebook', 'canvas');
 const aggregate = namespacePath('gradebook');
 
-describe('The jwks container against clients that ask and do not read', function () {
+describe('The jwks container, with clients that do not read their answers,', function () {
   this.timeout(180_000);
   const limitMiB = jwksMemoryMiB();
   let jwks: JwksProcess;
@@ -79,7 +79,7 @@ describe('The jwks container against clients that ask and do not read', function
     ['500 connections with 1,000 GETs of a document of 4 KB each', false, 500, 9, 1000],
     ['200 connections with one GET of a document of 6 MB each', false, 200, 15_000, 1],
   ] as const) {
-    it(`stays under its limit of memory and answers others, whole aggregates too, during ${what}`, async () => {
+    it(`stays below its memory limit and answers other clients, with whole aggregates, during ${what}`, async () => {
       jwks.publish('namespace_gradebook.json', keySet(keys));
       jwks.publish('registration_gradebook_canvas.json', keySet(2));
       await start(tls);
@@ -96,7 +96,7 @@ describe('The jwks container against clients that ask and do not read', function
     });
   }
 
-  it('stays under its limit while an aggregate that nobody reads is replaced again and again', async () => {
+  it('stays below its memory limit while an aggregate that no client reads is replaced 30 times', async () => {
     const sets = Array.from({ length: 4 }, () => keySet(10_000));
     jwks.publish('namespace_gradebook.json', sets[0]!);
     await start(false);

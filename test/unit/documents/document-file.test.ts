@@ -24,7 +24,7 @@ function faultOf(input: unknown): string {
 }
 
 describe('parseDocumentFile', () => {
-  it('reads what a DocumentRenderer holds', () => {
+  it('reads what DocumentRenderer renders', () => {
     const revoked = key('a', 'x', 1, { state: 'Revoked', revokedAt: '2026-01-01T00:00:00Z' });
     for (const document of buildDocuments([revoked, key('a', 'x', 2)], { all: true }).documents.values()) {
       expect(parseDocumentFile(bytes(document))).to.deep.equal(document);
@@ -103,11 +103,11 @@ describe('parseDocumentFile', () => {
     it(`accepts ${bits} bits`, () => expect(faultOf(bytes(withKey({ n: modulus(bits, 3) })))).to.equal('accepted'));
   }
 
-  it('survives nesting deeper than the stack', () => {
+  it('refuses nesting deeper than the stack without overflowing it', () => {
     expect(faultOf(Buffer.from('['.repeat(200_000) + ']'.repeat(200_000)))).to.match(/^NotADocument|^NotJSON/);
   });
 
-  it('either gives a document of public members or a typed refusal, for any JSON and any damage to a good file', () => {
+  it('either returns a document of public members or throws a DocumentError, for any JSON and any damage to a good file', () => {
     const good = JSON.stringify({ keys: [jwk('k')] });
     const damaged = fc
       .tuple(fc.nat(good.length - 1), fc.nat(good.length), fc.string())
@@ -145,13 +145,13 @@ describe('readKeySet', () => {
   const keys = ['a', 'b}', 'c"},{"'].map((kid, seed) => jwk(kid, seed));
   const served = JSON.stringify({ keys });
 
-  it('serves the bytes of a file as the publisher writes it, without another copy', () => {
+  it('serves the bytes of a file that the publisher wrote, without copying them', () => {
     const file = Buffer.from(served);
     expect(reading(file)).to.deep.equal({ body: file, empty: false });
     expect(readKeySet(file).body.buffer).to.equal(file.buffer);
   });
 
-  it('serves the keys of a file after a revocation, and says until when caches are to be short', () => {
+  it('serves the keys of a file after a revocation, and returns its revokedUntil', () => {
     const revokedUntil = '2026-01-02T00:00:00.000Z';
     expect(reading(bytes({ keys, revokedUntil }))).to.deep.equal({
       body: Buffer.from(served),
@@ -165,7 +165,7 @@ describe('readKeySet', () => {
     });
   });
 
-  it('serves the six members in their order of a file that somebody wrote otherwise', () => {
+  it('serves the six members in a fixed order if the file has another order or white space', () => {
     const [first] = keys;
     const { kid, n, e, ...rest } = first!;
     const outcome = reading(Buffer.from(JSON.stringify({ keys: [{ e, n, kid, ...rest }] }, undefined, 2)));
@@ -179,7 +179,7 @@ describe('readKeySet', () => {
     expect(reading(foreign)).to.equal('NotJSON: the file is not JSON');
   });
 
-  it('agrees with parseDocumentFile on a file that lacks any one byte', () => {
+  it('agrees with parseDocumentFile on a file without any one of its bytes', () => {
     for (let at = 0; at < served.length; at += 1) {
       const damaged = Buffer.from(served.slice(0, at) + served.slice(at + 1));
       const outcome = reading(damaged);
@@ -188,7 +188,7 @@ describe('readKeySet', () => {
     }
   });
 
-  it('agrees with parseDocumentFile on any damage, in whatever key it is', () => {
+  it('agrees with parseDocumentFile on any damage, in any key', () => {
     const places = fc.tuple(
       fc.nat(served.length),
       fc.nat(20),

@@ -52,7 +52,7 @@ function dateless(answer: string): string {
   return answer.replace(/^Date: .*$/m, '');
 }
 
-describe('the public port', () => {
+describe('The public port', () => {
   let server: Server;
   let synced: boolean;
   let draining: boolean;
@@ -82,7 +82,7 @@ describe('the public port', () => {
     server.closeAllConnections();
   });
 
-  it('answers 503, which keeps caches going, where a document may exist that could not be read, and 404 elsewhere', async () => {
+  it('answers 503, so that caches keep their copies, where an unread document may exist, and 404 elsewhere', async () => {
     const { status, headers } = await request(server).get('/registrations/unread/canvas/jwks.json');
     expect(status).to.equal(503);
     expect(headers).to.include({ 'retry-after': '5', 'cache-control': 'no-store' });
@@ -141,13 +141,13 @@ describe('the public port', () => {
     });
   }
 
-  it('takes the values of header lines of one name for a list, whatever the case of the name', async () => {
+  it('combines header lines of the same name into a list, regardless of the case of the name', async () => {
     const lines = `if-none-match: "other"\r\nIF-NONE-MATCH: ${etag}\r\n`;
     const answer = await raw(server, `GET ${path} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n${lines}\r\n`);
     expect(answer).to.match(/^HTTP\/1.1 304 /);
   });
 
-  it('gives each of two documents its own headers when they are asked for at once', async () => {
+  it('gives two documents that are requested concurrently their own headers', async () => {
     const ask = (of: string, more = ''): string => `GET ${of} HTTP/1.1\r\nHost: h\r\n${more}\r\n`;
     const answers = await raw(server, ask(path) + ask(largePath, 'Connection: close\r\n'));
     const [first = '', second = ''] = answers.split(/(?<=[^])(?=HTTP\/1.1 )/);
@@ -160,13 +160,13 @@ describe('the public port', () => {
     }
   });
 
-  it('sends a document as it is, whatever the client accepts', async () => {
+  it('sends a document unchanged, regardless of the Accept headers', async () => {
     const { headers } = await request(server).get(largePath).set('Accept-Encoding', 'gzip');
     expect(headers).not.to.have.any.keys('content-encoding', 'vary');
     expect(headers['etag']).to.equal(large.etag);
   });
 
-  it('shortens the life of a document that lost a key to revocation, until the time it says', async () => {
+  it('shortens the cache lifetime of a document after a revocation, until the time in its file', async () => {
     const until = new Date(clock.now().getTime() + 1000).toISOString();
     documents.set(path, served(1, `,"revokedUntil":"${until}"`));
     expect((await request(server).get(path)).headers['cache-control']).to.equal('public, max-age=60');
@@ -183,13 +183,13 @@ describe('the public port', () => {
     }
   });
 
-  it('answers 404, which no cache takes for a reason to serve what it has, where there is no key', async () => {
+  it('answers 404, on which no cache serves a stale copy, if there is no key', async () => {
     const { status, headers } = await request(server).get(emptyPath).set('If-None-Match', '*');
     expect(status).to.equal(404);
     expect(headers).to.include({ 'cache-control': 'no-store' }).and.not.to.have.any.keys('etag', 'retry-after');
   });
 
-  it('refuses a request that names two hosts, whatever their case, and answers one that has many header lines', async () => {
+  it('refuses a request with two Host headers, regardless of case, and answers one with many header lines', async () => {
     const ask = (lines: string): Promise<string> =>
       raw(server, `GET ${path} HTTP/1.1\r\n${lines}Connection: close\r\n\r\n`);
     for (const [first, second] of [
@@ -205,7 +205,7 @@ describe('the public port', () => {
     expect(codes).to.deep.equal([400, 400, 400, 400, 200]);
   });
 
-  it('counts what never reaches a route: what is not HTTP, too long, or expects what nobody does', async () => {
+  it('counts requests that never reach a route: not HTTP, too long, or with an unknown expectation', async () => {
     const host = 'Host: h\r\nConnection: close\r\n';
     for (const [request_, code] of [
       ['G\0T / HTTP/1.1\r\n\r\n', 400],
@@ -217,7 +217,7 @@ describe('the public port', () => {
     }
   });
 
-  it('answers the same 404 to every other path, and repeats nothing of it', async () => {
+  it('answers every other path with the same 404, which repeats nothing of the path', async () => {
     const bodies = new Set<string>();
     for (const target of [
       '/',
@@ -237,7 +237,7 @@ describe('the public port', () => {
     expect(bodies.size).to.equal(1);
   });
 
-  it('takes no other method', async () => {
+  it('refuses every other method', async () => {
     for (const method of METHODS.filter((name) => !['GET', 'HEAD', 'OPTIONS', 'CONNECT'].includes(name))) {
       const answer = await raw(server, `${method} ${path} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n`);
       expect([method, answer.slice(0, 13)]).to.deep.equal([method, 'HTTP/1.1 405 ']);
@@ -245,20 +245,20 @@ describe('the public port', () => {
     }
   });
 
-  it('lets browsers ask', async () => {
+  it('answers preflight requests of browsers', async () => {
     const { status, headers } = await request(server).options(path);
     expect(status).to.equal(204);
     expect(headers).to.include({ 'access-control-allow-origin': '*', 'access-control-allow-methods': 'GET, HEAD' });
   });
 
-  it('ends connections while it drains', async () => {
+  it('closes connections while it drains', async () => {
     const ask = `GET ${path} HTTP/1.1\r\nHost: h\r\n\r\n`;
     expect(await raw(server, ask)).to.include('\r\nConnection: keep-alive\r\n');
     draining = true;
     expect(await raw(server, ask)).to.match(/^HTTP\/1.1 200 [^]*\r\nConnection: close\r\n/);
   });
 
-  it('answers anything a client may send, and nothing but 503 of the 5xx', async () => {
+  it('answers any request, and 503 is the only 5xx', async () => {
     const segment = fc.oneof(
       fc.constantFrom('registrations', 'gradebook', 'canvas', 'jwks.json', '..', '%00', ''),
       fc.string(),

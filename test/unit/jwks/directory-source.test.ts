@@ -100,7 +100,7 @@ describe('DirectorySource', () => {
     expect(kids()).to.equal('b');
   });
 
-  it('is not synced by the heartbeat of an earlier life', async () => {
+  it('is not synced by the heartbeat of a previous run', async () => {
     await put(file, content('a'));
     await beat();
     running = source.run(stop.signal);
@@ -111,7 +111,7 @@ describe('DirectorySource', () => {
     await until(() => source.synced(), 'synced');
   });
 
-  it('has taken over every file when a heartbeat makes it synced', async () => {
+  it('has read every file when a heartbeat makes it synced', async () => {
     running = source.run(stop.signal);
     await until(() => clock.pendingTimers > 0, 'the first scan');
     for (let number = 0; number < 50; number += 1) await put(`registration_gradebook_r${number}.json`, content('a'));
@@ -120,21 +120,21 @@ describe('DirectorySource', () => {
     expect(source.documents.size).to.equal(50);
   });
 
-  it('follows changes', async () => {
+  it('serves changed files', async () => {
     await put(file, content('a'));
     await start();
     await put(file, content('a', 'b'));
     await until(() => kids() === 'a b', 'the change is served');
   });
 
-  it('takes a document away with its file while the publisher is alive', async () => {
+  it('drops a document when its file disappears while the publisher is alive', async () => {
     await put(file, content('a'));
     await start();
     await rm(join(directory, file));
     await until(() => !source.documents.has(path), 'the document is gone');
   });
 
-  it('keeps a document whose file is gone while the publisher is silent, until it speaks again', async () => {
+  it('keeps a document whose file is gone while there is no heartbeat, until the next one', async () => {
     await put(file, content('a'));
     await start();
     await clock.advance(20_000);
@@ -146,7 +146,7 @@ describe('DirectorySource', () => {
     await until(() => !source.documents.has(path), 'the document is gone');
   });
 
-  it('keeps everything when the directory is gone', async () => {
+  it('keeps every document when the directory is gone', async () => {
     await put(file, content('a'));
     await start();
     await rm(directory, { recursive: true });
@@ -163,7 +163,7 @@ describe('DirectorySource', () => {
     ['holding a bad key', content('b').replace('RS256', 'none'), 'BadKey'],
   ];
   for (const [what, text, reason] of bad) {
-    it(`keeps the last good document when its file is ${what}, and says so once`, async () => {
+    it(`keeps the last good document when its file is ${what}, and logs it once`, async () => {
       await put(file, content('a'));
       await start();
       await put(file, text);
@@ -179,7 +179,7 @@ describe('DirectorySource', () => {
     });
   }
 
-  it('reads an aggregate that changes all the time no more often than it must, and the heartbeat with it', async () => {
+  it('limits how often it reads an aggregate that changes all the time, and the heartbeat with it', async () => {
     const aggregate = 'namespace_gradebook.json';
     const names = Array.from({ length: 3000 }, (_, number) => `k${number}`);
     await start();
@@ -194,7 +194,7 @@ describe('DirectorySource', () => {
     await until(() => kids('/namespaces/gradebook/jwks.json') === 'a', 'the aggregate is read');
   });
 
-  it('says once why documents cannot be read, not once for each, and again when the cause came back', async () => {
+  it('logs once for all documents why they cannot be read, and again if the cause returns', async () => {
     const unreadable = Array.from({ length: 20 }, (_, number) => `registration_gradebook_r${number}.json`);
     for (const name of unreadable) await mkdir(join(directory, name));
     await put(file, content('a'));
@@ -223,7 +223,7 @@ describe('DirectorySource', () => {
     expect(kids()).to.equal('a');
   });
 
-  it('has no document for a file that was never good, and says that it is refused until the file is gone', async () => {
+  it('has no document for a file that was never good, and reports the refusal until the file is gone', async () => {
     await put(file, 'x');
     await start();
     expect(source.documents.has(path)).to.equal(false);
@@ -237,7 +237,7 @@ describe('DirectorySource', () => {
     ['namespace', 'namespace_gradebook.json', '/namespaces/gradebook/jwks.json'],
     ['trust domain', 'all.json', '/.well-known/jwks.json'],
   ] as const) {
-    it(`takes the document of a ${what} away when its file has no keys any more, and back with the next key`, async () => {
+    it(`drops the document of a ${what} when its file has no keys any more, and serves it again with the next key`, async () => {
       await put(name, content('a'));
       await start();
       await put(name, content());
@@ -248,7 +248,7 @@ describe('DirectorySource', () => {
     });
   }
 
-  it('leaves no timer behind', async () => {
+  it('leaves no timer behind after it stops', async () => {
     await start();
     stop.abort();
     await running;

@@ -140,7 +140,7 @@ describe('DocumentPublisher', () => {
     expect(await kids('all.json')).to.equal('canvas-1');
   });
 
-  it('lets every user read the documents, whatever the umask', async () => {
+  it('writes documents that every user can read, whatever the umask', async () => {
     const before = process.umask(0o077);
     try {
       await start();
@@ -150,7 +150,7 @@ describe('DocumentPublisher', () => {
     expect((await stat(join(directory, 'all.json'))).mode & 0o777).to.equal(0o644);
   });
 
-  it('touches nothing before the first sync, and removes what an earlier life left when nobody claims it', async () => {
+  it('leaves the directory alone before the first sync, and later removes documents of a previous run without an LtiKey', async () => {
     const left = ['registration_old_one.json', '.tmp-99', 'notes.txt'];
     for (const file of left) await writeFile(join(directory, file), 'x');
     synced = false;
@@ -169,7 +169,7 @@ describe('DocumentPublisher', () => {
     expect(await readdir(directory)).to.include('notes.txt');
   });
 
-  it('publishes a registration whose LtiKeys are being made when all have a status, or the grace is over', async () => {
+  it('publishes a registration whose LtiKeys are being created once all have a status, or after the grace period', async () => {
     await start();
     objects = [...objects, ltiKey('moodle', 1, 'Retiring'), ltiKey('moodle', 2, undefined)];
     publisher.changed('gradebook', 'moodle');
@@ -188,7 +188,7 @@ describe('DocumentPublisher', () => {
     }, 'what there is of sakai');
   });
 
-  it('rewrites the documents of a changed registration only, and those only if their bytes differ', async () => {
+  it('rewrites only the documents of a changed registration, and only if their bytes differ', async () => {
     objects.push(ltiKey('moodle', 1, 'Active'));
     await start();
     const canvas = await inode(directory, 'registration_gradebook_canvas.json');
@@ -204,7 +204,7 @@ describe('DocumentPublisher', () => {
     expect(await inode(directory, 'registration_gradebook_canvas.json')).to.equal(canvas);
   });
 
-  it('waits until changes pause, but not for ever', async () => {
+  it('waits until changes pause, but no longer than its patience', async () => {
     await start();
     objects.push(ltiKey('canvas', 2, 'Next'));
     for (let at = 0; at < 240; at += 10) {
@@ -229,7 +229,7 @@ describe('DocumentPublisher', () => {
     await until(() => publisher.lastSync()?.toISOString() === '2026-01-01T00:01:00.000Z', 'a heartbeat again');
   });
 
-  it('keeps the last good document and its heartbeat back while it cannot write, and tries again', async () => {
+  it('keeps the last good document, writes no heartbeat and retries while it cannot write', async () => {
     await start();
     // A directory in the place of the file makes the rename fail, for every user.
     const place = join(directory, 'registration_gradebook_moodle.json');
@@ -266,7 +266,7 @@ describe('DocumentPublisher', () => {
     await until(() => publisher.failures() === 0, 'the heartbeat is written');
   });
 
-  it('writes a few changes without looking at the other registrations', async () => {
+  it('writes a few changes without listing the other registrations', async () => {
     objects = Array.from({ length: 300 }, (_, number) => ltiKey(`r${number}`, 1, 'Active'));
     await start();
     let looked = 0;
@@ -290,7 +290,7 @@ describe('DocumentPublisher', () => {
     expect(looked).to.be.lessThan(150);
   });
 
-  it('lets large aggregates rest in proportion to what writing them takes, but not the registration’s own', async () => {
+  it('delays large aggregates in proportion to the time that writing them takes, but not the documents of registrations', async () => {
     await startWithRestingAggregates(10);
     expect(await kids('all.json')).to.equal('canvas-1 canvas-2');
     expect(told, 'told before the aggregate was written').to.deep.equal(['gradebook/canvas', 'gradebook/canvas']);
@@ -299,7 +299,7 @@ describe('DocumentPublisher', () => {
     await until(() => told.length === 3, 'told that all documents have the key');
   });
 
-  it('has no heartbeat while an aggregate rests that is not as it should be', async () => {
+  it('writes no heartbeat while a stale aggregate is delayed', async () => {
     await startWithRestingAggregates(500);
     const before = publisher.lastSync();
     await clock.advance(heartbeatMs);
@@ -311,7 +311,7 @@ describe('DocumentPublisher', () => {
     expect(await kids('all.json'), 'with the heartbeat').to.match(/canvas-3$/);
   });
 
-  it('does not let a name that no file can have keep the others from being published', async () => {
+  it('publishes the others if a registration has a name that no file can have', async () => {
     const names = [
       'x'.repeat(64),
       'x'.repeat(250),
@@ -342,7 +342,7 @@ describe('DocumentPublisher', () => {
     expect(log.split('registrationRef.name is not a DNS name')).to.have.length(names.length);
   });
 
-  it('keeps a deleted LtiKey published until the API server says after 30 s that it does not exist', async () => {
+  it('keeps the key of a deleted LtiKey published until the API server confirms after 30 s that it does not exist', async () => {
     await start();
     objects = [];
     publisher.changed('gradebook', 'canvas');
@@ -368,7 +368,7 @@ describe('DocumentPublisher', () => {
     await until(async () => (await kids('all.json')) === '', 'the key leaves all.json');
   });
 
-  it('leaves the directory as it is when it stops, and no timer behind', async () => {
+  it('leaves the directory unchanged when it stops, and no timer behind', async () => {
     await start();
     stop.abort();
     await running;
@@ -376,7 +376,7 @@ describe('DocumentPublisher', () => {
     expect(clock.pendingTimers).to.equal(0);
   });
 
-  it('says once why the directory cannot be written, for how many files, and when it can again', async () => {
+  it('logs once why the directory cannot be written, for how many files, and when it is writable again', async () => {
     for (let n = 0; n < 50; n += 1) objects.push(ltiKey(`moodle-${n}`, 1, 'Active'));
     const blocked = join(directory, 'file');
     await writeFile(blocked, '');
@@ -398,7 +398,7 @@ describe('DocumentPublisher', () => {
       return publisher.lastSync() !== undefined;
     }, 'the heartbeat');
     expect(lines()).to.have.length(2);
-    expect(lines()[1]).to.include('can be written again');
+    expect(lines()[1]).to.include('is writable again');
   });
 
   describe('while a namespace cannot be read', () => {
@@ -413,7 +413,7 @@ describe('DocumentPublisher', () => {
       unread = ['team-b'];
     });
 
-    it('publishes the others, names it in the heartbeat, and writes no document of all namespaces', async () => {
+    it('publishes the others, lists it in the heartbeat, and writes no document of all namespaces', async () => {
       await start();
       expect(await kids('namespace_gradebook.json')).to.equal('canvas-1');
       expect(await readdir(directory)).not.to.include('all.json');
@@ -425,7 +425,7 @@ describe('DocumentPublisher', () => {
       expect(await readdir(directory)).not.to.include('all.json');
     });
 
-    it('writes the document of all namespaces and a heartbeat without it once it is read, if it is empty, too', async () => {
+    it('writes the document of all namespaces and a heartbeat without it once it is read, even if it is empty', async () => {
       await start();
       unread = [];
       publisher.namespaceRead();
@@ -436,7 +436,7 @@ describe('DocumentPublisher', () => {
       expect(await kids('all.json')).to.equal('canvas-1');
     });
 
-    it('leaves what an earlier life wrote of it, the document of all namespaces included', async () => {
+    it('keeps its documents of a previous run, including the document of all namespaces', async () => {
       const left = ['all.json', 'namespace_team-b.json', 'registration_team-b_moodle.json'];
       for (const file of left) await writeFile(join(directory, file), document('canvas', 'moodle'));
       await start();
@@ -446,7 +446,7 @@ describe('DocumentPublisher', () => {
       expect(asked).to.deep.equal([]);
     });
 
-    it('takes an earlier life’s document of all namespaces away when it has a revoked key', async () => {
+    it('removes the document of all namespaces of a previous run if it lists a revoked key', async () => {
       await writeFile(join(directory, 'all.json'), document('canvas', 'moodle'));
       await start();
       objects = [ltiKey('canvas', 1, 'Revoked'), ltiKey('canvas', 2, 'Active')];
@@ -456,7 +456,7 @@ describe('DocumentPublisher', () => {
       expect(await kids('registration_gradebook_canvas.json')).to.equal('canvas-2');
     });
 
-    it('takes it away at the start, too, and leaves it for keys that it does not have', async () => {
+    it('removes that document at the start, too, and keeps it if it does not list the revoked key', async () => {
       objects = [ltiKey('canvas', 1, 'Active'), ltiKey('sakai', 1, 'Revoked')];
       await writeFile(join(directory, 'all.json'), document('canvas', 'moodle'));
       await start();
@@ -471,7 +471,7 @@ describe('DocumentPublisher', () => {
     });
   });
 
-  it('asks before it removes what an earlier life left, and keeps it while there is no answer', async () => {
+  it('asks the API server before it removes documents of a previous run, and keeps them without an answer', async () => {
     const left = ['namespace_old.json', 'registration_old_one.json', 'registration_old_two.json'];
     for (const file of left) await writeFile(join(directory, file), '{"keys":[]}');
     gone = () => Promise.reject(new Error('refused'));
@@ -489,7 +489,7 @@ describe('DocumentPublisher', () => {
     expect(await kids('all.json')).to.equal('canvas-1');
   });
 
-  it('asks about departed LtiKeys side by side, and holds nothing else up meanwhile', async () => {
+  it('asks about absent LtiKeys in parallel, and publishes other changes meanwhile', async () => {
     for (const name of ['moodle', 'sakai']) objects.push(ltiKey(name, 1, 'Active'));
     await start();
     objects = objects.slice(0, 1);
