@@ -40,7 +40,8 @@ export async function observe(
   const present = live.filter(({ kid }) => published.has(kid));
   const absent = withdrawnKeys(sources, shown, ledger, registration).filter(({ kid }) => !published.has(kid));
   if (present.length === 0 && absent.length === 0) return notObserved;
-  return sources.observer.observe(namespace, name, { present, absent, shared: new Set(shared.keys()) });
+  const settled = absent.length === 0 && ledger !== undefined && keysIn(ledger, 'Next').length === 0;
+  return sources.observer.observe(namespace, name, { present, absent, shared: new Set(shared.keys()), settled });
 }
 
 /** Keys that nobody should serve any more, for as long as somebody may: those on record, or, without a ledger, those shown. */

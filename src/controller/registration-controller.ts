@@ -17,8 +17,8 @@ import type { LedgerUsage } from './keks/kek-usage.ts';
 import { KeyGenerator } from './keys/key-generator.ts';
 import { OpenedKeys } from './keys/opened-keys.ts';
 import type { PublicationObserver } from './publication/observer.ts';
-import { spread } from './publication/spread.ts';
-import { Waiting } from './publication/waiting.ts';
+import { stagger } from './publication/stagger.ts';
+import { PendingPublications } from './publication/pending-publications.ts';
 import { RecentLedgers } from './secrets/recent-ledgers.ts';
 import { reconciler } from './reconcile.ts';
 import { knownRegistrations, priorityOf, watch, type Watched } from './wake-ups.ts';
@@ -86,7 +86,7 @@ export class RegistrationController {
 
   /** Replicas came or went: whether they serve everything is looked at again, spread over time. */
   replicasChanged(): void {
-    spread([...knownRegistrations(this.#watched)], afterReplicasChanged, (key, delay) => this.#enqueue(key, delay));
+    stagger([...knownRegistrations(this.#watched)], afterReplicasChanged, (key, delay) => this.#enqueue(key, delay));
   }
 
   /** Key pairs that are being made, or wait for their turn. */
@@ -110,11 +110,15 @@ export class RegistrationController {
     }));
     const { written, lastSeen } = this.#watched;
     const recent = this.#recent;
-    const waiting = new Waiting({ observer: this.#options.observer, clock, changed: (key) => this.#enqueue(key) });
+    const pending = new PendingPublications({
+      observer: this.#options.observer,
+      clock,
+      changed: (key) => this.#enqueue(key),
+    });
     const reconcile = reconciler({
       sources: {
         ...this.#options,
-        observer: waiting,
+        observer: pending,
         written,
         lastSeen,
         recent,
@@ -130,7 +134,7 @@ export class RegistrationController {
       name,
       queue,
       reconcile: (key) => {
-        waiting.forget(key);
+        pending.remove(key);
         return reconcile(key);
       },
       concurrency: workers,
@@ -138,7 +142,7 @@ export class RegistrationController {
       ...(metrics ? { metrics } : {}),
     });
     this.enqueueAll();
-    await Promise.all([controller.run(signal), waiting.run(signal)]);
+    await Promise.all([controller.run(signal), pending.run(signal)]);
     generator.stop();
     this.#queue = undefined;
   }

@@ -31,9 +31,14 @@ import { createPublisher } from '../publish/create-publisher.ts';
 import { CanariedKekProvider } from './keks/kek-canary.ts';
 import { KekUsage } from './keks/kek-usage.ts';
 import { KekWatch } from './keks/kek-watch.ts';
-import { ServedDocuments } from './publication/documents.ts';
+import { DocumentFetcher } from './publication/document-fetcher.ts';
 import { publicationObserver } from './publication/observer.ts';
-import { endpointTargets, type EndpointSlice, type Targets, withPublicURL } from './publication/targets.ts';
+import {
+  serviceReplicas,
+  type EndpointSlice,
+  type ReplicaTargets,
+  withPublicURL,
+} from './publication/replica-targets.ts';
 import { RegistrationController } from './registration-controller.ts';
 import { registrationMetrics } from './registration-metrics.ts';
 import { knownRegistrations, ltiKeyIndexers } from './wake-ups.ts';
@@ -52,7 +57,7 @@ export interface Seams {
   /** Of connections to the API server, whose timeouts are about real time. */
   readonly apiClock?: Clock;
   /** Who has to serve a key, instead of the endpoints of the Service. */
-  readonly targets?: Targets;
+  readonly targets?: ReplicaTargets;
   /** Leadership is not taken before. */
   readonly mayLead?: Promise<void>;
 }
@@ -85,7 +90,7 @@ export async function runController(
     registrationController.replicasChanged(),
   );
   const targets = seams.targets ?? replicas.targets;
-  const documents = new ServedDocuments(clock, config.jwksPublicCaFile);
+  const documents = new DocumentFetcher(clock, config.jwksPublicCaFile);
   const events = new EventRecorder({
     client,
     clock: apiClock,
@@ -181,7 +186,7 @@ async function kekSource(
 }
 
 interface Replicas {
-  readonly targets: Targets;
+  readonly targets: ReplicaTargets;
   /** What is watched to know them. */
   readonly scopes: readonly WatchSource[];
   /** Ready endpoints of the JWKS Service; `undefined` while nobody knows, and where --jwks-probe-url names replicas. */
@@ -209,7 +214,7 @@ function replicaTargets(
     namespaces: [watched.client.namespace],
     labelSelector: `kubernetes.io/service-name=${jwksService}`,
   });
-  const endpoints = endpointTargets(slices, watched.clock);
+  const endpoints = serviceReplicas(slices, watched.clock);
   endpoints.onChange(changed);
   return {
     targets: withPublicURL(endpoints.targets, jwksPublicUrl),

@@ -1,6 +1,10 @@
 import { expect } from 'chai';
 import { endpointSlices, jwksServiceName } from '../../src/api/names.ts';
-import { type EndpointSlice, endpointTargets, type EndpointTargets } from '../../src/controller/publication/targets.ts';
+import {
+  type EndpointSlice,
+  serviceReplicas,
+  type ServiceReplicas,
+} from '../../src/controller/publication/replica-targets.ts';
 import { KubeClient } from '../../src/kube/client.ts';
 import type { Informer } from '../../src/kube/informer.ts';
 import { createInformer } from '../../src/kube/informer.ts';
@@ -16,7 +20,7 @@ describe('The replicas behind the JWKS Service, with the rights of deploy/', () 
   let stopping: AbortController;
   let running: Promise<void>;
   let slices: Informer<EndpointSlice>;
-  let endpoints: EndpointTargets;
+  let endpoints: ServiceReplicas;
   let changes: number;
 
   before(async () => {
@@ -38,7 +42,7 @@ describe('The replicas behind the JWKS Service, with the rights of deploy/', () 
       clock: systemClock,
       log: recordingLog().log,
     });
-    endpoints = endpointTargets(slices, systemClock);
+    endpoints = serviceReplicas(slices, systemClock);
     endpoints.onChange(() => (changes += 1));
     running = slices.run(stopping.signal);
   }

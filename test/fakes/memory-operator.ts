@@ -100,7 +100,7 @@ export class MemoryOperator {
       usage: { read: () => undefined, unreadable: () => undefined, forget: () => undefined },
       generator: this.generator,
       observer: {
-        isSilent: () => false,
+        isAnyUnresponsive: () => false,
         observe: async (_namespace, _registration, { present, absent }) =>
           anObservation(
             present.map(({ kid }) => kid),

@@ -1,7 +1,7 @@
 import { type Duration, second } from '../../domain/duration.ts';
 import type { Clock } from '../../lib/clock.ts';
 
-/** RFC 9111 §5.2.2.1 and RFC 5861: how long a cache may go on with this answer at the most. */
+/** RFC 9111 §5.2.2.1 and RFC 5861: the longest time for which a cache may serve this response. */
 export function cacheLifetime(cacheControl: string): Duration {
   let seconds = 0;
   for (const [, value] of cacheControl.matchAll(
@@ -14,14 +14,14 @@ export function cacheLifetime(cacheControl: string): Duration {
 
 interface Announced {
   readonly lifetime: Duration;
-  /** Monotonic milliseconds; a cache may have an answer with this lifetime until then. */
+  /** Monotonic milliseconds; a cache may serve a response with this lifetime until then. */
   readonly until: number;
 }
 
 /**
- * The longest cache lifetime that each origin announced, in whichever document. A shorter one counts only when caches
- * have nothing left with the longer one, and an origin that gives no answer changes nothing: what rests on the lifetime
- * must not come and go with a replica.
+ * The longest cache lifetime that each origin announced in any document. A shorter one replaces it only after the longer one has
+ * expired in every cache. An origin that does not respond changes nothing: the computed lifetime must not vary with the
+ * availability of a replica.
  */
 export class AnnouncedLifetimes {
   readonly #clock: Clock;
@@ -39,14 +39,14 @@ export class AnnouncedLifetimes {
     this.#announced.set(origin, { lifetime, until: now + lifetime });
   }
 
-  /** Of these origins; while none of them has announced anything, what was said before. */
+  /** The longest lifetime of these origins; the previous result if none of them has announced one. */
   longest(origins: readonly string[]): Duration {
     const lifetimes = origins.flatMap((origin) => this.#announced.get(origin)?.lifetime ?? []);
     if (lifetimes.length > 0) this.#last = Math.max(...lifetimes);
     return this.#last;
   }
 
-  forget(gone: (origin: string) => boolean): void {
-    for (const origin of this.#announced.keys()) if (gone(origin)) this.#announced.delete(origin);
+  remove(isGone: (origin: string) => boolean): void {
+    for (const origin of this.#announced.keys()) if (isGone(origin)) this.#announced.delete(origin);
   }
 }

@@ -3,39 +3,44 @@ import type { Duration } from '../../domain/duration.ts';
 import type { PublicJwk } from '../../domain/public-jwk.ts';
 import type { Observation } from '../../domain/situation.ts';
 import { rsaThumbprint } from '../../lib/thumbprint.ts';
-import type { ServedDocuments } from './documents.ts';
+import type { DocumentFetcher } from './document-fetcher.ts';
 import type { ServedDocument } from './served-document.ts';
-import type { Targets } from './targets.ts';
+import type { ReplicaTargets } from './replica-targets.ts';
 
 export interface KeysToObserve {
-  /** Keys that have to be served. */
+  /** Keys that should be served. */
   readonly present: readonly PublicJwk[];
-  /** Keys that nobody may serve any more. */
+  /** Keys that may no longer be served. */
   readonly absent: readonly PublicJwk[];
   /**
-   * Key IDs among `absent` that another registration of the namespace goes on using: only the registration's own
-   * document is asked about them.
+   * Key IDs among `absent` that another registration of the namespace still uses: they are looked up only in the
+   * registration's own document.
    */
   readonly shared?: ReadonlySet<string>;
+  /** Nothing waits for the publication or the removal of a key, so a recent response is as good as a new one. */
+  readonly settled?: boolean;
 }
 
-/** Asks every replica for every document that a registration's keys belong to. */
+/** Requests every document that should contain a registration's keys from every replica. */
 export interface PublicationObserver {
   observe(namespace: string, registration: string, keys: KeysToObserve): Promise<Observation>;
-  /** Whether a replica gives no answer at all, so that nothing can be said to be served by every one. */
-  isSilent(): boolean;
+  /** Whether a replica does not respond, so that no key is known to be served by all of them. */
+  isAnyUnresponsive(): boolean;
 }
 
 export interface ObserverOptions {
-  readonly documents: Pick<ServedDocuments, 'fetch' | 'fetchShared' | 'keepOnly' | 'longestLifetime' | 'isSilent'>;
-  readonly targets: Targets;
+  readonly documents: Pick<
+    DocumentFetcher,
+    'fetch' | 'fetchAggregate' | 'keepOnly' | 'longestLifetime' | 'isAnyUnresponsive'
+  >;
+  readonly targets: ReplicaTargets;
   /** Whether the document of all namespaces is published. */
   readonly allKeys: boolean;
 }
 
-interface Answer {
+interface Response {
   readonly url: string;
-  /** Whether it is the registration's own document, the only one with keys of foreign key IDs. */
+  /** Whether it is the registration's own document, the only one that contains keys with foreign key IDs. */
   readonly own: boolean;
   readonly document: ServedDocument;
 }
@@ -43,23 +48,28 @@ interface Answer {
 export function publicationObserver({ documents, targets, allKeys }: ObserverOptions): PublicationObserver {
   let known: readonly string[] = [];
   return {
-    isSilent: () => documents.isSilent(),
+    isAnyUnresponsive: () => documents.isAnyUnresponsive(),
     async observe(namespace, registration, keys) {
       const bases = await targets();
       if (bases === undefined || bases.length === 0) {
         const why = bases
-          ? 'there is no ready replica to ask'
-          : 'the list of replicas is not current: the watch is not connected';
+          ? 'there is no ready replica'
+          : 'the list of ready replicas may be outdated, because the watch on EndpointSlices is not connected';
         return nothingKnown(keys, why, documents.longestLifetime([]));
       }
       if (bases.join() !== known.join()) documents.keepOnly((known = bases));
       const aggregates = isInAggregates(keys) ? [namespacePath(namespace), ...(allKeys ? [allKeysPath] : [])] : [];
       const path = registrationPath(namespace, registration);
-      const answers = (await Promise.all(bases.map((base) => ask(documents, base, path, aggregates)))).flat();
-      const { stillServed } = absence(answers, keys);
+      const suffices = ({ keys: served }: ServedDocument): boolean =>
+        keys.settled === true &&
+        keys.absent.length === 0 &&
+        keys.present.every((key) => !hasOwnKeyID(key) || served?.serves(key));
+      const from = (base: string): Promise<readonly Response[]> => request(documents, base, path, aggregates, suffices);
+      const responses = (await Promise.all(bases.map(from))).flat();
+      const { stillServed } = absence(responses, keys);
       const absent = keys.absent.filter(({ kid }) => !stillServed.has(kid));
       return {
-        ...presence(answers, keys),
+        ...presence(responses, keys),
         stillServed,
         absentKeyIDs: new Set(absent.map(({ kid }) => kid)),
         cacheLifetime: documents.longestLifetime(bases),
@@ -68,30 +78,31 @@ export function publicationObserver({ documents, targets, allKeys }: ObserverOpt
   };
 }
 
-/** Of one replica. Who asks for an aggregate shares the answer with the others. */
-async function ask(
-  documents: Pick<ServedDocuments, 'fetch' | 'fetchShared'>,
+/** Requests the documents of one replica. */
+async function request(
+  documents: Pick<DocumentFetcher, 'fetch' | 'fetchAggregate'>,
   base: string,
   path: string,
   aggregates: readonly string[],
-): Promise<readonly Answer[]> {
-  const [own, ...shared] = await Promise.all([
+  suffices: (document: ServedDocument) => boolean,
+): Promise<readonly Response[]> {
+  const [own, ...others] = await Promise.all([
     documents.fetch(base + path),
-    ...aggregates.map((aggregate) => documents.fetchShared(base + aggregate)),
+    ...aggregates.map((aggregate) => documents.fetchAggregate(base + aggregate, suffices)),
   ]);
-  const answers = shared.map((document, index) => ({ url: base + aggregates[index]!, own: false, document }));
-  // A replica for which some namespace cannot be read has no document of all namespaces. It serves nobody there, and the other
-  // namespaces do not wait for that one.
-  const isThere = ({ url, document }: Answer): boolean =>
+  const responses = others.map((document, index) => ({ url: base + aggregates[index]!, own: false, document }));
+  // A replica that cannot read some namespace does not serve the document of all namespaces. The other namespaces do not wait
+  // for that one.
+  const isExpected = ({ url, document }: Response): boolean =>
     !(own.keys && document.unavailable && url === base + allKeysPath);
-  return [{ url: base + path, own: true, document: own }, ...answers.filter(isThere)];
+  return [{ url: base + path, own: true, document: own }, ...responses.filter(isExpected)];
 }
 
 function isInAggregates({ present, absent, shared }: KeysToObserve): boolean {
   return present.some(hasOwnKeyID) || absent.some(({ kid }) => !shared?.has(kid));
 }
 
-/** A foreign key ID means nothing outside of its registration. */
+/** A foreign key ID is unique only within its registration. */
 function hasOwnKeyID(key: PublicJwk): boolean {
   return key.kid === rsaThumbprint(key);
 }
@@ -108,7 +119,7 @@ function nothingKnown({ absent }: KeysToObserve, why: string, cacheLifetime: Dur
 }
 
 function presence(
-  answers: readonly Answer[],
+  responses: readonly Response[],
   { present }: KeysToObserve,
 ): Pick<Observation, 'servedKeyIDs' | 'missingKeyIDs' | 'detail'> {
   const servedKeyIDs = new Set<string>();
@@ -117,40 +128,42 @@ function presence(
   for (const key of present) {
     const { kid } = key;
     const ownKeyID = hasOwnKeyID(key);
-    const without = answers.filter(({ own, document }) => (own || ownKeyID) && !document.keys?.serves(key));
+    const without = responses.filter(({ own, document }) => (own || ownKeyID) && !document.keys?.serves(key));
     if (without.length === 0) servedKeyIDs.add(kid);
     for (const { url, document } of without) {
       if (document.keys) missingKeyIDs.add(kid);
-      const other = document.keys?.hasID(kid) ? `serves another key as ${kid}` : `does not contain key ${kid}`;
+      const other = document.keys?.hasID(kid) ? `serves a different key with ID ${kid}` : `does not contain key ${kid}`;
       lacking.add(`${shortened(url)} ${document.problem ?? other}`);
     }
   }
-  return { servedKeyIDs, missingKeyIDs, detail: named([...lacking]) };
+  return { servedKeyIDs, missingKeyIDs, detail: listed([...lacking]) };
 }
 
-function absence(answers: readonly Answer[], { absent, shared }: KeysToObserve): Pick<Observation, 'stillServed'> {
+function absence(responses: readonly Response[], { absent, shared }: KeysToObserve): Pick<Observation, 'stillServed'> {
   const stillServed = new Map<string, string>();
   for (const key of absent) {
-    const serving = answers.filter((answer) => (answer.own || !shared?.has(key.kid)) && mayServe(answer, key));
+    const serving = responses.filter((response) => (response.own || !shared?.has(key.kid)) && mayServe(response, key));
     if (serving.length === 0) continue;
-    const who = serving.map(({ url, document: { keys, problem } }) =>
+    const replicas = serving.map(({ url, document: { keys, problem } }) =>
       keys ? `${shortened(url)} still serves it` : `${shortened(url)} ${problem}`,
     );
-    stillServed.set(key.kid, named(who));
+    stillServed.set(key.kid, listed(replicas));
   }
   return { stillServed };
 }
 
-/** Another registration may use the same foreign key ID for a key of its own, which an aggregate then has. */
-function mayServe({ own, document: { keys } }: Answer, key: PublicJwk): boolean {
+/** An aggregate may contain a key of another registration with the same foreign key ID. */
+function mayServe({ own, document: { keys } }: Response, key: PublicJwk): boolean {
   if (!keys) return true;
   return keys.hasModulus(key) || ((own || hasOwnKeyID(key)) && keys.hasID(key.kid));
 }
 
-/** A condition's message has to stay readable, whatever the number of replicas. */
-function named(who: readonly string[]): string {
-  const shown = who.slice(0, 3);
-  return [...shown, ...(who.length > shown.length ? [`and ${who.length - shown.length} more`] : [])].join('; ');
+/** Keeps the message of a condition readable for any number of replicas. */
+function listed(replicas: readonly string[]): string {
+  const shown = replicas.slice(0, 3);
+  return [...shown, ...(replicas.length > shown.length ? [`and ${replicas.length - shown.length} more`] : [])].join(
+    '; ',
+  );
 }
 
 function shortened(url: string): string {

@@ -2,18 +2,25 @@ import { readFileSync } from 'node:fs';
 import { getCACertificates } from 'node:tls';
 import { buildConnector } from 'undici';
 
+/** The connection was not attempted because --jwks-public-ca-file cannot be used. */
+export class PublicCAFileError extends Error {}
+
 /**
- * Connects with the authorities of a PEM file besides those that Node trusts. The file is read for each connection, of which there
- * are few, so that a renewed one counts from the next on; NODE_EXTRA_CA_CERTS is only read at the start.
+ * Trusts the CA certificates of a PEM file in addition to Node's. The file is read for each connection, of which there are few,
+ * so that the next connection uses a renewed file; Node reads NODE_EXTRA_CA_CERTS only at startup.
  */
 export function connectorTrusting(file: string, options: buildConnector.BuildOptions): buildConnector.connector {
   return (target, callback) => {
     try {
-      const ca = [...getCACertificates('default'), readFileSync(file, 'utf8')];
-      // A session that is resumed would not be checked again.
+      const pem = readFileSync(file, 'utf8');
+      // Node ignores a file without a certificate.
+      if (!pem.includes('CERTIFICATE-----')) throw new Error('it contains no PEM certificate');
+      const ca = [...getCACertificates('default'), pem];
+      // A resumed TLS session skips the certificate check.
       buildConnector({ ...options, ca, maxCachedSessions: 0 })(target, callback);
     } catch (error) {
-      callback(error instanceof Error ? error : new Error('the file cannot be used'), null);
+      const { message } = error instanceof Error ? error : { message: 'unknown error' };
+      callback(new PublicCAFileError(`--jwks-public-ca-file ${file} cannot be used: ${message}`), null);
     }
   };
 }

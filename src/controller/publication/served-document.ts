@@ -1,18 +1,19 @@
 import type { Duration } from '../../domain/duration.ts';
-import type { ServedKeys } from './served-keys.ts';
+import type { ServedKeySet } from './served-key-set.ts';
 
 /** What one replica serves at one path. */
 export interface ServedDocument {
-  /** Absent when it gave no answer that tells: whether it serves a key is not known then. */
-  readonly keys?: ServedKeys;
+  /** Absent if the response does not show whether the replica serves a key. */
+  readonly keys?: ServedKeySet;
   /** max-age + stale-while-revalidate + stale-if-error of its Cache-Control. */
   readonly cacheLifetime: Duration;
-  /** For people, with the URL as its subject; set when it is not a readable key set. */
+  /** A predicate for messages, with the URL as its subject; set unless the response is a readable JWK Set. */
   readonly problem?: string;
-  /** It says that it cannot have this document yet: 503. */
+  /** The replica does not have this document yet: 503. */
   readonly unavailable?: boolean;
 }
 
-export function noAnswer(problem: string): ServedDocument {
+/** A document whose keys are unknown. */
+export function unknownDocument(problem: string): ServedDocument {
   return { cacheLifetime: 0, problem };
 }

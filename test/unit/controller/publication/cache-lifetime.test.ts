@@ -3,8 +3,8 @@ import { AnnouncedLifetimes, cacheLifetime } from '../../../../src/controller/pu
 import { hour, minute } from '../../../../src/domain/duration.ts';
 import { FakeClock } from '../../../fakes/fake-clock.ts';
 
-describe('The cache lifetime of an answer', () => {
-  it('adds up what a cache may do with it', () => {
+describe('The cache lifetime of a response', () => {
+  it('is the sum of max-age, stale-while-revalidate and stale-if-error', () => {
     expect(cacheLifetime('public, max-age=300, stale-while-revalidate=60, stale-if-error=3600')).to.equal(3_960_000);
     expect(cacheLifetime('no-store')).to.equal(0);
     expect(cacheLifetime('x-max-age=5')).to.equal(0);
@@ -19,7 +19,7 @@ describe('AnnouncedLifetimes', () => {
     lifetimes = new AnnouncedLifetimes(clock);
   });
 
-  it('goes on with the longest for as long as a cache may have it, and then with what is announced now', async () => {
+  it('keeps the longest lifetime until caches have dropped the response, and then uses the current one', async () => {
     lifetimes.announce('a', hour);
     await clock.advance(59 * minute);
     lifetimes.announce('a', minute);
@@ -29,7 +29,7 @@ describe('AnnouncedLifetimes', () => {
     expect(lifetimes.longest(['a'])).to.equal(minute);
   });
 
-  it('counts a longest that is announced again from then on', async () => {
+  it('keeps a longest lifetime that is announced again for its full length', async () => {
     lifetimes.announce('a', hour);
     await clock.advance(59 * minute);
     lifetimes.announce('a', hour);
@@ -38,11 +38,11 @@ describe('AnnouncedLifetimes', () => {
     expect(lifetimes.longest(['a'])).to.equal(hour);
   });
 
-  it('does not change when a replica or all of them give no answer or go', () => {
+  it('keeps the lifetime when some or all replicas do not respond or are removed', () => {
     lifetimes.announce('a', hour);
     lifetimes.announce('b', minute);
     expect(lifetimes.longest(['a', 'b', 'c'])).to.equal(hour);
-    lifetimes.forget(() => true);
+    lifetimes.remove(() => true);
     expect(lifetimes.longest([])).to.equal(hour);
     expect(lifetimes.longest(['c'])).to.equal(hour);
     lifetimes.announce('c', minute);

@@ -2,7 +2,7 @@ import { createServer, type RequestListener, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { expect } from 'chai';
 import { allKeysPath, namespacePath, registrationPath } from '../../../../src/api/names.ts';
-import { ServedDocuments } from '../../../../src/controller/publication/documents.ts';
+import { DocumentFetcher } from '../../../../src/controller/publication/document-fetcher.ts';
 import { type KeysToObserve, publicationObserver } from '../../../../src/controller/publication/observer.ts';
 import type { PublicJwk } from '../../../../src/domain/public-jwk.ts';
 import type { Observation } from '../../../../src/domain/situation.ts';
@@ -23,13 +23,13 @@ const everywhere = [own, ...aggregates];
 type Answer = readonly PublicJwk[] | number | 'silence';
 
 describe('The publication observer', () => {
-  let documents: ServedDocuments;
+  let documents: DocumentFetcher;
   let servers: Server[];
   let bases: string[] | undefined;
   let asked: string[];
 
   beforeEach(() => {
-    documents = new ServedDocuments(systemClock);
+    documents = new DocumentFetcher(systemClock);
     servers = [];
     bases = [];
     asked = [];
@@ -63,7 +63,7 @@ describe('The publication observer', () => {
     return observer.observe('gradebook', 'canvas', { present: [], absent: [], ...keys });
   }
 
-  describe('of a key that has to be served', () => {
+  describe('for a key that should be served', () => {
     const found = async (
       keys: readonly PublicJwk[],
     ): Promise<readonly [served: unknown, missing: unknown, detail: string]> => {
@@ -71,7 +71,7 @@ describe('The publication observer', () => {
       return [[...servedKeyIDs], [...missingKeyIDs], detail];
     };
 
-    it('says that it is served if every replica has it in every document', async () => {
+    it('reports it as served if every replica has it in every document', async () => {
       await replica([a, b]);
       await replica([b, a]);
       expect(await found([a, b])).to.deep.equal([[a.kid, b.kid], [], '']);
@@ -79,28 +79,28 @@ describe('The publication observer', () => {
     });
 
     for (const path of everywhere) {
-      it(`names the replica that lacks it in ${path}`, async () => {
+      it(`names the replica that does not serve it in ${path}`, async () => {
         await replica([a, b]);
         const base = await replica((at) => (at === path ? [b] : [a, b]));
         expect(await found([a, b])).to.deep.equal([[b.kid], [a.kid], `${base}${path} does not contain key ${a.kid}`]);
       });
     }
 
-    it('is not content with its ID: another key under it is not this one', async () => {
+    it('does not accept a different key with the same ID', async () => {
       const base = await replica((path) => (path === own ? [jwk('another', a.kid)] : [a]));
-      expect(await found([a])).to.deep.equal([[], [a.kid], `${base}${own} serves another key as ${a.kid}`]);
+      expect(await found([a])).to.deep.equal([[], [a.kid], `${base}${own} serves a different key with ID ${a.kid}`]);
     });
 
-    it('takes 404 for an answer without it', async () => {
+    it('takes 404 for a document without the key that should be there', async () => {
       const base = await replica((path) => (path === own ? 404 : [a]));
-      expect(await found([a])).to.deep.equal([[], [a.kid], `${base}${own} answers 404`]);
+      expect(await found([a])).to.deep.equal([[], [a.kid], `${base}${own} responds with status 404`]);
     });
 
     for (const [answer, problem] of [
-      [503, 'answers 503'],
-      ['silence', 'gives no answer (UND_ERR_SOCKET)'],
+      [503, 'responds with status 503'],
+      ['silence', 'does not respond (UND_ERR_SOCKET)'],
     ] as const) {
-      it(`does not call it missing where a replica ${problem}`, async () => {
+      it(`does not report it as missing if a replica ${problem}`, async () => {
         await replica([a]);
         const base = await replica((path) => (path === own ? answer : [a]));
         const [served, missing, detail] = await found([a]);
@@ -109,29 +109,29 @@ describe('The publication observer', () => {
       });
     }
 
-    it('looks for a foreign key ID in the document of the registration alone', async () => {
+    it('looks up a foreign key ID only in the document of the registration', async () => {
       const foreign = jwk('modulus-a', 'old-key');
       await replica((path) => (path === own ? [foreign] : 404));
       expect(await found([foreign])).to.deep.equal([['old-key'], [], '']);
       expect(asked).to.deep.equal([own]);
     });
 
-    it('says that nothing is served where there is no replica', async () => {
-      expect(await found([a])).to.deep.equal([[], [], 'there is no ready replica to ask']);
+    it('reports no key as served if there is no replica', async () => {
+      expect(await found([a])).to.deep.equal([[], [], 'there is no ready replica']);
     });
 
-    it('says that nothing is served where the list of replicas is not current, and asks none', async () => {
+    it('reports no key as served if the list of replicas may be outdated, and sends no request', async () => {
       await replica([a]);
       bases = undefined;
       expect(await found([a])).to.deep.equal([
         [],
         [],
-        'the list of replicas is not current: the watch is not connected',
+        'the list of ready replicas may be outdated, because the watch on EndpointSlices is not connected',
       ]);
       expect(asked).to.deep.equal([]);
     });
 
-    it('names three of many and counts the others', async () => {
+    it('names three of many replicas and counts the others', async () => {
       for (let count = 0; count < 5; count++) await replica((path) => (path === own ? [] : [a]));
       const [, , detail] = await found([a]);
       expect(detail.split('; ')).to.have.length(4);
@@ -139,17 +139,17 @@ describe('The publication observer', () => {
     });
   });
 
-  describe('of a key that nobody may serve', () => {
+  describe('for a key that may no longer be served', () => {
     const stillServed = async (keys: Partial<KeysToObserve>): Promise<Record<string, string>> =>
       Object.fromEntries((await observe(keys)).stillServed);
 
-    it('says nothing if every replica answers without it', async () => {
+    it('reports it as absent if no replica serves it', async () => {
       await replica([b]);
       await replica([b]);
       expect(await stillServed({ present: [b], absent: [a] })).to.deep.equal({});
     });
 
-    it('takes 404 for an answer without it', async () => {
+    it('takes 404 for a document without the key that may not be there', async () => {
       await replica(404);
       expect(await stillServed({ absent: [a] })).to.deep.equal({});
       expect(asked.toSorted()).to.deep.equal(everywhere.toSorted());
@@ -163,14 +163,14 @@ describe('The publication observer', () => {
       });
     }
 
-    it('names the public URL whose cache still serves it while no replica does', async () => {
+    it('names the public URL if its cache still serves the key and no replica does', async () => {
       await replica(404);
       const cache = await replica([a]);
       const who = everywhere.map((path) => `${cache}${path} still serves it`).join('; ');
       expect(await stillServed({ absent: [a] })).to.deep.equal({ [a.kid]: who });
     });
 
-    it('counts another key under its ID, and its modulus under another ID', async () => {
+    it('counts a different key with its ID, and its modulus with another ID', async () => {
       const base = await replica((path) => (path === own ? [jwk('another', a.kid)] : [b]));
       expect(await stillServed({ absent: [a] })).to.deep.equal({ [a.kid]: `${base}${own} still serves it` });
       bases = [];
@@ -179,32 +179,32 @@ describe('The publication observer', () => {
     });
 
     for (const [answer, problem] of [
-      [503, 'answers 503'],
-      [500, 'answers 500'],
-      ['silence', 'gives no answer (UND_ERR_SOCKET)'],
+      [503, 'responds with status 503'],
+      [500, 'responds with status 500'],
+      ['silence', 'does not respond (UND_ERR_SOCKET)'],
     ] as const) {
-      it(`does not know it to be gone where a replica ${problem}`, async () => {
+      it(`does not report it as absent if a replica ${problem}`, async () => {
         await replica([b]);
         const base = await replica((path) => (path === own ? answer : [b]));
         expect((await stillServed({ absent: [a] }))[a.kid]).to.include(`${base}${own} ${problem}`);
       });
     }
 
-    it('does not know it to be gone where there is no replica to ask', async () => {
+    it('does not report it as absent if there is no replica', async () => {
       expect(await stillServed({ absent: [a, b] })).to.deep.equal({
-        [a.kid]: 'there is no ready replica to ask',
-        [b.kid]: 'there is no ready replica to ask',
+        [a.kid]: 'there is no ready replica',
+        [b.kid]: 'there is no ready replica',
       });
     });
 
-    it('does not know it to be gone where the list of replicas is not current', async () => {
+    it('does not report it as absent if the list of replicas may be outdated', async () => {
       bases = undefined;
       expect(await stillServed({ absent: [a] })).to.deep.equal({
-        [a.kid]: 'the list of replicas is not current: the watch is not connected',
+        [a.kid]: 'the list of ready replicas may be outdated, because the watch on EndpointSlices is not connected',
       });
     });
 
-    it('asks only the own document about one that another registration goes on using', async () => {
+    it('looks up a key that another registration still uses only in the own document', async () => {
       await replica((path) => (path === own ? [b] : [a, b]));
       expect(await stillServed({ absent: [a], shared: new Set([a.kid]) })).to.deep.equal({});
       expect(asked).to.deep.equal([own]);
@@ -212,14 +212,14 @@ describe('The publication observer', () => {
       expect(Object.keys(await stillServed({ absent: [a] }))).to.deep.equal([a.kid]);
     });
 
-    it('names the own document that still serves one that another registration uses too', async () => {
+    it('names the own document if it still serves a key that another registration uses', async () => {
       const base = await replica([a]);
       expect(await stillServed({ absent: [a], shared: new Set([a.kid]) })).to.deep.equal({
         [a.kid]: `${base}${own} still serves it`,
       });
     });
 
-    it('takes a foreign key ID in an aggregate for that of another registration, unless the key is the same', async () => {
+    it('attributes a foreign key ID in an aggregate to another registration, unless the modulus is the same', async () => {
       const foreign = jwk('modulus-a', 'key-1');
       await replica((path) => (path === own ? 404 : [jwk('another', 'key-1')]));
       expect(await stillServed({ absent: [foreign] })).to.deep.equal({});
@@ -228,7 +228,7 @@ describe('The publication observer', () => {
       expect(Object.keys(await stillServed({ absent: [foreign] }))).to.deep.equal(['key-1']);
     });
 
-    it('bounds what it says, whatever the length of the URL', async () => {
+    it('bounds the length of the message for URLs of any length', async () => {
       const base = await replica(404);
       bases = Array.from({ length: 10 }, (_, index) => `${base}/${'x'.repeat(2000)}${index}`);
       servers
@@ -239,16 +239,16 @@ describe('The publication observer', () => {
     });
   });
 
-  describe('of a replica that has no document of all namespaces, because it could not read them all,', () => {
+  describe('for a replica without the document of all namespaces, because it could not read all of them,', () => {
     const without = (keys: readonly PublicJwk[]) => (path: string) => (path === allKeysPath ? 503 : keys);
 
-    it('says that a key is served there if its other documents have it', async () => {
+    it('reports a key as served if the other documents contain it', async () => {
       await replica([a]);
       await replica(without([a]));
       expect([...(await observe({ present: [a] })).servedKeyIDs]).to.deep.equal([a.kid]);
     });
 
-    it('says that a revoked key is gone if its other documents do not have it', async () => {
+    it('reports a revoked key as absent if the other documents do not contain it', async () => {
       await replica(without([b]));
       const { stillServed, absentKeyIDs } = await observe({ absent: [a] });
       expect([stillServed.size, [...absentKeyIDs]]).to.deep.equal([0, [a.kid]]);
@@ -258,26 +258,51 @@ describe('The publication observer', () => {
       ['of its namespace', (path: string) => (path === aggregates[0] ? 503 : [a])],
       ['of the registration', (path: string) => (path === own || path === allKeysPath ? 503 : [a])],
     ] as const) {
-      it(`does not forgive it the document ${name}`, async () => {
+      it(`still requires the document ${name}`, async () => {
         await replica(answers);
         expect([...(await observe({ present: [a] })).servedKeyIDs]).to.deep.equal([]);
         expect([...(await observe({ absent: [b] })).absentKeyIDs]).to.deep.equal([]);
       });
     }
 
-    it('does not take any other refusal for that', async () => {
+    it('does not accept any other error for the document of all namespaces', async () => {
       await replica((path) => (path === allKeysPath ? 500 : [a]));
       expect([...(await observe({ present: [a] })).servedKeyIDs]).to.deep.equal([]);
     });
   });
 
-  it('does not ask for the document of all namespaces where none is published', async () => {
+  describe('for a settled registration', () => {
+    const requestsOfTwo = async (keys: Partial<KeysToObserve>): Promise<readonly string[]> => {
+      await observe({ present: [a] });
+      asked = [];
+      await observe(keys);
+      return asked.toSorted();
+    };
+
+    it('requests only the own document if the aggregates had its key a moment ago', async () => {
+      await replica([a]);
+      expect(await requestsOfTwo({ present: [a], settled: true })).to.deep.equal([own]);
+    });
+
+    it('requests every document if an aggregate did not have its key', async () => {
+      await replica([a]);
+      expect(await requestsOfTwo({ present: [b], settled: true })).to.deep.equal(everywhere.toSorted());
+    });
+
+    it('requests every document if a key may no longer be served, or is not yet known to be served', async () => {
+      await replica([a]);
+      expect(await requestsOfTwo({ present: [a], absent: [b], settled: true })).to.deep.equal(everywhere.toSorted());
+      expect(await requestsOfTwo({ present: [a] })).to.deep.equal(everywhere.toSorted());
+    });
+  });
+
+  it('does not request the document of all namespaces if it is not published', async () => {
     await replica([a]);
     await observe({ present: [a] }, false);
     expect(asked.toSorted()).to.deep.equal([own, namespacePath('gradebook')].toSorted());
   });
 
-  it('says the longest lifetime that caches were told, also when the documents are gone', async () => {
+  it('returns the longest cache lifetime, also after the documents were removed', async () => {
     let keys: Answer = [a];
     await replica(() => keys);
     expect((await observe({ present: [a] })).cacheLifetime).to.equal(3_900_000);

@@ -3,8 +3,6 @@ import type { Informer } from '../../kube/informer.ts';
 import type { KubeObject } from '../../kube/objects.ts';
 import { type Clock, sleep } from '../../lib/clock.ts';
 
-/** Who has to serve a key before it may sign. */
-
 interface EndpointSlice extends KubeObject {
   readonly addressType: 'IPv4' | 'IPv6' | 'FQDN';
   readonly ports?: readonly { readonly name?: string; readonly port?: number }[] | null;
@@ -15,31 +13,34 @@ interface EndpointSlice extends KubeObject {
   }[];
 }
 
-/** Base URLs, without a trailing slash; `undefined` while nobody knows them. Zero of them is not a yes. */
-export type Targets = () => Promise<readonly string[] | undefined>;
+/**
+ * The base URLs, without a trailing slash, that have to serve a key before it may sign; `undefined` while they are unknown. An empty
+ * list does not mean that every replica serves the key.
+ */
+export type ReplicaTargets = () => Promise<readonly string[] | undefined>;
 
-export interface EndpointTargets {
-  readonly targets: Targets;
-  /** How many endpoints are ready; `undefined` while nobody knows. */
+export interface ServiceReplicas {
+  readonly targets: ReplicaTargets;
+  /** The number of ready endpoints; `undefined` while it is unknown. */
   count(): number | undefined;
-  /** Called when the set of ready endpoints has become another one, and not for any other change of a slice. */
+  /** Calls `handler` after the set of ready endpoints has changed, and for no other change of a slice. */
   onChange(handler: () => void): void;
 }
 
-/** The API server ends every watch in time; the next one is open well within this. */
-const reconnection: Duration = 2 * second;
+/** The API server ends each watch after a while; the next one opens well within this time. */
+const reconnectionTime: Duration = 2 * second;
 const reconnectionPoll: Duration = 100;
-/** A change of a Service comes as several changes of its slices. */
-const changeSettles: Duration = second;
+/** A change of a Service arrives as several changes of its slices. */
+const settlingTime: Duration = second;
 
 type Slices = Pick<Informer<EndpointSlice>, 'list' | 'connected' | 'onChange' | 'onRead'>;
 
-/** Each ready Pod behind the JWKS Service once, by its EndpointSlices: at the port called `https`, or else `http`. */
-export function endpointTargets(slices: Slices, clock: Clock): EndpointTargets {
-  const isCurrent = currency(slices, clock);
+/** Each ready Pod of the JWKS Service once, from its EndpointSlices: at the port named `https`, or else `http`. */
+export function serviceReplicas(slices: Slices, clock: Clock): ServiceReplicas {
+  const isCurrent = upToDate(slices, clock);
   let reported = '';
   const current = (): string => readyEndpoints(slices.list()).toSorted().join();
-  // Who was looked at before waits for them; nothing has changed for the others.
+  // The first list is not a change.
   slices.onRead(() => (reported = current()));
   return {
     targets: async () => ((await isCurrent()) ? readyEndpoints(slices.list()) : undefined),
@@ -55,14 +56,14 @@ export function endpointTargets(slices: Slices, clock: Clock): EndpointTargets {
           if (ready === reported) return;
           reported = ready;
           handler();
-        }, changeSettles);
+        }, settlingTime);
       });
     },
   };
 }
 
-/** Who serves the public URL serves platforms, so that is asked too where there is a replica at all. */
-export function withPublicURL(targets: Targets, publicURL: string | undefined): Targets {
+/** Adds the public URL, which is what platforms request, if there is a replica at all. */
+export function withPublicURL(targets: ReplicaTargets, publicURL: string | undefined): ReplicaTargets {
   return async () => {
     const bases = await targets();
     if (publicURL === undefined || bases === undefined || bases.length === 0) return bases;
@@ -70,12 +71,12 @@ export function withPublicURL(targets: Targets, publicURL: string | undefined): 
   };
 }
 
-/** Whether the slices are as new as they get. One gap in the watch is waited for once, by all who ask together. */
-function currency(slices: Slices, clock: Clock): () => Promise<boolean> {
+/** Whether the slices are up to date. Concurrent callers wait together for a watch to reconnect, and only once per gap. */
+function upToDate(slices: Slices, clock: Clock): () => Promise<boolean> {
   let waiting: Promise<boolean> | undefined;
   let waitedInVain = false;
   const reconnected = async (): Promise<boolean> => {
-    for (let waited = 0; waited < reconnection && !slices.connected(); waited += reconnectionPoll) {
+    for (let waited = 0; waited < reconnectionTime && !slices.connected(); waited += reconnectionPoll) {
       await sleep(clock, reconnectionPoll);
     }
     waitedInVain = !slices.connected();

@@ -1,11 +1,11 @@
 import { expect } from 'chai';
-import { spread } from '../../../../src/controller/publication/spread.ts';
+import { stagger } from '../../../../src/controller/publication/stagger.ts';
 import { minute } from '../../../../src/domain/duration.ts';
 
-describe('spread', () => {
+describe('stagger', () => {
   const delays = (keys: readonly string[]): readonly (readonly [string, number])[] => {
     const enqueued: (readonly [string, number])[] = [];
-    spread(keys, minute, (key, delay) => enqueued.push([key, delay]));
+    stagger(keys, minute, (key, delay) => enqueued.push([key, delay]));
     return enqueued;
   };
 

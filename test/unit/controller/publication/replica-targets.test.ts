@@ -1,5 +1,9 @@
 import { expect } from 'chai';
-import { endpointTargets, type EndpointSlice, withPublicURL } from '../../../../src/controller/publication/targets.ts';
+import {
+  serviceReplicas,
+  type EndpointSlice,
+  withPublicURL,
+} from '../../../../src/controller/publication/replica-targets.ts';
 import { second } from '../../../../src/domain/duration.ts';
 import { Store } from '../../../../src/kube/store.ts';
 import { FakeClock, settle } from '../../../fakes/fake-clock.ts';
@@ -16,12 +20,12 @@ function slice(more: Partial<EndpointSlice>): EndpointSlice {
   };
 }
 
-describe('The replicas behind the JWKS Service', () => {
+describe('The replicas of the JWKS Service', () => {
   const cases: readonly (readonly [what: string, slices: readonly EndpointSlice[], urls: readonly string[]])[] = [
     ['are none without a slice', [], []],
-    ['are asked at the port called http', [slice({})], ['http://10.0.0.1:8080']],
+    ['are requested at the port named http', [slice({})], ['http://10.0.0.1:8080']],
     [
-      'are asked with TLS where a port is called https',
+      'are requested with TLS if a port is named https',
       [
         slice({
           ports: [
@@ -32,19 +36,19 @@ describe('The replicas behind the JWKS Service', () => {
       ],
       ['https://10.0.0.1:8443'],
     ],
-    ['are not asked at any other port', [slice({ ports: [{ name: 'admin', port: 8081 }] })], []],
+    ['are not requested at any other port', [slice({ ports: [{ name: 'admin', port: 8081 }] })], []],
     [
-      'are asked by an IPv6 address',
+      'are requested at an IPv6 address',
       [slice({ addressType: 'IPv6', endpoints: [{ addresses: ['fd00::1'] }] })],
       ['http://[fd00::1]:8080'],
     ],
     [
-      'are left out while they are not ready',
+      'do not include endpoints that are not ready',
       [slice({ endpoints: [{ addresses: ['10.0.0.1'], conditions: { ready: false } }, { addresses: ['10.0.0.2'] }] })],
       ['http://10.0.0.2:8080'],
     ],
     [
-      'are each asked once, whatever number of addresses and slices they have',
+      'are each requested once, for any number of addresses and slices',
       [
         slice({ endpoints: [{ addresses: ['10.0.0.1'], targetRef: { uid: 'a' } }] }),
         slice({ addressType: 'IPv6', endpoints: [{ addresses: ['fd00::1'], targetRef: { uid: 'a' } }] }),
@@ -55,10 +59,10 @@ describe('The replicas behind the JWKS Service', () => {
   for (const [what, slices, urls] of cases) {
     it(what, async () => {
       const watched = { list: () => slices, connected: () => true, onChange: () => undefined, onRead: () => undefined };
-      const endpoints = endpointTargets(watched, new FakeClock());
+      const endpoints = serviceReplicas(watched, new FakeClock());
       expect(await endpoints.targets()).to.deep.equal(urls);
       expect(endpoints.count(), 'as the metric counts them').to.equal(urls.length);
-      expect(endpointTargets({ ...watched, connected: () => false }, new FakeClock()).count()).to.equal(undefined);
+      expect(serviceReplicas({ ...watched, connected: () => false }, new FakeClock()).count()).to.equal(undefined);
     });
   }
 
@@ -75,16 +79,16 @@ describe('The replicas behind the JWKS Service', () => {
         onChange: () => undefined,
         onRead: () => undefined,
       };
-      ({ targets } = endpointTargets(watched, clock));
+      ({ targets } = serviceReplicas(watched, clock));
     });
 
-    it('is not connected are not known, whatever was listed before', async () => {
+    it('is not connected are unknown, even if they were listed before', async () => {
       const asking = targets();
       await clock.advance(2 * second);
       expect(await asking).to.equal(undefined);
     });
 
-    it('is not connected are waited for once, not by everybody who asks', async () => {
+    it('is not connected are waited for once by all callers together', async () => {
       const asking = [targets(), targets()];
       await settle();
       expect(clock.pendingTimers).to.equal(1);
@@ -131,7 +135,7 @@ describe('The replicas behind the JWKS Service', () => {
         onChange: store.onChange.bind(store),
         onRead: (handler: (namespace: undefined) => void) => void (read = () => handler(undefined)),
       };
-      endpointTargets(slices, clock).onChange(() => (changes += 1));
+      serviceReplicas(slices, clock).onChange(() => (changes += 1));
     });
 
     let version = 0;
@@ -142,7 +146,7 @@ describe('The replicas behind the JWKS Service', () => {
       await settle();
     }
 
-    it('report a replica that comes, becomes unready or goes, once each', async () => {
+    it('report a replica that is added, becomes unready or is removed, once each', async () => {
       for (const addresses of [
         [['10.0.0.1', true]],
         [
@@ -162,7 +166,7 @@ describe('The replicas behind the JWKS Service', () => {
       }
     });
 
-    it('report nothing when a slice changes and the ready replicas stay', async () => {
+    it('report no change if a slice changes and the ready replicas stay the same', async () => {
       await put(['10.0.0.1', true], ['10.0.0.2', true]);
       await clock.advance(second);
       await put(['10.0.0.2', true], ['10.0.0.1', true], ['10.0.0.3', false]);
@@ -170,7 +174,7 @@ describe('The replicas behind the JWKS Service', () => {
       expect(changes).to.equal(1);
     });
 
-    it('report nothing when they are read for the first time, and the first change after that', async () => {
+    it('report no change at the first list, and the first change after it', async () => {
       await put(['10.0.0.1', true]);
       read();
       await clock.advance(second);
@@ -180,7 +184,7 @@ describe('The replicas behind the JWKS Service', () => {
       expect(changes).to.equal(1);
     });
 
-    it('report nothing when a watch that was lost is back and they are the same', async () => {
+    it('report no change if a watch reconnects and the ready replicas are the same', async () => {
       await put(['10.0.0.1', true]);
       await clock.advance(second);
       const metadata = { name: 'lti-key-operator-jwks-1', resourceVersion: `${version}` };
@@ -189,7 +193,7 @@ describe('The replicas behind the JWKS Service', () => {
       expect(changes).to.equal(1);
     });
 
-    it('report several changes in a row as one, and none when the end is as the beginning', async () => {
+    it('report several consecutive changes as one, and none if the last one restores the first state', async () => {
       await put(['10.0.0.1', true]);
       await put(['10.0.0.1', true], ['10.0.0.2', true]);
       expect(clock.pendingTimers).to.equal(1);
@@ -202,7 +206,7 @@ describe('The replicas behind the JWKS Service', () => {
     });
   });
 
-  it('have the public URL beside them, unless there is none of them or nobody knows', async () => {
+  it('are requested together with the public URL, unless there are none or they are unknown', async () => {
     const withPublic = (bases: readonly string[] | undefined): Promise<readonly string[] | undefined> =>
       withPublicURL(() => Promise.resolve(bases), 'https://keys.example.org')();
     expect(await withPublic(['http://a'])).to.deep.equal(['http://a', 'https://keys.example.org']);

@@ -8,21 +8,24 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { expect } from 'chai';
-import { ServedDocuments } from '../../../../src/controller/publication/documents.ts';
+import { DocumentFetcher } from '../../../../src/controller/publication/document-fetcher.ts';
 import type { ServedDocument } from '../../../../src/controller/publication/served-document.ts';
 import { systemClock } from '../../../../src/lib/clock.ts';
+import { FakeClock } from '../../../fakes/fake-clock.ts';
+
+const never = (): boolean => false;
 
 async function until(holds: () => boolean): Promise<void> {
   while (!holds()) await setTimeout(5);
 }
 
-describe('ServedDocuments', () => {
-  let documents: ServedDocuments;
+describe('DocumentFetcher', () => {
+  let documents: DocumentFetcher;
   let servers: Server[];
   let asked: (string | undefined)[];
 
   beforeEach(() => {
-    documents = new ServedDocuments(systemClock);
+    documents = new DocumentFetcher(systemClock);
     servers = [];
     asked = [];
   });
@@ -52,21 +55,21 @@ describe('ServedDocuments', () => {
   const keyIDs = ({ keys }: ServedDocument): readonly string[] | undefined =>
     keys && ['a', 'b', 'c'].filter((keyID) => keys.hasID(keyID));
 
-  it('reads keys and how long caches may keep them', async () => {
+  it('reads the keys and the cache lifetime of a document', async () => {
     const document = await documents.fetch(await serve(keySet));
     expect(keyIDs(document)).to.deep.equal(['a', 'b']);
     expect([document.cacheLifetime, document.problem]).to.deep.equal([360_000, undefined]);
   });
 
-  it('takes 404 for an answer: no key is served there', async () => {
+  it('takes 404 for a document without keys', async () => {
     const document = await documents.fetch(
       await serve((_request, response) => response.writeHead(404).end('not found')),
     );
     expect(keyIDs(document)).to.deep.equal([]);
-    expect(document.problem).to.equal('answers 404');
+    expect(document.problem).to.equal('responds with status 404');
   });
 
-  it('remembers the longest lifetime of a replica, which 404 does not shorten', async () => {
+  it('keeps the longest lifetime of a replica, which 404 does not shorten', async () => {
     const base = await serve((request, response) =>
       request.url === '/a' ? keySet(request, response) : response.writeHead(404, { 'Cache-Control': 'no-store' }).end(),
     );
@@ -78,59 +81,115 @@ describe('ServedDocuments', () => {
     expect(documents.longestLifetime([base])).to.equal(360_000);
   });
 
-  it('asks for a shared document with its ETag the next time, and takes 304 for the same', async () => {
+  it('requests an aggregate with its ETag the next time, and takes 304 for an unchanged document', async () => {
     const url = await serve(keySet);
-    const first = await documents.fetchShared(url);
-    expect(await documents.fetchShared(url)).to.equal(first);
+    const first = await documents.fetchAggregate(url, never);
+    expect(await documents.fetchAggregate(url, never)).to.equal(first);
     expect(asked).to.deep.equal([undefined, '"1"']);
   });
 
+  describe('for an aggregate that was requested in the last ten seconds', () => {
+    let clock: FakeClock;
+    let url: string;
+    let unavailable: boolean;
+    const hasA = ({ keys }: ServedDocument): boolean => keys?.hasID('a') === true;
+    const hasC = ({ keys }: ServedDocument): boolean => keys?.hasID('c') === true;
+
+    beforeEach(async () => {
+      await documents.close();
+      clock = new FakeClock();
+      documents = new DocumentFetcher(clock);
+      unavailable = false;
+      url = `${await serve((request, response) =>
+        unavailable ? response.writeHead(503).end() : keySet(request, response),
+      )}/a`;
+      await documents.fetchAggregate(url, never);
+    });
+
+    it('sends no request if the response suffices', async () => {
+      await clock.advance(9999);
+      expect(keyIDs(await documents.fetchAggregate(url, hasA))).to.deep.equal(['a', 'b']);
+      expect(asked).to.have.length(1);
+    });
+
+    it('sends a request if the response does not suffice', async () => {
+      await documents.fetchAggregate(url, hasC);
+      expect(asked).to.have.length(2);
+    });
+
+    it('sends a request after the ten seconds', async () => {
+      await clock.advance(10_000);
+      await documents.fetchAggregate(url, hasA);
+      expect(asked).to.have.length(2);
+    });
+
+    it('does not use the response again after a later request has failed', async () => {
+      unavailable = true;
+      await documents.fetchAggregate(url, never);
+      expect((await documents.fetchAggregate(url, hasA)).problem).to.equal('responds with status 503');
+    });
+
+    it('drops the response a minute after the last request for it', async () => {
+      await clock.advance(60_000);
+      await documents.fetchAggregate(`${url}/other`, never);
+      await documents.fetchAggregate(url, never);
+      expect(asked).to.deep.equal([undefined, undefined, undefined]);
+    });
+  });
+
   const refusals: readonly (readonly [what: string, listener: RequestListener, problem: string])[] = [
-    ['an error', (_request, response) => response.writeHead(503).end(), 'answers 503'],
-    ['a redirect', (_request, response) => response.writeHead(302, { Location: '/' }).end(), 'answers 302'],
-    ['no JSON', (_request, response) => response.end('<html>'), 'gives no key set'],
-    ['another JSON', (_request, response) => response.end('{"keys":{}}'), 'gives no key set'],
-    ['a connection that breaks', (request) => request.socket.destroy(), 'gives no answer (UND_ERR_SOCKET)'],
+    ['an error', (_request, response) => response.writeHead(503).end(), 'responds with status 503'],
+    [
+      'a redirect',
+      (_request, response) => response.writeHead(302, { Location: '/' }).end(),
+      'responds with status 302',
+    ],
+    ['no JSON', (_request, response) => response.end('<html>'), 'is not a JWK Set'],
+    ['another JSON', (_request, response) => response.end('{"keys":{}}'), 'is not a JWK Set'],
+    ['a connection that breaks', (request) => request.socket.destroy(), 'does not respond (UND_ERR_SOCKET)'],
   ];
   for (const [what, listener, problem] of refusals) {
-    it(`takes ${what} for no answer, and says so`, async () => {
+    it(`does not know the keys of a document if the response is ${what}, and returns the problem`, async () => {
       const document = await documents.fetch(await serve(listener));
       expect(document.keys).to.equal(undefined);
       expect(document.problem).to.equal(problem);
     });
   }
 
-  it('waits for no replica longer than 5 s, and asks it no more for a while', async () => {
-    let questions = 0;
+  it('waits at most 5 s for a replica, and then pauses the requests to it', async () => {
+    let requests = 0;
     const url = await serve((_request, response) => {
-      questions += 1;
+      requests += 1;
       response.writeHead(200).write('{"keys":');
     });
     const began = performance.now();
     const { problem } = await documents.fetch(`${url}/a`);
     expect(performance.now() - began).to.be.within(4900, 9000);
-    expect(problem).to.equal('gives no answer within 5 s');
-    const [again, shared] = await Promise.all([documents.fetch(`${url}/b`), documents.fetchShared(`${url}/c`)]);
+    expect(problem).to.equal('does not respond within 5 s');
+    const [again, shared] = await Promise.all([
+      documents.fetch(`${url}/b`),
+      documents.fetchAggregate(`${url}/c`, never),
+    ]);
     expect([again.problem, shared.problem]).to.deep.equal([problem, problem]);
-    expect(questions).to.equal(1);
+    expect(requests).to.equal(1);
     documents.keepOnly([]);
     const asking = documents.fetch(`${url}/d`);
-    await until(() => questions === 2);
+    await until(() => requests === 2);
     for (const server of servers) (server as HttpServer).closeAllConnections();
-    expect((await asking).problem).to.match(/^gives no answer \(/);
+    expect((await asking).problem).to.match(/^does not respond \(/);
   });
 
-  it('keeps what it learned of replicas that are still there, and of no others', async () => {
+  it('keeps the state of current replicas, and drops that of all others', async () => {
     const url = await serve(keySet);
-    const first = await documents.fetchShared(`${url}/a`);
+    const first = await documents.fetchAggregate(`${url}/a`, never);
     documents.keepOnly(['http://127.0.0.1:9', url]);
-    expect(await documents.fetchShared(`${url}/a`)).to.equal(first);
+    expect(await documents.fetchAggregate(`${url}/a`, never)).to.equal(first);
     documents.keepOnly([]);
-    expect(await documents.fetchShared(`${url}/a`)).to.not.equal(first);
+    expect(await documents.fetchAggregate(`${url}/a`, never)).to.not.equal(first);
     expect(asked).to.deep.equal([undefined, '"1"', undefined]);
   });
 
-  it('asks a replica by its address whatever name its certificate has, and a named one only if that is right', async () => {
+  it('accepts any certificate from a replica requested by its address, and only a valid one from a named host', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'certificate-'));
     const [certificate, key] = [join(folder, 'tls.crt'), join(folder, 'tls.key')];
     const request = ['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-subj', '/CN=keys.example.org', '-days', '2'];
@@ -140,10 +199,10 @@ describe('ServedDocuments', () => {
     const port = await listening(createSecureServer(options, keySet));
     expect(keyIDs(await documents.fetch(`https://127.0.0.1:${port}`))).to.deep.equal(['a', 'b']);
     const named = await documents.fetch(`https://localhost:${port}`);
-    expect(named.problem).to.match(/^gives no answer \((DEPTH_ZERO_SELF_SIGNED_CERT|SELF_SIGNED_CERT_IN_CHAIN)\)$/);
+    expect(named.problem).to.match(/^does not respond \((DEPTH_ZERO_SELF_SIGNED_CERT|SELF_SIGNED_CERT_IN_CHAIN)\)$/);
   });
 
-  describe('with a file of private authorities', () => {
+  describe('with a file of CA certificates', () => {
     let folder: string;
     let file: string;
 
@@ -151,7 +210,7 @@ describe('ServedDocuments', () => {
       folder = await mkdtemp(join(tmpdir(), 'authority-'));
       file = join(folder, 'ca.crt');
       await documents.close();
-      documents = new ServedDocuments(systemClock, file);
+      documents = new DocumentFetcher(systemClock, file);
     });
     afterEach(() => rm(folder, { recursive: true }));
 
@@ -172,27 +231,29 @@ describe('ServedDocuments', () => {
       return { url: `https://localhost:${await listening(server)}`, authority: readFileSync(at('ca'), 'utf8') };
     }
 
-    it('asks whom one of them vouches for, also after the file was renewed, and no other', async () => {
+    it('trusts the certificates that a CA in the file has signed, also after the file was renewed, and no others', async () => {
       const first = await vouchedFor('first');
       const second = await vouchedFor('second');
       await writeFile(file, first.authority);
       expect(keyIDs(await documents.fetch(first.url))).to.deep.equal(['a', 'b']);
-      expect((await documents.fetch(second.url)).problem).to.match(/^gives no answer \(/);
+      expect((await documents.fetch(second.url)).problem).to.match(/^does not respond \(/);
       await writeFile(file, first.authority + second.authority);
       documents.keepOnly([]);
       for (const { url } of [first, second]) expect(keyIDs(await documents.fetch(url))).to.deep.equal(['a', 'b']);
       await writeFile(file, second.authority);
-      expect((await documents.fetch(first.url)).problem).to.match(/^gives no answer \(/);
+      expect((await documents.fetch(first.url)).problem).to.match(/^does not respond \(/);
     });
 
-    for (const [what, content, problem] of [
-      ['is not there', undefined, 'gives no answer (ENOENT)'],
-      ['is no PEM file', 'no certificate', 'gives no answer ('],
+    for (const [what, content, reason] of [
+      ['does not exist', undefined, 'ENOENT: no such file or directory'],
+      ['is not a PEM file', 'no certificate', 'it contains no PEM certificate'],
     ] as const) {
-      it(`gives no answer where it ${what}, and asks on when it is right again`, async () => {
+      it(`returns the problem if the file ${what}, and sends requests again when the file is valid`, async () => {
         const { url, authority } = await vouchedFor('right');
         if (content !== undefined) await writeFile(file, content);
-        expect((await documents.fetch(url)).problem).to.include(problem);
+        expect((await documents.fetch(url)).problem).to.include(
+          `is not requested: --jwks-public-ca-file ${file} cannot be used: ${reason}`,
+        );
         await writeFile(file, authority);
         documents.keepOnly([]);
         expect(keyIDs(await documents.fetch(url))).to.deep.equal(['a', 'b']);
