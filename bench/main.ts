@@ -42,7 +42,7 @@ async function main(): Promise<void> {
     throw new Error(`No row begins with ${prefixes.join(' or ')}; there are ${allRows().join(', ')}.`);
   }
   const registrations = wholeNumber('registrations', values.registrations, 200);
-  const minutes = wholeNumber('minutes', values.minutes, 4);
+  const minutes = wholeNumber('minutes', values.minutes, 3);
   const rows: Row[] = [];
   for (const measurement of due)
     rows.push(...(await measurement.measure({ registrations, minutes })).filter(({ name }) => selected(name)));

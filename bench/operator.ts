@@ -12,21 +12,6 @@ import { KubeClient } from '../src/kube/client.ts';
 import { systemClock } from '../src/lib/clock.ts';
 import { command, environment } from './bundle.ts';
 
-/** The operator as the Deployment runs it: both containers' processes, the manifests of deploy/, its own ServiceAccount. */
-export interface RunningOperator {
-  /** The present one. */
-  readonly controller: TiedProcess;
-  readonly sidecar: TiedProcess;
-  /** Base URL of what the sidecar serves. */
-  readonly jwksUrl: string;
-  readonly metricsUrl: string;
-  /** The controller's metrics in Prometheus' text format. */
-  metrics(): Promise<string>;
-  /** Kills the controller, without an orderly shutdown, and starts another one, with these options too. Resolves when that one leads. */
-  restartController(...options: readonly string[]): Promise<void>;
-  stop(): Promise<void>;
-}
-
 export const operatorNamespace = 'lti-key-operator';
 const root = join(import.meta.dirname, '..');
 
@@ -34,26 +19,50 @@ export interface Bed {
   readonly plane: ControlPlane;
   /** Of an administrator. */
   readonly client: KubeClient;
-  readonly operator: RunningOperator;
+  /** The replica that leads. */
+  readonly operator: Replica;
+  /** The other one, if there are two. */
+  readonly follower: Replica | undefined;
 }
 
-/** Measures with an operator on a control plane of its own, in which `namespace` is there, and stops all of it. */
-export async function withOperator<T>(namespace: string, measure: (bed: Bed) => Promise<T>): Promise<T> {
+export interface OperatorOptions {
+  readonly replicas?: 1 | 2;
+  /** Further options of each controller. */
+  readonly controllerOptions?: readonly string[];
+}
+
+/** Measures with an operator on a control plane of its own, in which `namespace` exists, and stops all of it. */
+export async function withOperator<T>(
+  namespace: string,
+  measure: (bed: Bed) => Promise<T>,
+  options: OperatorOptions = {},
+): Promise<T> {
   const plane = await startControlPlane();
   const client = KubeClient.load({ kubeconfig: plane.kubeconfig, clock: systemClock });
-  let operator: RunningOperator | undefined;
+  const folder = mkdtempSync(join(tmpdir(), 'operator-bench-'));
+  let replicas: readonly Replica[] = [];
   try {
-    operator = await startOperator(plane);
+    replicas = await prepareReplicas(plane, folder, options);
+    const [operator, follower] = replicas;
+    if (!operator) throw new Error('there has to be a replica');
+    await operator.start();
+    await operator.untilLeading();
+    await follower?.start();
     await kubectl(plane, ['create', 'namespace', namespace]);
-    return await measure({ plane, client, operator });
+    return await measure({ plane, client, operator, follower });
   } finally {
     await client.close();
-    await operator?.stop();
+    await Promise.all(replicas.map((replica) => replica.stop()));
+    rmSync(folder, { recursive: true });
     await plane.stop();
   }
 }
 
-async function startOperator(plane: ControlPlane): Promise<RunningOperator> {
+async function prepareReplicas(
+  plane: ControlPlane,
+  folder: string,
+  { replicas = 1, controllerOptions = [] }: OperatorOptions,
+): Promise<readonly Replica[]> {
   for (const path of [
     ['--filename', 'deploy/namespace.yaml'],
     ['--filename', 'crds'],
@@ -64,70 +73,126 @@ async function startOperator(plane: ControlPlane): Promise<RunningOperator> {
   }
   await kubectl(plane, ['wait', '--for=condition=Established', '--timeout=30s', '--filename', join(root, 'crds')]);
   const kubeconfig = await plane.serviceAccountKubeconfig(operatorNamespace, 'lti-key-operator');
-  const folder = mkdtempSync(join(tmpdir(), 'operator-bench-'));
-  const [jwksPort = 0, adminPort = 0, metricsPort = 0] = await freePorts(3);
-  const publishDir = join(folder, 'publish');
-  mkdirSync(publishDir);
-  const start = (
+  const ports = await freePorts(3 * replicas);
+  const portsOf = ports.flatMap((jwks, index) =>
+    index % 3 === 0 ? [{ jwks, admin: ports[index + 1]!, metrics: ports[index + 2]! }] : [],
+  );
+  const options = [
+    '--leader-elect',
+    `--kubeconfig=${kubeconfig}`,
+    `--kek-dir=${keyEncryptionKeys(folder)}`,
+    ...portsOf.map(({ jwks }) => `--jwks-probe-url=http://127.0.0.1:${jwks}`),
+    ...controllerOptions,
+  ];
+  return portsOf.map((itsPorts, index) => new Replica(join(folder, `replica-${index}`), itsPorts, options));
+}
+
+interface Ports {
+  readonly jwks: number;
+  readonly admin: number;
+  readonly metrics: number;
+}
+
+/** One Pod of the Deployment: the processes of both containers, started as the image starts them. */
+export class Replica {
+  readonly #folder: string;
+  readonly #publishDir: string;
+  readonly #ports: Ports;
+  readonly #options: readonly string[];
+  #controller: TiedProcess | undefined;
+  #sidecar: TiedProcess | undefined;
+
+  constructor(folder: string, ports: Ports, options: readonly string[]) {
+    this.#folder = folder;
+    this.#publishDir = join(folder, 'publish');
+    this.#ports = ports;
+    this.#options = options;
+  }
+
+  /** The current one. */
+  get controller(): TiedProcess {
+    return started(this.#controller);
+  }
+
+  get sidecar(): TiedProcess {
+    return started(this.#sidecar);
+  }
+
+  /** Base URL of what the sidecar serves. */
+  get jwksUrl(): string {
+    return `http://127.0.0.1:${this.#ports.jwks}`;
+  }
+
+  get metricsUrl(): string {
+    return `http://127.0.0.1:${this.#ports.metrics}/metrics`;
+  }
+
+  /** The controller's metrics in Prometheus' text format. */
+  async metrics(): Promise<string> {
+    return (await fetch(this.metricsUrl)).text();
+  }
+
+  /** Starts both processes with an empty publish directory. Resolves when both are ready. */
+  async start(): Promise<void> {
+    const { jwks, admin, metrics } = this.#ports;
+    mkdirSync(this.#publishDir, { recursive: true });
+    this.#controller = this.#startController();
+    const { nodeArguments, env } = jwksContainer(this.#publishDir);
+    this.#sidecar = this.#spawn('jwks', { arguments: nodeArguments, env: { ...environment, ...env } }, [
+      `--address=127.0.0.1:${jwks}`,
+      `--admin-address=127.0.0.1:${admin}`,
+    ]);
+    const ended = Promise.race([this.controller.exited, this.sidecar.exited]);
+    for (const port of [metrics, admin]) await untilReady(port, ended);
+  }
+
+  /** Kills both processes, without an orderly shutdown, and starts them again. */
+  async restart(): Promise<void> {
+    await this.stop();
+    rmSync(this.#publishDir, { recursive: true });
+    await this.start();
+  }
+
+  /** Kills the controller, and starts another one, with these options too. Resolves when that one leads. */
+  async restartController(...options: readonly string[]): Promise<void> {
+    await this.controller.kill();
+    this.#controller = this.#startController(...options);
+    await untilReady(this.#ports.metrics, this.controller.exited);
+    await this.untilLeading();
+  }
+
+  async untilLeading(): Promise<void> {
+    while (!/^leader_election_master_status\S* 1$/m.test(await this.metrics())) await wait(100);
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all([this.#controller?.kill(), this.#sidecar?.kill()]);
+  }
+
+  #startController(...options: readonly string[]): TiedProcess {
+    const metricsAddress = `--metrics-address=127.0.0.1:${this.#ports.metrics}`;
+    const image = { arguments: command, env: environment };
+    return this.#spawn('controller', image, [...this.#options, metricsAddress, ...options]);
+  }
+
+  #spawn(
     name: 'controller' | 'jwks',
     node: { readonly arguments: readonly string[]; readonly env: Readonly<Record<string, string>> },
     args: readonly string[],
-  ): TiedProcess =>
-    spawnTied({
+  ): TiedProcess {
+    return spawnTied({
       program: process.execPath,
-      args: [...node.arguments, name, '--publish-dir', publishDir, ...args],
+      args: [...node.arguments, name, '--publish-dir', this.#publishDir, ...args],
       env: { ...process.env, ...node.env },
-      logFile: join(folder, `${name}.log`),
-      cwd: folder,
+      logFile: join(this.#folder, `${name}.log`),
+      cwd: this.#folder,
     });
-  const image = { arguments: command, env: environment };
-  const { nodeArguments, env } = jwksContainer(publishDir);
-  const kekDir = keyEncryptionKeys(folder);
-  const startController = (...options: readonly string[]): TiedProcess =>
-    start('controller', image, [
-      '--leader-elect',
-      `--kubeconfig=${kubeconfig}`,
-      `--kek-dir=${kekDir}`,
-      `--metrics-address=127.0.0.1:${metricsPort}`,
-      `--jwks-probe-url=http://127.0.0.1:${jwksPort}`,
-      ...options,
-    ]);
-  let controller = startController();
-  const sidecar = start('jwks', { arguments: nodeArguments, env: { ...environment, ...env } }, [
-    `--address=127.0.0.1:${jwksPort}`,
-    `--admin-address=127.0.0.1:${adminPort}`,
-  ]);
-  const metricsUrl = `http://127.0.0.1:${metricsPort}/metrics`;
-  const operator: RunningOperator = {
-    get controller() {
-      return controller;
-    },
-    sidecar,
-    jwksUrl: `http://127.0.0.1:${jwksPort}`,
-    metricsUrl,
-    async metrics() {
-      return (await fetch(metricsUrl)).text();
-    },
-    async restartController(...options) {
-      await controller.kill();
-      controller = startController(...options);
-      await untilReady(metricsPort, controller.exited);
-      await untilLeading(operator);
-    },
-    async stop() {
-      await Promise.all([controller.kill(), sidecar.kill()]);
-      rmSync(folder, { recursive: true });
-    },
-  };
-  const ended = Promise.race([controller.exited, sidecar.exited]);
-  try {
-    for (const port of [metricsPort, adminPort]) await untilReady(port, ended);
-    await untilLeading(operator);
-  } catch (error) {
-    await operator.stop();
-    throw error;
   }
-  return operator;
+}
+
+function started(one: TiedProcess | undefined): TiedProcess {
+  if (!one) throw new Error('the replica has not started');
+  return one;
 }
 
 function keyEncryptionKeys(folder: string): string {
@@ -147,10 +212,6 @@ async function untilReady(port: number, ended: Promise<unknown>): Promise<void> 
     await wait(100);
   }
   throw new Error('a process of the operator ended before it was ready');
-}
-
-async function untilLeading(operator: RunningOperator): Promise<void> {
-  while (!/^leader_election_master_status\S* 1$/m.test(await operator.metrics())) await wait(100);
 }
 
 async function kubectl(plane: ControlPlane, args: readonly string[]): Promise<void> {

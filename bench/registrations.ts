@@ -15,6 +15,7 @@ export async function bringUpRegistrations(
   namespace: string,
   count: number,
   ready: (count: number, seconds: number) => void = () => undefined,
+  spec: object = {},
 ): Promise<number> {
   const stop = new AbortController();
   const { resourceVersion = '' } = (await client.list<LtiRegistration>(ltiRegistrations, { namespace })).metadata;
@@ -28,7 +29,7 @@ export async function bringUpRegistrations(
     untilAllReady(events, count, (number) => ready(number, (performance.now() - start) / 1000)).then(
       () => (performance.now() - start) / 1000,
     ),
-    createAll(client, namespace, count),
+    createAll(client, namespace, count, spec),
   ]);
   stop.abort();
   return seconds;
@@ -51,19 +52,23 @@ async function untilAllReady(
   throw new Error(`the watch ended when ${ready.size} of ${count} registrations were Ready`);
 }
 
-async function createAll(client: KubeClient, namespace: string, count: number): Promise<void> {
+async function createAll(client: KubeClient, namespace: string, count: number, spec: object): Promise<void> {
   let begun = 0;
   const create = async (): Promise<void> => {
     while (begun < count) {
       begun += 1;
-      await client.create(ltiRegistrations, registration(namespace, `platform-${begun}`));
+      await client.create(ltiRegistrations, registration(namespace, `platform-${begun}`, spec));
     }
   };
   await Promise.all(Array.from({ length: creators }, create));
 }
 
-/** As a person would write it: everything else has its default, RS256 with 2048 bits among it. */
-export function registration(namespace: string, name: string): KubeObject & { readonly spec: object } {
+/** As a user would write it: the other fields have their defaults, such as RS256 with 2048 bits. */
+export function registration(
+  namespace: string,
+  name: string,
+  spec: object = {},
+): KubeObject & { readonly spec: object } {
   const host = `https://${name}.example.org`;
   return {
     apiVersion,
@@ -75,6 +80,7 @@ export function registration(namespace: string, name: string): KubeObject & { re
       authorizationEndpoint: `${host}/authorize`,
       tokenEndpoint: `${host}/token`,
       jwksURI: `${host}/jwks`,
+      ...spec,
     },
   };
 }

@@ -5,7 +5,7 @@ import type { KubeClient } from '../src/kube/client.ts';
 import { generateKeys } from './key-generation.ts';
 import { apiCalls, type ApiCalls, callsBetween, perRegistration, requestsOf, writesOf } from './api-calls.ts';
 import { bareRun, type BareRun } from './bare-run.ts';
-import { type Bed, operatorNamespace, type RunningOperator, withOperator } from './operator.ts';
+import { type Bed, operatorNamespace, type Replica, withOperator } from './operator.ts';
 import { pollJwks } from './poll-jwks.ts';
 import { cpuSeconds, residentMiB } from './process-figures.ts';
 import { parseMetrics, total } from './prometheus-text.ts';
@@ -177,10 +177,7 @@ async function idle({ operator }: Bed, count: number): Promise<Row> {
   );
 }
 
-async function cpuOfSpan(
-  operator: RunningOperator,
-  span: () => Promise<void>,
-): Promise<Work & { readonly calls: ApiCalls }> {
+async function cpuOfSpan(operator: Replica, span: () => Promise<void>): Promise<Work & { readonly calls: ApiCalls }> {
   const callsBefore = apiCalls(await operator.metrics());
   const { pid } = operator.controller;
   const [began, cpuBefore] = [performance.now(), cpuSeconds(pid)];
@@ -245,7 +242,7 @@ async function outage({ operator }: Bed, count: number): Promise<Row> {
 }
 
 /** Until a controller that just started has looked at all and nothing waits for a worker. */
-async function settled(operator: RunningOperator, count: number): Promise<ApiCalls> {
+async function settled(operator: Replica, count: number): Promise<ApiCalls> {
   for (;;) {
     const text = await operator.metrics();
     const calls = apiCalls(text);

@@ -13,60 +13,83 @@ import type { Measurement, Row } from './row.ts';
 /** Churn for an hour: is memory flat, and is the key set served at every moment? */
 
 const namespace = 'bench';
-/** Every second one registration begins a rotation, one is created, and the one before it is deleted. */
+/** Each second one registration begins a rotation, one is created, and the one before it is deleted. */
 const churnMs = 1000;
 const restartMs = 60_000;
+/** A rotation is over soon after it began, and a deleted registration leaves nothing behind, so that the number of keys is constant. */
+const spec = { activationDelay: '5s', overlap: '20s', deletionPolicy: 'Delete' };
+const controllerOptions = ['--minimum-activation-delay=1s', '--minimum-overlap=1s'];
 
 export const soak: Measurement = {
   rows: ['soak-controller-rss', 'soak-sidecar-rss', 'soak-jwks-failures'],
   onlyByName: true,
   measure: ({ registrations, minutes }) =>
-    withOperator(namespace, async (bed) => {
-      console.log(`soak: ${registrations} registrations are applied`);
-      await bringUpRegistrations(bed.client, namespace, registrations);
-      const polls = pollJwks(bed.operator.jwksUrl, namespace);
-      const memory = await churn(bed, registrations, minutes * 60_000);
-      const { asked, failed } = await polls.stop();
-      return [
-        growthRow('soak-controller-rss', memory.controller),
-        growthRow('soak-sidecar-rss', memory.sidecar),
-        {
-          name: 'soak-jwks-failures',
-          value: failed,
-          unit: 'fetches',
-          limit: { of: 'value', atMost: 0 },
-          ratio: failed,
-          notes: [`of ${asked} fetches of one key set in ${minutes} minutes`],
-        },
-      ];
-    }),
+    withOperator(namespace, (bed) => run(bed, registrations, minutes), { replicas: 2, controllerOptions }),
 };
+
+async function run(bed: Bed, registrations: number, minutes: number): Promise<readonly Row[]> {
+  const { client, operator, follower } = bed;
+  if (!follower) throw new Error('there have to be two replicas');
+  console.log(`soak: ${registrations} registrations are applied`);
+  await bringUpRegistrations(client, namespace, registrations, undefined, spec);
+  let isDown = false;
+  const polls = [pollJwks(operator.jwksUrl, namespace), pollJwks(follower.jwksUrl, namespace, () => isDown)];
+  const memory = await churn(bed, registrations, minutes * 60_000, async () => {
+    isDown = true;
+    await follower.restart();
+    isDown = false;
+  });
+  const [leading, following] = await Promise.all(polls.map((poll) => poll.stop()));
+  if (!leading || !following) throw new Error('both replicas are polled');
+  const failed = leading.failed + following.failed;
+  return [
+    growthRow('soak-controller-rss', memory.controller),
+    growthRow('soak-sidecar-rss', memory.sidecar),
+    {
+      name: 'soak-jwks-failures',
+      value: failed,
+      unit: 'fetches',
+      limit: { of: 'value', atMost: 0 },
+      ratio: failed,
+      notes: [
+        `${leading.failed} of ${leading.asked} fetches of one key set from the replica that leads, and ${following.failed} of ${following.asked} from the one that is restarted each minute, while it is ready, in ${minutes} minutes`,
+      ],
+    },
+  ];
+}
 
 interface Memory {
   readonly controller: readonly number[];
   readonly sidecar: readonly number[];
 }
 
-/** Restarts the controller every minute, and returns what both processes held just before each time, in MiB. */
-async function churn({ client, operator }: Bed, count: number, lengthMs: number): Promise<Memory> {
+/** Returns what both processes of the leading replica held at each restart of the other one, and at the end, in MiB. */
+async function churn(
+  { client, operator }: Bed,
+  count: number,
+  lengthMs: number,
+  restart: () => Promise<void>,
+): Promise<Memory> {
   const memory = { controller: [] as number[], sidecar: [] as number[] };
-  const end = performance.now() + lengthMs;
-  let restartAt = performance.now() + restartMs;
-  for (let step = 1; performance.now() < end; step += 1) {
+  const minutes = lengthMs / restartMs;
+  const began = performance.now();
+  let restarting: Promise<void> = Promise.resolve();
+  for (let step = 1; memory.controller.length < minutes; step += 1) {
     await changeTrigger(client, `platform-${1 + (step % count)}`, `step ${step}`);
-    await client.create(ltiRegistrations, registration(namespace, `passing-${step}`));
+    await client.create(ltiRegistrations, registration(namespace, `passing-${step}`, spec));
     if (step > 1) await remove(client, `passing-${step - 1}`);
-    if (performance.now() >= restartAt) {
+    if (performance.now() >= began + (memory.controller.length + 1) * restartMs) {
       memory.controller.push(residentMiB(operator.controller.pid).now);
       memory.sidecar.push(residentMiB(operator.sidecar.pid).now);
       console.log(
-        `soak: controller ${memory.controller.at(-1)?.toFixed(0)} MiB, sidecar ${memory.sidecar.at(-1)?.toFixed(0)} MiB; the controller is restarted`,
+        `soak: controller ${memory.controller.at(-1)?.toFixed(0)} MiB, sidecar ${memory.sidecar.at(-1)?.toFixed(0)} MiB; the other replica is restarted`,
       );
-      await operator.restartController();
-      restartAt = performance.now() + restartMs;
+      await restarting;
+      restarting = restart();
     }
     await wait(churnMs);
   }
+  await restarting;
   return memory;
 }
 
@@ -82,7 +105,7 @@ async function changeTrigger(client: KubeClient, name: string, rotationTrigger: 
   }
 }
 
-/** One that the operator has not seen may not be deleted: it is left then. */
+/** The admission policy refuses to delete a registration that the operator has not seen yet; it remains then. */
 async function remove(client: KubeClient, name: string): Promise<void> {
   try {
     await client.delete(ltiRegistrations, await client.get<LtiRegistration>(ltiRegistrations, namespace, name));
