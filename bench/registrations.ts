@@ -1,14 +1,14 @@
 import { apiVersion, ltiRegistrations } from '../src/api/names.ts';
 import type { LtiRegistration } from '../src/api/objects.ts';
 import type { KubeClient } from '../src/kube/client.ts';
-import type { KubeObject, WatchEvent } from '../src/kube/objects.ts';
+import type { KubeObject } from '../src/kube/objects.ts';
 
 /** More at once do not arrive sooner. */
 const creators = 16;
 
 /**
- * Creates `count` registrations and waits until the last one is Ready, by one watch. Returns the seconds from the
- * first create on; `ready` is told of each that became Ready, how many are by then, and the seconds.
+ * Creates `count` registrations and waits until all are Ready. Returns the seconds from the first create on, and calls `ready` for each
+ * that became Ready, with the number so far and the seconds.
  */
 export async function bringUpRegistrations(
   client: KubeClient,
@@ -17,39 +17,41 @@ export async function bringUpRegistrations(
   ready: (count: number, seconds: number) => void = () => undefined,
   spec: object = {},
 ): Promise<number> {
-  const stop = new AbortController();
   const { resourceVersion = '' } = (await client.list<LtiRegistration>(ltiRegistrations, { namespace })).metadata;
-  const events = await client.watch<LtiRegistration>(
-    ltiRegistrations,
-    { namespace, resourceVersion, timeoutSeconds: 3600 },
-    stop.signal,
-  );
   const start = performance.now();
-  const [seconds] = await Promise.all([
-    untilAllReady(events, count, (number) => ready(number, (performance.now() - start) / 1000)).then(
-      () => (performance.now() - start) / 1000,
-    ),
+  const seconds = (): number => (performance.now() - start) / 1000;
+  const [total] = await Promise.all([
+    untilAllReady(client, namespace, resourceVersion, count, (number) => ready(number, seconds())).then(seconds),
     createAll(client, namespace, count, spec),
   ]);
-  stop.abort();
-  return seconds;
+  return total;
 }
 
+/** The API server may end a watch at any time; the next one continues from the same version. */
 async function untilAllReady(
-  events: AsyncIterable<WatchEvent<LtiRegistration>>,
+  client: KubeClient,
+  namespace: string,
+  since: string,
   count: number,
-  tell: (ready: number) => void,
+  report: (ready: number) => void,
 ): Promise<void> {
   const ready = new Set<string>();
-  for await (const { type, object } of events) {
-    if (type !== 'MODIFIED') continue;
-    const { conditions } = object.status ?? {};
-    if (!conditions?.some((condition) => condition.type === 'Ready' && condition.status === 'True')) continue;
-    const { name } = object.metadata;
-    if (!ready.has(name)) tell(ready.add(name).size);
-    if (ready.size === count) return;
+  const stop = new AbortController();
+  for (let resourceVersion = since; ready.size < count;) {
+    const options = { namespace, resourceVersion, timeoutSeconds: 3600 };
+    for await (const event of await client.watch<LtiRegistration>(ltiRegistrations, options, stop.signal)) {
+      ({ resourceVersion = resourceVersion } = event.object.metadata);
+      if (event.type !== 'MODIFIED') continue;
+      const { metadata, status } = event.object;
+      const isReady = status?.conditions?.some(
+        (condition) => condition.type === 'Ready' && condition.status === 'True',
+      );
+      if (!isReady || ready.has(metadata.name)) continue;
+      report(ready.add(metadata.name).size);
+      if (ready.size === count) break;
+    }
   }
-  throw new Error(`the watch ended when ${ready.size} of ${count} registrations were Ready`);
+  stop.abort();
 }
 
 async function createAll(client: KubeClient, namespace: string, count: number, spec: object): Promise<void> {
