@@ -1,6 +1,4 @@
-/**
- * Time as an argument: everything that reads the time or waits takes a `Clock`, so tests can walk through months.
- */
+/** Everything that reads the time or waits takes a `Clock`, so that tests can pass through months. */
 export interface Clock {
   /** Wall-clock time. */
   now(): Date;
@@ -10,7 +8,7 @@ export interface Clock {
   setTimer(callback: () => void, milliseconds: number): () => void;
 }
 
-/** Node's timers hold at most a signed 32-bit count of milliseconds; longer waits are chained. */
+/** Node stores the delay of a timer in milliseconds as a signed 32-bit integer; longer delays are chained. */
 const longestTimer = 2 ** 31 - 1;
 
 function setSystemTimer(callback: () => void, milliseconds: number): () => void {
@@ -29,7 +27,7 @@ export const systemClock: Clock = {
   setTimer: setSystemTimer,
 };
 
-/** Waits on the clock; ends early, without an error, when `signal` aborts. */
+/** Resolves after this time, or when `signal` aborts. */
 export function sleep(clock: Clock, milliseconds: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     if (signal?.aborted) return resolve();

@@ -1,4 +1,4 @@
-/** Does the work for every item, for so many at a time. Rejects with the first failure, and begins nothing more then. */
+/** Calls `work` for each item, for at most `atATime` of them concurrently. Rejects with the first failure, and then begins no more. */
 export async function inParallel<T>(
   items: Iterable<T>,
   atATime: number,

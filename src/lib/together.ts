@@ -4,8 +4,8 @@ export interface Part {
 }
 
 /**
- * Runs the parts of a process side by side until all have ended. When one fails, the others are told to stop, and its error is
- * thrown once they have: a process of which a part is missing must end, not look alive.
+ * Runs the parts of a process concurrently until all have ended. If one fails, the signals of the others abort, and its error is
+ * thrown after they have ended: a process that lacks a part must exit, not appear healthy.
  */
 export async function together(signal: AbortSignal, parts: readonly Part[]): Promise<void> {
   const failed = new AbortController();
