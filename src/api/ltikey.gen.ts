@@ -1,7 +1,7 @@
 // Generated from crds/ltikeys.yaml by `npm run generate`. Do not edit.
 
 /**
- * The facts about the key. None of them ever changes.
+ * Facts about the key. They never change.
  */
 export interface LtiKeySpec {
   /**
@@ -14,23 +14,23 @@ export interface LtiKeySpec {
     readonly name: string;
   };
   /**
-   * Which of the registration's keys this is, counted from 1. No number is used twice.
+   * The number of the key within its registration, counted from 1. No number is used twice.
    */
   readonly revision: number;
   /**
-   * The key ID, which is the `kid` in the header of every token the key signs: the RFC 7638 SHA-256 thumbprint of the public key, or the ID an imported key came with.
+   * The key ID, the `kid` in the header of every token that the key signs: the RFC 7638 SHA-256 thumbprint of the public key, or the original ID of an imported key.
    */
   readonly keyID: string;
   /**
-   * The signature algorithm the key is for.
+   * The signature algorithm of the key.
    */
   readonly algorithm: 'RS256';
   /**
-   * The RSA modulus in bits. An imported key may have other sizes than the operator makes.
+   * The size of the RSA modulus in bits. An imported key may have a size that the operator does not generate.
    */
   readonly size: number;
   /**
-   * The public half as a JSON Web Key (RFC 7517), with exactly the members that platforms are served. There is no place here for a private member.
+   * The public key as a JSON Web Key (RFC 7517), with exactly the members that the JWKS contains. The schema has no private members.
    */
   readonly publicJWK: {
     /**
@@ -38,7 +38,7 @@ export interface LtiKeySpec {
      */
     readonly kty: 'RSA';
     /**
-     * What the key is for; sig means signatures.
+     * The intended use of the key; sig means signatures.
      */
     readonly use: 'sig';
     /**
@@ -61,51 +61,51 @@ export interface LtiKeySpec {
 }
 
 /**
- * Where the key is in its life, copied from the ledger. Only the operator writes here.
+ * The state of the key, copied from the ledger. Only the operator writes it.
  */
 export interface LtiKeyStatus {
   /**
-   * Next: published, does not sign yet. Active: signs. Retiring: signs no more, still published until retireAt. Retired and Revoked: not published, private half destroyed.
+   * Next: published, does not sign yet. Active: signs. Retiring: no longer signs, published until retireAt. Retired and Revoked: not published, private key destroyed.
    */
   readonly state?: 'Next' | 'Active' | 'Retiring' | 'Retired' | 'Revoked';
   /**
-   * Whether the key is only served, because tokens of a former system may still be on their way: the operator never had its private half.
+   * True for the public key of a former system, which is published only to verify tokens that this system signed. The operator never had its private key.
    */
   readonly verifyOnly?: boolean;
   /**
-   * When the key pair was made.
+   * When the key pair was created.
    */
   readonly createdAt?: string;
   /**
-   * When every replica was first observed serving it.
+   * When every ready replica was first observed serving the key.
    */
   readonly publishedAt?: string;
   /**
-   * When it began to sign.
+   * When the key became the signing key.
    */
   readonly activatedAt?: string;
   /**
-   * When it is to leave the JWKS. Set once its successor signs.
+   * When the key leaves the JWKS. Set once its successor signs.
    */
   readonly retireAt?: string;
   /**
-   * When it left the JWKS at the end of its life and its private half was destroyed.
+   * When the key left the JWKS at the end of its overlap and its private key was destroyed.
    */
   readonly retiredAt?: string;
   /**
-   * When it was revoked and its private half was destroyed.
+   * When the key was revoked and its private key was destroyed.
    */
   readonly revokedAt?: string;
   /**
-   * The key-encryption key its private half is sealed under. Absent once that is destroyed.
+   * The ID of the key-encryption key (KEK) under which the private key is sealed. Absent once the private key is destroyed.
    */
   readonly kekID?: string;
   /**
-   * The serial of the ledger this status was written from. It only grows.
+   * The serial of the ledger from which this status was written. It only increases.
    */
   readonly ledgerSerial?: number;
   /**
-   * The state in detail, one entry per type.
+   * The details of the state, one entry per type.
    */
   readonly conditions?: readonly Condition[];
 }
@@ -114,27 +114,27 @@ export interface LtiKeyStatus {
  */
 export interface Condition {
   /**
-   * Which aspect this is about, in CamelCase.
+   * The aspect that the condition describes, in CamelCase.
    */
   readonly type: string;
   /**
-   * Whether it is so.
+   * The status of the condition.
    */
   readonly status: 'True' | 'False' | 'Unknown';
   /**
-   * The metadata.generation this condition was set for.
+   * The metadata.generation for which the condition was set.
    */
   readonly observedGeneration?: number;
   /**
-   * When the status last changed from one value to another.
+   * When the status of the condition last changed.
    */
   readonly lastTransitionTime: string;
   /**
-   * The cause in one CamelCase word, for programs.
+   * The cause as one CamelCase word, for programs.
    */
   readonly reason: string;
   /**
-   * The cause and, where there is one, the remedy, for people.
+   * The cause and, if there is one, the remedy, for people.
    */
   readonly message: string;
 }

@@ -1,154 +1,154 @@
 // Generated from crds/ltiregistrations.yaml by `npm run generate`. Do not edit.
 
 /**
- * What the platform told you about itself, and how the tool's key is to be handled. The operator never writes here.
+ * The platform's registration data and the policy for the tool's keys. The operator never writes the spec.
  */
 export interface LtiRegistrationSpec {
   /**
-   * The platform's issuer identifier: the `iss` of its launch messages and the `aud` of the tool's deep-linking responses. An https URL without query or fragment, compared character by character, so copy it exactly. It cannot be changed, because another issuer is another registration.
+   * The platform's issuer identifier: the `iss` of its launch messages and the `aud` of the tool's deep-linking responses. An https URL without query or fragment, compared character by character, so copy it exactly. Immutable, because another issuer is another registration.
    */
   readonly issuer: string;
   /**
-   * The client ID the platform gave to the tool: `iss` and `sub` of its client assertions. Leave it out until the platform has assigned one; the JWKS URL exists before it. Printable ASCII, as RFC 6749 says.
+   * The client ID that the platform assigned to the tool: `iss` and `sub` of its client assertions. Omit it until the platform has assigned one; the JWKS URL does not depend on it. Printable ASCII (RFC 6749).
    */
   readonly clientID?: string;
   /**
-   * The platform's OpenID Connect authorization URL, to which the tool sends the browser at the start of a launch. Only handed on to the tool.
+   * The platform's OpenID Connect authorization URL, to which the tool redirects the browser at the start of a launch. Only passed on to the tool.
    */
   readonly authorizationEndpoint?: string;
   /**
-   * The platform's OAuth 2.0 token URL, where the tool exchanges a signed client assertion for an access token. Only handed on to the tool.
+   * The platform's OAuth 2.0 token URL, where the tool exchanges a signed client assertion for an access token. Only passed on to the tool.
    */
   readonly tokenEndpoint?: string;
   /**
-   * The `aud` of client assertions where the platform wants something other than tokenEndpoint (Brightspace calls it the OAuth2 Audience). Only handed on to the tool.
+   * The `aud` of client assertions, if the platform requires a value other than tokenEndpoint (Brightspace calls it the OAuth2 Audience). Only passed on to the tool.
    */
   readonly tokenAudience?: string;
   /**
-   * Where the platform publishes its own public keys, with which the tool verifies launches. Not to be confused with status.jwksURL, where the tool's keys are. Only handed on to the tool.
+   * The URL of the platform's own public keys, with which the tool verifies launches. Not to be confused with status.jwksURL, the URL of the tool's keys. Only passed on to the tool.
    */
   readonly jwksURI?: string;
   /**
-   * The deployments of the tool at this platform, as `deployment_id` in its launches. Only handed on to the tool.
+   * The deployments of the tool at this platform: the `deployment_id` values of its launches. Only passed on to the tool.
    *
-   * Items: One deployment ID, at most 255 ASCII characters as LTI 1.3 says.
+   * Items: One deployment ID, at most 255 ASCII characters (LTI 1.3).
    */
   readonly deploymentIDs?: readonly string[];
   /**
-   * The product the platform runs. It changes advice, such as how long a revoked key may still be accepted, and nothing else.
+   * The product that the platform runs. It affects only status messages, such as how long the platform may still accept a revoked key.
    */
   readonly platform: 'Canvas' | 'Moodle' | 'Blackboard' | 'Brightspace' | 'Sakai' | 'OpenEdX' | 'Other';
   /**
-   * How the platform learns the tool's public key. JWKSURL: it fetches status.jwksURL. Manual: somebody pastes the key at the platform, so every new key waits for acknowledgedKeyID before it signs.
+   * How the platform gets the tool's public key. JWKSURL: it fetches status.jwksURL. Manual: a person pastes the key at the platform, so every new key waits for acknowledgedKeyID before it signs.
    */
   readonly keyDistribution: 'JWKSURL' | 'Manual';
   /**
-   * What kind of key the next one is. The keys that exist stay as they are.
+   * The parameters of new keys. Existing keys do not change.
    */
   readonly key: {
     /**
-     * The signature algorithm. RS256 is the one that every LTI 1.3 platform accepts.
+     * The signature algorithm. Every LTI 1.3 platform accepts RS256.
      */
     readonly algorithm: 'RS256';
     /**
-     * The RSA modulus in bits.
+     * The size of the RSA modulus in bits.
      */
     readonly size: 2048 | 3072 | 4096;
   };
   /**
-   * How long a key signs before the next one takes over. Whole numbers with the units w, d, h, m and s, such as 90d or 1d12h; from one second to ten years. A rotation comes up to 5 % earlier, so that registrations created together do not rotate together.
+   * How long a key signs before the next one replaces it. Whole numbers with the units w, d, h, m and s, such as 90d or 1d12h; from one second to ten years. A rotation happens up to 5 % earlier, so that registrations created together do not rotate together.
    */
   readonly rotateAfter: string;
   /**
-   * How long a new key is published before it signs, so that every platform has fetched it. Written like rotateAfter. It must outlast every cache between the sidecar and the platform; the operator refuses less than its floor with a condition.
+   * How long a new key is published before it signs, so that every platform has fetched it. Same format as rotateAfter. It must be longer than the lifetime of every cache between the operator and the platform. If it is below the operator's minimum, the Stalled condition reports it and no key rotates.
    */
   readonly activationDelay: string;
   /**
-   * How long the old key stays published after it stopped signing, so that its last tokens are still accepted. Written like rotateAfter. The operator refuses less than its floor with a condition.
+   * How long the old key stays published after it stopped signing, so that platforms accept its last tokens. Same format as rotateAfter. If it is below the operator's minimum, the Stalled condition reports it and no key rotates.
    */
   readonly overlap: string;
   /**
-   * When rotations may happen. A rotation that is due, for whatever reason but a revocation, waits until one of the windows is open, though never past rotationWindowDeadline. Without windows it may happen at any time.
+   * When rotations may happen. Any rotation that is due, except after a revocation, waits until one of the windows is open, but no longer than rotationWindowDeadline. Without windows, it may happen at any time.
    */
   readonly rotationWindows?: readonly RotationWindow[];
   /**
-   * How long a rotation that is due waits for a window at the most; then it happens outside of one. Written like rotateAfter.
+   * The maximum time for which a rotation that is due waits for a window. After that, it happens outside of the windows. Same format as rotateAfter.
    */
   readonly rotationWindowDeadline: string;
   /**
-   * Any text, such as a date and a reason. Changing it rotates the key once, outside the schedule; a rotation that is already under way answers it.
+   * Any text, such as a date and a reason. Changing it rotates the key once, outside the schedule. If a rotation is already in progress, no second one starts.
    */
   readonly rotationTrigger?: string;
   /**
-   * With keyDistribution Manual: the ID of the key that has been pasted at the platform. The operator activates a next key only when its ID stands here.
+   * With keyDistribution Manual: the ID of the key that has been pasted at the platform. The operator activates a next key only if this field has its ID.
    */
   readonly acknowledgedKeyID?: string;
   /**
-   * IDs of keys that are no longer to be trusted, for example after a leak. They leave the JWKS at once; one that signs is replaced first if that is quick. Leave the IDs here: a revocation is never undone.
+   * IDs of revoked keys, for example after a leak. A revoked key leaves the JWKS at once. If it signs, a replacement that is ready within seconds takes over first. Keep the IDs here: a revocation cannot be undone.
    *
-   * Items: One key ID, as in the KEY ID column of kubectl get ltikeys.
+   * Items: A key ID, as in the KEY ID column of kubectl get ltikeys.
    */
   readonly revokedKeyIDs?: readonly string[];
   /**
-   * While true, no rotation starts and no key is retired. Publishing goes on and revocation still works.
+   * While true, no rotation starts and no key retires. Keys stay published, and revocation still works.
    */
   readonly suspend: boolean;
   /**
-   * What happens to the keys when this registration is deleted. Retain: they stay and stay published, and a registration of the same name and namespace continues with them. Delete: the operator removes the LtiKeys, the delivery Secret and the sealed keys.
+   * What happens to the keys when this registration is deleted. Retain: they are kept and stay published, and a registration with the same name and namespace continues with them. Delete: the operator deletes the LtiKeys, the delivery Secret and the sealed keys.
    */
   readonly deletionPolicy: 'Retain' | 'Delete';
   /**
-   * How many Retired keys are kept on record, without their private halves.
+   * The number of Retired keys to keep on record, without their private keys.
    */
   readonly keyHistoryLimit: number;
   /**
-   * The keys that the tool used before. Read once, when the registration gets its first key, and remembered with it; later changes have no effect.
+   * The keys that the tool used before. The operator imports them once, when it creates the first key of the registration; later changes have no effect.
    */
   readonly import?: {
     /**
-     * The Secret of this namespace with the private key that becomes revision 1. It has to carry the annotation ltikeys.dev/import-granted-to with the name of this registration. While it is missing or refused, no key is made.
+     * The Secret in this namespace with the private key that becomes revision 1. It must have the annotation ltikeys.dev/import-granted-to with the name of this registration. Until the import succeeds, the registration has no key.
      */
     readonly secretName?: string;
     /**
-     * The entry of the Secret that holds the key, as PEM (PKCS#1 or PKCS#8) or as a JWK.
+     * The entry of the Secret with the key, as PEM (PKCS#1 or PKCS#8) or as a JWK.
      */
     readonly entry: string;
     /**
-     * The key ID by which the platforms know the key, if it is not its RFC 7638 thumbprint. Such a key is served in the registration's own document only.
+     * The key ID under which the platforms know the key, if it is not its RFC 7638 thumbprint. Such a key is published only in the JWKS of this registration.
      */
     readonly keyID?: string;
     /**
-     * Public keys of the former system whose last tokens may still be on their way. Each is served until its time, and signs nothing.
+     * Public keys of the former system, published so that platforms accept the last tokens that it signed. Each is published until its time.
      */
     readonly verifyOnly?: readonly VerifyOnly[];
   };
   /**
-   * Where the tool gets its signing key. Without it the keys exist and are published, but no tool can read them.
+   * Where the tool gets its signing key. If omitted, the keys are created and published, but no tool can read them.
    */
   readonly delivery?: {
     /**
-     * The Secret of this namespace that the operator creates and keeps filled with the signing key, for the tool to mount. A Secret of this name that is not the operator's is left alone and reported.
+     * The Secret in this namespace that the operator creates and keeps up to date with the signing key, for the tool to mount. If another Secret has this name, the operator does not change it and reports the conflict.
      */
     readonly secretName: string;
     /**
-     * Labels and annotations for the Secret, such as those that make a reloader restart the tool.
+     * Labels and annotations for the Secret, such as those with which a reloader restarts the tool.
      */
     readonly metadata?: {
       /**
-       * Labels that the operator adds to its own.
+       * Labels in addition to those of the operator.
        */
       readonly labels?: {
         readonly [k: string]: string;
       };
       /**
-       * Annotations that the operator adds to its own.
+       * Annotations in addition to those of the operator.
        */
       readonly annotations?: {
         readonly [k: string]: string;
       };
     };
     /**
-     * The public key of whoever is to read the signing key. With it the Secret holds no private key in the clear but one JWE for this recipient, in the entry private.jwe.
+     * The public key for which the signing key is encrypted. If set, the Secret holds no private key in plain text, but one JWE for this recipient in the entry private.jwe.
      */
     readonly recipient?: {
       /**
@@ -156,15 +156,15 @@ export interface LtiRegistrationSpec {
        */
       readonly kty: 'RSA' | 'EC' | 'OKP';
       /**
-       * How the content key is encrypted or agreed upon (RFC 7518, section 4).
+       * The key management algorithm of the JWE (RFC 7518, section 4).
        */
       readonly alg: 'RSA-OAEP-256' | 'ECDH-ES' | 'ECDH-ES+A256KW';
       /**
-       * The recipient's name for its key; it is copied to the header of the JWE.
+       * The key ID of the recipient's key; it is copied to the header of the JWE.
        */
       readonly kid?: string;
       /**
-       * What the key is for; enc means encryption.
+       * The intended use of the key; enc means encryption.
        */
       readonly use?: 'enc';
       /**
@@ -195,15 +195,15 @@ export interface LtiRegistrationSpec {
  */
 export interface RotationWindow {
   /**
-   * When it opens, as a cron expression of five fields, such as 0 2 * * 6 for Saturdays at two. It is read as a CronJob reads it; besides, 6#1 is the first Saturday of the month and 6L the last.
+   * When the window opens, as a cron expression of five fields, such as 0 2 * * 6 for Saturdays at 02:00. The syntax is that of a CronJob; in addition, 6#1 is the first Saturday of the month and 6L the last.
    */
   readonly schedule: string;
   /**
-   * How long it stays open. Written like rotateAfter; at least one minute.
+   * How long the window stays open. Same format as rotateAfter; at least one minute.
    */
   readonly duration: string;
   /**
-   * The IANA time zone the schedule is in, such as Europe/Berlin. Without it, UTC.
+   * The IANA time zone of the schedule, such as Europe/Berlin. UTC if omitted.
    */
   readonly timeZone?: string;
 }
@@ -220,7 +220,7 @@ export interface VerifyOnly {
      */
     readonly kty: 'RSA';
     /**
-     * The key ID of the former system; without it, the RFC 7638 thumbprint.
+     * The key ID in the former system; the RFC 7638 thumbprint if omitted.
      */
     readonly kid?: string;
     /**
@@ -233,21 +233,21 @@ export interface VerifyOnly {
     readonly e: string;
   };
   /**
-   * When it leaves the JWKS, as an RFC 3339 time such as 2026-12-24T00:00:00Z, from the year 2000 to 9998.
+   * When the key leaves the JWKS, as an RFC 3339 time such as 2026-12-24T00:00:00Z, from the year 2000 to 9998.
    */
   readonly until: string;
 }
 
 /**
- * What the operator observed and did. Only the operator writes here.
+ * The observed state of the registration. Only the operator writes it.
  */
 export interface LtiRegistrationStatus {
   /**
-   * The metadata.generation this status answers. While it is lower, the status is of an earlier spec; -1 before the operator has looked at the registration.
+   * The metadata.generation that this status describes. If it is lower than metadata.generation, the status is of an earlier spec. -1 until the operator first processes the registration.
    */
   readonly observedGeneration?: number;
   /**
-   * The state in one word, for people; programs read the conditions. Pending: no key signs yet. Ready: a key signs, nothing else is under way. Rotating: a next key is on its way. Stalled: somebody has to change something first. ActionRequired: a key waits to be pasted at the platform. Suspended: spec.suspend is set. Revoking: a revoked key may still be served or accepted.
+   * The state in one word, for people; programs read the conditions. Pending: no key can be used yet. Ready: a key signs, and no operation is in progress. Rotating: a next key is being published. Stalled: a fault blocks rotation. ActionRequired: a manual action is needed. Suspended: spec.suspend is true. Revoking: a revoked key may still be served.
    */
   readonly phase?: 'Pending' | 'Ready' | 'Rotating' | 'Stalled' | 'ActionRequired' | 'Suspended' | 'Revoking';
   /**
@@ -263,20 +263,20 @@ export interface LtiRegistrationStatus {
      */
     readonly name: string;
     /**
-     * Its key ID, the `kid` of the tokens it signs.
+     * Its key ID, the `kid` of the tokens that it signs.
      */
     readonly keyID: string;
     /**
-     * When the key pair was made.
+     * When the key pair was created.
      */
     readonly createdAt?: string;
     /**
-     * When it began to sign.
+     * When the key became the signing key.
      */
     readonly activatedAt?: string;
   };
   /**
-   * The key that takes over next, already published. Absent between rotations.
+   * The key that replaces the signing key at the next rotation. Absent between rotations.
    */
   readonly nextKey?: {
     /**
@@ -288,32 +288,32 @@ export interface LtiRegistrationStatus {
      */
     readonly keyID: string;
     /**
-     * The earliest time at which it begins to sign. Absent until every replica has been observed serving it.
+     * The earliest time at which the key becomes the signing key. Absent until every ready replica has been observed serving it.
      */
     readonly activateAfter?: string;
   };
   /**
-   * The URL of the tool's public keys, to be given to the platform. It never changes.
+   * The URL of the tool's public keys, to register at the platform. It never changes.
    */
   readonly jwksURL?: string;
   /**
-   * When a key last took over from another.
+   * When a key last replaced the signing key.
    */
   readonly lastRotationTime?: string;
   /**
-   * When the next key is to take over.
+   * When the next key replaces the signing key.
    */
   readonly nextRotationTime?: string;
   /**
-   * The last value of spec.rotationTrigger that has been answered.
+   * The last value of spec.rotationTrigger that the operator has processed.
    */
   readonly observedRotationTrigger?: string;
   /**
-   * The last value of the annotation ltikeys.dev/rotate-requested-at that has been answered.
+   * The last value of the annotation ltikeys.dev/rotate-requested-at that the operator has processed.
    */
   readonly observedRotateRequest?: string;
   /**
-   * The serial of the ledger this status was written from. It only grows.
+   * The serial of the ledger from which this status was written. It only increases.
    */
   readonly ledgerSerial?: number;
 }
@@ -322,27 +322,27 @@ export interface LtiRegistrationStatus {
  */
 export interface Condition {
   /**
-   * Which aspect this is about, in CamelCase.
+   * The aspect that the condition describes, in CamelCase.
    */
   readonly type: string;
   /**
-   * Whether it is so.
+   * The status of the condition.
    */
   readonly status: 'True' | 'False' | 'Unknown';
   /**
-   * The metadata.generation this condition was set for.
+   * The metadata.generation for which the condition was set.
    */
   readonly observedGeneration?: number;
   /**
-   * When the status last changed from one value to another.
+   * When the status of the condition last changed.
    */
   readonly lastTransitionTime: string;
   /**
-   * The cause in one CamelCase word, for programs.
+   * The cause as one CamelCase word, for programs.
    */
   readonly reason: string;
   /**
-   * The cause and, where there is one, the remedy, for people.
+   * The cause and, if there is one, the remedy, for people.
    */
   readonly message: string;
 }

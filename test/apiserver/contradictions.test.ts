@@ -32,7 +32,7 @@ describe('A registration that contradicts itself', () => {
     const first = await keyID('canvas-1');
     const refusal: unknown = await edit({ acknowledgedKeyID: first, revokedKeyIDs: [first] }).catch((e: unknown) => e);
     expect(refusal).to.be.instanceOf(ApiError);
-    expect(String(refusal)).to.include('acknowledgedKeyID names a key that revokedKeyIDs revokes; take it out of one');
+    expect(String(refusal)).to.include('acknowledgedKeyID must not be in revokedKeyIDs; remove the key ID from one');
     await operator.rest();
     expect(await tenant.states('canvas')).to.equal('canvas-1 Active');
   });

@@ -186,7 +186,7 @@ describe('An LtiRegistration is refused, in words that name the field and the re
     },
     'one key both acknowledged and revoked': {
       spec: { issuer, keyDistribution: 'Manual', acknowledgedKeyID: keyID, revokedKeyIDs: [keyID] },
-      says: ['spec.acknowledgedKeyID', 'take it out of one of the two'],
+      says: ['spec.acknowledgedKeyID', 'remove the key ID from one of the two'],
     },
     'a revoked key twice': { spec: { issuer, revokedKeyIDs: ['a', 'a'] }, says: ['spec.revokedKeyIDs[1]: Duplicate'] },
     'a revoked key ID that is none': {
@@ -246,7 +246,7 @@ describe('An LtiRegistration is refused, in words that name the field and the re
     },
     'an imported key ID without a key': {
       spec: { issuer, import: { keyID: 'old', verifyOnly: [verifyOnly({})] } },
-      says: ['spec.import', 'add import.secretName or remove it'],
+      says: ['spec.import', 'add import.secretName or remove import.keyID'],
     },
     'a foreign modulus that is no base64url': {
       spec: { issuer, import: { verifyOnly: [verifyOnly({ n: '+'.repeat(342) })] } },
@@ -282,7 +282,7 @@ describe('An LtiRegistration is refused, in words that name the field and the re
     },
     'a delivery Secret that cannot exist': {
       spec: { issuer, delivery: { secretName: 'Canvas_Key' } },
-      says: ['spec.delivery.secretName', 'must be a Secret name, of lower-case letters', 'such as canvas-signing-key'],
+      says: ['spec.delivery.secretName', 'must be a Secret name: lower-case letters', 'such as canvas-signing-key'],
     },
     'suspend that is no boolean': {
       spec: { issuer, suspend: 'yes' },
@@ -303,7 +303,7 @@ describe('An LtiRegistration is refused, in words that name the field and the re
     expectAccepted(await send('POST', 'ltiregistrations', '', registration({ issuer }, 'settled')));
     const patch = { spec: { issuer: 'https://moodle.example.edu' } };
     const answer = await send('PATCH', 'ltiregistrations', '/settled?dryRun=All', patch);
-    expectRefused(answer, 'spec.issuer', 'cannot be changed', 'create a second LtiRegistration with a new name');
+    expectRefused(answer, 'spec.issuer', 'is immutable', 'create another LtiRegistration for the new issuer');
   });
 });
 
@@ -327,7 +327,7 @@ describe('A text of an LtiRegistration is refused where it enters, in words that
   );
   const foreign = (change: object): object => ({ import: { secretName: 'old', ...change } });
   const fields: Record<string, { spec: (text: string) => object; hostile: Record<string, string>; says: string }> = {
-    'spec.issuer': { spec: (text) => ({ issuer: text }), hostile: url, says: 'issuer must be of printable ASCII' },
+    'spec.issuer': { spec: (text) => ({ issuer: text }), hostile: url, says: 'issuer must consist of printable ASCII' },
     ...Object.fromEntries(
       ['authorizationEndpoint', 'tokenEndpoint', 'jwksURI'].map((field) => [
         `spec.${field}`,
@@ -337,17 +337,17 @@ describe('A text of an LtiRegistration is refused where it enters, in words that
     'spec.clientID': {
       spec: (text) => ({ clientID: text }),
       hostile: identifier,
-      says: 'clientID must be of printable ASCII characters on one line, without blanks at its ends',
+      says: 'clientID must consist of printable ASCII characters on one line, without leading or trailing spaces',
     },
     'spec.deploymentIDs[0]': {
       spec: (text) => ({ deploymentIDs: [text] }),
       hostile: identifier,
-      says: 'an entry of deploymentIDs must be of printable ASCII characters on one line',
+      says: 'an entry of deploymentIDs must consist of printable ASCII characters on one line',
     },
     'spec.tokenAudience': {
       spec: (text) => ({ tokenAudience: text }),
       hostile: identifier,
-      says: 'tokenAudience must be of printable ASCII characters on one line',
+      says: 'tokenAudience must consist of printable ASCII characters on one line',
     },
     'spec.rotationTrigger': {
       spec: (text) => ({ rotationTrigger: text }),
@@ -593,7 +593,7 @@ describe('An LtiKey is refused with', () => {
   const refusals: Record<string, { spec: object; says: readonly string[] }> = {
     'a key ID that is none': {
       spec: { keyID: 'a b', publicJWK: { ...publicJWK, kid: 'a b' } },
-      says: ['spec.keyID', 'take the kid of publicJWK'],
+      says: ['spec.keyID', 'use the kid of publicJWK'],
     },
     'a key ID other than the kid': { spec: { keyID: 'other' }, says: ['spec.keyID', 'must be the kid of publicJWK'] },
     'revision 0': { spec: { revision: 0 }, says: ['spec.revision', 'greater than or equal to 1'] },
@@ -608,7 +608,7 @@ describe('An LtiKey is refused with', () => {
     ...Object.fromEntries(
       ['..', '.', 'a/b', 'A', 'a\nb', '../../etc', 'a_b'].map((name) => [
         `the registration ${JSON.stringify(name)}, which would become a path`,
-        { spec: { registrationRef: { name } }, says: ['spec.registrationRef.name', 'take metadata.name'] },
+        { spec: { registrationRef: { name } }, says: ['spec.registrationRef.name', 'use its metadata.name'] },
       ]),
     ),
     'a kid with a blank': {
@@ -652,7 +652,7 @@ describe('An LtiKey is refused with', () => {
       const name = `immutable-${Object.keys(changes).indexOf(what)}`;
       expectAccepted(await send('POST', 'ltikeys', '', key({}, name)));
       const answer = await send('PATCH', 'ltikeys', `/${name}?dryRun=All`, { spec });
-      expectRefused(answer, 'spec', 'cannot be changed', 'change rotationTrigger of the LtiRegistration');
+      expectRefused(answer, 'spec', 'is immutable', 'change spec.rotationTrigger of the LtiRegistration');
     });
   }
 });
