@@ -1,6 +1,6 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import { leases, operatorName } from '../src/api/names.ts';
-import { lookInterval } from '../src/domain/timing.ts';
+import { resyncInterval } from '../src/domain/timing.ts';
 import type { KubeClient } from '../src/kube/client.ts';
 import { generateKeys } from './key-generation.ts';
 import { apiCalls, type ApiCalls, callsBetween, perRegistration, requestsOf, writesOf } from './api-calls.ts';
@@ -160,7 +160,7 @@ async function idle({ operator }: Bed, count: number): Promise<Row> {
   const base = await cpuOfSpan(operator, () => wait(idleMs));
   const looks = await cpuOfSpan(operator, () => wait(began + idleResyncSeconds * 1250 - performance.now()));
   const each = (looks.cpuSeconds - (base.cpuSeconds / base.seconds) * looks.seconds) / looks.calls.reconciles;
-  const perSecond = count / (lookInterval(count, defaultResyncMs) / 1000);
+  const perSecond = count / (resyncInterval(count, defaultResyncMs) / 1000);
   const [still, looking] = [(base.cpuSeconds / base.seconds) * 100, each * perSecond * 100];
   return bounded(
     {

@@ -2,7 +2,7 @@ import { decide } from '../domain/decide.ts';
 import { type Duration, second } from '../domain/duration.ts';
 import { effectID } from '../domain/effects.ts';
 import { liveKeys } from '../domain/ledger.ts';
-import { lookInterval } from '../domain/timing.ts';
+import { resyncInterval } from '../domain/timing.ts';
 import type { Result } from '../kube/controller.ts';
 import type { ObjectKey } from '../kube/objects.ts';
 import type { Applier } from './apply.ts';
@@ -62,7 +62,7 @@ export function reconciler(options: ReconcilerOptions): (key: ObjectKey) => Prom
 
   function untilNextCheck(now: number, nextCheckAt: number | undefined): Duration {
     const check = nextCheckAt === undefined ? Infinity : Math.max(nextCheckAt - now, 1);
-    return Math.min(check, withJitter(lookInterval(registrations(), resync)));
+    return Math.min(check, withJitter(resyncInterval(registrations(), resync)));
   }
 
   function withJitter(duration: Duration): Duration {

@@ -1,24 +1,23 @@
 import type { LtiRegistration } from '../api/objects.ts';
+import { type Outcome, refusalFault, unknownEntries } from './conditions.ts';
 import { type Decision, type Effect, announcementsOf } from './effects.ts';
 import { deliveryEffects, deliveryFault, deliveryState } from './delivery.ts';
-import { decideFaulty, ledgerFault, retryPoll } from './faulty.ts';
-import { blockedPoll, isFirstMoment, plan, type Plan } from './key-plan.ts';
+import { decideDeleted, removalEffects } from './deletion-decision.ts';
+import { decideFaulty, ledgerFault, retryPoll } from './fault-decision.ts';
+import { withKey } from './key-generation.ts';
+import { blockedPoll, hasNewKey, plan, type Plan } from './key-plan.ts';
 import { emptyLedger, type Ledger, liveKeys } from './ledger.ts';
 import { isShownPublished, ltiKeyEffects } from './ltikeys.ts';
-import { withKey } from './needed-revision.ts';
 import type { Registration } from './registration.ts';
-import { decideGone, removalEffects } from './removal.ts';
 import { withoutRevoked } from './revocation-policies.ts';
-import { type KeyMaterial, isFault, type Lifecycle, type RegistrationReading, type Situation } from './situation.ts';
+import { type KeyMaterial, isFault, type Lifecycle, type Present, type Situation } from './situation.ts';
 import { registrationStatus, type RegistrationStatus } from './status.ts';
-
-type Present = Extract<RegistrationReading, { kind: 'present' }>;
 
 /**
  * Everything that is to be done about one registration, from everything that is known of it. Pure: the same situation gives
- * the same decision. The effects are in the order in which they are carried out: what takes trust away, the ledger, LtiKeys,
- * delivery; the status comes last, always. A decision is made again, with the refusals in the situation, until no effect is
- * left that was not refused.
+ * the same decision. The effects are in the order in which they are carried out: what removes trust, the ledger, LtiKeys,
+ * delivery; the status always comes last. The decision is repeated, with rejected writes in the situation, until no effect is
+ * left that was not rejected.
  */
 export function decide(situation: Situation): Decision {
   const { registration: reading, ledger, now } = situation;
@@ -26,11 +25,11 @@ export function decide(situation: Situation): Decision {
     case 'unknown':
       return { effects: [], nextCheckAt: now + retryPoll };
     case 'gone':
-      return decideGone(situation, reading.last);
+      return decideDeleted(situation, reading.last);
     default: {
       const { registration } = reading;
       if (isFault(registration)) return decideFaulty(situation, reading, registration);
-      // Only another object can have another issuer: the former one was deleted and wanted its keys deleted.
+      // The issuer is immutable, so this is a new object: the former one was deleted with deletionPolicy Delete.
       if (ledger.kind === 'present' && isReplaced(ledger.ledger, registration)) {
         return { effects: removalEffects(situation), nextCheckAt: now + retryPoll };
       }
@@ -45,7 +44,6 @@ function isReplaced(ledger: Ledger, { issuer }: Registration): boolean {
   return ledger.deletionPolicy === 'Delete' && ledger.issuer !== undefined && ledger.issuer !== issuer;
 }
 
-/** What the lifecycle of a registration depends on. */
 export function lifecycleOf(situation: Situation, registration: Registration, ledger: Ledger): Lifecycle {
   const { shown, keyMaterial, observation, imports, sealingKeyID, sealingFault, clockSkew, limits, now } = situation;
   const published = new Set(shown.filter(isShownPublished).map(({ spec }) => spec.keyID));
@@ -55,7 +53,7 @@ export function lifecycleOf(situation: Situation, registration: Registration, le
     keyMaterial,
     observation,
     delivery: deliveryState(situation, registration.deliverySecretName),
-    withdrawnKeyIDs: new Set(liveKeys(ledger).flatMap(({ keyID }) => (published.has(keyID) ? [] : [keyID]))),
+    unpublishedKeyIDs: new Set(liveKeys(ledger).flatMap(({ keyID }) => (published.has(keyID) ? [] : [keyID]))),
     ...(imports ? { imports } : {}),
     ...(sealingKeyID === undefined ? {} : { sealingKeyID }),
     ...(sealingFault ? { sealingFault } : {}),
@@ -66,46 +64,57 @@ export function lifecycleOf(situation: Situation, registration: Registration, le
 }
 
 function decideReadable(situation: Situation, { object }: Present, registration: Registration): Decision {
-  const { namespace, name, refused, now } = situation;
+  const { namespace, name, refused, shared, jwksURL, now } = situation;
   const recorded = situation.ledger.kind === 'present' ? situation.ledger.ledger : emptyLedger(namespace, name);
   const lifecycle = lifecycleOf(situation, registration, recorded);
-  // What cannot be recorded is not done, but for revocations, which wait for nothing.
+  // What cannot be recorded is not done, except for revocations, which wait for nothing.
   const planned: Plan = refused.has('writeLedger')
     ? { ledger: withoutRevoked(recorded, registration.revokedKeyIDs, now), transitions: [], reseal: [] }
     : plan(lifecycle);
-  const { effect, ledger, keyMaterial } = ledgerStep(situation, lifecycle, planned);
-  const keys = ltiKeyEffects(situation, ledger, keyMaterial);
-  const delivery = deliveryEffects(situation, object, registration, ledger);
-  // What a removal leaves for last goes before anything begins anew: it tells of a newer ledger than the first one.
-  const remains =
-    recorded.highestRevision > 0 ? [] : situation.shown.map((key): Effect => ({ kind: 'removeKey', key }));
-  const anew = [...keys.urgent, ...delivery.urgent, ...(effect ? [effect] : []), ...keys.rest, ...delivery.rest];
-  const effects = remains.length > 0 ? [...(effect?.kind === 'generate' ? [effect] : []), ...remains] : anew;
+  const step = ledgerStep(situation, lifecycle, planned);
   const fault = deliveryFault(situation, registration.deliverySecretName);
-  const outcome = {
+  const refusal = refusalFault(refused);
+  const outcome: Outcome = {
     lifecycle,
-    plan: { ...planned, ledger },
+    plan: { ...planned, ledger: step.ledger },
     ...(fault ? { deliveryFault: fault } : {}),
-    refusals: [...refused.values()],
-    unknownRevoked: unknownRevoked(situation, registration, ledger),
-    shared: situation.shared,
-    ...(situation.jwksURL === undefined ? {} : { jwksURL: situation.jwksURL }),
+    ...(refusal ? { refusal } : {}),
+    unknownRevoked: unknownRevoked(situation, registration, step.ledger),
+    shared,
+    ...(jwksURL === undefined ? {} : { jwksURL }),
   };
-  const checks = [
-    planned.nextCheckAt,
-    ...(refused.size > 0 ? [now + retryPoll] : []),
-    ...(fault ? [now + blockedPoll] : []),
-  ];
-  const nextCheckAt = checks.reduce((a, b) => (a === undefined || (b !== undefined && b < a) ? b : a), undefined);
   const status = registrationStatus(outcome, object.status);
+  const checks = [
+    planned.nextCheckAt ?? Infinity,
+    refusal ? now + retryPoll : Infinity,
+    fault ? now + blockedPoll : Infinity,
+  ];
+  const nextCheckAt = Math.min(...checks);
   return {
-    effects,
-    ...(isStatusDue(situation, object, status, isFirstMoment(ledger, lifecycle)) ? { status } : {}),
-    ...(nextCheckAt === undefined ? {} : { nextCheckAt }),
+    effects: readableEffects(situation, object, registration, recorded, step),
+    ...(isStatusDue(situation, object, status, hasNewKey(step.ledger, lifecycle)) ? { status } : {}),
+    ...(nextCheckAt === Infinity ? {} : { nextCheckAt }),
   };
 }
 
-/** A new registration whose key will be there, and served, in a moment gets its first status then. */
+function readableEffects(
+  situation: Situation,
+  object: LtiRegistration,
+  registration: Registration,
+  recorded: Ledger,
+  { effect, ledger, keyMaterial }: LedgerStep,
+): readonly Effect[] {
+  // LtiKeys that an interrupted deletion left behind show a newer ledger than the first one: they are deleted first.
+  if (recorded.highestRevision === 0 && situation.shown.length > 0) {
+    const remove = situation.shown.map((key): Effect => ({ kind: 'removeKey', key }));
+    return effect?.kind === 'generate' ? [effect, ...remove] : remove;
+  }
+  const keys = ltiKeyEffects(situation, ledger, keyMaterial);
+  const delivery = deliveryEffects(situation, object, registration, ledger);
+  return [...keys.urgent, ...delivery.urgent, ...(effect ? [effect] : []), ...keys.rest, ...delivery.rest];
+}
+
+/** A new registration gets its first status once its key exists and is served, which takes a moment. */
 function isStatusDue(
   { generating }: Situation,
   { status: shown }: LtiRegistration,
@@ -123,7 +132,7 @@ interface LedgerStep {
   readonly keyMaterial: ReadonlyMap<string, KeyMaterial>;
 }
 
-/** What is written to the ledger now: what the plan changes, or else the key pair that it needs, or else new seals. */
+/** What is written to the ledger now: the changes of the plan, else the key pair that it needs, else resealed keys. */
 function ledgerStep(situation: Situation, lifecycle: Lifecycle, planned: Plan): LedgerStep {
   const { pair, keyMaterial, generating } = situation;
   const { generate, transitions, reseal } = planned;
@@ -161,9 +170,8 @@ function ledgerStep(situation: Situation, lifecycle: Lifecycle, planned: Plan): 
   return { ledger: planned.ledger, keyMaterial };
 }
 
-/** Somebody who mistypes an ID in an emergency must not think that it is done. */
 function unknownRevoked({ shown }: Situation, registration: Registration, ledger: Ledger): readonly number[] {
   if (ledger.highestRevision === 0) return [];
-  const known = new Set([...ledger.keys.map(({ keyID }) => keyID), ...shown.map(({ spec }) => spec.keyID)]);
-  return [...registration.revokedKeyIDs].flatMap((keyID, index) => (known.has(keyID) ? [] : [index]));
+  const known = new Set([...ledger.keys, ...shown.map(({ spec }) => spec)].map(({ keyID }) => keyID));
+  return unknownEntries(registration.revokedKeyIDs, known);
 }

@@ -2,23 +2,23 @@ import { isDeepStrictEqual } from 'node:util';
 import { deliveryKeyIDAnnotation, registrationLabel } from '../api/names.ts';
 import type { LtiRegistration } from '../api/objects.ts';
 import type { DeliveryContent, Effect } from './effects.ts';
-import { isClockSkewed } from './gates.ts';
+import { isClockSkewed } from './preconditions.ts';
 import { activeKey, keysIn, type Ledger, liveKeys } from './ledger.ts';
 import type { Registration } from './registration.ts';
 import { type DeliverySecret, type DeliveryState, type Fault, isFault, type Situation } from './situation.ts';
 import { publishedOverlap } from './timing.ts';
 
-/** What becomes of the Secrets that a tool mounts. One that is not the operator's is never touched. */
+/** The Secrets that a tool mounts. A Secret that does not belong to the operator is never changed. */
 
 type Ours = Extract<DeliverySecret, { kind: 'ours' }>;
 
 export interface DeliveryEffects {
-  /** Takes revoked keys away from tools: it waits for no other write. */
+  /** Removes revoked keys from Secrets, and waits for no other write. */
   readonly urgent: readonly Effect[];
   readonly rest: readonly Effect[];
 }
 
-/** What the lifecycle depends on. */
+/** What the lifecycle needs to know of the Secrets. */
 export function deliveryState({ deliveries }: Situation, wanted: string | undefined): DeliveryState {
   const secret = wanted === undefined ? undefined : deliveries.get(wanted);
   const keyID = secret?.kind === 'ours' ? secret.keyID : undefined;
@@ -34,7 +34,7 @@ export function deliveryFault({ deliveries, recipient }: Situation, wanted: stri
   return recipient && isFault(recipient) ? recipient : undefined;
 }
 
-/** Makes the wanted Secret hold the signing key of `ledger`, and removes earlier ones when nobody needs them any more. */
+/** Writes the signing key of `ledger` to the configured Secret, and deletes earlier Secrets once they are no longer needed. */
 export function deliveryEffects(
   situation: Situation,
   object: LtiRegistration,
@@ -57,7 +57,7 @@ export function deliveryEffects(
   };
 }
 
-/** Takes private halves out of Secrets; one that cannot be written is removed instead, for an immutable Secret can be. */
+/** Removes private keys from Secrets. A Secret that cannot be written is deleted, because an immutable one can be deleted. */
 export function stripEffects(
   { deliveries, refused }: Situation,
   leaves: (secretName: string, keyID: string) => boolean,
@@ -71,7 +71,7 @@ export function stripEffects(
   });
 }
 
-/** Those that nobody may go on signing with, whatever the ledger can record of it. A key within its grace is not among them. */
+/** Keys that no tool may have any more, even if the ledger cannot record it; without a key in its grace period. */
 function revokedIDs(registration: Registration, ledger: Ledger): ReadonlySet<string> {
   const live = new Set(liveKeys(ledger).map(({ keyID }) => keyID));
   const asked = [...registration.revokedKeyIDs].filter((keyID) => !live.has(keyID));
@@ -89,12 +89,12 @@ function contentToWrite(
   const ours = existing.kind === 'ours' ? existing : undefined;
   const active = activeKey(ledger);
   if (!active && !ours) return undefined;
-  // Never back: it was written from a newer ledger.
+  // The Secret was written from a newer ledger: it never goes back.
   if (ours && ours.serial > ledger.serial) return undefined;
   if (active) {
-    // A signing key that does not open is no reason to take the one away that the tool has.
+    // A signing key that cannot be decrypted is no reason to take the present key from the tool.
     if (situation.keyMaterial.get(active.keyID)?.opens !== true) return undefined;
-    // A ledger that was restored may name a key that nobody serves yet.
+    // A restored ledger may name a key that no replica serves yet.
     if (ours?.keyID !== active.keyID && !situation.observation.servedKeyIDs.has(active.keyID)) return undefined;
   }
   const content = contentOf(situation, object, ledger, secretName, active?.keyID);
@@ -145,8 +145,8 @@ function holdsAlready(ours: Ours, content: DeliveryContent, { recipient }: Situa
 }
 
 /**
- * A Secret that another one replaced stays until the overlap is over, for Pods of the tool may still need it; where delivery
- * was stopped, it goes at once. It goes only after the tool has the new one: a later decision sees it there, for its write may be refused.
+ * A Secret that another one replaced is kept until the overlap ends, because Pods of the tool may still use it; if delivery was
+ * turned off, it is deleted at once. It is deleted only in a decision that sees the new Secret, whose write may be rejected.
  */
 function leftoverEffects(situation: Situation, registration: Registration, ledger: Ledger): readonly Effect[] {
   const wanted = registration.deliverySecretName;
@@ -162,7 +162,7 @@ function leftoverEffects(situation: Situation, registration: Registration, ledge
     .map((secretName): Effect => ({ kind: 'removeDelivery', secretName }));
 }
 
-/** The registration under the standard's names (OpenID Connect Discovery 1.0 §3, RFC 7591), as tool libraries want it. */
+/** The registration with the names of OpenID Connect Discovery 1.0 §3 and RFC 7591, which tool libraries read. */
 function registrationEntry({ spec }: LtiRegistration, jwksURL: string | undefined): object {
   return {
     issuer: spec.issuer,

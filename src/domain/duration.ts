@@ -9,9 +9,9 @@ export const hour: Duration = 60 * minute;
 export const day: Duration = 24 * hour;
 
 const unitLength: Readonly<Record<string, Duration>> = { w: 7 * day, d: day, h: hour, m: minute, s: second };
-/** No more digits than keep the largest value within what the API server can count: 292 years in nanoseconds. */
+/** At most as many digits as keep every value below 292 years, the maximum of the API server's 64 bits of nanoseconds. */
 const wholeText = /^(?:[0-9]{1,3}w|[0-9]{1,4}d|[0-9]{1,5}[hms])+$/;
-const longestText = 24;
+const maximumLength = 24;
 
 export class DurationError extends Error {
   override readonly name = 'DurationError';
@@ -19,11 +19,11 @@ export class DurationError extends Error {
 
 /**
  * Parses the durations of the API: one or more whole numbers, each with a unit of `w`, `d`, `h`, `m` or `s`, as in `90d`
- * or `1d12h`. The schema's `format: duration` and `pattern` let through exactly these
- * (crds/ltiregistrations.yaml; test/apiserver/crd-validation.test.ts holds the two against each other).
+ * or `1d12h`. The schema's `format: duration` and `pattern` accept exactly the same texts
+ * (crds/ltiregistrations.yaml; test/apiserver/crd-validation.test.ts compares the two).
  */
 export function parseDuration(text: string): Duration {
-  if (!wholeText.test(text) || text.length > longestText) {
+  if (!wholeText.test(text) || text.length > maximumLength) {
     throw new DurationError(
       `"${text}" is not a duration: write whole numbers with the units w, d, h, m or s, such as 90d or 1d12h`,
     );
@@ -33,7 +33,7 @@ export function parseDuration(text: string): Duration {
   return total;
 }
 
-/** Writes a duration for people, in the API's own notation: `90d`, `1h30m`, `0s`; parts under a second are rounded. */
+/** Formats a duration in the notation of the API: `90d`, `1h30m`, `0s`; rounded to seconds. */
 export function formatDuration(duration: Duration): string {
   let left = Math.round(duration / second) * second;
   let text = '';

@@ -1,18 +1,17 @@
 import { ledgerSecretName } from '../api/names.ts';
 import type { EventReason } from '../api/reasons.ts';
-import type { Transition } from './transition.ts';
+import type { Cause, Ledger, Transition } from './ledger.ts';
 import type { LtiKey, LtiRegistration } from '../api/objects.ts';
-import type { Cause, Ledger } from './ledger.ts';
 import type { DeliveryMetadata } from './situation.ts';
 import type { Instant } from './duration.ts';
 
-/** Everything that the operator can do, as data. A decision lists effects in the order in which they are to be carried out. */
+/** Everything that the operator can do, as data. A decision lists effects in the order in which they are carried out. */
 export type Effect =
-  /** Asks for a key pair; it is ready at a later decision. `urgent`: a revocation waits for it. */
+  /** Requests a key pair, which is ready at a later decision. `urgent`: a revocation waits for it. */
   | { readonly kind: 'generate'; readonly size: number; readonly urgent: boolean }
   /**
-   * Creates the ledger Secret, or writes over the version that was read. `pair`: the waiting key pair is stored with it;
-   * `reseal`: these private keys are sealed anew under the present key-encryption key.
+   * Creates the ledger Secret, or replaces the version that was read. `pair`: the waiting key pair is stored with it;
+   * `reseal`: these private keys are resealed under the present key-encryption key.
    */
   | {
       readonly kind: 'writeLedger';
@@ -35,27 +34,27 @@ export type Effect =
   | { readonly kind: 'deliver'; readonly content: DeliveryContent }
   | { readonly kind: 'removeDelivery'; readonly secretName: string };
 
-/** What a delivery Secret is to hold. */
+/** The content of a delivery Secret. */
 export interface DeliveryContent {
   readonly secretName: string;
-  /** Whose private half it holds, in the forms that tools read; without it, none. */
+  /** The key whose private half it holds, in the formats that tools read; if omitted, it holds none. */
   readonly keyID?: string;
-  /** The entries that are not secret, as text. */
+  /** The entries without private keys, as text. */
   readonly entries: Readonly<Record<string, string>>;
   readonly metadata: DeliveryMetadata;
-  /** Of the ledger it was decided from. */
+  /** The serial of the ledger that it was decided from. */
   readonly serial: number;
 }
 
 export interface Decision {
   readonly effects: readonly Effect[];
-  /** What the registration says once nothing is left to do; absent: nothing is written. */
+  /** The status to write once all effects are carried out; if omitted, none is written. */
   readonly status?: NonNullable<LtiRegistration['status']>;
-  /** When to look again at the latest. */
+  /** When to check again at the latest. */
   readonly nextCheckAt?: Instant;
 }
 
-/** Names an effect among those of one registration; a refused one is known by it. */
+/** Identifies an effect among those of one registration, such as one that was rejected. */
 export function effectID(effect: Effect): string {
   switch (effect.kind) {
     case 'createKey':
@@ -71,11 +70,11 @@ export function effectID(effect: Effect): string {
   }
 }
 
-/** What an effect writes, in the words that people and metrics are told of a refusal. */
+/** What an effect writes, in the words of messages and metrics about a rejected write. */
 export interface Target {
   readonly verb: string;
   readonly object: string;
-  /** Its plural, with the subresource. */
+  /** The resource, with the subresource. */
   readonly resource: string;
 }
 
@@ -111,31 +110,27 @@ export function targetOf(namespace: string, registration: string, effect: Effect
   }
 }
 
-/** What people are told in an event and a log line. */
+/** The content of an event and a log line. */
 export interface Announcement {
   readonly type: 'Normal' | 'Warning';
   readonly reason: EventReason;
   readonly message: string;
 }
 
-const announced = ['KeyActivated', 'KeyRetired', 'KeyRevoked', 'NextKeyDiscarded', 'RotationRequested'] as const;
-
-/** Of the steps of a key's life those that people want to be told of; the others show in conditions and metrics. */
 export function announcementsOf(transitions: readonly Transition[]): readonly Announcement[] {
-  return transitions.flatMap(({ reason, message }) => {
-    const told = announced.find((name) => name === reason);
-    return told ? [{ type: 'Normal', reason: told, message }] : [];
-  });
+  return transitions.flatMap(({ reason, message }): Announcement[] =>
+    message === undefined ? [] : [{ type: 'Normal', reason, message }],
+  );
 }
 
-/** Conditions whose changes are told. A new message tells of another key or object only where a person has to act on it. */
+/** Conditions whose changes are announced. A new message alone is announced only if it asks for another action. */
 const watched = [
   { type: 'Stalled', bad: 'True', byMessage: false },
   { type: 'ActionRequired', bad: 'True', byMessage: true },
   { type: 'Ready', bad: 'False', byMessage: false },
 ] as const;
 
-/** What changed between two statuses: what is in the way, and that it no longer is. */
+/** The announcements of what changed between two statuses: new faults, and faults that were resolved. */
 export function announcementsBetween(
   before: LtiRegistration['status'],
   after: NonNullable<LtiRegistration['status']>,
@@ -146,9 +141,9 @@ export function announcementsBetween(
     if (!is || (was?.status === is.status && was.reason === is.reason && !(byMessage && was.message !== is.message))) {
       return [];
     }
-    // That nothing is wrong with a new registration is no news, and that its first key signs was told of the key.
+    // A new registration without a fault needs no announcement, and its first key has one of its own.
     if (is.status !== bad && was === undefined) return [];
-    // What a registration waits for in its first moments is no warning.
+    // A registration that was never ready is not a reason for a warning.
     if (type === 'Ready' && is.status === bad && was?.status !== 'True') return [];
     // oxlint-disable-next-line no-unsafe-type-assertion -- conditions are written with reasons of the table alone
     const reason = is.reason as EventReason;

@@ -1,36 +1,45 @@
 import { type Duration, type Instant, minute, second } from './duration.ts';
-import { awaitsAcknowledgement, isClockSkewed, isRotationHeld } from './gates.ts';
+import { generationFault, neededRevision, staleSeals } from './key-generation.ts';
+import {
+  type Cause,
+  type Change,
+  type Ledger,
+  type LedgerKey,
+  type Transition,
+  activeKey,
+  keysIn,
+  liveKeys,
+  nextKey,
+} from './ledger.ts';
+import { awaitsAcknowledgement, isClockSkewed, isRotationHeld } from './preconditions.ts';
 import { policies } from './key-policies.ts';
-import { activeKey, type Cause, keysIn, type Ledger, type LedgerKey, liveKeys, nextKey } from './ledger.ts';
-import { generationFault, neededRevision, staleSeals } from './needed-revision.ts';
 import type { Fault, Lifecycle } from './situation.ts';
 import { activationTime, preparationTime, publishedOverlap, revocationGrace } from './timing.ts';
-import type { Change, Transition } from './transition.ts';
 
-/** What becomes of the ledger now, what is missing for more, and when to look again. */
+/** The next ledger, what is needed to continue, and when to check again. */
 export interface Plan {
-  /** The ledger to write in place of the present one where `transitions` is not empty, its serial already raised. */
+  /** The ledger to write if there are transitions; its serial is already raised. */
   readonly ledger: Ledger;
   readonly transitions: readonly Transition[];
   /** A key pair to generate, once nothing is left to write. */
   readonly generate?: { readonly cause: Cause; readonly size: number };
   /** Why a key pair that is needed is not generated. */
   readonly generationFault?: Fault;
-  /** Keys to seal anew, once nothing is left to write: they are sealed under another key-encryption key than the present. */
+  /** Keys to reseal under the present key-encryption key, once nothing is left to write. */
   readonly reseal: readonly string[];
-  /** When something may be due or a blocked step is worth another look. */
+  /** When a step may be due, or a blocked one is checked again. */
   readonly nextCheckAt?: Instant;
 }
 
 /**
- * (registration, ledger, observations, now) → new ledger. Pure: the same lifecycle gives the same plan, and the plan of
- * what was written continues it. No step mints a key because something could not be read or opened.
+ * (registration, ledger, observations, now) → new ledger. Pure: the same lifecycle gives the same plan, and the plan for the
+ * ledger that was written continues it. A key that cannot be read or decrypted is never replaced because of that.
  */
 export function plan(lifecycle: Lifecycle): Plan {
   const transitions: Transition[] = [];
   let current = lifecycle;
   for (let change = nextChange(current); change; change = nextChange(current)) {
-    transitions.push(...(change.besides ? [change.besides] : []), change.transition);
+    transitions.push(...change.transitions);
     current = { ...current, ledger: change.ledger };
   }
   const { ledger } = current;
@@ -48,7 +57,7 @@ export function plan(lifecycle: Lifecycle): Plan {
 }
 
 function nextChange(lifecycle: Lifecycle): Change | undefined {
-  // Before its first key there is no ledger to change.
+  // Before the first key there is no ledger to change.
   if (lifecycle.ledger.highestRevision === 0) return undefined;
   for (const policy of policies) {
     const change = policy(lifecycle);
@@ -57,25 +66,25 @@ function nextChange(lifecycle: Lifecycle): Change | undefined {
   return undefined;
 }
 
-/** So long after its creation a key that is not served yet is no news: it is published in a moment. */
-const firstMoment: Duration = 4 * second;
+/** How soon after its creation a key is normally served; until then, its absence is not reported. */
+const publicationTime: Duration = 4 * second;
 
-/** Until when it is no news that the key is not served; `undefined` if it is, or the clock went back. */
+/** Until when the absence of a new key is not reported; `undefined` if it is served, or if the clock was set back. */
 function newUntil({ createdAt, publishedAt, keyID }: LedgerKey, { observation, now }: Lifecycle): Instant | undefined {
-  const until = createdAt + firstMoment;
+  const until = createdAt + publicationTime;
   if (publishedAt !== undefined || observation.servedKeyIDs.has(keyID)) return undefined;
   return createdAt <= now && now < until ? until : undefined;
 }
 
-/** Whether a key of the ledger is about to be published, so that the next look will tell something else. */
-export function isFirstMoment(ledger: Ledger, lifecycle: Lifecycle): boolean {
+/** Whether a key of the ledger is about to be published, so that the status will change in a moment. */
+export function hasNewKey(ledger: Ledger, lifecycle: Lifecycle): boolean {
   return liveKeys(ledger).some((key) => newUntil(key, lifecycle) !== undefined);
 }
 
-/** How soon a step that is due but held back, by a damaged ledger for one, is looked at again. */
+/** How soon a step that is due but blocked, for example by a damaged ledger, is checked again. */
 export const blockedPoll: Duration = 30 * second;
 
-/** What waits for replicas, to serve a key or to serve one no longer, is looked at when their answers change. */
+/** A step that waits for replicas needs no time here: it is checked when their answers change. */
 function nextCheckAt(lifecycle: Lifecycle, fault: Fault | undefined): Instant | undefined {
   const { registration, ledger, observation, delivery, limits, now } = lifecycle;
   const active = activeKey(ledger);
@@ -84,7 +93,7 @@ function nextCheckAt(lifecycle: Lifecycle, fault: Fault | undefined): Instant | 
   const due: (Instant | undefined)[] = [];
   if (active?.revocationSeenAt !== undefined) due.push(active.revocationSeenAt + revocationGrace);
   if (!registration.suspend) due.push(...keysIn(ledger, 'Retiring').map(({ retireAt }) => retireAt));
-  // What the registration itself holds back waits for a change of it, not for a time.
+  // A step that the spec blocks waits for a change of the spec, not for a time.
   if (active && !isRotationHeld(lifecycle)) {
     if (!next) due.push(preparationTime(active, registration));
     else if (!awaitsAcknowledgement(lifecycle, next)) {
@@ -103,7 +112,7 @@ function nextCheckAt(lifecycle: Lifecycle, fault: Fault | undefined): Instant | 
     const overlap = publishedOverlap(registration, limits);
     due.push(...ledger.deliveries.map(({ leftAt }) => (leftAt === undefined ? undefined : leftAt + overlap)));
   }
-  // Secrets and KEKs are not watched: a repair is found by looking.
+  // Secrets are not watched: only a check finds a repair.
   if ((undelivered && (!active || isServed(active.keyID))) || fault) due.push(now + blockedPoll);
   const times = due.flatMap((time) => (time === undefined ? [] : time > now ? time : now + blockedPoll));
   return times.length > 0 ? Math.min(...times) : undefined;

@@ -1,5 +1,6 @@
 import type { Lifecycle } from './situation.ts';
-import { pruneHistory, recordDeletionPolicy, recordDelivery, recordIssuer } from './record-policies.ts';
+import { pruneHistory, recordDeletionPolicy, recordDelivery, recordIssuer } from './bookkeeping-policies.ts';
+import type { Change } from './ledger.ts';
 import { forgetRevocation, recordAbsence, revokeIdleKey, revokeSigningKey } from './revocation-policies.ts';
 import {
   activateNextKey,
@@ -12,33 +13,32 @@ import {
   startOverlap,
   retire,
 } from './rotation-policies.ts';
-import type { Change } from './transition.ts';
 
-/** A reason to change the ledger now, or `undefined`. */
+/** One reason to change the ledger: the change that is due now, or `undefined`. */
 export type Policy = (lifecycle: Lifecycle) => Change | undefined;
 
-/** In this order the first that applies wins; then the chain is asked again, until none applies. */
+/** The first policy that applies wins; then the list is evaluated again, until none applies. */
 export const policies: readonly Policy[] = [
-  // A revoked key that does not sign leaves at once; one that signs leaves when another one can sign, or after 20 s.
+  // A revoked key that does not sign leaves at once; one that signs leaves when another key can sign, or after 20 s.
   revokeIdleKey,
   revokeSigningKey,
   forgetRevocation,
   recordAbsence,
-  // A key counts as published while every ready replica is observed serving it.
+  // A key is published while every ready replica is observed serving it.
   forgetPublication,
   recordPublication,
-  // With no signing key, a served one signs at once.
+  // Without a signing key, the next key signs as soon as it is served.
   activateWithoutPredecessor,
-  // A rotation that is under way answers a new request; a next key of a wrong size gives way.
+  // A rotation in progress answers a new request; a next key of the wrong size is discarded.
   answerWithNextKey,
   discardNextKey,
-  // The rotation: published long enough, due, permitted.
+  // The rotation: published for long enough, due, permitted.
   activateNextKey,
-  // The old key retires `overlap` after the tool was given the new one.
+  // The old key retires `overlap` after the new one was delivered to the tool.
   startOverlap,
   followOverlap,
   retire,
-  // What the ledger remembers of the registration.
+  // What the ledger records of the registration.
   recordIssuer,
   recordDelivery,
   recordDeletionPolicy,

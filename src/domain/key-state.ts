@@ -21,7 +21,7 @@ export function mayMove(from: KeyState, to: KeyState): boolean {
   return moves[from].includes(to);
 }
 
-/** A key in such a state is not published and its private half is destroyed. */
+/** A key in a final state is not published, and its private half is destroyed. */
 export function isFinal(state: KeyState): boolean {
   return moves[state].length === 0;
 }

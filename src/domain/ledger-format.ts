@@ -2,12 +2,11 @@ import type { Instant } from './duration.ts';
 import { type KeyState, keyStates } from './key-state.ts';
 import { narrowPublicJwk } from './public-jwk.ts';
 import type { Cause, Delivery, Ledger, LedgerKey, OwedCause } from './ledger.ts';
-
 import { storableRequest } from './registration.ts';
 
-/** `ledger.json`: how a ledger is written, and how bytes from outside become one. */
+/** `ledger.json`: how a ledger is serialized and parsed. */
 
-/** Version 1 had no issuer, and the names of the delivery Secrets alone. Both are read, the newer one is written. */
+/** Version 1 has no issuer, and only the names of the delivery Secrets. Both versions are read, version 2 is written. */
 const formatVersion = 2;
 const ledgerMembers = [
   'formatVersion',
@@ -49,7 +48,7 @@ const keyMembers = ['revision', 'keyID', 'algorithm', 'size', 'publicJWK', 'stat
 
 export type LedgerFault = 'LedgerCorrupt' | 'LedgerMismatch' | 'LedgerFormatUnknown';
 
-/** Why the bytes are no ledger of this registration; the message says what is wrong and never quotes the bytes. */
+/** Why the text is not a ledger of this registration. The message never quotes the text. */
 export class LedgerError extends Error {
   override readonly name = 'LedgerError';
   readonly reason: LedgerFault;
@@ -60,7 +59,7 @@ export class LedgerError extends Error {
   }
 }
 
-/** The same ledger gives the same text, in whichever order its members were recorded. */
+/** Deterministic: the order in which members were recorded does not matter. */
 export function serializeLedger(ledger: Ledger): string {
   const times = (key: LedgerKey): object =>
     Object.fromEntries(instants.flatMap((name) => (key[name] === undefined ? [] : [[name, isoTime(key[name])]])));
@@ -83,8 +82,8 @@ function isoTime(instant: Instant): string {
 }
 
 /**
- * Narrows `ledger.json` to the ledger of `namespace/registration`, or throws a LedgerError. A format version, member, state
- * or cause that this release does not know was written by a newer one: it is told apart from damage and never dropped.
+ * Parses `ledger.json` of `namespace/registration`; throws a LedgerError. A format version, member, state or cause that this
+ * release does not know was written by a newer one: it is distinguished from damage and never dropped.
  */
 export function parseLedger(text: string | undefined, namespace: string, registration: string): Ledger {
   if (text === undefined) throw corrupt('the entry ledger.json is missing');
@@ -106,7 +105,7 @@ export function parseLedger(text: string | undefined, namespace: string, registr
       /^[a-z0-9.-]+\/[a-z0-9.-]+$/.test(owner) && owner.length <= 127 ? `registration ${owner}` : 'something else';
     throw new LedgerError('LedgerMismatch', `ledger.json belongs to ${whose}`);
   }
-  // An earlier release may have recorded one that no status can hold.
+  // An earlier release may have recorded a request that does not fit into a status.
   const request = at.optionalString('observedRotateRequest');
   const ledger: Ledger = {
     namespace,
@@ -122,7 +121,7 @@ export function parseLedger(text: string | undefined, namespace: string, registr
     deliveries: version === 1 ? formerDeliveries(at) : at.list('deliveries').map(parseDelivery),
     keys: at.list('keys').map((key, index) => parseKey(new Reader(key, `ledger.json keys[${index}]`))),
   };
-  checkAgreement(ledger);
+  checkConsistency(ledger);
   return ledger;
 }
 
@@ -166,7 +165,7 @@ function parseKey(at: Reader): LedgerKey {
   };
 }
 
-function checkAgreement(ledger: Ledger): void {
+function checkConsistency(ledger: Ledger): void {
   const active = ledger.keys.filter((key) => key.state === 'Active');
   if (active.length > 1) throw corrupt('ledger.json has more than one Active key');
   if (active[0]?.keyID !== ledger.activeKeyID) throw corrupt('activeKeyID of ledger.json names no Active key');
@@ -192,7 +191,7 @@ function optional<K extends string>(name: K, value: string | undefined): { [P in
   return value === undefined ? {} : ({ [name]: value } as { [P in K]?: string });
 }
 
-/** Reads members of an untrusted JSON object, each with an error that names its place. */
+/** Reads the members of an untrusted JSON object; each error names the place. */
 class Reader {
   readonly place: string;
   private readonly members: Readonly<Record<string, unknown>>;
@@ -203,7 +202,7 @@ class Reader {
     this.place = place;
   }
 
-  /** Refuses members that this release does not know: dropping one at the next write would lose what a newer release keeps there. */
+  /** Rejects members that this release does not know: the next write would drop what a newer release keeps there. */
   only(known: readonly string[]): void {
     const unknown = Object.keys(this.members).filter((name) => !known.includes(name));
     if (unknown.length > 0) throw unknownFormat(`${this.place} has ${unknown.length} unknown members`);
@@ -262,8 +261,8 @@ class Reader {
 }
 
 /**
- * Key IDs of former systems: a number, a UUID, base64 with `+/=`, a URL. The schema of LtiKeys has the same rule, so that
- * no ledger holds a key ID that no LtiKey can show. No blanks and nothing invisible: two IDs that look alike would be two.
+ * Key IDs of former systems may be a number, a UUID, base64 with `+/=` or a URL. The schema of LtiKeys has the same rule, so that
+ * an LtiKey can show every key ID in a ledger. No spaces or invisible characters, so that IDs that look the same are the same.
  */
 const printable = /^[!-~]{1,256}$/;
 

@@ -2,19 +2,19 @@ import { isDeepStrictEqual } from 'node:util';
 import type { KeyConditionType } from '../api/conditions.ts';
 import { apiVersion, ltiKeyName, registrationLabel } from '../api/names.ts';
 import type { LtiKey } from '../api/objects.ts';
-import { conditions, type Verdict } from './condition.ts';
+import { conditions, faultVerdict, type Verdict } from './conditions.ts';
 import { formatInstant, type Instant } from './duration.ts';
 import type { Effect } from './effects.ts';
 import { isFinal, publishedStates } from './key-state.ts';
 import type { Ledger, LedgerKey } from './ledger.ts';
 import type { KeyMaterial, Situation } from './situation.ts';
 
-/** The ledger's public face: one LtiKey for each key on record, and none besides. */
+/** The LtiKeys of a ledger: one for each of its keys, and no others. */
 
 type KeyStatus = NonNullable<LtiKey['status']>;
 type Verdicts = Partial<Record<KeyConditionType, Verdict>>;
 
-/** What the LtiKey of one row of the ledger is to be. `more`: conditions that the ledger says nothing about. */
+/** The LtiKey of one row of the ledger. `more`: conditions that do not come from the ledger. */
 export function ltiKeyOf(
   ledger: Ledger,
   key: LedgerKey,
@@ -53,7 +53,7 @@ export function ltiKeyOf(
   };
 }
 
-/** It may have left before the ledger could record it, and goes on saying since when. */
+/** A key that left before the ledger could record its revocation keeps the time. */
 function leftAlready({ state }: LedgerKey, previous: KeyStatus | undefined): Pick<KeyStatus, 'revokedAt'> {
   const { revokedAt } = previous ?? {};
   return state === 'Revoked' && previous?.state === 'Revoked' && revokedAt !== undefined ? { revokedAt } : {};
@@ -63,7 +63,7 @@ export function isShownPublished({ status }: LtiKey): boolean {
   return status?.state !== undefined && publishedStates.has(status.state);
 }
 
-/** One that shows that there is a ledger: of keys that are over nothing is lost with it. */
+/** An LtiKey that proves that there was a ledger. One of a final key does not: nothing is lost with it. */
 export function lastingKey(shown: readonly LtiKey[]): LtiKey | undefined {
   return shown.find(isLasting);
 }
@@ -73,8 +73,8 @@ export function isLasting({ status }: LtiKey): boolean {
 }
 
 /**
- * Takes keys out of the documents without the ledger: their LtiKeys keep the serial that they show. Also those without a state,
- * for publishers go on with a key whose LtiKey returned without one.
+ * Removes keys from the documents without the ledger: their LtiKeys keep the serial that they show. This includes LtiKeys without
+ * a state, because publishers keep a key whose LtiKey was recreated without one.
  */
 export function unpublishEffects(situation: Situation, leaves: (key: LtiKey) => boolean): readonly Effect[] {
   const revokedAt = formatInstant(situation.now);
@@ -83,7 +83,7 @@ export function unpublishEffects(situation: Situation, leaves: (key: LtiKey) => 
     .map((key) => unpublish(situation, key, { ...key.status, state: 'Revoked', revokedAt }));
 }
 
-/** Ends all keys of a registration that is removed, also those that were about to be shown: no LtiKey then speaks of a ledger. */
+/** Retires all keys of a deleted registration, also those without a state, so that no LtiKey proves that there is a ledger. */
 export function retireEffects(situation: Situation): readonly Effect[] {
   const retiredAt = formatInstant(situation.now);
   return situation.shown
@@ -91,15 +91,15 @@ export function retireEffects(situation: Situation): readonly Effect[] {
     .map((key) => unpublish(situation, key, { ...key.status, state: 'Retired', retiredAt }));
 }
 
-/** A state that cannot be written leaves one way out: publishers give a deleted LtiKey up after their grace period. */
+/** If the state cannot be written, the LtiKey is deleted instead: publishers drop it after their grace period. */
 function unpublish({ refused }: Situation, key: LtiKey, status: KeyStatus): Effect {
   if (refused.has(`showKey ${key.metadata.name}`)) return { kind: 'removeKey', key };
   return { kind: 'showKey', key: { ...key, status } };
 }
 
 /**
- * Makes the LtiKeys show `ledger`, and removes those that it does not list. `urgent` takes revoked keys out of the documents:
- * it waits for no other write.
+ * Makes the LtiKeys show `ledger`, and deletes those that it does not list. `urgent` removes revoked keys from the documents and
+ * waits for no other write.
  */
 export function ltiKeyEffects(
   situation: Situation,
@@ -107,55 +107,68 @@ export function ltiKeyEffects(
   keyMaterial: ReadonlyMap<string, KeyMaterial>,
   more: Verdicts = {},
 ): { readonly urgent: readonly Effect[]; readonly rest: readonly Effect[] } {
-  const { shown, refused, now } = situation;
-  const strangers = new Map(shown.map((key) => [key.metadata.name, key]));
+  const { shown, now } = situation;
+  const unlisted = new Map(shown.map((key) => [key.metadata.name, key]));
   const urgent: Effect[] = [];
   const create: Effect[] = [];
   const show: Effect[] = [];
   for (const row of ledger.keys) {
-    const existing = strangers.get(ltiKeyName(ledger.registration, row.revision));
+    const existing = unlisted.get(ltiKeyName(ledger.registration, row.revision));
     const key = ltiKeyOf(ledger, row, keyMaterial.get(row.keyID), existing?.status, now, more);
-    strangers.delete(key.metadata.name);
-    // Publishers keep a key whose LtiKey returns without a status; one that they should forget returns when they have.
-    if (!existing && row.state === 'Revoked' && row.absentAt === undefined) continue;
-    const isOther = existing !== undefined && !isDeepStrictEqual(existing.spec, key.spec);
-    if (existing && !isOther && showsTheSame(existing.status, key.status)) continue;
-    if (existing && !isOther && row.state === 'Revoked' && isShownPublished(existing)) {
-      const serial = existing.status?.ledgerSerial;
-      urgent.push(
-        unpublish(situation, existing, { ...key.status, ...(serial === undefined ? {} : { ledgerSerial: serial }) }),
-      );
-      continue;
-    }
-    if (isOther) create.push({ kind: 'removeKey', key: existing });
-    // One that cannot be made, because another one keeps its name for instance, has no state to show.
-    if (isOther && refused.has(`removeKey ${existing.metadata.name}`)) continue;
-    if (!existing || isOther) create.push({ kind: 'createKey', key });
-    if (refused.has(`createKey ${key.metadata.name}`)) continue;
-    // All are there before the first is published, and the Active one comes last: until then publishers that have published
-    // none of them wait for the others (see publish/held-back.ts).
-    if (row.state === 'Active') show.push({ kind: 'showKey', key });
-    else show.unshift({ kind: 'showKey', key });
+    unlisted.delete(key.metadata.name);
+    const effects = rowEffects(situation, row, key, existing);
+    urgent.push(...effects.urgent);
+    create.push(...effects.create);
+    // Every LtiKey exists before the first is published, and the Active one is shown last: until then, publishers that have
+    // published none of them wait for the others (see publish/held-back.ts).
+    if (row.state === 'Active') show.push(...effects.show);
+    else show.unshift(...effects.show);
   }
-  // What publishers show of a key that no ledger knows leaves before its LtiKey does; not before the ledger forgets it.
-  const unpublished = unpublishEffects(situation, ({ metadata }) => strangers.has(metadata.name));
-  const remove = [...strangers.values()].map((key): Effect => ({ kind: 'removeKey', key }));
+  // A key that the ledger does not list is unpublished before its LtiKey is deleted.
+  const unpublished = unpublishEffects(situation, ({ metadata }) => unlisted.has(metadata.name));
+  const remove = [...unlisted.values()].map((key): Effect => ({ kind: 'removeKey', key }));
   return { urgent, rest: [...unpublished, ...remove, ...create, ...show] };
 }
 
-/** The serial alone is no change: what a key shows at one serial is what it shows at the next ones, until it changes. */
+interface RowEffects {
+  readonly urgent: readonly Effect[];
+  readonly create: readonly Effect[];
+  readonly show: readonly Effect[];
+}
+
+function rowEffects(situation: Situation, row: LedgerKey, key: LtiKey, existing: LtiKey | undefined): RowEffects {
+  const { refused } = situation;
+  const none: RowEffects = { urgent: [], create: [], show: [] };
+  const create: Effect[] = [];
+  if (existing && isDeepStrictEqual(existing.spec, key.spec)) {
+    if (showsTheSame(existing.status, key.status)) return none;
+    if (row.state === 'Revoked' && isShownPublished(existing)) {
+      // The ledger may not be written yet: the LtiKey keeps the serial that it shows.
+      const serial = existing.status?.ledgerSerial;
+      const status = { ...key.status, ...(serial === undefined ? {} : { ledgerSerial: serial }) };
+      return { ...none, urgent: [unpublish(situation, existing, status)] };
+    }
+  } else {
+    // Publishers keep a key whose LtiKey is recreated without a status; a revoked one is recreated only after they dropped it.
+    if (!existing && row.state === 'Revoked' && row.absentAt === undefined) return none;
+    if (existing) create.push({ kind: 'removeKey', key: existing });
+    // Another LtiKey keeps the name if it cannot be deleted.
+    if (existing && refused.has(`removeKey ${existing.metadata.name}`)) return { ...none, create };
+    create.push({ kind: 'createKey', key });
+  }
+  // An LtiKey that cannot be created has no status to write.
+  return { ...none, create, show: refused.has(`createKey ${key.metadata.name}`) ? [] : [{ kind: 'showKey', key }] };
+}
+
+/** A new serial alone is no reason to write a status. */
 function showsTheSame(existing: KeyStatus | undefined, desired: KeyStatus | undefined): boolean {
   return existing !== undefined && isDeepStrictEqual({ ...existing, ledgerSerial: 0 }, { ...desired, ledgerSerial: 0 });
 }
 
 function keyMaterialVerdict(keyMaterial: KeyMaterial): Verdict {
-  return keyMaterial.opens
-    ? {
-        status: 'True',
-        reason: 'KeysDecryptable',
-        message: 'the sealed private key can be decrypted and matches the public key',
-      }
-    : { status: 'False', reason: keyMaterial.reason, message: keyMaterial.message };
+  if (!keyMaterial.opens) return faultVerdict(keyMaterial);
+  const message = 'the sealed private key can be decrypted and matches the public key';
+  return { status: 'True', reason: 'KeysDecryptable', message };
 }
 
 type KeyTime = 'createdAt' | 'publishedAt' | 'activatedAt' | 'retireAt' | 'retiredAt' | 'revokedAt';

@@ -1,13 +1,13 @@
 import { type Duration, formatDuration, formatInstant, hour, type Instant } from './duration.ts';
 
 /**
- * Removal from the JWKS is not revocation everywhere: a platform may go on with the set it fetched before. What each one
- * does was read in its source where that is open (Canvas, Moodle, Sakai, Open edX) and inferred from error messages
- * (Blackboard); for the rest it is the longest lifetime found in any LTI platform.
+ * Removal from the JWKS is not revocation everywhere: a platform may keep using the key set that it fetched before. What each one
+ * does was read in its source code, if that is open (Canvas, Moodle, Sakai, Open edX), and inferred from error messages
+ * (Blackboard). For the others it is the longest lifetime found in any LTI platform.
  */
 
 interface Acceptance {
-  /** How long after the removal a revoked key may still be accepted; `undefined`: without a limit in time. */
+  /** How long after its removal a revoked key may still be accepted; `undefined`: without a time limit. */
   readonly upTo: Duration | undefined;
   readonly because: string;
 }
@@ -29,7 +29,7 @@ const acceptances: Readonly<Record<string, Acceptance>> = {
   Other: unknown,
 };
 
-/** Access tokens that were granted before live on (1EdTech Security Framework 1.0 §7.1: 3600 s is the recommendation). */
+/** The recommended lifetime of access tokens, 3600 s (1EdTech Security Framework 1.0 §7.1). They outlive the key. */
 const accessTokenLifetime: Duration = hour;
 
 export interface RevocationVerdict {
@@ -41,32 +41,34 @@ export interface RevocationVerdict {
 export interface RevocationFacts {
   readonly platform: string;
   readonly keyID: string;
-  /** When it was first observed to be absent from every ready replica and the public URL. */
+  /** Since when the key has been observed absent from every ready replica and the public URL. */
   readonly absentAt: Instant | undefined;
   /** The longest cache lifetime announced with documents that had the key. */
   readonly cacheLifetime: Duration;
-  /** Who still serves it or gave no answer, as a sentence part; `undefined`: nobody, as far as anybody was asked. */
+  /** Which replica still serves it or did not answer, as part of a sentence. */
   readonly stillServed: string | undefined;
   readonly now: Instant;
 }
 
+export function stillServedVerdict(keyID: string, where: string): RevocationVerdict {
+  return {
+    status: 'False',
+    reason: 'RevokedKeyStillServed',
+    message: `revoked key ${keyID} may still be served: ${where}`,
+  };
+}
+
 /**
- * Whether the platform can be relied on to refuse the revoked key by now, and until when it may not. What a platform and
- * the caches before it hold ages only from the moment at which nobody hands it out any more.
+ * Whether the platform refuses the revoked key by now, or until when it may accept it. What a platform and the caches in front of
+ * it hold expires only from the moment at which no replica serves the key any more.
  */
 export function revocationVerdict(facts: RevocationFacts): RevocationVerdict {
   const { keyID, absentAt, cacheLifetime, stillServed, now } = facts;
+  if (stillServed !== undefined || absentAt === undefined)
+    return stillServedVerdict(keyID, stillServed ?? 'no replica was checked since the revocation');
   const platform = facts.platform === 'Other' ? 'the platform' : facts.platform;
-  if (stillServed !== undefined) {
-    const message = `revoked key ${keyID} may still be served: ${stillServed}`;
-    return { status: 'False', reason: 'RevokedKeyStillServed', message };
-  }
-  if (absentAt === undefined) {
-    const message = `${platform} may accept revoked key ${keyID}: the replicas have not been asked yet whether they still serve it`;
-    return { status: 'Unknown', reason: 'RevocationPending', message };
-  }
   const acceptance = acceptances[facts.platform] ?? unknown;
-  const { upTo, because } = heldLongest(acceptance, cacheLifetime);
+  const { upTo, because } = longestHeld(acceptance, cacheLifetime);
   const tokens = `access tokens issued earlier stay valid for up to ${formatDuration(accessTokenLifetime)} more`;
   if (upTo === undefined) {
     const message = `${platform} may still accept revoked key ${keyID}: ${because}; ${tokens}`;
@@ -81,8 +83,8 @@ export function revocationVerdict(facts: RevocationFacts): RevocationVerdict {
   return { status: 'True', reason: 'RevocationEffective', message };
 }
 
-/** A platform that keeps nothing may still be given the key by a cache between it and the replicas. */
-function heldLongest(acceptance: Acceptance, cacheLifetime: Duration): Acceptance {
+/** Even if the platform itself keeps no key set, a cache between it and the replicas may. */
+function longestHeld(acceptance: Acceptance, cacheLifetime: Duration): Acceptance {
   if (acceptance.upTo === undefined || acceptance.upTo >= cacheLifetime) return acceptance;
   return {
     upTo: cacheLifetime,

@@ -11,13 +11,13 @@ export interface PublicJwk {
   readonly e: string;
 }
 
-/** The key, or what makes `value` something we do not serve, said so that it can follow the key's name. */
+/** The key, or why `value` is not one that is served, as a phrase that can follow the name of the key. */
 export function narrowPublicJwk(value: unknown): PublicJwk | string {
   if (!isRecord(value)) return 'is not a JSON object';
   const { kty, use, alg, kid, n, e, ...unknown } = value;
   if (Object.keys(unknown).length > 0) return 'has members beyond kty, use, alg, kid, n and e';
   if (kty !== 'RSA' || use !== 'sig' || alg !== 'RS256') return 'is not an RSA key for RS256 signatures';
-  if (typeof kid !== 'string' || kid === '' || kid.length > longestKeyID) return 'has no usable kid';
+  if (typeof kid !== 'string' || kid === '' || kid.length > maximumKeyIDLength) return 'has no usable kid';
   const bits = modulusBits(n);
   if (typeof n !== 'string' || bits === undefined)
     return 'has an n that is not an unpadded base64url integer without leading zeros';
@@ -26,8 +26,8 @@ export function narrowPublicJwk(value: unknown): PublicJwk | string {
   return { kty, use, alg, kid, n, e };
 }
 
-/** An imported key may keep a foreign key ID; this is far above any seen. */
-const longestKeyID = 256;
+/** An imported key may keep the key ID of its former system. */
+const maximumKeyIDLength = 256;
 
 /** RFC 7518 §2 Base64urlUInt: the fewest octets, no padding. */
 function decodeInteger(value: unknown): Buffer | undefined {

@@ -1,30 +1,29 @@
 import { Buffer } from 'node:buffer';
 import { rotateRequestedAtAnnotation } from '../api/names.ts';
 import type { LtiRegistration } from '../api/objects.ts';
-import { fnv1a } from './checksum.ts';
 import { type Duration, parseDuration } from './duration.ts';
-import type { RotationWindow } from './rotation-window.ts';
+import type { RotationWindow } from './timing.ts';
 
-/** What the rules need to know of an LtiRegistration, with the schema's defaults applied and durations parsed. */
+/** The fields of an LtiRegistration that the rules need, with the schema's defaults applied and durations parsed. */
 export interface Registration {
   readonly namespace: string;
   readonly name: string;
   readonly generation: number;
   readonly issuer: string;
-  /** The product the platform runs; `Other` if unset. */
-  readonly platform?: string;
+  /** The product that the platform runs. */
+  readonly platform: string;
   readonly keyDistribution: 'JWKSURL' | 'Manual';
   /** Bits of the RSA modulus. */
   readonly keySize: number;
   readonly rotateAfter: Duration;
   readonly activationDelay: Duration;
   readonly overlap: Duration;
-  /** Without any, a rotation may happen at all times. */
-  readonly rotationWindows?: readonly RotationWindow[];
+  /** Without any, a rotation may happen at any time. */
+  readonly rotationWindows: readonly RotationWindow[];
   /** A rotation that is due waits no longer than this for a window. */
-  readonly rotationWindowDeadline?: Duration;
+  readonly rotationWindowDeadline: Duration;
   readonly rotationTrigger?: string;
-  /** The annotation's value, or what stands for it: see {@link storableRequest}. */
+  /** The value of the annotation, or its substitute: see {@link storableRequest}. */
   readonly rotateRequest?: string;
   readonly acknowledgedKeyID?: string;
   readonly revokedKeyIDs: ReadonlySet<string>;
@@ -34,7 +33,7 @@ export interface Registration {
   readonly deliverySecretName?: string;
 }
 
-/** The defaults repeat crds/ltiregistrations.yaml, for objects that were stored before a default was. */
+/** The defaults repeat crds/ltiregistrations.yaml, for objects that were stored before the schema had them. */
 export function readRegistration(object: LtiRegistration): Registration {
   const { metadata, spec } = object;
   const rotateRequest = metadata.annotations?.[rotateRequestedAtAnnotation];
@@ -66,16 +65,23 @@ export function readRegistration(object: LtiRegistration): Registration {
   };
 }
 
-/** What status.observedRotateRequest and its line in `kubectl describe` can hold. */
-const longestRequest = 256;
+/** The limits of status.observedRotateRequest, which is one line in `kubectl describe`. */
+const maximumRequestBytes = 256;
 const oneLine = /^[^\p{Cc}\p{Cf}\p{Zl}\p{Zp}]*$/u;
 
 /**
- * An annotation holds any text of up to 256 KiB, a status does not. A value that does not fit is known by its beginning,
- * its length and a checksum, so that every change of it is still one request. Gives back what it once gave.
+ * An annotation may be any text of up to 256 KiB, a status field may not. A value that does not fit is replaced by its beginning,
+ * its length and a checksum, so that every change of it is still one request. Idempotent.
  */
 export function storableRequest(value: string): string {
-  if (Buffer.byteLength(value) <= longestRequest && oneLine.test(value)) return value;
+  if (Buffer.byteLength(value) <= maximumRequestBytes && oneLine.test(value)) return value;
   const beginning = value.slice(0, 200).replaceAll(/[^ -~]/g, '?');
   return `${beginning}… (${value.length} characters, FNV-1a ${fnv1a(value).toString(16).padStart(8, '0')})`;
+}
+
+/** FNV-1a of the text's UTF-8 bytes, 32 bits, unsigned. It spreads evenly, but is no protection against forgery. */
+export function fnv1a(text: string): number {
+  let hash = 0x811c9dc5;
+  for (const byte of Buffer.from(text)) hash = Math.imul(hash ^ byte, 0x01000193);
+  return hash >>> 0;
 }

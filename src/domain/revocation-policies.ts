@@ -1,12 +1,23 @@
-import { awaitsAcknowledgement, maySign } from './gates.ts';
-import type { Policy } from './key-policies.ts';
-import { activeKey, changeKey, keysIn, type Ledger, type LedgerKey, liveKeys, nextKey } from './ledger.ts';
 import { formatDuration, type Instant } from './duration.ts';
+import type { Policy } from './key-policies.ts';
+import {
+  activate,
+  activeKey,
+  changeKey,
+  keysIn,
+  type Ledger,
+  type LedgerKey,
+  liveKeys,
+  nextKey,
+  owedWithout,
+  recordSettings,
+  revoke,
+} from './ledger.ts';
+import { awaitsAcknowledgement, maySign } from './preconditions.ts';
 import type { Lifecycle } from './situation.ts';
 import { revocationGrace } from './timing.ts';
-import { activate, owedWithout, revoke, recordSettings } from './transition.ts';
 
-/** Revocation: a revoked key leaves at once, or, if it signs, as soon as another one can take its place. */
+/** Revocation: a revoked key leaves at once, or, if it signs, as soon as another key can replace it. */
 
 /** A revoked key that does not sign leaves at once. */
 export const revokeIdleKey: Policy = ({ registration, ledger, now }) => {
@@ -17,8 +28,8 @@ export const revokeIdleKey: Policy = ({ registration, ledger, now }) => {
 };
 
 /**
- * A revoked signing key is replaced first if that is quick: by a published next key, else by a still published retiring
- * one; with neither it leaves when its grace is over, replacement or not.
+ * A revoked signing key is replaced by a published next key, or else by a Retiring key that is still published. With neither, it
+ * leaves at the end of its grace period.
  */
 export const revokeSigningKey: Policy = (lifecycle) => {
   const { registration, ledger, now } = lifecycle;
@@ -28,46 +39,43 @@ export const revokeSigningKey: Policy = (lifecycle) => {
   if (replacement) {
     const revocation = revoke(ledger, key, now, `key ${replacement.keyID} replaces it`);
     const owed = replacement.state === 'Retiring' ? owingSuccessor(revocation.ledger) : revocation.ledger;
-    const why = `it replaces revoked key ${key.keyID}`;
-    return { ...activate({ ...lifecycle, ledger: owed }, replacement, why), besides: revocation.transition };
+    const activation = activate({ ...lifecycle, ledger: owed }, replacement, `it replaces revoked key ${key.keyID}`);
+    return { ...activation, transitions: [...revocation.transitions, ...activation.transitions] };
   }
-  if (lifecycle.withdrawnKeyIDs.has(key.keyID)) return revoke(ledger, key, now, 'it was no longer published');
+  if (lifecycle.unpublishedKeyIDs.has(key.keyID)) return revoke(ledger, key, now, 'it was no longer published');
   if (key.revocationSeenAt === undefined) {
+    const message = `signing key ${key.keyID} is being revoked: it stays published until a replacement is published, but at most ${formatDuration(revocationGrace)}`;
     return {
       ledger: changeKey(ledger, key.keyID, { revocationSeenAt: now }),
-      transition: {
-        reason: 'KeyRevoked',
-        keyID: key.keyID,
-        message: `signing key ${key.keyID} is being revoked: it stays published until a replacement is published, but at most ${formatDuration(revocationGrace)}`,
-      },
+      transitions: [{ reason: 'KeyRevoked', message }],
     };
   }
   const waited = now - key.revocationSeenAt;
-  // A clock that went back grants no second grace.
+  // A clock that was set back does not extend the grace period.
   if (waited >= 0 && waited < revocationGrace) return undefined;
   return revoke(ledger, key, now, 'no replacement was published in time');
 };
 
-/** A revocation that was taken back leaves nothing behind: another one has its whole grace. */
+/** A revocation of the signing key that was withdrawn leaves no trace: a later one has its whole grace period. */
 export const forgetRevocation: Policy = ({ registration, ledger }) => {
   const key = activeKey(ledger);
   if (key?.revocationSeenAt === undefined || registration.revokedKeyIDs.has(key.keyID)) return undefined;
-  return recordSettings(changeKey(ledger, key.keyID, { revocationSeenAt: undefined }), 'withdrawn revocation');
+  return recordSettings(changeKey(ledger, key.keyID, { revocationSeenAt: undefined }));
 };
 
 /**
- * Since when nobody serves a revoked key. A replica that serves it again, or is not known not to, starts the count anew: caches
- * may have fetched it meanwhile.
+ * Records since when no replica serves a revoked key. The time starts again if a replica serves it again or cannot be checked,
+ * because caches may have fetched the key in between.
  */
 export const recordAbsence: Policy = ({ ledger, observation, now }) => {
   const revokedKeys = keysIn(ledger, 'Revoked');
   const gone = revokedKeys.find(({ keyID, absentAt }) => absentAt === undefined && observation.absentKeyIDs.has(keyID));
-  if (gone) return recordSettings(changeKey(ledger, gone.keyID, { absentAt: now }), 'absence of a revoked key');
+  if (gone) return recordSettings(changeKey(ledger, gone.keyID, { absentAt: now }));
   const back = revokedKeys.find(({ keyID, absentAt }) => absentAt !== undefined && observation.stillServed.has(keyID));
-  return back && recordSettings(changeKey(ledger, back.keyID, { absentAt: undefined }), 'return of a revoked key');
+  return back && recordSettings(changeKey(ledger, back.keyID, { absentAt: undefined }));
 };
 
-/** The key that signs in place of a revoked one now: a published next key, else the newest one that is still published. */
+/** The key that can replace a revoked signing key now: a published next key, else the newest published Retiring key. */
 export function replacementFor(lifecycle: Lifecycle): LedgerKey | undefined {
   const { ledger, registration } = lifecycle;
   const next = nextKey(ledger);
@@ -78,15 +86,15 @@ export function replacementFor(lifecycle: Lifecycle): LedgerKey | undefined {
   return candidates.find((key) => !registration.revokedKeyIDs.has(key.keyID) && maySign(lifecycle, key));
 }
 
-/** After an older key took over, a newer one has to follow: the one that is on its way, or else one that is owed. */
+/** After an older key became the signing key, a newer one has to follow: the present next key, or one that is owed. */
 function owingSuccessor(ledger: Ledger): Ledger {
   const next = nextKey(ledger);
   return next ? changeKey(ledger, next.keyID, { cause: 'Revocation' }) : { ...ledger, rotationOwed: 'Revocation' };
 }
 
-/** The ledger in which none of these keys is live any more; the same one where none was. For revocations that cannot wait. */
+/** The ledger with these keys revoked; the same object if none of them was live. For revocations that cannot wait for a plan. */
 export function withoutRevoked(ledger: Ledger, keyIDs: ReadonlySet<string>, now: Instant): Ledger {
   return liveKeys(ledger)
     .filter(({ keyID }) => keyIDs.has(keyID))
-    .reduce((current, key) => revoke(current, key, now, 'it was asked for').ledger, ledger);
+    .reduce((current, key) => revoke(current, key, now, 'spec.revokedKeyIDs lists it').ledger, ledger);
 }

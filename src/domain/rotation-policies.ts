@@ -1,13 +1,21 @@
-import { awaitsAcknowledgement, isClockSkewed, isRotationHeld, maySign } from './gates.ts';
+import { answered, requestedCause } from './key-generation.ts';
 import type { Policy } from './key-policies.ts';
-import { activeKey, changeKey, keysIn, liveKeys, nextKey } from './ledger.ts';
-import { answered, requestedCause } from './needed-revision.ts';
+import {
+  activate,
+  activeKey,
+  changeKey,
+  keysIn,
+  liveKeys,
+  nextKey,
+  owedWithout,
+  scheduleRetirement,
+} from './ledger.ts';
+import { awaitsAcknowledgement, isClockSkewed, isRotationHeld, maySign } from './preconditions.ts';
 import { activationTime, publishedOverlap } from './timing.ts';
-import { activate, owedWithout, scheduleRetirement } from './transition.ts';
 
-/** Rotation: published, then signing, then retiring, then retired. */
+/** Rotation: a key is published, then signs, then retires. */
 
-/** With no signing key, the next one signs as soon as it is served: nobody waits for an older one to be forgotten. */
+/** Without a signing key, the next key signs as soon as it is served: an activation delay would leave the tool without any key. */
 export const activateWithoutPredecessor: Policy = (lifecycle) => {
   const next = nextKey(lifecycle.ledger);
   if (activeKey(lifecycle.ledger) || !next || !maySign(lifecycle, next)) return undefined;
@@ -15,7 +23,7 @@ export const activateWithoutPredecessor: Policy = (lifecycle) => {
   return activate(lifecycle, next, 'every ready replica serves it, and the registration had no signing key');
 };
 
-/** A time from a wrong clock is not recorded: the delay would seem over when the clock is right again. */
+/** With a skewed clock, no time is recorded: the activation delay would seem over once the clock is right again. */
 export const recordPublication: Policy = (lifecycle) => {
   const { ledger, observation, now } = lifecycle;
   if (isClockSkewed(lifecycle)) return undefined;
@@ -23,63 +31,50 @@ export const recordPublication: Policy = (lifecycle) => {
     (live) => live.publishedAt === undefined && observation.servedKeyIDs.has(live.keyID),
   );
   if (!key) return undefined;
-  return {
-    ledger: changeKey(ledger, key.keyID, { publishedAt: now }),
-    transition: { reason: 'KeyPublished', keyID: key.keyID, message: `every ready replica serves key ${key.keyID}` },
-  };
+  return { ledger: changeKey(ledger, key.keyID, { publishedAt: now }), transitions: [{ reason: 'KeyPublished' }] };
 };
 
 /**
- * A next key that a replica was observed without is published anew: a platform that fetched the set meanwhile may keep it for
- * as long as it keeps any.
+ * The activation delay of a next key restarts if a replica was observed without it: a platform that fetched the key set from that
+ * replica may cache it for as long as any.
  */
 export const forgetPublication: Policy = ({ ledger, observation }) => {
   const next = nextKey(ledger);
   if (next?.publishedAt === undefined || !observation.missingKeyIDs.has(next.keyID)) return undefined;
   return {
     ledger: changeKey(ledger, next.keyID, { publishedAt: undefined }),
-    transition: {
-      reason: 'KeyUnpublished',
-      keyID: next.keyID,
-      message: `a replica no longer serves key ${next.keyID}: its activation delay restarts when every ready replica serves it`,
-    },
+    transitions: [{ reason: 'KeyUnpublished' }],
   };
 };
 
-/** A rotation in flight answers a new trigger, and no longer waits for its scheduled day. */
+/** A rotation in progress answers a new request, and no longer waits for its scheduled day. */
 export const answerWithNextKey: Policy = (lifecycle) => {
   const { ledger } = lifecycle;
   const next = nextKey(ledger);
   const cause = requestedCause(lifecycle);
   if (!next || !cause || lifecycle.registration.suspend) return undefined;
+  const message = `a rotation was requested: key ${next.keyID}, which is already the next key, answers the request`;
   return {
     ledger: changeKey(answered(lifecycle, ledger), next.keyID, next.cause === 'Schedule' ? { cause } : {}),
-    transition: {
-      reason: 'RotationRequested',
-      keyID: next.keyID,
-      message: `a rotation was requested: key ${next.keyID}, which is already the next key, answers the request`,
-    },
+    transitions: [{ reason: 'RotationRequested', message }],
   };
 };
 
 /**
- * A next key of another size than the registration asks for by now gives way; it never signed. One that was imported
- * stays, for its tool signs with it.
+ * A next key of another size than `spec.key.size` is discarded; it never signed. An imported key is kept, because its tool
+ * signs with it.
  */
 export const discardNextKey: Policy = ({ registration, ledger, now }) => {
   const next = nextKey(ledger);
   if (!next || next.size === registration.keySize || registration.suspend || next.cause === 'Import') return undefined;
+  const message = `key ${next.keyID} was discarded before it signed: it has ${next.size} bits, and spec.key.size is now ${registration.keySize}`;
   return {
     ledger: { ...changeKey(ledger, next.keyID, { state: 'Retired', retiredAt: now }), ...owedWithout(next) },
-    transition: {
-      reason: 'NextKeyDiscarded',
-      keyID: next.keyID,
-      message: `key ${next.keyID} was discarded before it signed: it has ${next.size} bits, and spec.key.size is now ${registration.keySize}`,
-    },
+    transitions: [{ reason: 'NextKeyDiscarded', message }],
   };
 };
 
-/** The rotation: published now, published long enough, its day has come, and nothing holds it back. */
+/** The rotation: the next key is published now and has been for long enough, it is due, and nothing blocks it. */
 export const activateNextKey: Policy = (lifecycle) => {
   const { registration, ledger, now } = lifecycle;
   const active = activeKey(ledger);
@@ -90,14 +85,14 @@ export const activateNextKey: Policy = (lifecycle) => {
   return activate(lifecycle, next, `it replaces key ${active.keyID}`);
 };
 
-/** The overlap counts from the moment the tool had the new key; where nothing is delivered, from the activation. */
+/** The overlap starts when the new key was delivered to the tool; without a delivery Secret, when it was activated. */
 export const startOverlap: Policy = (lifecycle) => {
   const { registration, ledger, delivery, limits, now } = lifecycle;
   const key = keysIn(ledger, 'Retiring').find(
     ({ stoppedSigningAt, verifyOnly }) => stoppedSigningAt === undefined && !verifyOnly,
   );
   const delivered = registration.deliverySecretName === undefined || delivery.keyID === ledger.activeKeyID;
-  // A left over Secret may still hold the key, and a wrong clock would end the overlap at a wrong time.
+  // A leftover Secret may still hold the key, and a skewed clock would end the overlap at the wrong time.
   if (!key || !delivered || delivery.leftovers.length > 0 || isClockSkewed(lifecycle)) return undefined;
   return scheduleRetirement(ledger, key, now, now + publishedOverlap(registration, limits));
 };
@@ -115,12 +110,9 @@ export const retire: Policy = (lifecycle) => {
   const { registration, ledger, now } = lifecycle;
   const key = keysIn(ledger, 'Retiring').find(({ retireAt }) => retireAt !== undefined && retireAt <= now);
   if (!key || registration.suspend || isClockSkewed(lifecycle)) return undefined;
+  const message = `the overlap of key ${key.keyID} ended: it is no longer published, and its private key was destroyed`;
   return {
     ledger: changeKey(ledger, key.keyID, { state: 'Retired', retiredAt: now }),
-    transition: {
-      reason: 'KeyRetired',
-      keyID: key.keyID,
-      message: `the overlap of key ${key.keyID} ended: it is no longer published, and its private key was destroyed`,
-    },
+    transitions: [{ reason: 'KeyRetired', message }],
   };
 };

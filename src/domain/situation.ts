@@ -5,10 +5,10 @@ import type { KeyFacts, Ledger } from './ledger.ts';
 import type { Registration } from './registration.ts';
 import type { TimingLimits } from './timing.ts';
 
-/** Whether a sealed private key opens and matches its public half; a fault carries a constant reason and a sentence. */
+/** Whether a sealed private key can be decrypted and matches its public half. */
 export type KeyMaterial =
   | { readonly opens: true; readonly kekID: string }
-  /** `kekID`: what it says it is sealed under; that key-encryption key is needed all the more. */
+  /** `kekID`: the key-encryption key that the sealed key names; it is still in use. */
   | (Fault & { readonly kekID?: string });
 
 export interface Fault {
@@ -17,51 +17,51 @@ export interface Fault {
   readonly message: string;
 }
 
-/** What the replicas were just observed to serve. */
+/** What the replicas were last observed to serve. */
 export interface Observation {
-  /** Key IDs that every ready replica serves, with this very key (n and e), in every document they belong to. Zero replicas serve nothing. */
+  /** IDs of keys that every ready replica serves in all their documents, with the same n and e. Zero replicas serve nothing. */
   readonly servedKeyIDs: ReadonlySet<string>;
-  /** Key IDs that a replica answered without; one that gives no answer is not among them. */
+  /** IDs of keys that were missing in the answer of a replica. A replica that does not answer adds none. */
   readonly missingKeyIDs: ReadonlySet<string>;
-  /** Key IDs that must be absent → who still serves them or gave no answer. Absent everywhere: no entry. */
+  /** IDs of keys that must be absent → the replicas that still serve them or did not answer; no entry if absent everywhere. */
   readonly stillServed: ReadonlyMap<string, string>;
-  /** Key IDs that must be absent and were observed absent everywhere. */
+  /** IDs of keys that must be absent and were observed absent everywhere. */
   readonly absentKeyIDs: ReadonlySet<string>;
-  /** For people: which replica lacks what. Empty when nothing is missing. */
+  /** For messages: which replica lacks which key. Empty if none is missing. */
   readonly detail: string;
   /** The longest cache lifetime announced: max-age + stale-while-revalidate + stale-if-error. */
   readonly cacheLifetime: Duration;
 }
 
-/** What is known of the Secrets a tool mounts. */
+/** The state of the Secrets that a tool mounts. */
 export interface DeliveryState {
-  /** The key ID that the wanted delivery Secret holds. */
+  /** The ID of the key in the configured delivery Secret. */
   readonly keyID?: string;
-  /** Recorded delivery Secrets, other than the wanted one, that still exist and are ours. */
+  /** Other recorded delivery Secrets that still exist and belong to the operator. */
   readonly leftovers: readonly string[];
 }
 
-/** The keys of a former system, as far as they can be taken over; read only while there is no ledger. */
+/** The keys of a former system to import; read only while there is no ledger. */
 export interface ImportState {
-  /** The private key that becomes revision 1, or why it cannot. */
+  /** The private key that becomes revision 1, or why it cannot be imported. */
   readonly signing?: KeyFacts | Fault;
   readonly verifyOnly: readonly (KeyFacts & { readonly until: Instant })[];
 }
 
-/** What the lifecycle of a registration depends on that has, or is about to get, a readable ledger. */
+/** What the lifecycle of a registration depends on; it has, or is about to get, a readable ledger. */
 export interface Lifecycle {
   readonly registration: Registration;
   readonly ledger: Ledger;
   readonly keyMaterial: ReadonlyMap<string, KeyMaterial>;
   readonly observation: Observation;
   readonly delivery: DeliveryState;
-  /** Live keys that no LtiKey shows as published: they left the documents, perhaps before the ledger could record it. */
-  readonly withdrawnKeyIDs: ReadonlySet<string>;
-  /** For a registration that imports keys and has none yet. */
+  /** Live keys that no LtiKey shows as published: they may have left the documents before the ledger could record it. */
+  readonly unpublishedKeyIDs: ReadonlySet<string>;
+  /** Only for a registration that imports keys and has none yet. */
   readonly imports?: ImportState;
   /** The key-encryption key that seals now. */
   readonly sealingKeyID?: string;
-  /** Why nothing can be sealed now: the key-encryption key is missing or unusable. */
+  /** Why nothing can be sealed now, such as a missing key-encryption key. */
   readonly sealingFault?: Fault;
   /** Local clock minus the API server's. */
   readonly clockSkew: Duration;
@@ -70,14 +70,18 @@ export interface Lifecycle {
   readonly now: Instant;
 }
 
-/** The registration: as it is, as it was when this process saw it go, or not known (the cache is behind the API server). */
+/** The registration as it is, as it last was before its deletion, or unknown because the cache is behind the API server. */
 export type RegistrationReading =
-  | { readonly kind: 'present'; readonly object: LtiRegistration; readonly registration: Registration | Fault }
-  | { readonly kind: 'gone'; readonly last?: Registration }
-  | { readonly kind: 'unknown' };
+  Present | { readonly kind: 'gone'; readonly last?: Registration } | { readonly kind: 'unknown' };
+
+export interface Present {
+  readonly kind: 'present';
+  readonly object: LtiRegistration;
+  readonly registration: Registration | Fault;
+}
 
 export type LedgerReading =
-  /** The API server said so of this very Secret. `trace`: what shows that there was one, if anything. */
+  /** The API server itself answered 404. `trace`: the evidence, if any, that there was a ledger. */
   | { readonly kind: 'absent'; readonly trace?: string }
   | { readonly kind: 'faulty'; readonly fault: Fault }
   | { readonly kind: 'present'; readonly ledger: Ledger };
@@ -85,20 +89,20 @@ export type LedgerReading =
 /** One Secret that a tool mounts or mounted. */
 export type DeliverySecret =
   | { readonly kind: 'absent' }
-  /** Somebody else's, or it cannot be read: it is left alone, and `fault` says so. */
+  /** It does not belong to the operator or cannot be read: it is not changed, and `fault` is reported. */
   | { readonly kind: 'unusable'; readonly fault: Fault }
   | {
       readonly kind: 'ours';
       readonly keyID?: string;
-      /** Whether the private half in it is what the operator wrote for `keyID` and this recipient. */
+      /** Whether its private key is the one that the operator wrote for `keyID` and this recipient. */
       readonly intact: boolean;
-      /** RFC 7638 thumbprint of whom it was encrypted for. */
+      /** RFC 7638 thumbprint of the key that it was encrypted for. */
       readonly recipient?: string;
       readonly serial: number;
-      /** The entries that are not secret, as text. */
+      /** The entries without private keys, as text. */
       readonly entries: Readonly<Record<string, string>>;
       readonly metadata: DeliveryMetadata;
-      /** Whether kubectl's copy of an applied object, private halves included, lies beside it. */
+      /** Whether its annotations have the copy that `kubectl apply` makes, which includes the private key. */
       readonly lastApplied: boolean;
     };
 
@@ -107,13 +111,13 @@ export interface DeliveryMetadata {
   readonly annotations: Readonly<Record<string, string>>;
 }
 
-/** A key pair that was made or imported, sealed, and waits to be written. */
+/** A key pair that was generated or imported, is sealed, and waits to be written. */
 export interface SealedPair {
   readonly facts: KeyFacts;
   readonly kekID: string;
 }
 
-/** A write that the API server refused while this situation was dealt with. */
+/** A write that the API server rejected while the operator dealt with this situation. */
 export interface Refusal {
   /** Such as `Secret gradebook/canvas-lti-keys`. */
   readonly object: string;
@@ -129,28 +133,28 @@ export interface Situation {
   readonly name: string;
   readonly registration: RegistrationReading;
   readonly ledger: LedgerReading;
-  /** The LtiKeys of the registration, the newest known of each. */
+  /** The LtiKeys of the registration, each in its newest known version. */
   readonly shown: readonly LtiKey[];
   readonly keyMaterial: ReadonlyMap<string, KeyMaterial>;
   readonly observation: Observation;
-  /** Name → Secret: the wanted one and those on record. */
+  /** Name → Secret: the configured one and those on record. */
   readonly deliveries: ReadonlyMap<string, DeliverySecret>;
-  /** The thumbprint of the recipient of deliveries, or why its key cannot be used. */
+  /** The thumbprint of the recipient's key, or why the key cannot be used. */
   readonly recipient?: { readonly thumbprint: string } | Fault;
   readonly imports?: ImportState;
-  /** Ready to be written: the pair that an earlier decision asked for, or the imported key. */
+  /** Ready to be written: the pair that an earlier decision requested, or the imported key. */
   readonly pair?: SealedPair;
-  /** A key pair is being made. */
+  /** A key pair is being generated. */
   readonly generating?: boolean;
   readonly sealingKeyID?: string;
   readonly sealingFault?: Fault;
-  /** Key ID → other registrations of the namespace in whose documents the same key is. */
+  /** Key ID → other registrations of the namespace whose documents have the same key. */
   readonly shared: ReadonlyMap<string, readonly string[]>;
-  /** Effects that the API server refused, by their ID (effects.ts). */
+  /** Effects that the API server rejected, by ID (effects.ts). */
   readonly refused: ReadonlyMap<string, Refusal>;
   readonly clockSkew: Duration;
   readonly limits: TimingLimits;
-  /** Where platforms fetch the keys, if the operator was told. */
+  /** Where platforms fetch the keys, if configured. */
   readonly jwksURL?: string;
   readonly now: Instant;
 }

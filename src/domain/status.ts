@@ -1,20 +1,22 @@
 import { ltiKeyName } from '../api/names.ts';
 import type { LtiRegistration } from '../api/objects.ts';
-import { conditions, type Verdict } from './condition.ts';
+import {
+  type Outcome,
+  type RegistrationVerdicts,
+  type Verdict,
+  conditions,
+  registrationVerdicts,
+  revokedIDsVerdict,
+  faultVerdict,
+} from './conditions.ts';
 import { formatInstant, type Instant } from './duration.ts';
 import { activeKey, type Ledger, type LedgerKey, nextKey } from './ledger.ts';
 import { times } from './ltikeys.ts';
+import { stillServedVerdict } from './platforms.ts';
 import type { Fault, Lifecycle, Observation } from './situation.ts';
 import { activationTime, nextRotationTime, permittedTime } from './timing.ts';
-import {
-  noAction,
-  type Outcome,
-  registrationVerdicts,
-  type RegistrationVerdicts,
-  unknownRevokedVerdict,
-} from './verdicts.ts';
 
-/** The status of a registration: one function for one that can be worked on, one for one that cannot. */
+/** The status of a registration: one function if its ledger and spec can be used, and one if they cannot. */
 
 export type RegistrationStatus = NonNullable<LtiRegistration['status']>;
 type Phase = NonNullable<RegistrationStatus['phase']>;
@@ -46,38 +48,36 @@ export function registrationStatus(outcome: Outcome, previous: RegistrationStatu
   };
 }
 
-/** What is known of a registration that cannot be worked on, because its ledger or its spec cannot be used. */
+/** What is known of a registration whose ledger or spec cannot be used. */
 export interface Faulted {
   readonly generation: number;
   readonly fault: Fault;
-  /** What the operator was asked to revoke and shows as Revoked, though it cannot record it. */
+  /** Keys that the spec revokes and that their LtiKeys show as Revoked, although the ledger cannot record it. */
   readonly revokedKeyIDs: readonly string[];
   readonly unknownRevoked: readonly number[];
   readonly observation: Observation;
   readonly now: Instant;
 }
 
-/** What was known stays, and the fault says why nothing goes on. */
+/** Keeps what the previous status says about the signing key, and reports the fault. */
 export function faultedStatus(faulted: Faulted, previous: RegistrationStatus | undefined): RegistrationStatus {
   const { generation, fault, revokedKeyIDs, now } = faulted;
   const { activeKey: before, ...rest } = previous ?? {};
   const active = before && !revokedKeyIDs.includes(before.keyID) ? before : undefined;
-  const bad = { reason: fault.reason, message: fault.message };
   const kept = (type: keyof RegistrationVerdicts, otherwise: Verdict): Verdict => {
     const found = previous?.conditions?.find((condition) => condition.type === type);
     // oxlint-disable-next-line no-unsafe-type-assertion -- conditions are written with reasons of the table alone
     return found ? ({ status: found.status, reason: found.reason, message: found.message } as Verdict) : otherwise;
   };
-  const unknown: Verdict = { status: 'Unknown', ...bad };
   const revocation = unrecordedRevocation(faulted);
   const verdicts: RegistrationVerdicts = {
-    Ready: active ? kept('Ready', unknown) : { status: 'False', ...bad },
-    Published: active ? kept('Published', unknown) : { status: 'False', ...bad },
-    KeyMaterialAvailable: { status: 'False', ...bad },
-    ActionRequired: unknownRevokedVerdict(faulted.unknownRevoked) ?? noAction,
+    Ready: active ? kept('Ready', faultVerdict(fault, 'Unknown')) : faultVerdict(fault),
+    Published: active ? kept('Published', faultVerdict(fault, 'Unknown')) : faultVerdict(fault),
+    KeyMaterialAvailable: faultVerdict(fault),
+    ActionRequired: revokedIDsVerdict(faulted.unknownRevoked),
     ...(revocation ? { RevocationEffective: revocation } : {}),
-    Reconciling: { status: 'False', ...bad },
-    Stalled: { status: 'True', ...bad },
+    Reconciling: faultVerdict(fault),
+    Stalled: faultVerdict(fault, 'True'),
   };
   return {
     ...rest,
@@ -89,22 +89,16 @@ export function faultedStatus(faulted: Faulted, previous: RegistrationStatus | u
 }
 
 function unrecordedRevocation({ revokedKeyIDs, observation }: Faulted): Verdict | undefined {
-  const [keyID] = [...revokedKeyIDs].toSorted(
-    (a, b) => Number(observation.stillServed.has(b)) - Number(observation.stillServed.has(a)),
-  );
+  const { stillServed } = observation;
+  const keyID = revokedKeyIDs.find((id) => stillServed.has(id)) ?? revokedKeyIDs[0];
   if (keyID === undefined) return undefined;
-  const by = observation.stillServed.get(keyID);
-  if (by !== undefined)
-    return {
-      status: 'False',
-      reason: 'RevokedKeyStillServed',
-      message: `revoked key ${keyID} may still be served: ${by}`,
-    };
+  const where = stillServed.get(keyID);
+  if (where !== undefined) return stillServedVerdict(keyID, where);
   const message = `no replica serves revoked key ${keyID}, but the revocation cannot be recorded in the ledger. Fix what the Stalled condition reports, and leave the key ID in spec.revokedKeyIDs`;
   return { status: 'False', reason: 'RevocationPending', message };
 }
 
-/** In one word, for `kubectl get`: what somebody has to see to comes before what goes on by itself. */
+/** The state in one word, for `kubectl get`: what needs attention comes before what completes by itself. */
 function phaseOf(verdicts: RegistrationVerdicts, ledger: Ledger): Phase {
   const is = (type: keyof RegistrationVerdicts): boolean => verdicts[type]?.status === 'True';
   if (is('Stalled')) return 'Stalled';

@@ -1,59 +1,58 @@
-import { fnv1a } from './checksum.ts';
-import { day, type Duration, formatDuration, hour, type Instant, minute, second } from './duration.ts';
+import { Cron } from 'croner';
+import { type Duration, type Instant, day, formatDuration, hour, minute, second } from './duration.ts';
 import type { LedgerKey } from './ledger.ts';
-import type { Registration } from './registration.ts';
-import { nextOpening } from './rotation-window.ts';
+import { type Registration, fnv1a } from './registration.ts';
 
-/** The numbers that keep verifiers and tools safe. Code, status and docs name these functions. */
+/** The safety inequalities, and when rotations happen. Code, status and docs name these functions. */
 
-/** Floors that an operator may lower, as `--minimum-overlap` and `--minimum-activation-delay` do. */
+/** Minimums that `--minimum-overlap` and `--minimum-activation-delay` configure. */
 export interface TimingLimits {
   readonly minimumOverlap: Duration;
-  /** Unset: derived from the cache lifetime that the served documents announce. */
+  /** If unset, it is derived from the cache lifetime that the served documents announce. */
   readonly minimumActivationDelay?: Duration;
 }
 
 /**
- * How long a revoked signing key stays while a replacement is made. It has to be out of the documents within 60 s, also where its
- * LtiKey can only be deleted and publishers give it up after their 30 s.
+ * How long a revoked signing key stays published while a replacement is made. It must be out of the documents within 60 s, even
+ * if its LtiKey can only be deleted, in which case publishers drop it after 30 s.
  */
 export const revocationGrace: Duration = 20 * second;
 
-/** A document that lost a key to revocation is cached only briefly for this long. */
+/** How long a document that lost a key to a revocation announces a short cache lifetime. */
 export const shortCachePeriod: Duration = day;
 
-/** Keys of one registration that are published at the same time, at most: a ledger stays far under the 1 MiB of a Secret. */
-export const mostLiveKeys = 16;
+/** The maximum number of published keys of a registration: it keeps a ledger far below the 1 MiB limit of a Secret. */
+export const maximumLiveKeys = 16;
 
 /**
- * How often a registration is looked at even if nothing changed, for Secrets are not watched: as often as ten reads a second
- * for all of them allow, at two reads a look. A hundred registrations are looked at every minute; `longest` is the limit.
+ * How often a registration is reconciled even if nothing changed, because Secrets are not watched. All registrations together may
+ * take ten reads per second, at two reads each; up to 300 registrations are reconciled every minute.
  */
-export function lookInterval(registrations: number, longest: Duration): Duration {
-  return Math.min(longest, Math.max(minute, (registrations * 2 * second) / 10));
+export function resyncInterval(registrations: number, maximum: Duration): Duration {
+  return Math.min(maximum, Math.max(minute, (registrations * 2 * second) / 10));
 }
 
-/** Beyond this difference between local clock and API server nothing that depends on the time happens. */
+/** If the local clock and the API server differ by more than this, nothing that depends on the time happens. */
 export const toleratedClockSkew: Duration = 5 * minute;
 
 /** Secret propagation to the tool 2 min, longest JWT of a tool 600 s, clock skew 300 s, rounded up: one hour. */
 export const defaultMinimumOverlap: Duration = hour;
 
 /**
- * A key has to be published longer than any verifier may go on with the set it fetched before: the announced cache
- * lifetime (max-age + stale-while-revalidate + stale-if-error) and a minute, and never under 20 minutes, since a
- * widely used Go cache refreshes every 15 minutes whatever max-age says and never on an unknown key ID.
+ * A key must be published for longer than any verifier may use a key set that it fetched before: the announced cache lifetime
+ * (max-age + stale-while-revalidate + stale-if-error) plus one minute, and at least 20 minutes, because a widely used Go cache
+ * refreshes every 15 minutes regardless of max-age, and never because of an unknown key ID.
  */
 export function minimumActivationDelay(limits: TimingLimits, cacheLifetime: Duration): Duration {
   return limits.minimumActivationDelay ?? Math.max(20 * minute, cacheLifetime + minute);
 }
 
-/** How long a key stays published after it stopped signing: `spec.overlap`, and under the floor the floor. */
+/** How long a key stays published after it stopped signing: `spec.overlap`, but at least the minimum. */
 export function publishedOverlap(registration: Registration, limits: TimingLimits): Duration {
   return Math.max(registration.overlap, limits.minimumOverlap);
 }
 
-/** Spreads registrations that were applied together: up to 5 % of the period, and the same at every evaluation. */
+/** Spreads the rotations of registrations that were applied together: up to 5 % of the period, the same in every evaluation. */
 export function rotationJitter(registration: Registration, revision: number): Duration {
   const text = `${registration.namespace}/${registration.name}/${revision}`;
   return Math.floor((fnv1a(text) / 2 ** 32) * 0.05 * registration.rotateAfter);
@@ -76,8 +75,8 @@ export function preparationTime(active: LedgerKey, registration: Registration): 
 }
 
 /**
- * When a published next key may sign in place of `active`: after its delay, if it was scheduled not before its day, and
- * in a window.
+ * When a published next key may replace `active`: after its activation delay, in a window, and for a scheduled rotation not
+ * before `nextRotationTime`.
  */
 export function activationTime(
   next: LedgerKey,
@@ -94,18 +93,18 @@ export function activationTime(
 }
 
 /**
- * When a rotation that is due at `due` may happen: in its windows, and at the deadline even outside of them. Windows that
- * cannot be read or never open leave the others, and the deadline. From `now` on, for an earlier window was missed.
+ * When a rotation that is due at `due` may happen: in a window, or at the deadline. Windows that are invalid or never open are
+ * ignored, and so are windows before `now`: they were missed.
  */
 export function permittedTime(registration: Registration, due: Instant, now: Instant): Instant {
-  const { rotationWindows = [], rotationWindowDeadline = 0 } = registration;
+  const { rotationWindows, rotationWindowDeadline } = registration;
   if (rotationWindows.length === 0) return due;
   const deadline = due + rotationWindowDeadline;
   const opening = nextOpening(rotationWindows, Math.max(due, now));
   return Math.min(opening ?? deadline, deadline);
 }
 
-/** The first safety inequality that the registration breaks, as a sentence that names field, floor and remedy. */
+/** The first safety inequality that the registration violates. The message has the field, its minimum and the remedy. */
 export function timingFault(
   registration: Registration,
   limits: TimingLimits,
@@ -136,4 +135,64 @@ export function timingFault(
 
 function activatedAt(key: LedgerKey): Instant {
   return key.activatedAt ?? key.createdAt;
+}
+
+/** A recurring period in which rotations may happen. */
+export interface RotationWindow {
+  /** When it opens: a cron expression of five fields with the syntax of a CronJob, and also `6#1` and `6L`. */
+  readonly schedule: string;
+  /** How long it stays open. */
+  readonly duration: Duration;
+  /** IANA name. */
+  readonly timeZone: string;
+}
+
+/** The earliest time, not before `from`, at which a window is open; `undefined` if none ever opens. Invalid windows are ignored. */
+export function nextOpening(windows: readonly RotationWindow[], from: Instant): Instant | undefined {
+  const openings = windows.map((window) => openingOf(window, from)).filter((opening) => typeof opening === 'number');
+  return openings.length === 0 ? undefined : Math.min(...openings);
+}
+
+/** The first window that is invalid or never opens. The message has the field and the remedy. */
+export function windowFault(
+  windows: readonly RotationWindow[],
+  now: Instant,
+): { reason: 'RotationWindowInvalid' | 'RotationWindowNeverOpens'; message: string } | undefined {
+  for (const [index, window] of windows.entries()) {
+    const opening = openingOf(window, now);
+    if (typeof opening === 'number') continue;
+    const field = `spec.rotationWindows[${index}]`;
+    const rest = windows.length > 1 ? 'only the other windows apply' : 'a rotation waits until its deadline';
+    if (opening === 'never') {
+      const message = `${field}: the schedule "${window.schedule}" never opens, so ${rest}. Correct or remove the entry`;
+      return { reason: 'RotationWindowNeverOpens', message };
+    }
+    const message = `${field}: "${window.schedule}" in time zone "${window.timeZone}" is not valid, so ${rest}. Use five cron fields, such as 0 2 * * 6, and an IANA time zone, such as Europe/Berlin`;
+    return { reason: 'RotationWindowInvalid', message };
+  }
+  return undefined;
+}
+
+function openingOf({ schedule, duration, timeZone }: RotationWindow, from: Instant): Instant | 'never' | 'unreadable' {
+  try {
+    const options = { mode: '5-part', timezone: timeZone, paused: true, sloppyRanges: true } as const;
+    const cron = new Cron(toCronerSchedule(schedule), options);
+    // If a window is open at `from`, it opened less than its duration before.
+    const opened = cron.nextRun(new Date(from - duration))?.getTime();
+    return opened === undefined ? 'never' : Math.max(opened, from);
+  } catch {
+    return 'unreadable';
+  }
+}
+
+/**
+ * In a CronJob, a day field with `*`, `?` or a step of one in it is no restriction, so that the other day field alone decides.
+ * Croner does the same only for a plain `*` or `?`. With two restrictions, both match a day that fits either.
+ */
+function toCronerSchedule(schedule: string): string {
+  const unrestricted = (field: string): boolean => field.split(',').some((part) => /^[*?](?:\/0*1)?$/.test(part));
+  return schedule
+    .split(' ')
+    .map((field, index) => ((index === 2 || index === 4) && unrestricted(field) ? '*' : field))
+    .join(' ');
 }

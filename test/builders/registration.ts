@@ -1,6 +1,5 @@
 import type { LtiRegistration } from '../../src/api/objects.ts';
-import { day, hour } from '../../src/domain/duration.ts';
-import type { Registration } from '../../src/domain/registration.ts';
+import { readRegistration, type Registration } from '../../src/domain/registration.ts';
 
 export const issuer = 'https://platform.example.org';
 
@@ -27,22 +26,7 @@ export function anLtiRegistration(spec: Partial<LtiRegistration['spec']> = {}): 
   };
 }
 
-/** What the rules see of a registration with the schema's defaults, named gradebook/canvas. */
+/** The same registration as the rules see it. */
 export function aRegistration(more: Partial<Registration> = {}): Registration {
-  return {
-    namespace: 'gradebook',
-    name: 'canvas',
-    generation: 1,
-    issuer,
-    keyDistribution: 'JWKSURL',
-    keySize: 2048,
-    rotateAfter: 90 * day,
-    activationDelay: 24 * hour,
-    overlap: 48 * hour,
-    revokedKeyIDs: new Set(),
-    suspend: false,
-    deletionPolicy: 'Retain',
-    keyHistoryLimit: 3,
-    ...more,
-  };
+  return { ...readRegistration(anLtiRegistration()), ...more };
 }

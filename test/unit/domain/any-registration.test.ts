@@ -3,7 +3,7 @@ import { expect } from 'chai';
 import * as fc from 'fast-check';
 import type { LtiRegistration } from '../../../src/api/objects.ts';
 import { readRegistration } from '../../../src/domain/registration.ts';
-import { nextOpening, windowFault } from '../../../src/domain/rotation-window.ts';
+import { nextOpening, windowFault } from '../../../src/domain/timing.ts';
 import { anyRegistration, type AnyRegistration } from '../../builders/any-spec.ts';
 
 function stored({ annotations, spec }: AnyRegistration): LtiRegistration {

@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { day, hour, minute, second } from '../../../src/domain/duration.ts';
 import { plan } from '../../../src/domain/key-plan.ts';
-import { neededRevision, withKey } from '../../../src/domain/needed-revision.ts';
+import { neededRevision, withKey } from '../../../src/domain/key-generation.ts';
 import { emptyLedger, type KeyFacts } from '../../../src/domain/ledger.ts';
 import type { ImportState, Lifecycle } from '../../../src/domain/situation.ts';
 import { nextRotationTime, preparationTime } from '../../../src/domain/timing.ts';

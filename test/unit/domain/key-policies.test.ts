@@ -37,7 +37,7 @@ const left = { deliveries: [{ secretName: 'signing', leftAt: epoch }] };
 const names = { deliveries: [{ secretName: 'signing' }] };
 
 const signs = 'KeyActivated: key kid-2 is now the signing key: it replaces key kid-1';
-const stops = 'KeyRetiring: key kid-1 no longer signs and stays published for the overlap';
+const stops = 'KeyRetiring';
 const retired =
   'KeyRetired: the overlap of key kid-1 ended: it is no longer published, and its private key was destroyed';
 
@@ -161,7 +161,7 @@ const rules: Readonly<Record<string, readonly Case[]>> = {
     {
       when: 'signs on where the revocation is taken back, and a later one has its whole grace',
       situation: aLifecycle({ ledger: aLedger([{ ...active, revocationSeenAt: epoch }]), now: epoch + hour }),
-      told: ['SettingsRecorded: the ledger records the withdrawn revocation'],
+      told: ['SettingsRecorded'],
       states: ['Active'],
       key: [1, { revocationSeenAt: undefined }],
     },
@@ -170,7 +170,7 @@ const rules: Readonly<Record<string, readonly Case[]>> = {
     {
       when: 'is recorded as published, once',
       situation: aLifecycle({ ledger: aLedger([active, aKey(2, 'Next')]), now: epoch + 9 }),
-      told: ['KeyPublished: every ready replica serves key kid-2'],
+      told: ['KeyPublished'],
       key: [2, { publishedAt: epoch + 9 }],
     },
     {
@@ -188,7 +188,7 @@ const rules: Readonly<Record<string, readonly Case[]>> = {
     {
       when: 'is recorded by a clock that differs as much as is tolerated',
       situation: aLifecycle({ ledger: aLedger([active, aKey(2, 'Next')]), clockSkew: -5 * minute }),
-      told: ['KeyPublished: every ready replica serves key kid-2'],
+      told: ['KeyPublished'],
     },
     {
       when: 'is not recorded where one replica lacks it',
@@ -201,7 +201,7 @@ const rules: Readonly<Record<string, readonly Case[]>> = {
       when: 'signs as soon as it is served, without a delay',
       situation: aLifecycle({ ledger: aLedger([aKey(1, 'Next')]) }),
       told: [
-        'KeyPublished: every ready replica serves key kid-1',
+        'KeyPublished',
         'KeyActivated: key kid-1 is now the signing key: every ready replica serves it, and the registration had no signing key',
       ],
       states: ['Active'],
@@ -460,7 +460,7 @@ const rules: Readonly<Record<string, readonly Case[]>> = {
     {
       when: 'is recorded before it is written',
       situation: aLifecycle({ registration: delivered() }),
-      told: ['SettingsRecorded: the ledger records the delivery Secret'],
+      told: ['SettingsRecorded'],
     },
     {
       when: 'is not forgotten while it exists',
@@ -469,7 +469,7 @@ const rules: Readonly<Record<string, readonly Case[]>> = {
         registration: aRegistration({ deliverySecretName: 'new' }),
         delivery: { leftovers: ['signing'] },
       }),
-      told: ['SettingsRecorded: the ledger records the delivery Secret'],
+      told: ['SettingsRecorded'],
     },
     {
       when: 'stays on record when it is gone, until another one was recorded after it',
@@ -490,7 +490,7 @@ const rules: Readonly<Record<string, readonly Case[]>> = {
     {
       when: 'is recorded where it changed',
       situation: aLifecycle({ registration: aRegistration({ deletionPolicy: 'Delete' }) }),
-      told: ['SettingsRecorded: the ledger records the deletion policy'],
+      told: ['SettingsRecorded'],
     },
   ],
   'the history': [
@@ -500,7 +500,7 @@ const rules: Readonly<Record<string, readonly Case[]>> = {
         ledger: aLedger([aKey(1, 'Retired'), aKey(2, 'Retired'), aKey(3, 'Active')]),
         registration: aRegistration({ keyHistoryLimit: 1 }),
       }),
-      told: ['HistoryPruned: key records beyond spec.keyHistoryLimit (1) were removed'],
+      told: ['HistoryPruned'],
       states: ['Retired', 'Active'],
     },
     {
@@ -520,7 +520,7 @@ const rules: Readonly<Record<string, readonly Case[]>> = {
         registration: aRegistration({ keyHistoryLimit: 0 }),
         now: epoch + day,
       }),
-      told: ['HistoryPruned: key records beyond spec.keyHistoryLimit (0) were removed'],
+      told: ['HistoryPruned'],
       states: ['Active'],
     },
   ],
@@ -531,7 +531,9 @@ for (const [rule, cases] of Object.entries(rules)) {
     for (const { when, situation, told, states, key } of cases) {
       it(when, () => {
         const { ledger, transitions } = plan(situation);
-        expect(transitions.map(({ reason, message }) => `${reason}: ${message}`)).to.deep.equal(told);
+        expect(
+          transitions.map(({ reason, message }) => (message === undefined ? reason : `${reason}: ${message}`)),
+        ).to.deep.equal(told);
         expect(ledger.serial).to.equal(situation.ledger.serial + (told.length > 0 ? 1 : 0));
         expect(ledger.activeKeyID).to.equal(activeKey(ledger)?.keyID);
         expect(ledger.keys.map(({ state }) => state)).to.deep.equal(

@@ -18,14 +18,14 @@ function facts(more: Partial<RevocationFacts>): RevocationFacts {
 
 describe('How long a platform may accept a revoked key', () => {
   for (const platform of ['Canvas', 'Sakai', 'OpenEdX']) {
-    it(`${platform} accepts it no more once nobody serves it, because it fetches the set each time`, () => {
+    it(`${platform} no longer accepts the key once no replica serves it, because it fetches the key set each time`, () => {
       const verdict = revocationVerdict(facts({ platform }));
       expect(verdict).to.include({ status: 'True', reason: 'RevocationEffective' });
       expect(verdict.message).to.include('access tokens issued earlier stay valid for up to 1h more');
     });
   }
 
-  it('Moodle accepts it without a limit in time, and the message says what ends it', () => {
+  it('Moodle may accept the key without a time limit, and the message says what ends it', () => {
     const verdict = revocationVerdict(facts({ platform: 'Moodle', now: absentAt + 1000 * hour }));
     expect(verdict).to.include({ status: 'Unknown', reason: 'RevocationPending' });
     expect(verdict.message).to.include('request one access token with the new key');
@@ -37,7 +37,7 @@ describe('How long a platform may accept a revoked key', () => {
     ['Other', 24],
     ['something new', 24],
   ] as const) {
-    it(`${platform} accepts it up to ${hours} hours after it was observed absent, and then no longer`, () => {
+    it(`${platform} may accept the key for ${hours} hours after it was observed absent`, () => {
       const at = (now: number) => revocationVerdict(facts({ platform, now, cacheLifetime: hour }));
       const during = at(absentAt + hours * hour - 1);
       expect(during).to.include({ status: 'False', reason: 'RevocationPending' });
@@ -46,7 +46,7 @@ describe('How long a platform may accept a revoked key', () => {
     });
   }
 
-  it('A cache in front of a platform that keeps nothing may hold it for the announced lifetime', () => {
+  it('A cache in front of a platform that keeps no key set may hold the key for the announced lifetime', () => {
     const at = (now: number) => revocationVerdict(facts({ now, cacheLifetime: 66 * minute }));
     const during = at(absentAt + 66 * minute - 1);
     expect(during).to.include({ status: 'False', reason: 'RevocationPending' });
@@ -58,7 +58,7 @@ describe('How long a platform may accept a revoked key', () => {
     expect(after.message).to.include('it fetches the key set for every token request');
   });
 
-  it('A key that somebody still serves is never called gone, however long ago it was absent', () => {
+  it('A key that a replica still serves is reported as served, however long ago it was absent', () => {
     const stillServed = 'http://10.0.0.2:8080/a still serves it';
     for (const platform of ['Canvas', 'Moodle', 'Other']) {
       const verdict = revocationVerdict(facts({ platform, stillServed, now: absentAt + 1000 * hour }));
@@ -70,9 +70,9 @@ describe('How long a platform may accept a revoked key', () => {
     }
   });
 
-  it('A key that was not observed absent yet is not called gone', () => {
+  it('A revoked key that was not yet observed absent may still be served', () => {
     const verdict = revocationVerdict(facts({ absentAt: undefined, now: absentAt + 1000 * hour }));
-    expect(verdict).to.include({ status: 'Unknown', reason: 'RevocationPending' });
-    expect(verdict.message).to.include('have not been asked yet');
+    expect(verdict).to.include({ status: 'False', reason: 'RevokedKeyStillServed' });
+    expect(verdict.message).to.include('no replica was checked since the revocation');
   });
 });

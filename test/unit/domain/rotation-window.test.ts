@@ -1,8 +1,7 @@
 import { expect } from 'chai';
 import { day, hour, minute } from '../../../src/domain/duration.ts';
 import { readRegistration } from '../../../src/domain/registration.ts';
-import { nextOpening, type RotationWindow, windowFault } from '../../../src/domain/rotation-window.ts';
-import { permittedTime } from '../../../src/domain/timing.ts';
+import { type RotationWindow, nextOpening, permittedTime, windowFault } from '../../../src/domain/timing.ts';
 
 const at = (text: string): number => Date.parse(text);
 const saturdays: RotationWindow = { schedule: '0 2 * * 6', duration: 4 * hour, timeZone: 'Europe/Berlin' };

@@ -3,10 +3,9 @@ import { day, formatInstant, hour, second } from '../../../src/domain/duration.t
 import type { ConditionReason } from '../../../src/api/reasons.ts';
 import { plan } from '../../../src/domain/key-plan.ts';
 import { emptyLedger } from '../../../src/domain/ledger.ts';
-import { conditions } from '../../../src/domain/condition.ts';
+import { type Outcome, conditions } from '../../../src/domain/conditions.ts';
 import { ltiKeyOf } from '../../../src/domain/ltikeys.ts';
 import { faultedStatus, registrationStatus } from '../../../src/domain/status.ts';
-import type { Outcome } from '../../../src/domain/verdicts.ts';
 import type { Lifecycle } from '../../../src/domain/situation.ts';
 import { nextRotationTime } from '../../../src/domain/timing.ts';
 import { aKey, aLedger, aPublicJwk, epoch } from '../../builders/ledger.ts';

@@ -1,5 +1,3 @@
-import { type Duration, formatDuration } from './duration.ts';
-import { isClockSkewed, isRotationHeld } from './gates.ts';
 import {
   activeKey,
   addKey,
@@ -10,13 +8,14 @@ import {
   liveKeys,
   nextKey,
 } from './ledger.ts';
+import { clockFault, isClockSkewed, isRotationHeld, keyMaterialFault } from './preconditions.ts';
 import { replacementFor } from './revocation-policies.ts';
 import { type Fault, isFault, type Lifecycle } from './situation.ts';
-import { mostLiveKeys, preparationTime, toleratedClockSkew } from './timing.ts';
+import { maximumLiveKeys, preparationTime } from './timing.ts';
 
-/** Whether a new revision is needed, why, what keeps it from being made, and the ledger with it. */
+/** Whether a new revision is needed, for which cause, which fault blocks it, and the ledger with the new key. */
 
-/** Why a new revision has to be made now, or `undefined`. */
+/** Why a new revision is needed now, or `undefined`. */
 export function neededRevision(lifecycle: Lifecycle): Cause | undefined {
   const { registration, ledger, now } = lifecycle;
   if (nextKey(ledger)) return undefined;
@@ -30,7 +29,7 @@ export function neededRevision(lifecycle: Lifecycle): Cause | undefined {
   return requestedCause(lifecycle) ?? (now >= preparationTime(active, registration) ? 'Schedule' : undefined);
 }
 
-/** The ledger that remembers the registration's present trigger and request as answered. */
+/** The ledger that records the registration's present trigger and rotate request as answered. */
 export function answered({ registration }: Lifecycle, ledger: Ledger): Ledger {
   return {
     ...ledger,
@@ -39,42 +38,23 @@ export function answered({ registration }: Lifecycle, ledger: Ledger): Ledger {
   };
 }
 
-/** Why a revision that is needed is not made. A ledger with a key that does not open may be a damaged one: nothing is added to it. */
+/** Why a revision that is needed cannot be made. A key that cannot be decrypted may mean a damaged ledger, so none is added to it. */
 export function generationFault(lifecycle: Lifecycle, cause: Cause): Fault | undefined {
   const { ledger, registration, sealingFault, imports, clockSkew } = lifecycle;
   if (imports?.signing && isFault(imports.signing)) return imports.signing;
-  // Which of them are still to be served is a question of the time, and is asked only once.
+  // The import happens once, and `until` decides which verify-only keys it takes: it needs a clock that can be trusted.
   if (imports && imports.verifyOnly.length > 0 && isClockSkewed(lifecycle)) return clockFault(clockSkew);
   const live = liveKeys(ledger).filter(({ keyID }) => !registration.revokedKeyIDs.has(keyID));
   const damaged = keyMaterialFault(lifecycle, live);
   if (damaged) return damaged;
-  if (live.length >= mostLiveKeys) {
+  if (live.length >= maximumLiveKeys) {
     const message = `the registration has ${live.length} published keys, the maximum: the operator creates no new key (${cause}) until one retires. Shorten spec.overlap or rotate less often`;
     return { reason: 'TooManyKeys', message };
   }
   return sealingFault;
 }
 
-/** Why the first of these keys that does not open does not. */
-export function keyMaterialFault(
-  { keyMaterial }: Pick<Lifecycle, 'keyMaterial'>,
-  keys: readonly LedgerKey[],
-): Fault | undefined {
-  for (const { keyID } of keys) {
-    const kept = keyMaterial.get(keyID);
-    if (kept && !kept.opens) return kept;
-  }
-  return undefined;
-}
-
-export function clockFault(clockSkew: Duration): Fault {
-  return {
-    reason: 'ClockSkewed',
-    message: `the clocks of the operator and the API server differ by ${formatDuration(Math.abs(clockSkew))}, more than ${formatDuration(toleratedClockSkew)}: no key is activated or retired until they agree. Check time synchronization on the nodes`,
-  };
-}
-
-/** Keys that open and are sealed under another key-encryption key than the one that seals now. */
+/** Keys that can be decrypted and are sealed under another key-encryption key than the one that seals now. */
 export function staleSeals({
   ledger,
   keyMaterial,
@@ -82,24 +62,24 @@ export function staleSeals({
 }: Pick<Lifecycle, 'ledger' | 'keyMaterial' | 'sealingKeyID'>): string[] {
   if (sealingKeyID === undefined) return [];
   return liveKeys(ledger).flatMap(({ keyID }) => {
-    const kept = keyMaterial.get(keyID);
-    return kept?.opens && kept.kekID !== sealingKeyID ? [keyID] : [];
+    const material = keyMaterial.get(keyID);
+    return material?.opens && material.kekID !== sealingKeyID ? [keyID] : [];
   });
 }
 
-/** The ledger with the key pair that a plan asked for. The new revision answers whatever asked for a rotation so far. */
+/** The ledger with the key pair that a plan asked for. The new revision answers every rotation request so far. */
 export function withKey(lifecycle: Lifecycle, facts: KeyFacts, cause: Cause): Ledger {
   const { registration, ledger, now } = lifecycle;
-  const { rotationOwed: _, ...settled } = answered(lifecycle, ledger);
+  const { rotationOwed: _, ...rest } = answered(lifecycle, ledger);
   const serial = ledger.serial + 1;
-  if (ledger.highestRevision > 0) return { ...addKey(settled, facts, cause, now), serial };
+  if (ledger.highestRevision > 0) return { ...addKey(rest, facts, cause, now), serial };
   const { issuer, deletionPolicy, deliverySecretName: secretName } = registration;
   const deliveries = secretName === undefined ? [] : [{ secretName }];
-  const first = { ...settled, serial, issuer, deletionPolicy, deliveries };
+  const first = { ...rest, serial, issuer, deletionPolicy, deliveries };
   return withVerifyOnlyKeys(lifecycle, addKey(first, facts, cause, now));
 }
 
-/** Keys of a former system join the first ledger as if they were retiring; those whose time is over stay away. */
+/** Adds the public keys of a former system to the first ledger, as Retiring keys, except those that have expired. */
 function withVerifyOnlyKeys({ imports, now }: Lifecycle, ledger: Ledger): Ledger {
   let current = ledger;
   for (const key of imports?.verifyOnly ?? []) {
@@ -116,7 +96,7 @@ function withVerifyOnlyKeys({ imports, now }: Lifecycle, ledger: Ledger): Ledger
   return current;
 }
 
-/** A key that a tool brought along may be larger than asked for: a rotation in the middle of its move would break that. */
+/** An imported key may be larger than `spec.key.size`, because a rotation during the move of a tool would break the move. */
 function isWrongSize({ cause, size }: LedgerKey, wanted: number): boolean {
   return cause === 'Import' ? size < wanted : size !== wanted;
 }

@@ -1,26 +1,22 @@
 import { ledgerSecretName } from '../api/names.ts';
 import type { LtiKey } from '../api/objects.ts';
-import { conditions, type Verdict } from './condition.ts';
-import { type Duration, second } from './duration.ts';
+import { conditions, faultVerdict, refusalFault, unknownEntries, type Verdict } from './conditions.ts';
 import { stripEffects } from './delivery.ts';
+import { type Duration, second } from './duration.ts';
 import type { Decision, Effect } from './effects.ts';
 import { blockedPoll } from './key-plan.ts';
 import type { Ledger } from './ledger.ts';
 import { isLasting, unpublishEffects } from './ltikeys.ts';
-import { type Fault, isFault, type RegistrationReading, type Situation } from './situation.ts';
+import { type Fault, isFault, type Present, type Situation } from './situation.ts';
 import { faultedStatus } from './status.ts';
-import { refusalFault } from './verdicts.ts';
 
-/** What is done for a registration whose ledger or spec cannot be used: nothing but revocations, and to say so. */
+/** What happens to a registration whose ledger or spec cannot be used: revocations, and a status with the fault. */
 
-/** How soon a write that the API server refused is tried again. */
+/** How soon a write that the API server rejected is retried. */
 export const retryPoll: Duration = 20 * second;
 
-/** Why the ledger cannot be worked on. */
-export function ledgerFault(
-  situation: Situation,
-  { object, registration }: Extract<RegistrationReading, { kind: 'present' }>,
-): Fault | undefined {
+/** Why the ledger cannot be used. */
+export function ledgerFault(situation: Situation, { object, registration }: Present): Fault | undefined {
   const { ledger, namespace, name, shown } = situation;
   switch (ledger.kind) {
     case 'faulty':
@@ -40,38 +36,37 @@ export function missingLedger(namespace: string, name: string, trace: string): F
   return { reason: 'LedgerMissing', message };
 }
 
-/** A ledger older than its own projections was restored from a backup that lacks what happened since. */
+/** A ledger that is older than its LtiKeys or the status was restored from a backup, and lacks what happened since. */
 export function rolledBack(ledger: Ledger, shown: readonly LtiKey[], status: number | undefined): Fault | undefined {
   const seen = Math.max(status ?? 0, ...shown.map((key) => key.status?.ledgerSerial ?? 0));
   if (ledger.serial >= seen) return undefined;
-  const message = `ledger Secret ${ledger.namespace}/${ledgerSecretName(ledger.registration)} has serial ${ledger.serial}, but the operator already acted on serial ${seen}: an older copy was restored over it. Restore the newest copy. To continue with an older one, see docs/recovery.md`;
+  const message = `${nameOf(ledger)} has serial ${ledger.serial}, but the operator already acted on serial ${seen}: an older copy was restored over it. Restore the newest copy. To continue with an older one, see docs/recovery.md`;
   return { reason: 'LedgerRolledBack', message };
 }
 
 function otherIssuer(ledger: Ledger, issuer: string): Fault | undefined {
   if (ledger.issuer === undefined || ledger.issuer === issuer) return undefined;
-  const message = `ledger Secret ${ledger.namespace}/${ledgerSecretName(ledger.registration)} holds the keys of issuer ${ledger.issuer}, which must not be shared with issuer ${issuer}. Use another metadata.name, or remove the keys of the former registration: see docs/recovery.md`;
+  const message = `${nameOf(ledger)} holds the keys of issuer ${ledger.issuer}, which must not be shared with issuer ${issuer}. Use another metadata.name, or remove the keys of the former registration: see docs/recovery.md`;
   return { reason: 'IssuerChanged', message };
 }
 
-/** Publishing goes on; a revoked key leaves the documents and the delivery Secret all the same. */
-export function decideFaulty(
-  situation: Situation,
-  { object }: Extract<RegistrationReading, { kind: 'present' }>,
-  fault: Fault,
-): Decision {
+function nameOf({ namespace, registration }: Ledger): string {
+  return `ledger Secret ${namespace}/${ledgerSecretName(registration)}`;
+}
+
+/** The keys stay published, but a revoked key still leaves the documents and the delivery Secret. */
+export function decideFaulty(situation: Situation, { object }: Present, fault: Fault): Decision {
   const { shown, refused, observation, now } = situation;
   const wanted = object.spec.revokedKeyIDs ?? [];
-  const known = new Map(shown.map(({ spec, metadata }) => [spec.keyID, metadata.name]));
+  const known = new Set(shown.map(({ spec }) => spec.keyID));
   const effects = faultedEffects(situation, fault, new Set(wanted));
-  const refusal = refusalFault([...refused.values()]);
-  const told = refusal ? { ...refusal, message: `${refusal.message}. Also, ${fault.message}` } : fault;
+  const refusal = refusalFault(refused);
   const status = faultedStatus(
     {
       generation: object.metadata.generation ?? 0,
-      fault: told,
+      fault: refusal ? { ...refusal, message: `${refusal.message}. Also, ${fault.message}` } : fault,
       revokedKeyIDs: wanted.filter((keyID) => known.has(keyID)),
-      unknownRevoked: known.size === 0 ? [] : wanted.flatMap((keyID, index) => (known.has(keyID) ? [] : [index])),
+      unknownRevoked: known.size === 0 ? [] : unknownEntries(wanted, known),
       observation,
       now,
     },
@@ -80,7 +75,7 @@ export function decideFaulty(
   return { effects, status, nextCheckAt: now + (refusal ? retryPoll : blockedPoll) };
 }
 
-/** Revoked keys leave without the ledger, and the others say what became of it. */
+/** Revoked keys leave without the ledger, and the LtiKeys of the others report the fault. */
 export function faultedEffects(situation: Situation, fault: Fault, revoked: ReadonlySet<string>): readonly Effect[] {
   return [
     ...unpublishEffects(situation, ({ spec }) => revoked.has(spec.keyID)),
@@ -89,18 +84,17 @@ export function faultedEffects(situation: Situation, fault: Fault, revoked: Read
   ];
 }
 
-/** The LtiKeys whose material was known say that it no longer is; one that has to leave does so first. */
+/** Only LtiKeys that have the condition report the fault, and a revoked one only after it left. */
 function markEffects({ shown, now }: Situation, fault: Fault, revoked: ReadonlySet<string>): readonly Effect[] {
-  const verdict: Verdict = { status: 'False', reason: fault.reason, message: fault.message };
   return shown.flatMap((key): Effect[] => {
-    const marked = withCondition(key, 'KeyMaterialAvailable', verdict, now);
+    const marked = withCondition(key, 'KeyMaterialAvailable', faultVerdict(fault), now);
     const had = key.status?.conditions?.some(({ type }) => type === 'KeyMaterialAvailable');
     const leaves = revoked.has(key.spec.keyID) && isLasting(key);
     return had && marked && !leaves ? [{ kind: 'showKey', key: marked }] : [];
   });
 }
 
-/** The LtiKey with this condition, or `undefined` where it has it already. */
+/** The LtiKey with this condition, or `undefined` if it already has it. */
 export function withCondition(key: LtiKey, type: string, verdict: Verdict, now: number): LtiKey | undefined {
   const before = key.status?.conditions ?? [];
   const same = before.some(

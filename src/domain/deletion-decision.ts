@@ -1,27 +1,26 @@
-import type { Verdict } from './condition.ts';
+import { faultVerdict, refusalFault, type Verdict } from './conditions.ts';
 import { stripEffects } from './delivery.ts';
 import type { Decision, Effect } from './effects.ts';
-import { faultedEffects, missingLedger, retryPoll, rolledBack, withCondition } from './faulty.ts';
+import { faultedEffects, missingLedger, retryPoll, rolledBack, withCondition } from './fault-decision.ts';
+import { staleSeals } from './key-generation.ts';
 import { blockedPoll } from './key-plan.ts';
 import { activeKey, type Ledger, liveKeys } from './ledger.ts';
 import { lastingKey, ltiKeyEffects, retireEffects } from './ltikeys.ts';
-import { staleSeals } from './needed-revision.ts';
 import type { Registration } from './registration.ts';
 import { withoutRevoked } from './revocation-policies.ts';
 import type { Fault, Situation } from './situation.ts';
-import { refusalFault } from './verdicts.ts';
 
 /**
- * What is left of a registration that is gone. Under `Retain` all of it stays, published included; under `Delete` the operator
- * removes what it made. The last spec that this process saw decides, else what the ledger recorded.
+ * What happens to the keys of a registration that was deleted. With `Retain`, everything stays, published keys included; with
+ * `Delete`, the operator deletes what it created. `last`, the last spec that this process saw, takes precedence over the ledger.
  */
-export function decideGone(situation: Situation, last: Registration | undefined): Decision {
+export function decideDeleted(situation: Situation, last: Registration | undefined): Decision {
   const { ledger, shown, namespace, name, now } = situation;
   switch (ledger.kind) {
     case 'absent': {
-      // LtiKeys of keys that are over are no loss: a removal ends here, wherever it was interrupted.
+      // LtiKeys of final keys do not mean that a ledger was lost: a deletion ends here, wherever it was interrupted.
       const trace = lastingKey(shown);
-      if (!trace) return { effects: shown.map((key) => ({ kind: 'removeKey', key })), ...untilDone(situation) };
+      if (!trace) return { effects: shown.map((key) => ({ kind: 'removeKey', key })), ...retryCheck(situation) };
       return faultyLeftovers(situation, last, missingLedger(namespace, name, `LtiKey ${trace.metadata.name}`));
     }
     case 'faulty':
@@ -37,8 +36,8 @@ export function decideGone(situation: Situation, last: Registration | undefined)
 }
 
 /**
- * One stage after another, each only when the one before it is done, so that no private half is left behind wherever it is
- * interrupted: the keys leave the documents, then the delivery Secrets go, then the ledger, then the LtiKeys.
+ * One stage after another, each only after the one before it is complete, so that no private key is left behind wherever the
+ * deletion is interrupted: the keys leave the documents, then the delivery Secrets are deleted, then the ledger, then the LtiKeys.
  */
 export function removalEffects(situation: Situation): readonly Effect[] {
   const { deliveries, refused } = situation;
@@ -47,12 +46,8 @@ export function removalEffects(situation: Situation): readonly Effect[] {
   const ours = [...deliveries].filter(([, { kind }]) => kind === 'ours');
   const stage: readonly Effect[] =
     ours.length > 0 ? ours.map(([secretName]) => ({ kind: 'removeDelivery', secretName })) : [{ kind: 'removeLedger' }];
-  const refusal = refusalFault([...refused.values()]);
-  if (!refusal) return stage;
-  return [
-    ...stage,
-    ...orphanedEffects(situation, { status: 'True', reason: refusal.reason, message: refusal.message }),
-  ];
+  const refusal = refusalFault(refused);
+  return refusal ? [...stage, ...orphanedEffects(situation, faultVerdict(refusal, 'True'))] : stage;
 }
 
 function orphanedEffects({ shown, now }: Situation, verdict: Verdict): readonly Effect[] {
@@ -62,26 +57,17 @@ function orphanedEffects({ shown, now }: Situation, verdict: Verdict): readonly 
   });
 }
 
-/** The keys stay as the ledger has them and follow the key-encryption key; revocations that were asked for are finished. */
+/** The keys stay as the ledger has them and are still resealed; revocations that were requested are completed. */
 function retain(situation: Situation, recorded: Ledger, last: Registration | undefined): Decision {
   const { refused, keyMaterial, now } = situation;
   const active = activeKey(recorded);
   const begun = active?.revocationSeenAt === undefined ? [] : [active.keyID];
   const revoked = withoutRevoked(recorded, new Set([...(last?.revokedKeyIDs ?? []), ...begun]), now);
-  const wanted: Ledger = { ...revoked, deletionPolicy: 'Retain' };
   const changed = revoked !== recorded || recorded.deletionPolicy !== 'Retain';
   const reseal = changed ? [] : staleSeals({ ...situation, ledger: recorded });
   const writes = (changed || reseal.length > 0) && !refused.has('writeLedger');
-  const ledger = writes ? { ...wanted, serial: recorded.serial + 1 } : revoked;
-  const refusal = refusalFault([...refused.values()]);
-  const orphaned: Verdict = refusal
-    ? { status: 'True', reason: refusal.reason, message: refusal.message }
-    : {
-        status: 'True',
-        reason: 'RegistrationDeleted',
-        message: `registration ${recorded.registration} was deleted with deletionPolicy Retain: the key stays as it is. Apply the registration again to continue with its keys, or see docs/recovery.md to remove them`,
-      };
-  const keys = ltiKeyEffects(situation, ledger, keyMaterial, { Orphaned: orphaned });
+  const ledger: Ledger = writes ? { ...revoked, deletionPolicy: 'Retain', serial: recorded.serial + 1 } : revoked;
+  const keys = ltiKeyEffects(situation, ledger, keyMaterial, { Orphaned: retainedVerdict(situation) });
   const live = new Set(liveKeys(ledger).map(({ keyID }) => keyID));
   const write: Effect = {
     kind: 'writeLedger',
@@ -95,24 +81,31 @@ function retain(situation: Situation, recorded: Ledger, last: Registration | und
   return {
     effects: [
       ...keys.urgent,
-      // Nobody will fill them again.
+      // A delivery Secret without its key is deleted: no other key will be delivered.
       ...stripEffects(situation, (_name, keyID) => !live.has(keyID)).map((effect): Effect =>
         effect.kind === 'deliver' ? { kind: 'removeDelivery', secretName: effect.content.secretName } : effect,
       ),
       ...(writes ? [write] : []),
       ...keys.rest,
     ],
-    ...untilDone(situation),
+    ...retryCheck(situation),
   };
 }
 
-/** Nothing is removed because a ledger cannot be read; what was revoked leaves all the same. */
+function retainedVerdict({ name, refused }: Situation): Verdict {
+  const refusal = refusalFault(refused);
+  if (refusal) return faultVerdict(refusal, 'True');
+  const message = `registration ${name} was deleted with deletionPolicy Retain: the key stays as it is. Apply the registration again to continue with its keys, or see docs/recovery.md to remove them`;
+  return { status: 'True', reason: 'RegistrationDeleted', message };
+}
+
+/** A ledger that cannot be used is no reason to remove anything; only revoked keys leave. */
 function faultyLeftovers(situation: Situation, last: Registration | undefined, fault: Fault): Decision {
   const effects = faultedEffects(situation, fault, last?.revokedKeyIDs ?? new Set());
   return { effects, nextCheckAt: situation.now + blockedPoll };
 }
 
-/** A refused write is tried again; else there is no time at which something happens by itself. */
-function untilDone({ refused, now }: Situation): { nextCheckAt?: number } {
+/** A rejected write is retried; otherwise nothing is due. */
+function retryCheck({ refused, now }: Situation): { nextCheckAt?: number } {
   return refused.size > 0 ? { nextCheckAt: now + retryPoll } : {};
 }

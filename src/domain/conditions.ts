@@ -1,0 +1,209 @@
+import type { RegistrationConditionType } from '../api/conditions.ts';
+import type { Condition } from '../api/ltikey.gen.ts';
+import { ltiKeyName } from '../api/names.ts';
+import type { ConditionReason } from '../api/reasons.ts';
+import { formatInstant, type Instant } from './duration.ts';
+import type { Plan } from './key-plan.ts';
+import { activeKey, keysIn, type LedgerKey, liveKeys, nextKey } from './ledger.ts';
+import { revocationVerdict } from './platforms.ts';
+import { awaitsAcknowledgement, clockFault, isClockSkewed, keyMaterialFault } from './preconditions.ts';
+import type { Fault, Lifecycle, Refusal } from './situation.ts';
+import { activationTime, timingFault, windowFault } from './timing.ts';
+
+/** The conditions of a registration with a readable ledger, and what all conditions have in common. */
+
+/** The content of one condition. Its reason is in the tables of api/reasons.ts; no other reason compiles. */
+export interface Verdict {
+  readonly status: 'True' | 'False' | 'Unknown';
+  readonly reason: ConditionReason;
+  readonly message: string;
+}
+
+const maximumMessageLength = 2048;
+
+/** Conditions in the order of `verdicts`. `lastTransitionTime` changes only with the status. */
+export function conditions(
+  verdicts: Readonly<Partial<Record<string, Verdict>>>,
+  previous: readonly Condition[] | undefined,
+  generation: number | undefined,
+  now: Instant,
+): Condition[] {
+  return Object.entries(verdicts).flatMap(([type, verdict]) => {
+    if (!verdict) return [];
+    const before = previous?.find((condition) => condition.type === type);
+    return [
+      {
+        type,
+        status: verdict.status,
+        ...(generation === undefined ? {} : { observedGeneration: generation }),
+        lastTransitionTime: before?.status === verdict.status ? before.lastTransitionTime : formatInstant(now),
+        reason: verdict.reason,
+        message: verdict.message.slice(0, maximumMessageLength),
+      },
+    ];
+  });
+}
+
+export function faultVerdict({ reason, message }: Fault, status: Verdict['status'] = 'False'): Verdict {
+  return { status, reason, message };
+}
+
+/** What decides the status of a registration with a readable ledger. */
+export interface Outcome {
+  readonly lifecycle: Lifecycle;
+  /** Its `ledger` is the one that the LtiKeys show. */
+  readonly plan: Plan;
+  readonly deliveryFault?: Fault;
+  /** Why a write was rejected: see {@link refusalFault}. */
+  readonly refusal?: Fault;
+  /** Entries of spec.revokedKeyIDs that match no key, by index. */
+  readonly unknownRevoked?: readonly number[];
+  /** Key ID → other registrations of the namespace that use the same key. */
+  readonly shared?: ReadonlyMap<string, readonly string[]>;
+  readonly jwksURL?: string;
+}
+
+export type RegistrationVerdicts = Partial<Record<RegistrationConditionType, Verdict>>;
+
+export function registrationVerdicts(outcome: Outcome): RegistrationVerdicts {
+  const { lifecycle, plan } = outcome;
+  const active = activeKey(plan.ledger);
+  const ready = readyVerdict(outcome, active);
+  const stalled = stallOf(outcome);
+  const revocation = revocationOf(outcome);
+  return {
+    Ready: ready,
+    Published: publishedVerdict(lifecycle, active),
+    KeyMaterialAvailable: materialVerdict(outcome),
+    ActionRequired: actionVerdict(outcome),
+    ...(revocation ? { RevocationEffective: revocation } : {}),
+    Reconciling: reconcilingVerdict(outcome, ready, stalled),
+    Stalled: stalled
+      ? faultVerdict(stalled, 'True')
+      : { status: 'False', reason: 'NotStalled', message: 'nothing blocks rotation' },
+  };
+}
+
+/** The fault that a rejected write causes: it names the object and has the server's reason. */
+export function refusalFault(refused: ReadonlyMap<string, Refusal>): Fault | undefined {
+  const [refusal, ...others] = refused.values();
+  if (!refusal) return undefined;
+  const { verb, object, because } = refusal;
+  const more = others.length > 0 ? ` (and ${others.length} more)` : '';
+  const message = `the operator cannot ${verb} ${object}${more}, because the API server rejects the request: ${because}. The operator retries and continues with everything else. Check RBAC, quotas, admission policies and whether the object is immutable`;
+  return { reason: 'WriteRefused', message };
+}
+
+const noSigningKey: Verdict = {
+  status: 'False',
+  reason: 'NoSigningKey',
+  message: 'the registration has no signing key',
+};
+
+function readyVerdict({ lifecycle, deliveryFault }: Outcome, active: LedgerKey | undefined): Verdict {
+  const { registration, delivery } = lifecycle;
+  const published = publishedVerdict(lifecycle, active);
+  if (!active || published.status !== 'True') return published;
+  if (deliveryFault) return faultVerdict(deliveryFault);
+  if (registration.deliverySecretName !== undefined && delivery.keyID !== active.keyID) {
+    const message = `delivery Secret ${registration.deliverySecretName} does not hold signing key ${active.keyID} yet`;
+    return { status: 'False', reason: 'DeliveryPending', message };
+  }
+  const message = `key ${active.keyID} signs, and every ready replica serves it`;
+  return { status: 'True', reason: 'SigningKeyReady', message };
+}
+
+function publishedVerdict(lifecycle: Lifecycle, active: LedgerKey | undefined): Verdict {
+  if (!active) return noSigningKey;
+  return lifecycle.observation.servedKeyIDs.has(active.keyID)
+    ? { status: 'True', reason: 'ServedByAllReplicas', message: 'every ready replica serves the signing key' }
+    : { status: 'False', reason: 'NotServedByAllReplicas', message: notServed(lifecycle, active) };
+}
+
+function notServed({ observation }: Lifecycle, key: LedgerKey): string {
+  return `key ${key.keyID} is not served by every ready replica${observation.detail ? `: ${observation.detail}` : ''}`;
+}
+
+function materialVerdict({ lifecycle, plan }: Outcome): Verdict {
+  const fault = keyMaterialFault(lifecycle, liveKeys(plan.ledger)) ?? lifecycle.sealingFault;
+  if (fault) return faultVerdict(fault);
+  const message = 'every sealed private key can be decrypted and matches its public key';
+  return { status: 'True', reason: 'KeysDecryptable', message };
+}
+
+function actionVerdict({ lifecycle, plan: { ledger }, unknownRevoked = [] }: Outcome): Verdict {
+  const key = nextKey(ledger) ?? activeKey(ledger);
+  if (!key || !awaitsAcknowledgement(lifecycle, key)) return revokedIDsVerdict(unknownRevoked);
+  const name = ltiKeyName(ledger.registration, key.revision);
+  const message = `paste the public key of LtiKey ${name} at the platform (kubectl get ltikey ${name} -n ${ledger.namespace} -o jsonpath='{.spec.publicJWK}'), then set spec.acknowledgedKeyID to ${key.keyID}`;
+  return { status: 'True', reason: 'AcknowledgementRequired', message };
+}
+
+/** The entries of spec.revokedKeyIDs that match no key, by index. A typing error in an emergency must not look like a revocation. */
+export function unknownEntries(keyIDs: Iterable<string>, known: ReadonlySet<string>): readonly number[] {
+  return [...keyIDs].flatMap((keyID, index) => (known.has(keyID) ? [] : [index]));
+}
+
+export function revokedIDsVerdict(unknown: readonly number[]): Verdict {
+  if (unknown.length === 0) return { status: 'False', reason: 'NoActionRequired', message: 'no action is required' };
+  const fields = unknown.map((index) => `spec.revokedKeyIDs[${index}]`).join(', ');
+  const message = `${fields}: the registration has no such key, so the entry revokes nothing. Copy the key ID from the KEY ID column of kubectl get ltikeys, or remove the entry`;
+  return { status: 'True', reason: 'UnknownRevokedKeyID', message };
+}
+
+const revocationProgress = ['RevokedKeyStillServed', 'RevocationPending', 'RevocationEffective'];
+
+/** Of several revoked keys, the one whose revocation has progressed least. */
+function revocationOf({ lifecycle, plan, shared }: Outcome): Verdict | undefined {
+  const { observation, registration, now } = lifecycle;
+  const { cacheLifetime } = observation;
+  return keysIn(plan.ledger, 'Revoked')
+    .toSorted((a, b) => (b.revokedAt ?? 0) - (a.revokedAt ?? 0))
+    .map(({ keyID, absentAt }): Verdict => {
+      const stillServed = observation.stillServed.get(keyID);
+      const { platform } = registration;
+      const verdict = revocationVerdict({ platform, keyID, absentAt, cacheLifetime, stillServed, now });
+      const others = shared?.get(keyID) ?? [];
+      if (others.length === 0) return verdict;
+      const also = `; the same key is in use by ${others.map((name) => `registration ${name}`).join(', ')}: revoke it there as well`;
+      return { ...verdict, message: verdict.message + also };
+    })
+    .toSorted((a, b) => revocationProgress.indexOf(a.reason) - revocationProgress.indexOf(b.reason))[0];
+}
+
+function reconcilingVerdict({ lifecycle, plan }: Outcome, ready: Verdict, stalled: Fault | undefined): Verdict {
+  const { registration, now } = lifecycle;
+  const { ledger, generate } = plan;
+  if (stalled) return { status: 'False', reason: stalled.reason, message: 'blocked; see the Stalled condition' };
+  if (generate) {
+    const message = `generating a key pair of ${generate.size} bits (${generate.cause})`;
+    return { status: 'True', reason: 'GeneratingKey', message };
+  }
+  const awaited = liveKeys(ledger).find((key) => key.publishedAt === undefined);
+  if (awaited) return { status: 'True', reason: 'WaitingForPublication', message: notServed(lifecycle, awaited) };
+  if (ready.status !== 'True') return { ...ready, status: 'True' };
+  if (registration.suspend) {
+    const message = 'spec.suspend is true: no rotation starts and no key retires';
+    return { status: 'False', reason: 'Suspended', message };
+  }
+  const active = activeKey(ledger);
+  const next = nextKey(ledger);
+  const from = active && next && activationTime(next, active, registration, now);
+  if (from === undefined) return { status: 'False', reason: 'UpToDate', message: 'no operation in progress' };
+  const message = `key ${next!.keyID} is published and will sign from ${formatInstant(from)}`;
+  return { status: 'False', reason: 'WaitingForActivation', message };
+}
+
+/** The most severe fault that persists until something outside the operator changes. */
+function stallOf({ lifecycle, plan, deliveryFault, refusal }: Outcome): Fault | undefined {
+  const { registration, limits, observation, clockSkew, now } = lifecycle;
+  return (
+    refusal ??
+    (isClockSkewed(lifecycle) ? clockFault(clockSkew) : undefined) ??
+    plan.generationFault ??
+    keyMaterialFault(lifecycle, liveKeys(plan.ledger)) ??
+    deliveryFault ??
+    timingFault(registration, limits, observation.cacheLifetime) ??
+    windowFault(registration.rotationWindows, now)
+  );
+}
