@@ -57,9 +57,9 @@ export interface Outcome {
   /** Why a write was rejected: see {@link refusalFault}. */
   readonly refusal?: Fault;
   /** Entries of spec.revokedKeyIDs that match no key, by index. */
-  readonly unknownRevoked?: readonly number[];
+  readonly unknownRevoked: readonly number[];
   /** Key ID → other registrations of the namespace that use the same key. */
-  readonly shared?: ReadonlyMap<string, readonly string[]>;
+  readonly shared: ReadonlyMap<string, readonly string[]>;
   readonly jwksURL?: string;
 }
 
@@ -131,7 +131,7 @@ function materialVerdict({ lifecycle, plan }: Outcome): Verdict {
   return { status: 'True', reason: 'KeysDecryptable', message };
 }
 
-function actionVerdict({ lifecycle, plan: { ledger }, unknownRevoked = [] }: Outcome): Verdict {
+function actionVerdict({ lifecycle, plan: { ledger }, unknownRevoked }: Outcome): Verdict {
   const key = nextKey(ledger) ?? activeKey(ledger);
   if (!key || !awaitsAcknowledgement(lifecycle, key)) return revokedIDsVerdict(unknownRevoked);
   const name = ltiKeyName(ledger.registration, key.revision);
@@ -163,7 +163,7 @@ function revocationOf({ lifecycle, plan, shared }: Outcome): Verdict | undefined
       const stillServed = observation.stillServed.get(keyID);
       const { platform } = registration;
       const verdict = revocationVerdict({ platform, keyID, absentAt, cacheLifetime, stillServed, now });
-      const others = shared?.get(keyID) ?? [];
+      const others = shared.get(keyID) ?? [];
       if (others.length === 0) return verdict;
       const also = `; the same key is in use by ${others.map((name) => `registration ${name}`).join(', ')}: revoke it there as well`;
       return { ...verdict, message: verdict.message + also };

@@ -1,6 +1,6 @@
 import type { LtiRegistration } from '../api/objects.ts';
 import { type Outcome, refusalFault, unknownEntries } from './conditions.ts';
-import { type Decision, type Effect, announcementsOf } from './effects.ts';
+import { announcementsOf, type Decision, type Effect, ledgerWrite } from './effects.ts';
 import { deliveryEffects, deliveryFault, deliveryState } from './delivery.ts';
 import { decideDeleted, removalEffects } from './deletion-decision.ts';
 import { decideFaulty, ledgerFault, retryPoll } from './fault-decision.ts';
@@ -44,22 +44,14 @@ function isReplaced(ledger: Ledger, { issuer }: Registration): boolean {
   return ledger.deletionPolicy === 'Delete' && ledger.issuer !== undefined && ledger.issuer !== issuer;
 }
 
-export function lifecycleOf(situation: Situation, registration: Registration, ledger: Ledger): Lifecycle {
-  const { shown, keyMaterial, observation, imports, sealingKeyID, sealingFault, clockSkew, limits, now } = situation;
-  const published = new Set(shown.filter(isShownPublished).map(({ spec }) => spec.keyID));
+function lifecycleOf(situation: Situation, registration: Registration, ledger: Ledger): Lifecycle {
+  const published = new Set(situation.shown.filter(isShownPublished).map(({ spec }) => spec.keyID));
   return {
+    ...situation,
     registration,
     ledger,
-    keyMaterial,
-    observation,
     delivery: deliveryState(situation, registration.deliverySecretName),
     unpublishedKeyIDs: new Set(liveKeys(ledger).flatMap(({ keyID }) => (published.has(keyID) ? [] : [keyID]))),
-    ...(imports ? { imports } : {}),
-    ...(sealingKeyID === undefined ? {} : { sealingKeyID }),
-    ...(sealingFault ? { sealingFault } : {}),
-    clockSkew,
-    limits,
-    now,
   };
 }
 
@@ -135,39 +127,33 @@ interface LedgerStep {
 /** What is written to the ledger now: the changes of the plan, else the key pair that it needs, else resealed keys. */
 function ledgerStep(situation: Situation, lifecycle: Lifecycle, planned: Plan): LedgerStep {
   const { pair, keyMaterial, generating } = situation;
-  const { generate, transitions, reseal } = planned;
+  const { ledger, generate, transitions, reseal } = planned;
   const create = lifecycle.ledger.highestRevision === 0;
-  const write = (ledger: Ledger, more: { pair?: boolean; reseal?: readonly string[] } = {}): Effect => ({
-    kind: 'writeLedger',
-    ledger,
-    create,
-    pair: more.pair ?? false,
-    reseal: more.reseal ?? [],
-    ...(more.pair && generate ? { cause: generate.cause } : {}),
-    reasons: more.pair ? [generate!.cause] : more.reseal ? ['KeysResealed'] : transitions.map(({ reason }) => reason),
-    announcements: announcementsOf(transitions),
-  });
-  if (transitions.length > 0) return { effect: write(planned.ledger), ledger: planned.ledger, keyMaterial };
+  if (transitions.length > 0) {
+    const reasons = transitions.map(({ reason }) => reason);
+    const announcements = announcementsOf(transitions);
+    return { effect: ledgerWrite(ledger, reasons, { create, announcements }), ledger, keyMaterial };
+  }
   if (generate) {
     const { cause, size } = generate;
     const fits = cause === 'Import' || (pair?.facts.size === size && pair.kekID === situation.sealingKeyID);
     if (pair && fits) {
-      const ledger = withKey(lifecycle, pair.facts, cause);
-      const opens: KeyMaterial = { opens: true, kekID: pair.kekID };
+      const longer = withKey(lifecycle, pair.facts, cause);
+      const material: KeyMaterial = { opens: true, kekID: pair.kekID };
       return {
-        effect: write(ledger, { pair: true }),
-        ledger,
-        keyMaterial: new Map([...keyMaterial, [pair.facts.keyID, opens]]),
+        effect: ledgerWrite(longer, [cause], { create, pair: true, cause }),
+        ledger: longer,
+        keyMaterial: new Map([...keyMaterial, [pair.facts.keyID, material]]),
       };
     }
     const effect: Effect = { kind: 'generate', size, urgent: cause === 'Revocation' };
-    return { ...(generating ? {} : { effect }), ledger: planned.ledger, keyMaterial };
+    return { ...(generating ? {} : { effect }), ledger, keyMaterial };
   }
   if (reseal.length > 0) {
-    const ledger = { ...planned.ledger, serial: planned.ledger.serial + 1 };
-    return { effect: write(ledger, { reseal }), ledger, keyMaterial };
+    const resealed = { ...ledger, serial: ledger.serial + 1 };
+    return { effect: ledgerWrite(resealed, ['KeysResealed'], { reseal }), ledger: resealed, keyMaterial };
   }
-  return { ledger: planned.ledger, keyMaterial };
+  return { ledger, keyMaterial };
 }
 
 function unknownRevoked({ shown }: Situation, registration: Registration, ledger: Ledger): readonly number[] {

@@ -1,6 +1,6 @@
 import { faultVerdict, refusalFault, type Verdict } from './conditions.ts';
 import { stripEffects } from './delivery.ts';
-import type { Decision, Effect } from './effects.ts';
+import { type Decision, type Effect, ledgerWrite } from './effects.ts';
 import { faultedEffects, missingLedger, retryPoll, rolledBack, withCondition } from './fault-decision.ts';
 import { staleSeals } from './key-generation.ts';
 import { blockedPoll } from './key-plan.ts';
@@ -69,15 +69,6 @@ function retain(situation: Situation, recorded: Ledger, last: Registration | und
   const ledger: Ledger = writes ? { ...revoked, deletionPolicy: 'Retain', serial: recorded.serial + 1 } : revoked;
   const keys = ltiKeyEffects(situation, ledger, keyMaterial, { Orphaned: retainedVerdict(situation) });
   const live = new Set(liveKeys(ledger).map(({ keyID }) => keyID));
-  const write: Effect = {
-    kind: 'writeLedger',
-    ledger,
-    create: false,
-    pair: false,
-    reseal,
-    reasons: ['RegistrationDeleted'],
-    announcements: [],
-  };
   return {
     effects: [
       ...keys.urgent,
@@ -85,7 +76,7 @@ function retain(situation: Situation, recorded: Ledger, last: Registration | und
       ...stripEffects(situation, (_name, keyID) => !live.has(keyID)).map((effect): Effect =>
         effect.kind === 'deliver' ? { kind: 'removeDelivery', secretName: effect.content.secretName } : effect,
       ),
-      ...(writes ? [write] : []),
+      ...(writes ? [ledgerWrite(ledger, ['RegistrationDeleted'], { reseal })] : []),
       ...keys.rest,
     ],
     ...retryCheck(situation),

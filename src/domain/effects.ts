@@ -13,17 +13,7 @@ export type Effect =
    * Creates the ledger Secret, or replaces the version that was read. `pair`: the waiting key pair is stored with it;
    * `reseal`: these private keys are resealed under the present key-encryption key.
    */
-  | {
-      readonly kind: 'writeLedger';
-      readonly ledger: Ledger;
-      readonly create: boolean;
-      readonly pair: boolean;
-      readonly reseal: readonly string[];
-      readonly cause?: Cause;
-      /** Why it is written, for the log. */
-      readonly reasons: readonly string[];
-      readonly announcements: readonly Announcement[];
-    }
+  | LedgerWrite
   | { readonly kind: 'removeLedger' }
   /** Creates an LtiKey, without its status. */
   | { readonly kind: 'createKey'; readonly key: LtiKey }
@@ -33,6 +23,22 @@ export type Effect =
   /** Creates or replaces a delivery Secret. */
   | { readonly kind: 'deliver'; readonly content: DeliveryContent }
   | { readonly kind: 'removeDelivery'; readonly secretName: string };
+
+interface LedgerWrite {
+  readonly kind: 'writeLedger';
+  readonly ledger: Ledger;
+  readonly create: boolean;
+  readonly pair: boolean;
+  readonly reseal: readonly string[];
+  readonly cause?: Cause;
+  /** Why it is written, for the log. */
+  readonly reasons: readonly string[];
+  readonly announcements: readonly Announcement[];
+}
+
+export function ledgerWrite(ledger: Ledger, reasons: readonly string[], more: Partial<LedgerWrite>): Effect {
+  return { kind: 'writeLedger', ledger, create: false, pair: false, reseal: [], reasons, announcements: [], ...more };
+}
 
 /** The content of a delivery Secret. */
 export interface DeliveryContent {

@@ -49,25 +49,15 @@ export interface ImportState {
 }
 
 /** What the lifecycle of a registration depends on; it has, or is about to get, a readable ledger. */
-export interface Lifecycle {
+export interface Lifecycle extends Pick<
+  Situation,
+  'keyMaterial' | 'observation' | 'imports' | 'sealingKeyID' | 'sealingFault' | 'clockSkew' | 'limits' | 'now'
+> {
   readonly registration: Registration;
   readonly ledger: Ledger;
-  readonly keyMaterial: ReadonlyMap<string, KeyMaterial>;
-  readonly observation: Observation;
   readonly delivery: DeliveryState;
   /** Live keys that no LtiKey shows as published: they may have left the documents before the ledger could record it. */
   readonly unpublishedKeyIDs: ReadonlySet<string>;
-  /** Only for a registration that imports keys and has none yet. */
-  readonly imports?: ImportState;
-  /** The key-encryption key that seals now. */
-  readonly sealingKeyID?: string;
-  /** Why nothing can be sealed now, such as a missing key-encryption key. */
-  readonly sealingFault?: Fault;
-  /** Local clock minus the API server's. */
-  readonly clockSkew: Duration;
-  readonly limits: TimingLimits;
-  /** The API server's time. */
-  readonly now: Instant;
 }
 
 /** The registration as it is, as it last was before its deletion, or unknown because the cache is behind the API server. */
@@ -141,21 +131,26 @@ export interface Situation {
   readonly deliveries: ReadonlyMap<string, DeliverySecret>;
   /** The thumbprint of the recipient's key, or why the key cannot be used. */
   readonly recipient?: { readonly thumbprint: string } | Fault;
+  /** Only for a registration that imports keys and has none yet. */
   readonly imports?: ImportState;
   /** Ready to be written: the pair that an earlier decision requested, or the imported key. */
   readonly pair?: SealedPair;
   /** A key pair is being generated. */
   readonly generating?: boolean;
+  /** The key-encryption key that seals now. */
   readonly sealingKeyID?: string;
+  /** Why nothing can be sealed now, such as a missing key-encryption key. */
   readonly sealingFault?: Fault;
   /** Key ID → other registrations of the namespace whose documents have the same key. */
   readonly shared: ReadonlyMap<string, readonly string[]>;
   /** Effects that the API server rejected, by ID (effects.ts). */
   readonly refused: ReadonlyMap<string, Refusal>;
+  /** Local clock minus the API server's. */
   readonly clockSkew: Duration;
   readonly limits: TimingLimits;
   /** Where platforms fetch the keys, if configured. */
   readonly jwksURL?: string;
+  /** The API server's time. */
   readonly now: Instant;
 }
 

@@ -20,8 +20,12 @@ const recorded = aLedger([active], { deliveries: [{ secretName: 'signing' }] });
 const requested = aKey(2, 'Next', { cause: 'Trigger', publishedAt: epoch });
 const taken = { reason: 'DeliverySecretConflict', message: 'Secret gradebook/signing is not ours' } as const;
 
+function anOutcome(lifecycle: Lifecycle, more: Partial<Outcome> = {}): Outcome {
+  return { lifecycle, plan: plan(lifecycle), unknownRevoked: [], shared: new Map(), ...more };
+}
+
 function statusOf(lifecycle: Lifecycle, more: Partial<Outcome> = {}): ReturnType<typeof registrationStatus> {
-  return registrationStatus({ lifecycle, plan: plan(lifecycle), ...more }, undefined);
+  return registrationStatus(anOutcome(lifecycle, more), undefined);
 }
 
 function shown(list: Conditions, type: string): string | undefined {
@@ -247,7 +251,7 @@ describe('the times of conditions', () => {
   it('stay over any number of statuses in which nothing happens', () => {
     const status = statusOf(aLifecycle());
     const later = aLifecycle({ now: epoch + day });
-    expect(registrationStatus({ lifecycle: later, plan: plan(later) }, status)).to.deep.equal(status);
+    expect(registrationStatus(anOutcome(later), status)).to.deep.equal(status);
   });
 });
 
