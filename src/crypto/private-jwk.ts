@@ -1,6 +1,7 @@
 import { createPrivateKey, type KeyObject } from 'node:crypto';
 import { isKeyID } from '../domain/ledger-format.ts';
 import { ImportKeyError } from './import-key-error.ts';
+import { isJsonObject } from '../lib/json-object.ts';
 
 /** RFC 7518 §6.3.2: what an RSA private key with two primes has beside `n` and `e`. */
 const privateMembers = ['d', 'p', 'q', 'dp', 'dq', 'qi'] as const;
@@ -46,7 +47,8 @@ export function multiPrime(): ImportKeyError {
 export function privateJwksIn(text: string): number {
   const value = parseJson(text);
   if (value === undefined) return text.includes('"kty"') ? (text.match(/"d"\s*:/g) ?? []).length : 0;
-  return listOf(value).filter((item) => isRecord(item) && (item['d'] !== undefined || item['k'] !== undefined)).length;
+  return listOf(value).filter((item) => isJsonObject(item) && (item['d'] !== undefined || item['k'] !== undefined))
+    .length;
 }
 
 function parseJwk(text: string): Record<string, unknown> {
@@ -57,7 +59,7 @@ function parseJwk(text: string): Record<string, unknown> {
       "it is a list of JWKs; take the private key out of it: jq '.[] | select(.d)' keys.json > private.jwk",
     );
   }
-  if (!isRecord(value)) throw new ImportKeyError('it is JSON, but not a JWK');
+  if (!isJsonObject(value)) throw new ImportKeyError('it is JSON, but not a JWK');
   if (Array.isArray(value['keys'])) {
     throw new ImportKeyError(
       "it is a JWK Set; take the private key out of it: jq '.keys[] | select(.d)' jwks.json > private.jwk",
@@ -88,7 +90,7 @@ function refuseOtherUse({ use, alg, key_ops: operations }: Record<string, unknow
 
 function listOf(value: unknown): readonly unknown[] {
   if (Array.isArray(value)) return value;
-  return isRecord(value) && Array.isArray(value['keys']) ? value['keys'] : [value];
+  return isJsonObject(value) && Array.isArray(value['keys']) ? value['keys'] : [value];
 }
 
 /** `undefined` for what is not JSON: the parser's message quotes the text. */
@@ -98,8 +100,4 @@ function parseJson(text: string): unknown {
   } catch {
     return undefined;
   }
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

@@ -3,6 +3,7 @@ import { isKeyID } from '../domain/ledger-format.ts';
 import type { Kek } from './kek-provider.ts';
 import { SealError } from './seal-error.ts';
 import { kekIDOf, parseWrappedKey, type WrappedKey } from './wrapped-key.ts';
+import { isJsonObject } from '../lib/json-object.ts';
 
 /** What a sealed key is bound to: it opens nowhere else. */
 export interface SealContext {
@@ -111,15 +112,11 @@ export function describeSealed(jwe: string): SealContext & { readonly kekID: str
 function parseObject(text: string): Record<string, unknown> | undefined {
   try {
     const value: unknown = JSON.parse(text);
-    return isObject(value) ? value : undefined;
+    return isJsonObject(value) ? value : undefined;
   } catch {
     // The parser's message quotes the text.
     return undefined;
   }
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null;
 }
 
 function sameMembers(left: string[], right: string[]): boolean {

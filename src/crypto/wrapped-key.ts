@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { isJsonObject } from '../lib/json-object.ts';
 
 /**
  * A wrapping key as a KMS encrypted it: what `Decrypt` of the KMS v2 API needs to give it back. It lies in the open beside
@@ -33,7 +34,7 @@ export function keyIDProblem(keyID: unknown): string | undefined {
 
 /** Narrows what a KMS answered or a header says. What is wrong goes to `refuse`, as in "key_id is empty". */
 export function parseWrappedKey(value: unknown, refuse: (what: string) => never): WrappedKey {
-  const { keyID, ciphertext, annotations, ...unknown } = isObject(value) ? value : {};
+  const { keyID, ciphertext, annotations, ...unknown } = isJsonObject(value) ? value : {};
   if (Object.keys(unknown).length > 0) refuse('wrapping key has unknown members');
   const problem = keyIDProblem(keyID);
   if (problem !== undefined) refuse(problem);
@@ -41,7 +42,7 @@ export function parseWrappedKey(value: unknown, refuse: (what: string) => never)
   if (bytes === undefined) refuse('ciphertext is not canonical base64url');
   if (bytes === 0) refuse('ciphertext is empty');
   if (bytes > longestCiphertext) refuse(`ciphertext has more than ${longestCiphertext} bytes`);
-  if (!isObject(annotations)) return refuse('annotations are missing');
+  if (!isJsonObject(annotations)) return refuse('annotations are missing');
   let size = 0;
   for (const [name, text] of Object.entries(annotations)) {
     const length = lengthOf(text);
@@ -58,8 +59,4 @@ function lengthOf(text: unknown): number | undefined {
   if (typeof text !== 'string') return undefined;
   const bytes = Buffer.from(text, 'base64url');
   return bytes.toString('base64url') === text ? bytes.length : undefined;
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

@@ -1,5 +1,6 @@
 import { isUtf8 } from 'node:buffer';
-import { isRecord, narrowPublicJwk, type PublicJwk } from '../domain/public-jwk.ts';
+import { narrowPublicJwk, type PublicJwk } from '../domain/public-jwk.ts';
+import { isJsonObject } from '../lib/json-object.ts';
 
 /** Larger files are refused without reading them. 30,000 keys of 4096 bits fit. */
 export const largestDocumentBytes = 32 * 1024 * 1024;
@@ -131,7 +132,7 @@ function parseJson(bytes: unknown): unknown {
 }
 
 function narrowDocument(value: unknown): DocumentFile {
-  if (!isRecord(value)) throw new DocumentError('NotADocument', 'the file is not a JSON object');
+  if (!isJsonObject(value)) throw new DocumentError('NotADocument', 'the file is not a JSON object');
   const { keys, revokedUntil, ...unknown } = value;
   if (Object.keys(unknown).length > 0) throw new DocumentError('NotADocument', 'the file has unknown members');
   if (!Array.isArray(keys)) throw new DocumentError('NotADocument', 'keys is not a list');

@@ -1,3 +1,4 @@
+import { isJsonObject } from '../lib/json-object.ts';
 import type { Instant } from './duration.ts';
 import { type KeyState, keyStates } from './key-state.ts';
 import { narrowPublicJwk } from './public-jwk.ts';
@@ -197,8 +198,8 @@ class Reader {
   private readonly members: Readonly<Record<string, unknown>>;
 
   constructor(value: unknown, place: string) {
-    if (typeof value !== 'object' || value === null || Array.isArray(value)) throw corrupt(`${place} is not an object`);
-    this.members = value as Record<string, unknown>;
+    if (!isJsonObject(value)) throw corrupt(`${place} is not an object`);
+    this.members = value;
     this.place = place;
   }
 

@@ -1,3 +1,5 @@
+import { isJsonObject } from '../lib/json-object.ts';
+
 /** The public half of an RSA signing key, with exactly the members that are served (RFC 7517 §4, RFC 7518 §6.3.1). */
 export interface PublicJwk {
   readonly kty: 'RSA';
@@ -13,7 +15,7 @@ export interface PublicJwk {
 
 /** The key, or why `value` is not one that is served, as a phrase that can follow the name of the key. */
 export function narrowPublicJwk(value: unknown): PublicJwk | string {
-  if (!isRecord(value)) return 'is not a JSON object';
+  if (!isJsonObject(value)) return 'is not a JSON object';
   const { kty, use, alg, kid, n, e, ...unknown } = value;
   if (Object.keys(unknown).length > 0) return 'has members beyond kty, use, alg, kid, n and e';
   if (kty !== 'RSA' || use !== 'sig' || alg !== 'RS256') return 'is not an RSA key for RS256 signatures';
@@ -44,8 +46,4 @@ function modulusBits(n: unknown): number | undefined {
 function isExponent(e: unknown): e is string {
   const octets = decodeInteger(e);
   return octets !== undefined && octets.length <= 8 && (octets.at(-1) ?? 0) % 2 === 1 && !octets.equals(Buffer.of(1));
-}
-
-export function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

@@ -2,6 +2,7 @@ import { type Duration, second } from '../domain/duration.ts';
 import { ApiError, TransportError } from './errors.ts';
 import type { KubeList, KubeObject, ResourceType } from './objects.ts';
 import { quotable, type Refused } from './server-message.ts';
+import { isJsonObject } from '../lib/json-object.ts';
 
 /** A request as errors describe it, without its body. */
 export interface Operation {
@@ -44,7 +45,7 @@ export function refusal(refused: Refused, response: RefusedResponse): ApiError {
  * the name of something else (the namespace of a create), neither is.
  */
 function missing(operation: Operation, details: unknown): ApiError['missing'] {
-  const { name, kind } = isRecord(details) ? details : {};
+  const { name, kind } = isJsonObject(details) ? details : {};
   if (typeof name !== 'string' || name === '') return 'resource type';
   return name === operation.name && kind === operation.type.plural ? 'object' : undefined;
 }
@@ -59,8 +60,8 @@ export function malformed(operation: Operation, what: string): TransportError {
 }
 
 export function toKubeList<T extends KubeObject>(operation: Operation, value: unknown): KubeList<T> {
-  const { metadata, items } = isRecord(value) ? value : {};
-  if (!isRecord(metadata) || typeof metadata['resourceVersion'] !== 'string' || !Array.isArray(items)) {
+  const { metadata, items } = isJsonObject(value) ? value : {};
+  if (!isJsonObject(metadata) || typeof metadata['resourceVersion'] !== 'string' || !Array.isArray(items)) {
     throw malformed(operation, 'is not a list');
   }
   const next = metadata['continue'];
@@ -80,8 +81,8 @@ export function toKubeList<T extends KubeObject>(operation: Operation, value: un
  */
 // oxlint-disable-next-line no-unnecessary-type-parameters -- the caller knows what the type is served as
 export function toKubeObject<T extends KubeObject>(operation: Operation, value: unknown): T {
-  const metadata = isRecord(value) ? value['metadata'] : undefined;
-  if (!isRecord(value) || !isRecord(metadata)) throw malformed(operation, 'is not a Kubernetes object');
+  const metadata = isJsonObject(value) ? value['metadata'] : undefined;
+  if (!isJsonObject(value) || !isJsonObject(metadata)) throw malformed(operation, 'is not a Kubernetes object');
   const { type, name } = operation;
   if (typeof metadata['name'] !== 'string' || typeof metadata['resourceVersion'] !== 'string') {
     throw malformed(operation, 'is an object without a name or resource version');
@@ -98,13 +99,9 @@ export function toKubeObject<T extends KubeObject>(operation: Operation, value: 
 export function parseObject(text: string): Record<string, unknown> | undefined {
   try {
     const value: unknown = JSON.parse(text);
-    return isRecord(value) ? value : undefined;
+    return isJsonObject(value) ? value : undefined;
   } catch {
     // the parser's message quotes the text, which may be a Secret
     return undefined;
   }
-}
-
-export function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

@@ -1,5 +1,6 @@
 import type { KubeObject, WatchEvent } from './objects.ts';
-import { isRecord, malformed, type Operation, parseObject, refusal, toKubeObject } from './responses.ts';
+import { isJsonObject } from '../lib/json-object.ts';
+import { malformed, type Operation, parseObject, refusal, toKubeObject } from './responses.ts';
 
 /**
  * Parses the events of a watch, one JSON object per line. Throws ApiError for an `ERROR` event, and TransportError for a line
@@ -28,14 +29,14 @@ function watchEvent<T extends KubeObject>(operation: Operation, line: string): W
       return { type, object: toKubeObject<T>(operation, object) };
     case 'BOOKMARK': {
       // the object of a bookmark has a resource version and no name
-      const metadata = isRecord(object) ? object['metadata'] : undefined;
-      if (!isRecord(metadata) || typeof metadata['resourceVersion'] !== 'string') {
+      const metadata = isJsonObject(object) ? object['metadata'] : undefined;
+      if (!isJsonObject(metadata) || typeof metadata['resourceVersion'] !== 'string') {
         throw malformed(operation, 'has a bookmark without a resource version');
       }
       return { type, object: { metadata: { resourceVersion: metadata['resourceVersion'] } } };
     }
     case 'ERROR': {
-      const status = isRecord(object) && typeof object['code'] === 'number' ? object['code'] : 500;
+      const status = isJsonObject(object) && typeof object['code'] === 'number' ? object['code'] : 500;
       throw refusal(operation, { status, body: JSON.stringify(object) });
     }
     default:
