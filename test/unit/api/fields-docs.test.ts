@@ -50,7 +50,7 @@ describe('docs/spec/fields.md', () => {
       expect(rows.map(([, path]) => path)).to.deep.equal(inSchema);
     });
 
-    it(`names for every field of an ${kind} a test that exists`, () => {
+    it(`has for every field of an ${kind} a test that exists`, () => {
       expect(rows).not.to.deep.equal([]);
       for (const [line, , name = '', link, words = ''] of rows) {
         expect(link, line).to.equal(`../../test/${name}`);

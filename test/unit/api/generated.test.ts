@@ -32,12 +32,12 @@ function edit(file: string, from: string, to: string): void {
   writeFileSync(file, text.replace(from, to));
 }
 
-describe('What is generated', () => {
-  it('is what is committed', () => {
+describe('Generated files', () => {
+  it('match what is committed', () => {
     expect(generate(root, '--check')).to.deep.equal({ status: 0, stderr: '' });
   });
 
-  it('is missed, with a sentence that says what to do, when a CRD changed without its types', () => {
+  it('fail the check, with a message that says what to do, if a CRD changed without its types', () => {
     onCopy((copy) => {
       edit(join(copy, 'crds/ltikeys.yaml'), 'retiredAt:', 'leftAt:');
       expect(generate(copy, '--check')).to.deep.equal({
@@ -48,7 +48,7 @@ describe('What is generated', () => {
     });
   });
 
-  it('is missed when a reason changed without its row in docs/conditions.md, and is right after the next run', () => {
+  it('fail the check if a reason changed without its row in docs/conditions.md, until the next run', () => {
     onCopy((copy) => {
       edit(
         join(copy, 'src/api/reasons.ts'),

@@ -75,14 +75,14 @@ const withSecret = { deliveries: [{ secretName: 'signing' }] };
 const holding = new Map([['signing', holds('kid-1')]]);
 
 describe('A decision about a registration', () => {
-  it('asks for a key pair when there is none, and stores it when it is ready', () => {
+  it('requests a key pair if there is none, and stores it once it is ready', () => {
     const fresh = aSituation({ ledger: { kind: 'absent' }, shown: [] });
     expect(done(fresh)).to.deep.equal(['generate']);
     const ready = { ...fresh, pair: { facts: keyFacts('kid-1'), kekID: 'kek-1' } };
     expect(done(ready)).to.deep.equal(['writeLedger', 'createKey canvas-1', 'showKey canvas-1 Next']);
   });
 
-  it('asks for no second key pair while one is being made', () => {
+  it('requests no second key pair while one is being generated', () => {
     expect(done(aSituation({ ledger: { kind: 'absent' }, shown: [], generating: true }))).to.deep.equal([]);
   });
 
@@ -91,7 +91,7 @@ describe('A decision about a registration', () => {
     expect(decide(situation)).to.deep.equal(decide(situation));
   });
 
-  it('lets a key pair of another size or another key-encryption key wait in vain', () => {
+  it('does not store a key pair of another size or key-encryption key', () => {
     const fresh = aSituation({
       ledger: { kind: 'absent' },
       shown: [],
@@ -102,12 +102,12 @@ describe('A decision about a registration', () => {
     expect(done({ ...fresh, pair: other })).to.deep.equal(['generate']);
   });
 
-  it('removes an LtiKey that its ledger does not list, after its key left the documents', () => {
+  it('removes an LtiKey that the ledger does not list, after its key left the documents', () => {
     const shown = showing([active, aKey(2, 'Active')]);
     expect(done(aSituation({ shown }))).to.deep.equal(['showKey canvas-2 Revoked', 'removeKey canvas-2']);
   });
 
-  it('puts back an LtiKey that is gone, and one whose facts were changed', () => {
+  it('restores an LtiKey that was deleted, and one whose spec was changed', () => {
     expect(done(aSituation({ shown: [] }))).to.deep.equal(['createKey canvas-1', 'showKey canvas-1 Active']);
     const [key] = showing([active]);
     const edited = { ...key!, spec: { ...key!.spec, size: 4096 } };
@@ -118,7 +118,7 @@ describe('A decision about a registration', () => {
     ]);
   });
 
-  it('says which entry of revokedKeyIDs names no key', () => {
+  it('reports which entry of spec.revokedKeyIDs matches no key', () => {
     const situation = aSituation({ registration: applied({ revokedKeyIDs: ['kid-l'] }) });
     expect(says(situation, 'ActionRequired')).to.match(
       /^True UnknownRevokedKeyID: spec\.revokedKeyIDs\[0\]: the registration has no such key/,
@@ -126,14 +126,14 @@ describe('A decision about a registration', () => {
     expect(decide(situation).status?.phase).to.equal('ActionRequired');
   });
 
-  it('makes no new key beyond sixteen, and says so', () => {
+  it('creates no key beyond sixteen, and reports TooManyKeys', () => {
     const many = [...Array.from({ length: 15 }, (_, index) => aKey(index + 1, 'Retiring')), aKey(16, 'Active')];
     const situation = aSituation({ registration: applied({ rotationTrigger: 'again' }), ledger: present(many) });
     expect(done(situation)).to.not.include('generate');
     expect(says(situation, 'Stalled')).to.match(/^True TooManyKeys: the registration has 16 published keys/);
   });
 
-  it('drops the copy that kubectl apply left of a delivery Secret', () => {
+  it('removes the copy of a delivery Secret that kubectl apply left in it', () => {
     const common = { registration: applied(delivered), ledger: present([active], withSecret) };
     const settled = decide(aSituation({ ...common, deliveries: holding })).effects.find(
       ({ kind }) => kind === 'deliver',
@@ -148,8 +148,8 @@ describe('A decision about a registration', () => {
   });
 });
 
-describe('A refused write', () => {
-  it('of the ledger lets a revoked key leave the documents and the delivery Secret all the same', () => {
+describe('A rejected write', () => {
+  it('of the ledger does not keep a revoked key in the documents or the delivery Secret', () => {
     const situation = aSituation({
       registration: applied({ ...revoking, ...delivered }),
       ledger: present([active], withSecret),
@@ -162,7 +162,7 @@ describe('A refused write', () => {
     expect(says(situation, 'RevocationEffective')).to.match(/^False RevokedKeyStillServed/);
   });
 
-  it('of a new ledger is said, and nothing else is tried', () => {
+  it('of a new ledger is reported, and nothing else is written', () => {
     const situation = aSituation({ ledger: { kind: 'absent' }, shown: [], refused: refused('writeLedger') });
     expect(done(situation)).to.deep.equal([]);
     expect(says(situation, 'Stalled')).to.match(/^True WriteRefused/);
@@ -182,7 +182,7 @@ describe('A refused write', () => {
     expect(says(situation, 'Stalled')).to.match(/^True WriteRefused: .*createKey canvas-2/);
   });
 
-  it('of an LtiKey leaves no state to show, and is said at once of a new registration', () => {
+  it('of a new LtiKey prevents the write of its status, and is reported at once', () => {
     const keys = [aKey(1, 'Next')];
     const refusing = aSituation({
       registration: applied({}, { status: { observedGeneration: -1 } }),
@@ -202,7 +202,7 @@ describe('A refused write', () => {
     expect(done(taken)).to.deep.equal([]);
   });
 
-  it('of the state of a revoked key leaves the removal of its LtiKey', () => {
+  it('of the state of a revoked key is replaced by the deletion of its LtiKey', () => {
     const situation = aSituation({
       registration: applied(revoking),
       ledger: present([aKey(1, 'Revoked', { revokedAt: epoch }), aKey(2, 'Active')]),
@@ -214,7 +214,7 @@ describe('A refused write', () => {
     expect(done(removed), 'it does not return while somebody may serve it').to.deep.equal([]);
   });
 
-  it('of a delivery Secret with a revoked key leaves the removal of the Secret', () => {
+  it('of a delivery Secret with a revoked key is replaced by the deletion of the Secret', () => {
     const situation = aSituation({
       registration: applied({ ...revoking, ...delivered }),
       ledger: present([aKey(1, 'Revoked', { revokedAt: epoch })], withSecret),
@@ -224,12 +224,12 @@ describe('A refused write', () => {
     expect(done(situation)).to.include('removeDelivery signing');
   });
 
-  it('is tried again soon', () => {
+  it('is retried soon', () => {
     const situation = aSituation({ ledger: { kind: 'absent' }, shown: [], refused: refused('writeLedger') });
     expect(decide(situation).nextCheckAt).to.equal(epoch + 20 * second);
   });
 
-  it('that is lifted does not bring a revoked key back for the rest of its grace', () => {
+  it('that succeeds later does not publish a revoked key again for the rest of its grace period', () => {
     const situation = aSituation({
       registration: applied(revoking),
       shown: showing([aKey(1, 'Revoked', { revokedAt: epoch })]),
@@ -253,7 +253,7 @@ describe('A ledger that cannot be used', () => {
     ['is of another issuer', { ledger: present([active], { issuer: 'https://other.example.org' }) }, 'IssuerChanged'],
   ];
   for (const [what, more, reason] of faults) {
-    it(`because it ${what}, lets revoked keys leave the documents and the delivery Secret`, () => {
+    it(`because it ${what}, does not keep revoked keys in the documents or the delivery Secret`, () => {
       const situation = aSituation({
         registration: applied({ ...revoking, ...delivered }),
         shown: showing([active]),
@@ -265,7 +265,7 @@ describe('A ledger that cannot be used', () => {
       expect(says(situation, 'Ready')).to.match(/^(Unknown|False)/);
     });
 
-    it(`because it ${what}, mints nothing and removes nothing`, () => {
+    it(`because it ${what}, causes no new key and no deletion`, () => {
       const situation = aSituation({
         registration: applied(delivered),
         shown: showing([active]),
@@ -277,7 +277,7 @@ describe('A ledger that cannot be used', () => {
     });
   }
 
-  it('says nothing of a revoked key that would show it again, also where its LtiKey has lost its state', () => {
+  it('never publishes a revoked key again, even if its LtiKey has lost its state', () => {
     for (const more of [
       {},
       { ledger: { kind: 'faulty', fault: { reason: 'LedgerCorrupt', message: 'no' } } } as const,
@@ -293,7 +293,7 @@ describe('A ledger that cannot be used', () => {
     }
   });
 
-  it('names an ID that no LtiKey has', () => {
+  it('reports a revoked key ID that no LtiKey has', () => {
     const situation = aSituation({
       registration: applied({ revokedKeyIDs: ['kid-l'] }),
       ledger: { kind: 'absent', trace: 'there is LtiKey canvas-1' },
@@ -306,13 +306,13 @@ describe('A ledger that cannot be used', () => {
 describe('Another issuer under the same name', () => {
   const other = applied({ issuer: 'https://other.example.org', ...delivered });
 
-  it('gets nothing of the keys that were retained', () => {
+  it('does not get the keys that were retained', () => {
     const situation = aSituation({ registration: other, ledger: present([active], withSecret), deliveries: holding });
     expect(done(situation).filter((effect) => !effect.startsWith('showKey'))).to.deep.equal([]);
     expect(says(situation, 'Stalled')).to.match(/^True IssuerChanged: .*https:\/\/platform\.example\.org/);
   });
 
-  it('has the keys removed that were to be deleted with the former registration', () => {
+  it('causes the deletion of the keys of a former registration with deletionPolicy Delete', () => {
     const ledger = present([active], { ...withSecret, deletionPolicy: 'Delete' });
     const situation = aSituation({ registration: other, ledger, deliveries: holding });
     expect(done(situation)).to.deep.equal(['showKey canvas-1 Retired']);
@@ -324,23 +324,23 @@ describe('Another issuer under the same name', () => {
   });
 });
 
-describe('A registration that is gone', () => {
+describe('A deleted registration', () => {
   const doomed = present([active], { ...withSecret, deletionPolicy: 'Delete' });
 
-  it('is removed in stages that leave no private half behind', () => {
+  it('is removed in stages that leave no private key behind', () => {
     const situation = aSituation({ registration: gone(), ledger: doomed, deliveries: holding });
     expect(done(situation)).to.deep.equal(['showKey canvas-1 Retired']);
     const rest = { ...situation, shown: showing([aKey(1, 'Retired')]), ledger: { kind: 'absent' } as const };
     expect(done(rest)).to.deep.equal([`removeKey ${ltiKeyName('canvas', 1)}`]);
   });
 
-  it('is removed with an LtiKey that had no state yet', () => {
+  it('is removed together with an LtiKey that had no state yet', () => {
     const [shownOne, { status: _, ...stateless }] = showing([active, aKey(2, 'Next')]) as [LtiKey, LtiKey];
     const situation = aSituation({ registration: gone(), ledger: doomed, shown: [shownOne, stateless] });
     expect(done(situation)).to.deep.equal(['showKey canvas-1 Retired', 'showKey canvas-2 Retired']);
   });
 
-  it('keeps its keys where its last spec said Retain, whatever the ledger recorded', () => {
+  it('keeps its keys if its last spec had Retain, whatever the ledger recorded', () => {
     const situation = aSituation({ registration: gone({ deletionPolicy: 'Retain' }), ledger: doomed });
     expect(done(situation)).to.deep.equal(['writeLedger', 'showKey canvas-1 Active']);
   });
@@ -354,14 +354,14 @@ describe('A registration that is gone', () => {
     expect(done(situation)).to.deep.equal(['showKey canvas-1 Revoked', 'removeDelivery signing', 'writeLedger']);
   });
 
-  it('keeps everything while its ledger cannot be read', () => {
+  it('keeps all its objects while its ledger cannot be read', () => {
     const fault = { reason: 'LedgerCorrupt', message: 'no' } as const;
     const situation = aSituation({ registration: gone(), ledger: { kind: 'faulty', fault }, shown: showing([active]) });
     expect(done(situation)).to.deep.equal(['showKey canvas-1 Active']);
     expect(decide(situation).nextCheckAt).to.be.a('number');
   });
 
-  it('says on its LtiKeys what of the removal the API server refuses', () => {
+  it('reports on its LtiKeys which deletion the API server rejects', () => {
     const situation = aSituation({
       registration: gone(),
       ledger: doomed,
@@ -373,12 +373,12 @@ describe('A registration that is gone', () => {
     expect(effect).to.have.nested.property('key.status.conditions[0].reason', 'WriteRefused');
   });
 
-  it('that returns before its removal is over has the rest of it removed, and begins anew', () => {
+  it('that is recreated before its removal is complete is removed completely, and starts again', () => {
     const situation = aSituation({ ledger: { kind: 'absent' }, shown: showing([aKey(1, 'Retired')]) });
     expect(done(situation)).to.deep.equal(['generate', 'removeKey canvas-1']);
   });
 
-  it('is left alone while it is not known whether it is gone', () => {
+  it('is not changed while its deletion is uncertain', () => {
     expect(done(aSituation({ registration: { kind: 'unknown' }, ledger: doomed }))).to.deep.equal([]);
   });
 });
@@ -399,7 +399,7 @@ describe('A revocation', () => {
     );
   });
 
-  it('is not effective before the announced cache lifetime has passed since nobody serves the key', () => {
+  it('is not effective until the announced cache lifetime has passed since no replica serves the key', () => {
     const absent = { ...revoked, absentAt: epoch };
     const observation = anObservation(['kid-2'], { absentKeyIDs: new Set(['kid-1']), cacheLifetime: hour });
     const situation = aSituation({
@@ -412,7 +412,7 @@ describe('A revocation', () => {
     expect(says({ ...situation, now: epoch + hour }, 'RevocationEffective')).to.match(/^True RevocationEffective/);
   });
 
-  it('records since when nobody serves the key, and forgets it when somebody does', () => {
+  it('records since when no replica serves the key, until one serves it again', () => {
     const observation = anObservation(['kid-2'], { absentKeyIDs: new Set(['kid-1']) });
     const [write] = decide(aSituation({ ...two, observation })).effects;
     expect(write).to.have.nested.property('ledger.keys[0].absentAt', epoch);
@@ -425,7 +425,7 @@ describe('A revocation', () => {
     expect(decide(again).effects[0]).to.have.nested.property('ledger.keys[0]').that.does.not.have.property('absentAt');
   });
 
-  it('needs no key-encryption key and no key that opens', () => {
+  it('needs neither a key-encryption key nor a key that can be decrypted', () => {
     const situation = aSituation({
       registration: applied(revoking),
       keyMaterial: new Map([['kid-1', damaged]]),
@@ -436,12 +436,12 @@ describe('A revocation', () => {
     expect(done(situation)).to.deep.equal(['showKey canvas-1 Revoked', 'writeLedger']);
   });
 
-  it('of a shared key says where it still signs', () => {
+  it('of a shared key reports which registrations use the same key', () => {
     const situation = aSituation({ ...two, shared: new Map([['kid-1', ['moodle']]]) });
     expect(says(situation, 'RevocationEffective')).to.include('the same key is in use by registration moodle');
   });
 
-  it('of a signing key while another one is on its way causes one rotation', () => {
+  it('of a signing key while a next key exists causes one rotation', () => {
     const keys = [
       aKey(1, 'Retiring', { stoppedSigningAt: epoch, retireAt: epoch + 48 * hour }),
       aKey(2, 'Active'),
@@ -468,12 +468,12 @@ describe('A delivery Secret that another one replaced', () => {
     ['old', holds('kid-1')],
   ]);
 
-  it('stays until the overlap is over', () => {
+  it('is kept until the overlap ends', () => {
     expect(done(aSituation({ ...common, deliveries: both, now: epoch + hour }))).to.not.include('removeDelivery old');
     expect(done(aSituation({ ...common, deliveries: both, now: epoch + 48 * hour }))).to.include('removeDelivery old');
   });
 
-  it('is stripped at once when it holds a revoked key', () => {
+  it('loses a revoked key at once', () => {
     const ledger = present([aKey(1, 'Revoked', { revokedAt: epoch }), aKey(2, 'Active')], left);
     const deliveries = new Map([
       ['new', holds('kid-2')],
@@ -482,7 +482,7 @@ describe('A delivery Secret that another one replaced', () => {
     expect(done(aSituation({ ...common, ledger, deliveries }))).to.include('deliver old nothing');
   });
 
-  it('is stripped of a revoked key also while the recipient of the new one cannot be used', () => {
+  it('loses a revoked key even if the recipient of the new one cannot be used', () => {
     const situation = aSituation({
       registration: applied({ ...revoking, ...delivered }),
       ledger: present([aKey(1, 'Revoked', { revokedAt: epoch }), aKey(2, 'Active')], withSecret),
@@ -493,8 +493,8 @@ describe('A delivery Secret that another one replaced', () => {
   });
 });
 
-describe('A wrong clock', () => {
-  it('keeps keys of a former system from being judged by it', () => {
+describe('A skewed clock', () => {
+  it('does not decide which keys of a former system have expired', () => {
     const imports = { signing: keyFacts('kid-1'), verifyOnly: [{ ...keyFacts('kid-0'), until: epoch + 48 * hour }] };
     const pair = { facts: keyFacts('kid-1'), kekID: 'kek-1' };
     const fresh = aSituation({ ledger: { kind: 'absent' }, shown: [], imports, pair, clockSkew: 72 * hour });

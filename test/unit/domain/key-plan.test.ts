@@ -17,11 +17,11 @@ const none = emptyLedger('gradebook', 'canvas');
 const imports: ImportState = { signing: keyFacts('former'), verifyOnly: [] };
 const damagedActive = { keyMaterial: new Map([['kid-1', damaged]]) };
 
-describe('a new revision is made', () => {
+describe('A new revision is made', () => {
   const cases: readonly (readonly [string, Lifecycle, string | undefined])[] = [
     ['for a new registration', aLifecycle({ ledger: none }), 'Initial'],
     [
-      'for one that is suspended from the beginning',
+      'for a registration that is suspended from the beginning',
       aLifecycle({ ledger: none, registration: aRegistration({ suspend: true }) }),
       'Initial',
     ],
@@ -35,7 +35,7 @@ describe('a new revision is made', () => {
       'Revocation',
     ],
     [
-      'not for a revoked signing key that a retiring one replaces',
+      'not for a revoked signing key that a Retiring key replaces',
       aLifecycle({
         ledger: aLedger([aKey(1, 'Retiring'), aKey(2, 'Active')]),
         registration: aRegistration({ revokedKeyIDs: new Set(['kid-2']) }),
@@ -44,13 +44,13 @@ describe('a new revision is made', () => {
     ],
     ['for a rotation that is owed', aLifecycle({ ledger: { ...signs, rotationOwed: 'Trigger' } }), 'Trigger'],
     [
-      'not for one that is owed while suspended',
+      'not for an owed rotation while the registration is suspended',
       aLifecycle({ ledger: { ...signs, rotationOwed: 'Revocation' }, registration: aRegistration({ suspend: true }) }),
       undefined,
     ],
     ['for another size', aLifecycle({ registration: aRegistration({ keySize: 3072 }) }), 'KeySize'],
     [
-      'for an imported key that is smaller than asked for',
+      'for an imported key that is smaller than spec.key.size',
       aLifecycle({
         ledger: aLedger([aKey(1, 'Active', { cause: 'Import' })]),
         registration: aRegistration({ keySize: 3072 }),
@@ -58,12 +58,12 @@ describe('a new revision is made', () => {
       'KeySize',
     ],
     [
-      'not for an imported key that is larger than asked for',
+      'not for an imported key that is larger than spec.key.size',
       aLifecycle({ ledger: aLedger([aKey(1, 'Active', { cause: 'Import', size: 3072 })]) }),
       undefined,
     ],
     [
-      'not for another size while suspended',
+      'not for another spec.key.size while the registration is suspended',
       aLifecycle({ registration: aRegistration({ keySize: 3072, suspend: true }) }),
       undefined,
     ],
@@ -77,7 +77,7 @@ describe('a new revision is made', () => {
       undefined,
     ],
     [
-      'not for a trigger that was taken away',
+      'not for a trigger that was removed',
       aLifecycle({ ledger: { ...signs, observedRotationTrigger: 'b' } }),
       undefined,
     ],
@@ -102,7 +102,7 @@ describe('a new revision is made', () => {
     });
   }
 
-  it('of the size that the registration asks for', () => {
+  it('with the size of spec.key.size', () => {
     const registration = aRegistration({ keySize: 4096 });
     expect(plan(aLifecycle({ ledger: none, registration })).generate).to.deep.equal({ cause: 'Initial', size: 4096 });
   });
@@ -112,7 +112,7 @@ describe('a new revision is made', () => {
     ['a key of the ledger does not open', damagedActive, 'SealTampered'],
   ];
   for (const [what, more, reason] of obstacles) {
-    it(`never while ${what}: the fault is told and looked at again`, () => {
+    it(`never while ${what}: the fault is reported and checked again`, () => {
       const decision = plan(aLifecycle({ now: due, ...more }));
       expect(decision).not.to.have.property('generate');
       expect(decision.generationFault).to.include({ reason });
@@ -120,11 +120,11 @@ describe('a new revision is made', () => {
     });
   }
 
-  it('where only the key that is revoked does not open', () => {
+  it('if only the revoked key cannot be decrypted', () => {
     expect(plan(aLifecycle({ registration: revoking, ...damagedActive })).generate).to.include({ cause: 'Revocation' });
   });
 
-  it('never in place of a key that was to be imported and cannot be', () => {
+  it('never in place of a key that cannot be imported', () => {
     const fault = { reason: 'ImportNotGranted', message: 'the Secret grants nothing' } as const;
     const decision = plan(aLifecycle({ ledger: none, imports: { signing: fault, verifyOnly: [] } }));
     expect(decision).not.to.have.property('generate');
@@ -132,8 +132,8 @@ describe('a new revision is made', () => {
   });
 });
 
-describe('the ledger with a new key', () => {
-  it('is one write further, and takes the settings of the registration with its first key', () => {
+describe('The ledger with a new key', () => {
+  it('has the next serial, and with the first key the settings of the registration', () => {
     const registration = aRegistration({
       deletionPolicy: 'Delete',
       deliverySecretName: 'signing',
@@ -150,7 +150,7 @@ describe('the ledger with a new key', () => {
     expect(ledger.keys).to.have.length(1);
   });
 
-  it('has answered trigger, request and what was owed', () => {
+  it('answers the trigger, the request and an owed rotation', () => {
     const registration = aRegistration({ rotationTrigger: 'b', rotateRequest: 'now' });
     const ledger = withKey(
       aLifecycle({ ledger: { ...signs, rotationOwed: 'Revocation' }, registration }),
@@ -162,7 +162,7 @@ describe('the ledger with a new key', () => {
     expect(neededRevision(aLifecycle({ ledger, registration }))).to.equal(undefined);
   });
 
-  it('takes the public keys of a former system as retiring, but for those whose time is over or that it has', () => {
+  it('has the public keys of a former system as Retiring, except expired and duplicate ones', () => {
     const verifyOnly = [
       { ...keyFacts('old'), until: epoch + day },
       { ...keyFacts('over'), until: epoch },
@@ -178,8 +178,8 @@ describe('the ledger with a new key', () => {
   });
 });
 
-describe('keys are sealed anew', () => {
-  it('where they are sealed under another key-encryption key than the present, and open', () => {
+describe('Keys are resealed', () => {
+  it('if they can be decrypted and are sealed under another key-encryption key than the present one', () => {
     const ledger = aLedger([active, aKey(2, 'Next', { publishedAt: epoch }), aKey(3, 'Revoked')]);
     const keyMaterial = new Map([
       ['kid-1', opens],
@@ -196,7 +196,7 @@ describe('keys are sealed anew', () => {
   });
 });
 
-describe('the next look', () => {
+describe('The next check', () => {
   const requested = aKey(2, 'Next', { cause: 'Trigger', publishedAt: epoch });
   const retiring = aKey(1, 'Retiring', { stoppedSigningAt: epoch, retireAt: epoch + 2 * day });
   const delivered = aRegistration({ deliverySecretName: 'signing' });
@@ -207,54 +207,50 @@ describe('the next look', () => {
     ['at the preparation of the next rotation', aLifecycle(), due],
     ['at the activation of a requested key', aLifecycle({ ledger: aLedger([active, requested]) }), epoch + day],
     [
-      'on the day of a scheduled one',
+      'on the day of a scheduled rotation',
       aLifecycle({ ledger: aLedger([active, aKey(2, 'Next', { publishedAt: epoch })]) }),
       nextRotationTime(active, aRegistration()),
     ],
     ['at a retirement', aLifecycle({ ledger: aLedger([retiring, aKey(2, 'Active')]) }), epoch + 2 * day],
     [
-      'at the end of the grace of a revoked key',
+      'at the end of the grace period of a revoked key',
       aLifecycle({ ledger: aLedger([{ ...active, revocationSeenAt: epoch }]), registration: revoking }),
       epoch + 20 * second,
     ],
     [
-      'not at all while all of it is suspended',
+      'not scheduled while the registration is suspended',
       aLifecycle({ ledger: aLedger([retiring, aKey(2, 'Active')]), registration: held }),
       undefined,
     ],
     [
-      'not for a key that waits for its acknowledgement',
+      'not scheduled for a key that waits for its acknowledgement',
       aLifecycle({ ledger: aLedger([active, requested]), registration: aRegistration({ keyDistribution: 'Manual' }) }),
       undefined,
     ],
+    ['4 s after a new key was created', aLifecycle({ ledger: waiting, served: ['kid-1'] }), epoch + 4 * second],
     [
-      '4 s after a new key was made that is to be served',
-      aLifecycle({ ledger: waiting, served: ['kid-1'] }),
-      epoch + 4 * second,
-    ],
-    [
-      'not repeated while it is not: replicas are asked without it',
+      'not repeated while that key is not served: replicas are polled anyway',
       aLifecycle({ ledger: waiting, served: ['kid-1'], now: epoch + 4 * second }),
       undefined,
     ],
     [
-      'not made for it by a clock that went back',
+      'not scheduled for that key if the clock was set back',
       aLifecycle({ ledger: waiting, served: ['kid-1'], now: epoch - 4 * minute }),
       undefined,
     ],
     [
-      'not made for a rotation that is due and waits for replicas',
+      'not scheduled for a rotation that is due and waits for replicas',
       aLifecycle({ ledger: aLedger([active, requested]), served: ['kid-1'], now: epoch + 2 * day }),
       undefined,
     ],
     [
-      'not made for a key that replicas have to serve before it is delivered',
+      'not scheduled for a key that replicas must serve before it is delivered',
       aLifecycle({ ledger: recorded, registration: delivered, served: [] }),
       due,
     ],
     ['in a minute while the clock is wrong', aLifecycle({ clockSkew: hour }), epoch + minute],
     [
-      'in 30 s for a step that is due and held back',
+      'in 30 s for a step that is due and blocked',
       aLifecycle({
         ledger: aLedger([active, requested]),
         now: epoch + day,
@@ -264,12 +260,12 @@ describe('the next look', () => {
       epoch + day + 30 * second,
     ],
     [
-      'in 30 s while the delivery Secret does not hold the signing key, for Secrets are not watched',
+      'in 30 s while the delivery Secret does not hold the signing key, because Secrets are not watched',
       aLifecycle({ ledger: recorded, registration: delivered }),
       epoch + 30 * second,
     ],
     [
-      'at the usual time where it does',
+      'at the usual time once the delivery Secret holds the signing key',
       aLifecycle({ ledger: recorded, registration: delivered, delivery: { keyID: 'kid-1', leftovers: [] } }),
       due,
     ],
@@ -283,8 +279,8 @@ describe('the next look', () => {
   }
 });
 
-describe('a plan', () => {
-  it('is the same for the same situation, and continues from its own result with nothing', () => {
+describe('A plan', () => {
+  it('is the same for the same situation, and changes nothing in its own result', () => {
     const ledger = aLedger([
       aKey(1, 'Retiring', { retireAt: epoch }),
       aKey(2, 'Active'),
@@ -299,7 +295,7 @@ describe('a plan', () => {
     expect(again.ledger).to.equal(decision.ledger);
   });
 
-  it('raises the serial by one however many steps it takes', () => {
+  it('raises the serial by one, whatever the number of steps', () => {
     const situation = aLifecycle({
       ledger: aLedger([aKey(1, 'Next')]),
       registration: aRegistration({ deletionPolicy: 'Delete' }),
@@ -313,7 +309,7 @@ describe('a plan', () => {
     expect(decision.ledger.serial).to.equal(8);
   });
 
-  it('of jumps over several periods is one rotation', () => {
+  it('has one rotation after a jump over several periods', () => {
     const situation = aLifecycle({ now: epoch + 900 * day });
     const ledger = withKey(situation, keyFacts('kid-2'), plan(situation).generate!.cause);
     const published = plan(aLifecycle({ ledger, now: epoch + 900 * day }));

@@ -42,16 +42,16 @@ const retired =
   'KeyRetired: the overlap of key kid-1 ended: it is no longer published, and its private key was destroyed';
 
 const rules: Readonly<Record<string, readonly Case[]>> = {
-  'a revoked key that does not sign': [
+  'A revoked key that does not sign': [
     {
-      when: 'leaves at once while it waits, and its rotation is owed',
+      when: 'leaves at once if it is Next, and its rotation is owed',
       situation: aLifecycle({ ledger: rotating, registration: revoking(2) }),
       told: ['KeyRevoked: key kid-2 was revoked and its private key destroyed: it was not the signing key'],
       states: ['Active', 'Revoked'],
       key: [2, { revokedAt: epoch }],
     },
     {
-      when: 'leaves at once while it retires, suspended and with a wrong clock',
+      when: 'leaves at once if it is Retiring, even while suspended and with a skewed clock',
       situation: aLifecycle({
         ledger: retirement,
         registration: { ...revoking(1), suspend: true },
@@ -62,15 +62,15 @@ const rules: Readonly<Record<string, readonly Case[]>> = {
       states: ['Revoked', 'Active'],
     },
     {
-      when: 'stays as it is where it is gone already',
+      when: 'does not change if it is Retired',
       situation: aLifecycle({ ledger: aLedger([aKey(1, 'Retired'), second2]), registration: revoking(1) }),
       told: [],
       states: ['Retired', 'Active'],
     },
   ],
-  'a revoked signing key': [
+  'A revoked signing key': [
     {
-      when: 'is replaced by a served next key, before its delay is over',
+      when: 'is replaced by a served next key before its activation delay ends',
       situation: aLifecycle({ ledger: rotating, registration: revoking(1) }),
       told: [
         'KeyRevoked: key kid-1 was revoked and its private key destroyed: key kid-2 replaces it',
@@ -79,7 +79,7 @@ const rules: Readonly<Record<string, readonly Case[]>> = {
       states: ['Revoked', 'Active'],
     },
     {
-      when: 'is replaced by a still served retiring key where nothing waits',
+      when: 'is replaced by a served Retiring key if there is no next key',
       situation: aLifecycle({ ledger: retirement, registration: revoking(2) }),
       told: [
         'KeyRevoked: key kid-2 was revoked and its private key destroyed: key kid-1 replaces it',
@@ -89,7 +89,7 @@ const rules: Readonly<Record<string, readonly Case[]>> = {
       key: [1, { activatedAt: epoch, stoppedSigningAt: undefined, retireAt: undefined }],
     },
     {
-      when: 'is replaced by a retiring key where the next one is not served',
+      when: 'is replaced by a Retiring key if the next key is not served',
       situation: aLifecycle({
         ledger: aLedger([retiring, second2, aKey(3, 'Next')]),
         registration: revoking(2),
@@ -102,7 +102,7 @@ const rules: Readonly<Record<string, readonly Case[]>> = {
       states: ['Active', 'Revoked', 'Next'],
     },
     {
-      when: 'is not replaced by an unacknowledged next key, and its grace begins',
+      when: 'is not replaced by an unacknowledged next key, and its grace period starts',
       situation: aLifecycle({
         ledger: rotating,
         registration: { ...manual(), revokedKeyIDs: new Set(['kid-1']) },
@@ -114,7 +114,7 @@ const rules: Readonly<Record<string, readonly Case[]>> = {
       key: [1, { revocationSeenAt: epoch }],
     },
     {
-      when: 'is not replaced by a next key that does not open, nor by one that is revoked too',
+      when: 'is not replaced by a key that cannot be decrypted, nor by another revoked key',
       situation: aLifecycle({
         ledger: rotating,
         registration: revoking(1),
@@ -129,7 +129,7 @@ const rules: Readonly<Record<string, readonly Case[]>> = {
       states: ['Active', 'Next'],
     },
     {
-      when: 'stays within its grace',
+      when: 'stays during its grace period',
       situation: aLifecycle({
         ledger: aLedger([{ ...active, revocationSeenAt: epoch }]),
         registration: revoking(1),
@@ -139,7 +139,7 @@ const rules: Readonly<Record<string, readonly Case[]>> = {
       states: ['Active'],
     },
     {
-      when: 'leaves when its grace is over, replacement or not',
+      when: 'leaves at the end of its grace period, with or without a replacement',
       situation: aLifecycle({
         ledger: aLedger([{ ...active, revocationSeenAt: epoch }]),
         registration: revoking(1),
@@ -149,7 +149,7 @@ const rules: Readonly<Record<string, readonly Case[]>> = {
       states: ['Revoked'],
     },
     {
-      when: 'has no second grace where the clock went back',
+      when: 'has no second grace period if the clock was set back',
       situation: aLifecycle({
         ledger: aLedger([{ ...active, revocationSeenAt: epoch }]),
         registration: revoking(1),
@@ -159,14 +159,14 @@ const rules: Readonly<Record<string, readonly Case[]>> = {
       states: ['Revoked'],
     },
     {
-      when: 'signs on where the revocation is taken back, and a later one has its whole grace',
+      when: 'continues to sign if the revocation is withdrawn, and a later one has its whole grace period',
       situation: aLifecycle({ ledger: aLedger([{ ...active, revocationSeenAt: epoch }]), now: epoch + hour }),
       told: ['SettingsRecorded'],
       states: ['Active'],
       key: [1, { revocationSeenAt: undefined }],
     },
   ],
-  'a key that every ready replica serves': [
+  'A key that every ready replica serves': [
     {
       when: 'is recorded as published, once',
       situation: aLifecycle({ ledger: aLedger([active, aKey(2, 'Next')]), now: epoch + 9 }),
@@ -174,29 +174,29 @@ const rules: Readonly<Record<string, readonly Case[]>> = {
       key: [2, { publishedAt: epoch + 9 }],
     },
     {
-      when: 'is not recorded anew',
+      when: 'is not recorded a second time',
       situation: aLifecycle({ ledger: aLedger([active, scheduled]), now: epoch + 9 }),
       told: [],
       key: [2, { publishedAt: epoch }],
     },
     {
-      when: 'is not recorded by a wrong clock, whose time would shorten the delay',
+      when: 'is not recorded with a skewed clock, whose time would shorten the delay',
       situation: aLifecycle({ ledger: aLedger([active, aKey(2, 'Next')]), clockSkew: -5 * minute - 1 }),
       told: [],
       key: [2, { publishedAt: undefined }],
     },
     {
-      when: 'is recorded by a clock that differs as much as is tolerated',
+      when: 'is recorded with a clock that differs by no more than the tolerance',
       situation: aLifecycle({ ledger: aLedger([active, aKey(2, 'Next')]), clockSkew: -5 * minute }),
       told: ['KeyPublished'],
     },
     {
-      when: 'is not recorded where one replica lacks it',
+      when: 'is not recorded if one replica does not serve it',
       situation: aLifecycle({ ledger: aLedger([active, aKey(2, 'Next')]), served: ['kid-1'] }),
       told: [],
     },
   ],
-  'the first key': [
+  'The first key': [
     {
       when: 'signs as soon as it is served, without a delay',
       situation: aLifecycle({ ledger: aLedger([aKey(1, 'Next')]) }),
@@ -208,19 +208,19 @@ const rules: Readonly<Record<string, readonly Case[]>> = {
       key: [1, { publishedAt: epoch, activatedAt: epoch }],
     },
     {
-      when: 'signs although it is to be pasted, for nobody has another',
+      when: 'signs without an acknowledgement, because there is no other key',
       situation: aLifecycle({ ledger: aLedger([aKey(1, 'Next', { publishedAt: epoch })]), registration: manual() }),
       told: [
         'KeyActivated: key kid-1 is now the signing key: every ready replica serves it, and the registration had no signing key',
       ],
     },
     {
-      when: 'does not sign while a replica lacks it',
+      when: 'does not sign while a replica does not serve it',
       situation: aLifecycle({ ledger: aLedger([aKey(1, 'Next', { publishedAt: epoch })]), served: [] }),
       told: [],
     },
     {
-      when: 'does not sign while it does not open',
+      when: 'does not sign while it cannot be decrypted',
       situation: aLifecycle({
         ledger: aLedger([aKey(1, 'Next', { publishedAt: epoch })]),
         keyMaterial: new Map([['kid-1', damaged]]),
@@ -228,12 +228,12 @@ const rules: Readonly<Record<string, readonly Case[]>> = {
       told: [],
     },
     {
-      when: 'does not sign while the clock is wrong',
+      when: 'does not sign while the clock is skewed',
       situation: aLifecycle({ ledger: aLedger([aKey(1, 'Next', { publishedAt: epoch })]), clockSkew: 5 * minute + 1 }),
       told: [],
     },
     {
-      when: 'of a revocation waits for its acknowledgement',
+      when: 'after a revocation waits for its acknowledgement',
       situation: aLifecycle({
         ledger: aLedger([aKey(1, 'Revoked'), aKey(2, 'Next', { cause: 'Revocation', publishedAt: epoch })]),
         registration: manual(),
@@ -241,9 +241,9 @@ const rules: Readonly<Record<string, readonly Case[]>> = {
       told: [],
     },
   ],
-  'a request for a rotation': [
+  'A request for a rotation': [
     {
-      when: 'is answered by the key that is on its way, which waits for its day no longer',
+      when: 'is answered by the present next key, which no longer waits for its scheduled day',
       situation: aLifecycle({
         ledger: aLedger([active, scheduled], { observedRotationTrigger: 'a' }),
         registration: aRegistration({ rotationTrigger: 'b', rotateRequest: 'now' }),
@@ -254,7 +254,7 @@ const rules: Readonly<Record<string, readonly Case[]>> = {
       key: [2, { cause: 'Trigger' }],
     },
     {
-      when: 'changes no other cause',
+      when: 'does not change the cause of a key that was not scheduled',
       situation: aLifecycle({
         ledger: aLedger([active, aKey(2, 'Next', { cause: 'Revocation', publishedAt: epoch })]),
         registration: aRegistration({ rotateRequest: 'now' }),
@@ -273,7 +273,7 @@ const rules: Readonly<Record<string, readonly Case[]>> = {
       told: [],
     },
     {
-      when: 'that was answered, or is taken away, asks for nothing',
+      when: 'has no effect if it was answered or removed',
       situation: aLifecycle({
         ledger: aLedger([active, scheduled], { observedRotationTrigger: 'a', observedRotateRequest: 'now' }),
         registration: aRegistration({ rotateRequest: 'now' }),
@@ -281,9 +281,9 @@ const rules: Readonly<Record<string, readonly Case[]>> = {
       told: [],
     },
   ],
-  'a next key of another size': [
+  'A next key of another size': [
     {
-      when: 'gives way',
+      when: 'is discarded',
       situation: aLifecycle({ ledger: rotating, registration: aRegistration({ keySize: 4096 }) }),
       told: [
         'NextKeyDiscarded: key kid-2 was discarded before it signed: it has 2048 bits, and spec.key.size is now 4096',
@@ -292,25 +292,29 @@ const rules: Readonly<Record<string, readonly Case[]>> = {
       key: [2, { retiredAt: epoch }],
     },
     {
-      when: 'stays while the registration is suspended',
+      when: 'is kept while the registration is suspended',
       situation: aLifecycle({ ledger: rotating, registration: aRegistration({ keySize: 4096, suspend: true }) }),
       told: [],
     },
     {
-      when: 'stays if it was imported, although no replica serves it yet',
+      when: 'is kept if it was imported, even if no replica serves it yet',
       situation: aLifecycle({ ledger: aLedger([aKey(1, 'Next', { cause: 'Import', size: 3072 })]), served: [] }),
       told: [],
     },
   ],
-  'a rotation': [
+  'A rotation': [
     {
-      when: 'happens when the delay is over',
+      when: 'happens at the end of the activation delay',
       situation: aLifecycle({ ledger: rotating, now: epoch + day }),
       told: [signs, stops],
       states: ['Retiring', 'Active'],
       key: [2, { activatedAt: epoch + day }],
     },
-    { when: 'does not happen before', situation: aLifecycle({ ledger: rotating, now: epoch + day - 1 }), told: [] },
+    {
+      when: 'does not happen before the end of the activation delay',
+      situation: aLifecycle({ ledger: rotating, now: epoch + day - 1 }),
+      told: [],
+    },
     {
       when: 'that was scheduled waits for its day',
       situation: aLifecycle({ ledger: aLedger([active, scheduled]), now: rotationDay - 1 }),
@@ -322,17 +326,17 @@ const rules: Readonly<Record<string, readonly Case[]>> = {
       told: [signs, stops],
     },
     {
-      when: 'waits while a replica lacks the key, although it was published before',
+      when: 'waits while a replica does not serve the key, even if it was published before',
       situation: aLifecycle({ ledger: rotating, now: epoch + day, served: ['kid-1'] }),
       told: [],
     },
     {
-      when: 'waits while the key does not open',
+      when: 'waits while the key cannot be decrypted',
       situation: aLifecycle({ ledger: rotating, now: epoch + day, keyMaterial: new Map([['kid-1', opens]]) }),
       told: [],
     },
     {
-      when: 'waits while the clock is wrong',
+      when: 'waits while the clock is skewed',
       situation: aLifecycle({ ledger: rotating, now: epoch + day, clockSkew: -hour }),
       told: [],
     },
@@ -342,7 +346,7 @@ const rules: Readonly<Record<string, readonly Case[]>> = {
       told: [],
     },
     {
-      when: 'waits while a safety inequality is broken',
+      when: 'waits while a safety inequality is violated',
       situation: aLifecycle({ ledger: rotating, now: epoch + day, cacheLifetime: day }),
       told: [],
     },
@@ -352,14 +356,14 @@ const rules: Readonly<Record<string, readonly Case[]>> = {
       told: [],
     },
     {
-      when: 'happens with the acknowledgement of this very key',
+      when: 'happens after the acknowledgement of this key',
       situation: aLifecycle({ ledger: rotating, now: epoch + day, registration: manual('kid-2') }),
       told: [signs, stops],
     },
   ],
-  'the overlap': [
+  'The overlap': [
     {
-      when: 'begins when the tool has the new key',
+      when: 'starts when the new key was delivered to the tool',
       situation: aLifecycle({
         ledger: aLedger([aKey(1, 'Retiring'), second2], names),
         registration: delivered(),
@@ -370,7 +374,7 @@ const rules: Readonly<Record<string, readonly Case[]>> = {
       key: [1, { stoppedSigningAt: epoch + 5, retireAt: epoch + 5 + 2 * day }],
     },
     {
-      when: 'does not begin while the delivery Secret holds the old key',
+      when: 'does not start while the delivery Secret holds the old key',
       situation: aLifecycle({
         ledger: aLedger([aKey(1, 'Retiring'), second2], names),
         registration: delivered(),
@@ -379,12 +383,12 @@ const rules: Readonly<Record<string, readonly Case[]>> = {
       told: [],
     },
     {
-      when: 'does not begin while there is no delivery Secret yet',
+      when: 'does not start while there is no delivery Secret yet',
       situation: aLifecycle({ ledger: aLedger([aKey(1, 'Retiring'), second2], names), registration: delivered() }),
       told: [],
     },
     {
-      when: 'does not begin while a former delivery Secret is left, which may hold the old key',
+      when: 'does not start while a former delivery Secret exists, which may hold the old key',
       situation: aLifecycle({
         ledger: aLedger([aKey(1, 'Retiring'), second2], left),
         delivery: { leftovers: ['signing'] },
@@ -392,12 +396,12 @@ const rules: Readonly<Record<string, readonly Case[]>> = {
       told: [],
     },
     {
-      when: 'does not begin while the clock is wrong, whose time would end it early',
+      when: 'does not start while the clock is skewed, whose time would end it early',
       situation: aLifecycle({ ledger: aLedger([aKey(1, 'Retiring'), second2]), clockSkew: -hour }),
       told: [],
     },
     {
-      when: 'begins at once where nothing is delivered',
+      when: 'starts at once without a delivery Secret',
       situation: aLifecycle({ ledger: aLedger([aKey(1, 'Retiring'), second2]) }),
       told: [stops],
     },
@@ -437,7 +441,7 @@ const rules: Readonly<Record<string, readonly Case[]>> = {
       told: [],
     },
     {
-      when: 'stays while the registration is suspended',
+      when: 'is kept while the registration is suspended',
       situation: aLifecycle({
         ledger: retirement,
         now: epoch + 9 * day,
@@ -549,12 +553,12 @@ for (const [rule, cases] of Object.entries(rules)) {
   });
 }
 
-describe('the rules', () => {
-  it('leave an untroubled registration alone, each of them', () => {
+describe('The policies', () => {
+  it('change nothing in a registration in which nothing is due', () => {
     for (const policy of policies) expect(policy(aLifecycle()), policy.name).to.equal(undefined);
   });
 
-  it('forget that a key stopped signing when it signs again', () => {
+  it('remove the time at which a key stopped signing if it signs again', () => {
     const { ledger } = plan(aLifecycle({ ledger: retirement, registration: revoking(2) }));
     expect(activeKey(ledger)).not.to.have.any.keys('stoppedSigningAt', 'retireAt');
     expect(ledger.rotationOwed).to.equal('Revocation');
@@ -567,14 +571,14 @@ describe('the rules', () => {
     ['Schedule', undefined],
     ['KeySize', undefined],
   ] as const) {
-    it(`owe ${owed ? 'the rotation, for the same reason,' : 'nothing'} where a key made for ${cause} was revoked or discarded`, () => {
+    it(`owe ${owed ? 'the rotation, for the same reason,' : 'nothing'} if a key made for ${cause} was revoked or discarded`, () => {
       const ledger = aLedger([active, aKey(2, 'Next', { cause, publishedAt: epoch })]);
       for (const registration of [revoking(2), aRegistration({ keySize: 4096 })])
         expect(plan(aLifecycle({ ledger, registration })).ledger.rotationOwed).to.equal(owed);
     });
   }
 
-  it('make a key of the new size for its sake, and for the sake of the trigger where that came first', () => {
+  it('make a key of the new size with the cause KeySize, or with the cause of an earlier trigger', () => {
     const registration = aRegistration({ keySize: 4096 });
     for (const [cause, then] of [
       ['Schedule', 'KeySize'],
@@ -585,13 +589,13 @@ describe('the rules', () => {
     }
   });
 
-  it('record both answers where a trigger and a request were answered by one key', () => {
+  it('record both answers if one key answers a trigger and a request', () => {
     const registration = aRegistration({ rotationTrigger: 'b', rotateRequest: 'now' });
     const { ledger } = plan(aLifecycle({ ledger: aLedger([active, scheduled]), registration }));
     expect(ledger).to.include({ observedRotationTrigger: 'b', observedRotateRequest: 'now' });
   });
 
-  it('record the names of delivery Secrets with the wanted one last', () => {
+  it('record the names of delivery Secrets, the configured one last', () => {
     const registration = aRegistration({ deliverySecretName: 'new' });
     const before = aLedger([active], { deliveries: [{ secretName: 'gone' }, { secretName: 'left' }] });
     const situation = aLifecycle({ ledger: before, registration, delivery: { leftovers: ['left'] } });

@@ -42,11 +42,11 @@ function damaged(damage: (ledger: Json & Rows) => void): LedgerError {
 }
 
 describe('ledger.json', () => {
-  it('gives back the ledger that was written, to the millisecond', () => {
+  it('is parsed to the ledger that was written, to the millisecond', () => {
     expect(parseLedger(serializeLedger(full), 'gradebook', 'canvas')).to.deep.equal(full);
   });
 
-  it('is written in one order, whatever was recorded last', () => {
+  it('has its members in one order, whatever was recorded last', () => {
     const { deletionPolicy, keys, ...rest } = full;
     const shuffled = { keys: keys.map(({ state, ...key }) => ({ ...key, state })), deletionPolicy, ...rest };
     expect(serializeLedger(shuffled)).to.equal(serializeLedger(full));
@@ -55,17 +55,17 @@ describe('ledger.json', () => {
     );
   });
 
-  it('gives back a ledger without keys', () => {
+  it('may have no keys', () => {
     const empty = aLedger([]);
     expect(parseLedger(serializeLedger(empty), 'gradebook', 'canvas')).to.deep.equal(empty);
   });
 
-  it('gives back a public key of a former system', () => {
+  it('may have a public key of a former system', () => {
     const imported = aLedger([aKey(1, 'Retiring', { cause: 'Import', verifyOnly: true, retireAt: epoch })]);
     expect(parseLedger(serializeLedger(imported), 'gradebook', 'canvas')).to.deep.equal(imported);
   });
 
-  it('is read as an earlier release wrote it, without an issuer and with names of delivery Secrets alone', () => {
+  it('of an earlier release is read, without an issuer and with only the names of delivery Secrets', () => {
     const { issuer: _, deliveries: __, ...rest } = stored();
     const former = JSON.stringify({ ...rest, formatVersion: 1, deliverySecretNames: ['old', 'new'] });
     const { issuer: ___, ...expected } = full;
@@ -75,7 +75,7 @@ describe('ledger.json', () => {
     });
   });
 
-  it('is recognized as corrupt wherever it was cut off', () => {
+  it('is corrupt wherever it was truncated', () => {
     const text = serializeLedger(full);
     for (let length = 0; length < text.length; length += 97) {
       expect(read(text.slice(0, length))).to.include({
@@ -152,7 +152,7 @@ describe('ledger.json', () => {
     });
   }
 
-  it('is corrupt where the entry is missing', () => {
+  it('is corrupt if the entry is missing', () => {
     expect(read(undefined)).to.include({ reason: 'LedgerCorrupt', message: 'the entry ledger.json is missing' });
   });
 
@@ -183,7 +183,7 @@ describe('ledger.json', () => {
     ['algorithm', (at) => (at.keys[1]['algorithm'] = 'ES256'), 'ledger.json keys[1]: algorithm is none of RS256'],
   ];
   for (const [what, change, message] of newer) {
-    it(`is of a newer release with an unknown ${what}, which is told apart from damage`, () => {
+    it(`is of a newer release with an unknown ${what}, which is distinguished from damage`, () => {
       const error = damaged(change);
       expect(error.reason).to.equal('LedgerFormatUnknown');
       expect(error.message).to.include(message);
@@ -191,7 +191,7 @@ describe('ledger.json', () => {
     });
   }
 
-  it('is refused for another registration, and says whose it is', () => {
+  it('of another registration is rejected, and the error names the registration', () => {
     const error = damaged((at) => (at['registration'] = 'moodle'));
     expect(error).to.include({
       reason: 'LedgerMismatch',
@@ -199,7 +199,7 @@ describe('ledger.json', () => {
     });
   });
 
-  it('is never quoted: no message repeats a value that is no name, wherever it stands', () => {
+  it('is never quoted: no error repeats one of its values, except names', () => {
     const secret = 'MIIEvQ-Secret+Value/';
     const places: string[][] = [
       ['formatVersion'],

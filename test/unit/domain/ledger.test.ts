@@ -12,8 +12,8 @@ import {
 import { keyStates, mayMove } from '../../../src/domain/key-state.ts';
 import { aKey, aLedger, epoch, keyFacts } from '../../builders/ledger.ts';
 
-describe('the ledger', () => {
-  it('gives each key the next revision, also after older records were pruned', () => {
+describe('The ledger', () => {
+  it('gives each key the next revision, even after older records were pruned', () => {
     const first = addKey(emptyLedger('gradebook', 'canvas'), keyFacts('a'), 'Initial', epoch);
     expect(first.keys).to.have.length(1);
     expect(first.keys[0]).to.deep.include({
@@ -28,12 +28,12 @@ describe('the ledger', () => {
     expect(later.keys[0]).to.include({ revision: 10, cause: 'Trigger' });
   });
 
-  it('copies of a key only what the ledger keeps, and nothing private', () => {
+  it('copies only its own members of a key, and nothing private', () => {
     const facts = { ...keyFacts('a'), privateKey: 'secret' };
     expect(JSON.stringify(addKey(aLedger([]), facts, 'Initial', epoch))).not.to.include('secret');
   });
 
-  it('changes one key, leaves the others as they are, and removes what is set to undefined', () => {
+  it('changes one key only, and removes members that are set to undefined', () => {
     const ledger = aLedger([aKey(1, 'Retiring', { retireAt: epoch }), aKey(2, 'Active')]);
     const changed = changeKey(ledger, 'kid-1', { retireAt: undefined, stoppedSigningAt: epoch });
     expect(changed.keys[0]).not.to.have.property('retireAt');
@@ -47,14 +47,14 @@ describe('the ledger', () => {
       const change = (): unknown => changeKey(aLedger([aKey(1, from)]), 'kid-1', { state: to });
       if (mayMove(from, to)) it(`lets a key move from ${from} to ${to}`, () => expect(change).not.to.throw());
       else {
-        it(`throws where a key would move from ${from} to ${to}`, () => {
+        it(`throws if a key would change from ${from} to ${to}`, () => {
           expect(change).to.throw(`key kid-1 may not move from ${from} to ${to}`);
         });
       }
     }
   }
 
-  it('finds the signing key by its pointer, the next one and the live ones by their states', () => {
+  it('finds the signing key by its ID, the next key and the live keys by their states', () => {
     const keys = (['Retired', 'Revoked', 'Retiring', 'Active', 'Next'] as const).map((state, at) =>
       aKey(at + 1, state),
     );

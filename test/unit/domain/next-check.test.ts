@@ -4,18 +4,18 @@ import { plan } from '../../../src/domain/key-plan.ts';
 import { aKey, aLedger, epoch } from '../../builders/ledger.ts';
 import { aLifecycle } from '../../builders/situation.ts';
 
-describe('when a registration is looked at again', () => {
+describe('The next check of a registration', () => {
   const ledger = aLedger([aKey(1, 'Active')]);
 
-  it('is not before something is due while every replica serves the key that signs', () => {
+  it('is when a step is due if every replica serves the signing key', () => {
     expect(plan(aLifecycle({ ledger })).nextCheckAt).to.be.greaterThan(epoch + 30 * second);
   });
 
-  it('is the same while a replica does not: the replicas are asked without it', () => {
+  it('is the same while a replica does not serve the signing key: replicas are polled anyway', () => {
     expect(plan(aLifecycle({ ledger, served: [] })).nextCheckAt).to.equal(plan(aLifecycle({ ledger })).nextCheckAt);
   });
 
-  it('is when a key that nobody serves stops being new, and not again', () => {
+  it('is when a key that no replica serves is no longer new, and is not repeated', () => {
     const made = aLedger([
       aKey(1, 'Active'),
       { ...aKey(2, 'Next'), publishedAt: undefined as never, createdAt: epoch },
@@ -25,7 +25,7 @@ describe('when a registration is looked at again', () => {
     expect(at(epoch + 4 * second)).to.satisfy((time?: number) => time === undefined || time > epoch + 34 * second);
   });
 
-  it('is not repeated while somebody serves a revoked key', () => {
+  it('is not repeated while a replica serves a revoked key', () => {
     const revoked = { ...aKey(2, 'Revoked'), revokedAt: epoch };
     const withRevoked = aLedger([aKey(1, 'Active'), revoked]);
     expect(plan(aLifecycle({ ledger: withRevoked })).nextCheckAt).to.be.greaterThan(epoch + 90 * second);

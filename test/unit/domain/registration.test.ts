@@ -8,8 +8,8 @@ function object(spec: object = {}, annotations?: Record<string, string>): LtiReg
   return { apiVersion: 'ltikeys.dev/v1alpha1', kind: 'LtiRegistration', metadata, spec } as unknown as LtiRegistration;
 }
 
-describe('reading a registration', () => {
-  it('fills in the defaults of the schema for objects that were stored before a default was', () => {
+describe('Reading a registration', () => {
+  it('applies the defaults of the schema to objects that were stored before the schema had them', () => {
     const read = readRegistration(object());
     expect(read).to.deep.include({
       namespace: 'gradebook',
@@ -27,7 +27,7 @@ describe('reading a registration', () => {
     });
   });
 
-  it('takes what is written, durations as milliseconds', () => {
+  it('keeps the values of the spec, with durations in milliseconds', () => {
     const read = readRegistration(
       object(
         {
@@ -65,12 +65,12 @@ describe('reading a registration', () => {
   });
 
   for (const field of ['rotationTrigger', 'acknowledgedKeyID'] as const) {
-    it(`takes an empty ${field} as none`, () => {
+    it(`treats an empty ${field} as unset`, () => {
       expect(readRegistration(object({ [field]: '' }))).not.to.have.property(field);
     });
   }
 
-  it('takes a rotate request that a status can hold as it is', () => {
+  it('keeps a rotate request that fits into a status', () => {
     for (const value of ['2026-03-01T00:00:00Z', 'x'.repeat(256), 'é'.repeat(128), ' please, 今すぐ ', '__proto__']) {
       expect(storableRequest(value)).to.equal(value);
       expect(request(value)).to.equal(value);
@@ -88,7 +88,7 @@ describe('reading a registration', () => {
     'has half a character': '\ud83d'.repeat(100),
   };
   for (const [what, value] of Object.entries(tooMuch)) {
-    it(`knows a rotate request that ${what} by a text that a status can hold, and each change of it as a change`, () => {
+    it(`replaces a rotate request that ${what} by a text that fits into a status and changes with it`, () => {
       const read = request(value)!;
       expect(Buffer.byteLength(read)).to.be.at.most(256);
       expect(read).to.match(/^[ -~]*… \(\d+ characters, FNV-1a [0-9a-f]{8}\)$/);
@@ -100,7 +100,7 @@ describe('reading a registration', () => {
     });
   }
 
-  it('names the checksum of a rotate request as every FNV-1a computes it', () => {
+  it('has the FNV-1a checksum of a long rotate request', () => {
     expect(request('foo\nbar')).to.equal('foo?bar… (7 characters, FNV-1a 66bde038)');
   });
 

@@ -24,7 +24,7 @@ function opensOn(schedule: string, count: number): string[] {
   return openings.map((opening) => new Date(opening).toISOString());
 }
 
-describe('rotation windows', () => {
+describe('A rotation window', () => {
   for (const [what, from, opening] of [
     ['before a window, at its opening in its own time zone', '2026-11-23T12:00:00Z', '2026-11-28T01:00:00Z'],
     ['at the opening itself, at once', '2026-11-28T01:00:00Z', '2026-11-28T01:00:00Z'],
@@ -38,12 +38,12 @@ describe('rotation windows', () => {
     });
   }
 
-  it('opens with whichever window is first', () => {
+  it('opens before another one that opens later', () => {
     const daily: RotationWindow = { schedule: '30 22 * * *', duration: minute, timeZone: 'UTC' };
     expect(nextOpening([saturdays, daily], at('2026-11-23T12:00:00Z'))).to.equal(at('2026-11-23T22:30:00Z'));
   });
 
-  it('lets a rotation wait for a window, but not past the deadline', () => {
+  it('delays a rotation, but not past the deadline', () => {
     const due = at('2026-11-23T12:00:00Z');
     const patient = registration([saturdays], 7 * day);
     expect(permittedTime(patient, due, due)).to.equal(at('2026-11-28T01:00:00Z'));
@@ -52,7 +52,7 @@ describe('rotation windows', () => {
     expect(permittedTime(patient, due, at('2026-11-28T06:00:00Z'))).to.equal(due + 7 * day);
   });
 
-  it('lets a rotation happen when it is due if there are no windows', () => {
+  it('that does not exist delays no rotation', () => {
     expect(permittedTime(registration([], 7 * day), 5, 10)).to.equal(5);
   });
 
@@ -62,7 +62,7 @@ describe('rotation windows', () => {
     [{ ...saturdays, schedule: '0 0 2 * * 6' }, 'RotationWindowInvalid', 'five cron fields'],
     [{ ...saturdays, timeZone: 'Mars/Olympus' }, 'RotationWindowInvalid', 'IANA time zone'],
   ] as const) {
-    it(`says of "${window.schedule}" in ${window.timeZone}: ${reason}, and leaves the other windows and the deadline`, () => {
+    it(`"${window.schedule}" in ${window.timeZone} is reported as ${reason}, and the other windows and the deadline apply`, () => {
       const now = at('2026-11-23T12:00:00Z');
       const fault = windowFault([saturdays, window], now);
       expect(fault?.reason).to.equal(reason);
@@ -91,18 +91,18 @@ describe('rotation windows', () => {
     ['0 2 * * 1-5/2', '11-25', '11-27', '11-30', '12-02', '12-04'],
     ['0 2 5/10 DEC *', '12-05', '12-15', '12-25'],
   ] as const) {
-    it(`opens "${schedule}" when a CronJob runs: on ${openings.join(', ')}`, () => {
+    it(`"${schedule}" opens when a CronJob would run: on ${openings.join(', ')}`, () => {
       expect(opensOn(schedule, openings.length)).to.deep.equal(openings.map((date) => `2026-${date}T02:00:00.000Z`));
     });
   }
 
-  it('opens "6#1" on the first and "6L" on the last Saturday of a month, which no CronJob can name', () => {
+  it('"6#1" opens on the first and "6L" on the last Saturday of a month, for which a CronJob has no syntax', () => {
     const dates = (schedule: string): string[] => opensOn(schedule, 3).map((time) => time.slice(0, 10));
     expect(dates('0 2 * * 6#1')).to.deep.equal(['2026-12-05', '2027-01-02', '2027-02-06']);
     expect(dates('0 2 * * 6L')).to.deep.equal(['2026-11-28', '2026-12-26', '2027-01-30']);
   });
 
-  it('finds no fault with windows that open', () => {
+  it('that opens has no fault', () => {
     expect(windowFault([saturdays], at('2026-11-23T12:00:00Z'))).to.equal(undefined);
   });
 });

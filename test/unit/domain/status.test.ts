@@ -33,7 +33,7 @@ function shown(list: Conditions, type: string): string | undefined {
   return found && `${found.status} ${found.reason}: ${found.message}`;
 }
 
-describe('the conditions of a registration', () => {
+describe('The conditions of a registration', () => {
   const wrongClock = aLifecycle({ clockSkew: -hour });
   const manual = aLifecycle({
     registration: aRegistration({ keyDistribution: 'Manual' }),
@@ -58,7 +58,7 @@ describe('the conditions of a registration', () => {
     Readonly<Record<string, string | undefined>>,
   ])[] = [
     [
-      'where a key signs and is served',
+      'if a key signs and is served',
       aLifecycle(),
       {},
       {
@@ -83,7 +83,7 @@ describe('the conditions of a registration', () => {
       },
     ],
     [
-      'where a replica lacks the signing key, and which',
+      'if a replica does not serve the signing key, and which one',
       lacking,
       {},
       {
@@ -93,7 +93,7 @@ describe('the conditions of a registration', () => {
       },
     ],
     [
-      'where a new key waits to be served',
+      'if a new key is not served yet',
       unserved,
       {},
       {
@@ -102,7 +102,7 @@ describe('the conditions of a registration', () => {
       },
     ],
     [
-      'where the delivery Secret does not hold the key yet',
+      'if the delivery Secret does not hold the key yet',
       aLifecycle({ ledger: recorded, registration: delivered }),
       {},
       {
@@ -112,7 +112,7 @@ describe('the conditions of a registration', () => {
       },
     ],
     [
-      'where the delivery Secret holds it',
+      'if the delivery Secret holds the key',
       aLifecycle({ ledger: recorded, registration: delivered, delivery: { keyID: 'kid-1', leftovers: [] } }),
       {},
       { Ready: 'True SigningKeyReady: key kid-1 signs, and every ready replica serves it' },
@@ -128,7 +128,7 @@ describe('the conditions of a registration', () => {
       },
     ],
     [
-      'where a sealed key does not open',
+      'if a sealed key cannot be decrypted',
       broken,
       {},
       {
@@ -138,7 +138,7 @@ describe('the conditions of a registration', () => {
       },
     ],
     [
-      'where nothing can be sealed',
+      'if no key can be sealed',
       aLifecycle({ sealingFault: noKek }),
       {},
       {
@@ -147,19 +147,19 @@ describe('the conditions of a registration', () => {
       },
     ],
     [
-      'where nothing can be sealed and a key is needed',
+      'if no key can be sealed and a key is needed',
       aLifecycle({ sealingFault: noKek, registration: aRegistration({ rotateRequest: 'now' }) }),
       {},
       { Stalled: 'True KEKMissing: there is no key-encryption key' },
     ],
     [
-      'where a key has to be pasted, with the way to its public half',
+      'if a key must be pasted, with the command that prints it',
       manual,
       {},
       { ActionRequired: `True AcknowledgementRequired: ${paste}` },
     ],
     [
-      'where it was pasted',
+      'if the key was pasted',
       aLifecycle({
         registration: aRegistration({ keyDistribution: 'Manual', acknowledgedKeyID: 'kid-2' }),
         ledger: aLedger([active, requested]),
@@ -168,19 +168,19 @@ describe('the conditions of a registration', () => {
       { ActionRequired: 'False NoActionRequired: no action is required' },
     ],
     [
-      'while it is suspended',
+      'while the registration is suspended',
       aLifecycle({ registration: aRegistration({ suspend: true }) }),
       {},
       { Reconciling: 'False Suspended: spec.suspend is true: no rotation starts and no key retires' },
     ],
     [
-      'where the clock is wrong, before all other obstacles',
+      'if the clock is skewed, before all other faults',
       { ...wrongClock, registration: aRegistration({ overlap: second }) },
       { deliveryFault: taken },
       { Stalled: `True ClockSkewed: ${skewed}`, Reconciling: `False ClockSkewed: ${obstacle}` },
     ],
     [
-      'where a safety inequality is broken',
+      'if a safety inequality is violated',
       aLifecycle({ registration: aRegistration({ overlap: second }) }),
       {},
       { Stalled: `True OverlapTooShort: ${short}` },
@@ -199,25 +199,25 @@ describe('the conditions of a registration', () => {
     ],
   ];
   for (const [when, situation, more, expected] of cases) {
-    it(`tell ${when}`, () => {
+    it(`are right ${when}`, () => {
       const { conditions: list } = statusOf(situation, more);
       for (const [type, text] of Object.entries(expected)) expect(shown(list, type), type).to.equal(text);
     });
   }
 
-  it('name the generation that they were made from', () => {
+  it('have the generation that they describe', () => {
     const list = statusOf(aLifecycle({ registration: aRegistration({ generation: 7 }) })).conditions;
     expect(new Set(list?.map(({ observedGeneration }) => observedGeneration))).to.deep.equal(new Set([7]));
   });
 });
 
-describe('the times of conditions', () => {
+describe('The lastTransitionTime of conditions', () => {
   const verdict = (status: 'True' | 'False', reason: ConditionReason, message = '') => ({
     Ready: { status, reason, message },
   });
   const first = conditions(verdict('True', 'SigningKeyReady'), undefined, 1, epoch);
 
-  it('stay while only reason, message or generation change', () => {
+  it('stays if only reason, message or generation change', () => {
     const [later] = conditions(verdict('True', 'ServedByAllReplicas', 'other'), first, 2, epoch + hour);
     expect(later).to.deep.include({
       reason: 'ServedByAllReplicas',
@@ -227,12 +227,12 @@ describe('the times of conditions', () => {
     });
   });
 
-  it('move with the status', () => {
+  it('changes with the status', () => {
     const [later] = conditions(verdict('False', 'SigningKeyReady'), first, 1, epoch + hour);
     expect(later?.lastTransitionTime).to.equal('2026-03-01T01:00:00Z');
   });
 
-  it('begin anew where a condition was not shown before', () => {
+  it('is the present time for a new condition', () => {
     const [later] = conditions(
       { Stalled: { status: 'True', reason: 'ClockSkewed', message: '' } },
       first,
@@ -242,21 +242,21 @@ describe('the times of conditions', () => {
     expect(later?.lastTransitionTime).to.equal('2026-03-01T01:00:00Z');
   });
 
-  it('go with messages that the API server accepts: 2048 characters', () => {
+  it('comes with a message of at most 2048 characters', () => {
     expect(
       conditions(verdict('True', 'SigningKeyReady', 'm'.repeat(3000)), undefined, 1, epoch)[0]?.message,
     ).to.have.length(2048);
   });
 
-  it('stay over any number of statuses in which nothing happens', () => {
+  it('stays over any number of statuses without a change', () => {
     const status = statusOf(aLifecycle());
     const later = aLifecycle({ now: epoch + day });
     expect(registrationStatus(anOutcome(later), status)).to.deep.equal(status);
   });
 });
 
-describe('the status of a registration', () => {
-  it('names the signing key, the next one and when it may sign', () => {
+describe('The status of a registration', () => {
+  it('has the signing key, the next key and its activation time', () => {
     const ledger = aLedger([
       aKey(1, 'Retired'),
       aKey(2, 'Active', { createdAt: epoch - hour }),
@@ -279,12 +279,12 @@ describe('the status of a registration', () => {
     });
   });
 
-  it('promises no time for a key that is not published', () => {
+  it('has no activation time for a key that is not published', () => {
     const status = statusOf(aLifecycle({ ledger: aLedger([active, aKey(2, 'Next')]), served: ['kid-1'] }));
     expect(status.nextKey).to.deep.equal({ name: 'canvas-2', keyID: 'kid-2' });
   });
 
-  it('has the scheduled rotation where nothing waits, and none while suspended', () => {
+  it('has the time of the scheduled rotation, and none while suspended', () => {
     const rotation = formatInstant(nextRotationTime(active, aRegistration()));
     expect(statusOf(aLifecycle())).to.include({ nextRotationTime: rotation });
     expect(statusOf(aLifecycle())).not.to.have.property('lastRotationTime');
@@ -293,7 +293,7 @@ describe('the status of a registration', () => {
     );
   });
 
-  it('names no key where none signs, and what was answered', () => {
+  it('has no key if none signs, and has the answered requests', () => {
     const ledger = { ...aLedger([aKey(1, 'Revoked')]), observedRotationTrigger: 'a', observedRotateRequest: 'b' };
     const status = statusOf(aLifecycle({ ledger }));
     expect(status).not.to.have.any.keys('activeKey', 'nextKey', 'nextRotationTime', 'jwksURL');
@@ -301,7 +301,7 @@ describe('the status of a registration', () => {
   });
 });
 
-describe('the status of a registration whose ledger cannot be used', () => {
+describe('The status of a registration whose ledger cannot be used', () => {
   const fault = { reason: 'LedgerMissing', message: 'the ledger is gone' } as const;
   const faulted = {
     generation: 1,
@@ -313,7 +313,7 @@ describe('the status of a registration whose ledger cannot be used', () => {
   };
   const bad = 'LedgerMissing: the ledger is gone';
 
-  it('keeps what was known of a key that signs', () => {
+  it('keeps the signing key and its conditions', () => {
     const before = statusOf(aLifecycle());
     const status = faultedStatus({ ...faulted, generation: 9, now: epoch + hour }, before);
     expect(status).to.deep.include({ activeKey: before.activeKey, observedGeneration: 9, ledgerSerial: 7 });
@@ -324,7 +324,7 @@ describe('the status of a registration whose ledger cannot be used', () => {
     expect(shown(status.conditions, 'Reconciling')).to.equal(`False ${bad}`);
   });
 
-  it('claims nothing where nothing was known', () => {
+  it('has no signing key if there was none', () => {
     const status = faultedStatus(faulted, undefined);
     expect(shown(status.conditions, 'Ready')).to.equal(`False ${bad}`);
     expect(shown(status.conditions, 'Published')).to.equal(`False ${bad}`);
@@ -332,10 +332,10 @@ describe('the status of a registration whose ledger cannot be used', () => {
   });
 });
 
-describe('the LtiKey of a row', () => {
+describe('The LtiKey of a row', () => {
   const row = aKey(2, 'Retiring', { retireAt: epoch + day });
 
-  it('shows its facts, state and times, and that it opens', () => {
+  it('has its facts, state and times, and reports that it can be decrypted', () => {
     const object = ltiKeyOf(aLedger([row]), row, opens, undefined, epoch);
     expect(object.metadata).to.deep.equal({
       name: 'canvas-2',
@@ -364,7 +364,7 @@ describe('the LtiKey of a row', () => {
     );
   });
 
-  it('says that it does not open, and names no key-encryption key then', () => {
+  it('reports that its key cannot be decrypted, without a key-encryption key', () => {
     const { status } = ltiKeyOf(aLedger([row]), row, damaged, undefined, epoch);
     expect(shown(status?.conditions, 'KeyMaterialAvailable')).to.equal(
       'False SealTampered: the sealed key does not open',
@@ -372,7 +372,7 @@ describe('the LtiKey of a row', () => {
     expect(status).not.to.have.property('kekID');
   });
 
-  it('says nothing of the material of a key whose private half is destroyed', () => {
+  it('has no KeyMaterialAvailable condition once the private key is destroyed', () => {
     const final = aKey(2, 'Retired');
     expect(ltiKeyOf(aLedger([final]), final, opens, undefined, epoch).status?.conditions).to.deep.equal([]);
   });

@@ -18,8 +18,8 @@ import { aRegistration } from '../../builders/registration.ts';
 
 const limits = { minimumOverlap: hour };
 
-describe('the numbers that keep verifiers and tools safe', () => {
-  it('are those that the documentation names', () => {
+describe('The safety inequalities', () => {
+  it('have the values of the documentation', () => {
     expect(revocationGrace).to.be.below(60 * second);
     expect(toleratedClockSkew).to.equal(5 * minute);
     expect(defaultMinimumOverlap).to.be.at.least(2 * minute + 600 * second + 300 * second);
@@ -30,32 +30,32 @@ describe('the numbers that keep verifiers and tools safe', () => {
     ['a minute more than the caches live', 66 * minute, undefined, 65 * minute],
     ['what the operator was told, if it was told', 3 * second, 3 * second, 65 * minute],
   ] as const) {
-    it(`ask for an activation delay of ${what}`, () => {
+    it(`require an activation delay of ${what}`, () => {
       const told = given === undefined ? limits : { ...limits, minimumActivationDelay: given };
       expect(minimumActivationDelay(told, cacheLifetime)).to.equal(floor);
     });
   }
 
-  it('keep a retired key published for the floor where spec.overlap is under it', () => {
+  it('keep a Retiring key published for the minimum overlap if spec.overlap is shorter', () => {
     expect(publishedOverlap(aRegistration({ overlap: 2 * day }), limits)).to.equal(2 * day);
     expect(publishedOverlap(aRegistration({ overlap: second }), limits)).to.equal(hour);
   });
 
   for (const [what, more, reason, message] of [
     [
-      'nothing where all floors are met exactly',
+      'no fault if every minimum is met exactly',
       { activationDelay: 61 * minute, overlap: hour, rotateAfter: 121 * minute + 1 },
       undefined,
       '',
     ],
     [
-      'an activation delay under its floor',
+      'an activation delay below its minimum',
       { activationDelay: 61 * minute - second },
       'ActivationDelayTooShort',
       'spec.activationDelay is 1h59s; platforms may cache an older key set for longer than that: raise it to at least 1h1m',
     ],
     [
-      'an overlap under its floor',
+      'an overlap below its minimum',
       { overlap: hour - second },
       'OverlapTooShort',
       'spec.overlap is 59m59s; platforms may receive tokens that were signed before a rotation for longer than that: raise it to at least 1h',
@@ -74,7 +74,7 @@ describe('the numbers that keep verifiers and tools safe', () => {
     });
   }
 
-  it('spread rotations over at most 5 % of the period, always in the same way', () => {
+  it('spread rotations over at most 5 % of the period, deterministically', () => {
     const jitters = Array.from({ length: 1000 }, (_, index) => rotationJitter(aRegistration({ name: `r${index}` }), 1));
     expect(Math.min(...jitters)).to.be.at.least(0);
     expect(Math.max(...jitters)).to.be.below(0.05 * 90 * day);
@@ -98,7 +98,7 @@ describe('the numbers that keep verifiers and tools safe', () => {
     expect(preparationTime(aKey(1, 'Active'), registration)).to.equal(epoch);
   });
 
-  it('let a scheduled key sign on its day, and a requested one after its delay', () => {
+  it('let a scheduled key sign on its day, and a requested key after its activation delay', () => {
     const registration = aRegistration();
     const active = aKey(1, 'Active');
     const time = (cause: 'Schedule' | 'Trigger', publishedAt?: number): number | undefined =>

@@ -14,7 +14,7 @@ import { newWorld, type Spec, type World } from './world.ts';
  * The bounds: more than 100,000 worlds in all; each search ends with the level that reaches its number of worlds; at most 3 live keys, 2 Retired and 2 Revoked
  * records, two replicas, ticks of 20 min with jumps to the next check and of ten years, clocks wrong by 40 min.
  */
-describe('what is decided in every world that can come about', function () {
+describe('The decisions in every reachable state', function () {
   this.timeout(240_000);
 
   const settled = (disturbances: number, spec: Partial<Spec> = {}): World => ({
@@ -94,7 +94,7 @@ describe('what is decided in every world that can come about', function () {
     ],
   ];
   for (const [what, least, run] of searches) {
-    it(`keeps every invariant ${what}`, function () {
+    it(`keep every invariant ${what}`, function () {
       const found = run(least);
       // A search that lost its way would find nothing wrong either.
       expect(found.worlds).to.be.at.least(least);
