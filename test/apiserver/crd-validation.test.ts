@@ -331,7 +331,7 @@ describe('A text of an LtiRegistration is refused where it enters, in words that
     ...Object.fromEntries(
       ['authorizationEndpoint', 'tokenEndpoint', 'jwksURI'].map((field) => [
         `spec.${field}`,
-        { spec: (text: string) => ({ [field]: text }), hostile: url, says: `${field} must be` },
+        { spec: (text: string) => ({ [field]: text }), hostile: url, says: `${field} must ` },
       ]),
     ),
     'spec.clientID': {

@@ -62,7 +62,9 @@ describe('A registration that is replaced by one with another issuer', () => {
     expect((await tenant.secret('r19-retain-signing-key'))?.data).to.deep.equal(delivered?.data);
     expect(await tenant.states('r19-retain')).to.equal('r19-retain-1 Active');
     await eventually(async () =>
-      expect((await eventsOf(tenant, 'IssuerChanged', 'r19-retain')).join()).to.match(/^Warning: the keys of Secret/),
+      expect((await eventsOf(tenant, 'IssuerChanged', 'r19-retain')).join()).to.match(
+        /^Warning: ledger Secret .* holds the keys of issuer/,
+      ),
     );
 
     // The former one goes on with its keys when it returns.

@@ -50,7 +50,7 @@ describe('A damaged ledger', () => {
       title: 'deleted',
       reason: 'LedgerMissing',
       message:
-        /canvas-lti-keys, the ledger with the private keys, is gone .* Restore it from a backup; the operator makes no new key/,
+        /canvas-lti-keys does not exist, .* Restore the Secret from a backup: the operator never replaces lost keys/,
       damage: () => tenant.remove(secrets, name),
     },
     {

@@ -68,8 +68,10 @@ describe('A revocation', () => {
       await tenant.edit('canvas', { revokedKeyIDs: [kid] });
       await operator.travel(minute);
       await apart(kid);
-      const told = await tenant.untilSays('canvas', 'RevocationEffective', 'False RevokedKeyStillServed');
-      expect(told).to.include(`${replica.url}/registrations/${tenant.namespace}/canvas/jwks.json still serves it`);
+      await eventually(async () => {
+        const message = await tenant.untilSays('canvas', 'RevocationEffective', 'False RevokedKeyStillServed');
+        expect(message).to.include(`${replica.url}/registrations/${tenant.namespace}/canvas/jwks.json still serves it`);
+      });
       expect(await phase()).to.equal('Revoking');
       await operator.travel(2 * hour);
       expect(await tenant.says('canvas', 'RevocationEffective')).to.equal('False RevokedKeyStillServed');
@@ -176,7 +178,7 @@ describe('A revocation', () => {
         await tenant.untilSays('canvas', 'Stalled', `True ${reason}`);
         expect(await tenant.untilSays('canvas', 'Ready', `False ${reason}`)).to.not.equal('');
         expect(await tenant.untilSays('canvas', 'RevocationEffective', 'False RevocationPending')).to.include(
-          `no replica serves revoked key ${kid}, but the ledger cannot record that it is revoked`,
+          `no replica serves revoked key ${kid}, but the revocation cannot be recorded in the ledger`,
         );
         expect(await tenant.states('canvas')).to.equal('canvas-1 Revoked, canvas-2 Next');
 

@@ -158,7 +158,7 @@ describe('Rotation windows', () => {
       what: 'of an unknown time zone',
       wrong: { ...window, timeZone: 'Mars/Olympus' },
       reason: 'RotationWindowInvalid',
-      says: 'spec.rotationWindows[1]: "0 2 * * 6" in time zone "Mars/Olympus" cannot be read',
+      says: 'spec.rotationWindows[1]: "0 2 * * 6" in time zone "Mars/Olympus" is not valid',
     },
     {
       what: 'that no clock shows',
