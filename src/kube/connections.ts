@@ -17,11 +17,8 @@ export interface Route {
   readonly proxy?: string;
 }
 
-export interface ConnectionPools {
-  readonly requests: Dispatcher;
-  /** A pool of their own: a watch holds its connection, and must not use up those of the requests. */
-  readonly watches: Dispatcher;
-}
+/** Watches have a pool of their own: each holds a connection, and must not use up those of the requests. */
+type Pools = Readonly<Record<'requests' | 'watches', Dispatcher>>;
 
 const shared = {
   // with HTTP/2, all watches and requests would share one connection, and be lost together
@@ -36,9 +33,9 @@ const keepAliveInitialDelay: Duration = 30 * second;
 /** Persistent connections to the API server; client-node would open one per request. A new CA or client certificate replaces them. */
 export class Connections {
   #route: Route | undefined;
-  #current: ConnectionPools | undefined;
+  #current: Pools | undefined;
 
-  for(route: Route): ConnectionPools {
+  for(route: Route): Pools {
     if (this.#current !== undefined && isDeepStrictEqual(route, this.#route)) return this.#current;
     void this.close();
     this.#route = route;

@@ -116,15 +116,12 @@ export class Informer<T extends KubeObject> {
 /** How long other scopes wait for the first answer about a scope. */
 const patience: Duration = 30 * second;
 
-export interface ScopeOptions<T extends KubeObject> {
+export interface ScopeOptions<T extends KubeObject> extends Pick<InformerOptions<T>, 'indexers' | 'clock' | 'log'> {
   /** The plural of the type. */
   readonly resource: string;
   /** `undefined`: all namespaces. */
   readonly namespace: string | undefined;
   readonly source: ListWatcher<T>;
-  readonly indexers?: Indexers<T>;
-  readonly clock: Clock;
-  readonly log: Logger;
 }
 
 /**

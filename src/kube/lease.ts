@@ -52,8 +52,6 @@ export class LeaseCandidate {
    * machine and are never compared with local ones: a Lease has expired if it did not *change* for its duration.
    */
   #seen: { readonly lease: Lease; readonly at: number } | undefined;
-  /** The last write of this process succeeded and no conflict has occurred since, so the next write need not read. */
-  #holding = false;
   /** A write of this process may have taken the Lease, or may still take it: its answer was lost, or came too late. */
   #mayHold = false;
 
@@ -62,8 +60,11 @@ export class LeaseCandidate {
   }
 
   get heldByAnother(): boolean {
-    const holder = this.#seen?.lease.spec?.holderIdentity ?? '';
-    return holder !== '' && holder !== this.#options.identity && !this.#expired();
+    return this.#holder !== '' && this.#holder !== this.#options.identity && !this.#expired();
+  }
+
+  get #holder(): string {
+    return this.#seen?.lease.spec?.holderIdentity ?? '';
   }
 
   /**
@@ -89,8 +90,6 @@ export class LeaseCandidate {
    * the known version, so that a delayed write of this process becomes a conflict. Never rejects.
    */
   async release(): Promise<void> {
-    if (!this.#mayHold || this.heldByAnother) return;
-    this.#holding = false;
     const { client, namespace, name, identity, clock, log } = this.#options;
     try {
       for (let attempt = 1; this.#seen && this.#mayHold && !this.heldByAnother; attempt++) {
@@ -105,7 +104,7 @@ export class LeaseCandidate {
         } catch (error) {
           if (!isConflict(error) || attempt === releaseAttempts) throw error;
           this.#saw(await this.#answer(client.get(leases, namespace, name)));
-          this.#mayHold = this.#seen.lease.spec?.holderIdentity === identity;
+          this.#mayHold = this.#holder === identity;
         }
       }
     } catch (error) {
@@ -114,13 +113,13 @@ export class LeaseCandidate {
   }
 
   async #attempt(signal: AbortSignal): Promise<number | undefined> {
-    const { client, namespace, name } = this.#options;
-    if (this.#holding && this.#seen) {
+    const { client, namespace, name, identity } = this.#options;
+    if (this.#seen && this.#holder === identity) {
+      // the last write succeeded, so this one need not read
       try {
         return await this.#take(this.#seen.lease, signal);
       } catch (error) {
         if (!isConflict(error) && !isObjectNotFound(error)) throw error;
-        this.#holding = false;
       }
     }
     let lease: Lease | undefined;
@@ -143,7 +142,6 @@ export class LeaseCandidate {
     this.#mayHold = true;
     const metadata = current?.metadata ?? { namespace, name };
     await this.#write({ ...current, ...leaseKind, metadata, spec: this.#spec(current) }, signal);
-    this.#holding = true;
     return sent;
   }
 
