@@ -79,7 +79,7 @@ export function toKubeList<T extends KubeObject>(operation: Operation, value: un
  * half of an object; a write without them keeps the server's), and adds `apiVersion` and `kind`, which list items of
  * built-in types lack.
  */
-// oxlint-disable-next-line no-unnecessary-type-parameters -- the caller knows what the type is served as
+// oxlint-disable-next-line no-unnecessary-type-parameters -- the type argument is the caller's claim
 export function toKubeObject<T extends KubeObject>(operation: Operation, value: unknown): T {
   const metadata = isJsonObject(value) ? value['metadata'] : undefined;
   if (!isJsonObject(value) || !isJsonObject(metadata)) throw malformed(operation, 'is not a Kubernetes object');

@@ -22,7 +22,7 @@ const configMaps = { group: '', version: 'v1', kind: 'ConfigMap', plural: 'confi
 
 async function failure(promise: Promise<unknown>): Promise<unknown> {
   return promise.then(
-    () => expect.fail('It succeeded'),
+    () => expect.fail('The call succeeded'),
     (error: unknown) => error,
   );
 }
@@ -40,7 +40,7 @@ describe('KubeClient on a real API server', () => {
     return client.create<ConfigMap>(configMaps, { metadata: { namespace, name }, data });
   }
 
-  it('creates, reads, replaces and deletes', async () => {
+  it('The client creates, reads, replaces and deletes an object', async () => {
     const created = await create('crud', { colour: 'red' });
     expect(created.metadata).to.include.keys('uid', 'resourceVersion').and.not.to.include.keys('managedFields');
     const read = await client.get<ConfigMap>(configMaps, namespace, 'crud');
@@ -51,7 +51,7 @@ describe('KubeClient on a real API server', () => {
     expect(isObjectNotFound(await failure(client.get(configMaps, namespace, 'crud')))).to.equal(true);
   });
 
-  it('keeps what the server knows about field managers, although it never sees it', async () => {
+  it('A replacement without managedFields keeps those of the server', async () => {
     const created = await create('managed', { colour: 'red' });
     await client.replace<ConfigMap>(configMaps, { ...created, data: { colour: 'blue' } });
     const { stdout } = await controlPlane().kubectlRun([
@@ -64,7 +64,7 @@ describe('KubeClient on a real API server', () => {
     expect(stdout).to.equal('lti-key-operator');
   });
 
-  it('writes over nothing that changed since it was read', async () => {
+  it('replace rejects with a conflict if the object has changed since', async () => {
     const first = await create('cas');
     await client.replace<ConfigMap>(configMaps, { ...first, data: { writer: 'other' } });
     const error = await failure(client.replace<ConfigMap>(configMaps, { ...first, data: { writer: 'late' } }));
@@ -73,7 +73,7 @@ describe('KubeClient on a real API server', () => {
     expect((await client.get<ConfigMap>(configMaps, namespace, 'cas')).data).to.deep.equal({ writer: 'other' });
   });
 
-  it('creates nothing over what exists', async () => {
+  it('create rejects if the object exists', async () => {
     await create('twice');
     const error = await failure(create('twice'));
     expect(isAlreadyExists(error)).to.equal(true);
@@ -84,7 +84,7 @@ describe('KubeClient on a real API server', () => {
     );
   });
 
-  it('deletes nothing that changed, or was made anew, since it was read', async () => {
+  it('delete rejects with a conflict if the object has changed or been recreated since', async () => {
     const first = await create('victim');
     const second = await client.replace<ConfigMap>(configMaps, { ...first, data: { changed: 'yes' } });
     expect(isConflict(await failure(client.delete(configMaps, first)))).to.equal(true);
@@ -98,7 +98,7 @@ describe('KubeClient on a real API server', () => {
     expect(await client.get(configMaps, namespace, 'victim')).to.deep.equal(anew);
   });
 
-  it('tells an absent object from an absent type and an absent namespace', async () => {
+  it('The errors distinguish a missing object, a missing type and a missing namespace', async () => {
     const noGroup = { group: 'nowhere.example', version: 'v1', kind: 'Thing', plural: 'things' };
     const noVersion = { group: 'apps', version: 'v9', kind: 'Deployment', plural: 'deployments' };
     const noPlural = { group: '', version: 'v1', kind: 'Thing', plural: 'things' };
@@ -114,7 +114,7 @@ describe('KubeClient on a real API server', () => {
     expect(await verdict(client.create(configMaps, homeless))).to.equal('neither');
   });
 
-  it('lists in pages, by label and by field', async () => {
+  it('list returns pages, by label and by field', async () => {
     const own = await createNamespace('pages');
     for (const name of ['p1', 'p2', 'p3', 'p4', 'p5']) {
       const labels = { odd: String(Number(name[1]) % 2 === 1) };
@@ -141,13 +141,13 @@ describe('KubeClient on a real API server', () => {
     expect(error).to.be.instanceOf(ApiError).with.property('status', 400);
   });
 
-  it('says what the items of a list are', async () => {
+  it('list adds apiVersion and kind to its items', async () => {
     await create('typed');
     const { items } = await client.list(configMaps, { namespace });
     expect(items.map(({ apiVersion, kind }) => `${apiVersion} ${kind}`)).to.include('v1 ConfigMap');
   });
 
-  it('repeats nothing of a Secret the server refuses', async () => {
+  it('The error of a refused Secret contains no value', async () => {
     const secret: Secret = {
       metadata: { namespace, name: 'Bad Name', labels: { 'bad label': 'x' } },
       data: { key: 'bm90IQ==' },
@@ -160,7 +160,7 @@ describe('KubeClient on a real API server', () => {
     expect(unreadable).to.have.property('message').that.does.not.contain('hunter');
   });
 
-  it('says why the server refuses a Secret: because it is immutable, or for a quota', async () => {
+  it('refusalText reports an immutable Secret, and an exceeded quota', async () => {
     const own = await createNamespace('refusals');
     const secret = (name: string): Secret => ({ metadata: { namespace: own, name }, data: { key: 'bm90IQ==' } });
     const fixed = await client.create<Secret>(secrets, { ...secret('fixed'), immutable: true });
@@ -175,10 +175,10 @@ describe('KubeClient on a real API server', () => {
       metadata: { namespace: own, name: 'q' },
       spec: { hard },
     } as KubeObject);
-    // as the controller manager would count
+    // as the controller manager would
     await client.replaceStatus(quotas, { ...quota, status: { hard, used: hard } } as KubeObject);
     let refused: unknown;
-    // admission sees the quota a moment after it was made
+    // the quota takes effect a moment after its creation
     for (let index = 0; refused === undefined && index < 1000; index++) {
       await setTimeout(50);
       refused = await client.create(secrets, secret(`s-${index}`)).then(
@@ -190,19 +190,23 @@ describe('KubeClient on a real API server', () => {
     expect(refusalText(refused as ApiError)).to.match(/^403 Forbidden: exceeded quota: q, requested: count\/secrets=1/);
   });
 
-  describe('when a policy refuses a Secret', () => {
-    const leftOut = (how: string): string => `the server's message is omitted, because it ${how} a value of the Secret`;
+  describe('a Secret that a policy refuses', () => {
+    const omitted = (how: string): string => `the server's message is omitted, because it ${how} a value of the Secret`;
     for (const { title, quote, says } of [
-      { title: 'passes its words on', quote: `'no owner, no Secret'`, says: /denied request: no owner, no Secret$/ },
       {
-        title: 'leaves them out where they quote the Secret that is written',
-        quote: `'the key is ' + string(object.data.key)`,
-        says: leftOut('repeats'),
+        title: 'The error has the message of the policy',
+        quote: `'no owner, no Secret'`,
+        says: /denied request: no owner, no Secret$/,
       },
       {
-        title: 'leaves them out where they quote the Secret that is stored',
+        title: 'The error omits a message that quotes the written Secret',
+        quote: `'the key is ' + string(object.data.key)`,
+        says: omitted('repeats'),
+      },
+      {
+        title: 'The error omits a message that quotes the stored Secret',
         quote: `'the key was ' + string(oldObject.data.key)`,
-        says: leftOut('may repeat'),
+        says: omitted('may repeat'),
       },
     ]) {
       it(title, async () => {
@@ -213,7 +217,7 @@ describe('KubeClient on a real API server', () => {
           data: { key: randomBytes(60).toString('base64') },
         });
         await refuseChanges(own, quote);
-        // a policy is in force a moment after it was made
+        // the policy takes effect a moment after its creation
         for (let refused = false; !refused;) {
           await setTimeout(50);
           const labels = { at: performance.now().toFixed(0) };
@@ -228,7 +232,7 @@ describe('KubeClient on a real API server', () => {
         expect(error).to.be.instanceOf(ApiError);
         const { serverMessage } = error as ApiError;
         if (typeof says === 'string')
-          expect(serverMessage === says, 'the sentence instead of the message').to.equal(true);
+          expect(serverMessage === says, 'the reason instead of the message').to.equal(true);
         else expect(serverMessage).to.match(says);
       });
     }
@@ -256,7 +260,7 @@ describe('KubeClient on a real API server', () => {
     }
   });
 
-  it('says who may not do what', async () => {
+  it('The error of a forbidden request names the user', async () => {
     await controlPlane().kubectlRun(['create', 'serviceaccount', 'nobody', '-n', namespace]);
     const kubeconfig = await controlPlane().serviceAccountKubeconfig(namespace, 'nobody');
     const nobody = KubeClient.load({ kubeconfig, clock: systemClock });
@@ -270,12 +274,12 @@ describe('KubeClient on a real API server', () => {
     await nobody.close();
   });
 
-  it('agrees with the clock of a server on the same machine', async () => {
+  it('clockSkew is small for a server on the same machine', async () => {
     await client.list(configMaps, { namespace });
     expect(Math.abs(client.clockSkew() ?? Number.NaN)).to.be.below(2000);
   });
 
-  it('makes many calls on few TLS connections', async () => {
+  it('The client reuses its TLS connections', async () => {
     await create('popular');
     const counter = await ConnectionCounter.start(new URL(controlPlane().url));
     const config = new KubeConfig();
@@ -293,7 +297,7 @@ describe('KubeClient on a real API server', () => {
   });
 });
 
-/** What a 404 says is missing. */
+/** What is missing according to a 404. */
 async function verdict(promise: Promise<unknown>): Promise<string> {
   const error = await failure(promise);
   expect(error).to.be.instanceOf(ApiError).with.property('status', 404);
@@ -301,7 +305,7 @@ async function verdict(promise: Promise<unknown>): Promise<string> {
   return error instanceof ApiError && error.missing === 'resource type' ? 'type' : 'neither';
 }
 
-/** Forwards TCP to the API server and counts. */
+/** Forwards TCP to the API server and counts connections. */
 class ConnectionCounter {
   readonly #sockets: Socket[] = [];
   readonly #server: Server;
@@ -325,7 +329,7 @@ class ConnectionCounter {
 
   get url(): string {
     const address = this.#server.address();
-    if (address === null || typeof address === 'string') throw new Error('It does not listen');
+    if (address === null || typeof address === 'string') throw new Error('The server does not listen');
     return `https://127.0.0.1:${address.port}`;
   }
 

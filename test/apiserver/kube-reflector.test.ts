@@ -22,7 +22,7 @@ const labels = { reflected: 'yes' };
 async function eventually(what: string, holds: () => boolean): Promise<void> {
   const deadline = Date.now() + 60_000;
   while (!holds()) {
-    if (Date.now() > deadline) throw new Error(`It did not happen that ${what}`);
+    if (Date.now() > deadline) throw new Error(`Timed out: ${what}`);
     await wait(20);
   }
 }
@@ -68,53 +68,56 @@ describe('Reflector on a real API server', () => {
   const make = (name: string): Promise<ConfigMap> =>
     client.create<ConfigMap>(configMaps, { metadata: { namespace, name, labels } });
 
-  it('follows what happens, from a list in pages', async () => {
+  it('The reflector lists in pages, and then receives each change', async () => {
     for (const name of ['a', 'b', 'c']) {
       await make(name);
     }
     const { reflector, store, changes } = reflect(configMaps, { pageSize: 2 });
-    await eventually('it is connected', () => reflector.connected());
+    await eventually('the reflector is connected', () => reflector.connected());
     expect(changes).to.deep.equal(['added a', 'added b', 'added c']);
     const made = await make('d');
     const changed = await client.replace<ConfigMap>(configMaps, { ...made, data: { k: 'v' } });
     await client.delete(configMaps, changed);
     const anew = await make('d');
-    await eventually('all is told', () => changes.length >= 7);
+    await eventually('the handlers received all changes', () => changes.length >= 7);
     expect(changes.slice(3)).to.deep.equal(['added d', 'modified d', 'deleted d', 'added d']);
     expect(store.get(`${namespace}/d`)).to.deep.equal(anew);
   });
 
-  it('sees an object made anew while it did not look as another one', async () => {
+  it('The handlers receive a deletion and an addition for an object that was recreated during an outage', async () => {
     const old = await make('d');
     const { reflector, store, changes, errors } = reflect();
-    await eventually('it is connected', () => reflector.connected());
+    await eventually('the reflector is connected', () => reflector.connected());
     await controlPlane().apiServer.kill();
-    await eventually('the loss is noticed', () => !reflector.connected());
+    await eventually('the reflector is disconnected', () => !reflector.connected());
     await controlPlane().apiServer.start();
     await client.delete(configMaps, old);
     const anew = await make('d');
-    await eventually('it is connected again', () => reflector.connected());
-    await eventually('it caught up', () => store.get(`${namespace}/d`)?.metadata.uid === anew.metadata.uid);
+    await eventually('the reflector is connected again', () => reflector.connected());
+    await eventually(
+      'the store has the new object',
+      () => store.get(`${namespace}/d`)?.metadata.uid === anew.metadata.uid,
+    );
     expect(changes).to.deep.equal(['added d', 'deleted d', 'added d']);
     expect(errors).not.to.deep.equal([]);
   });
 
-  it('keeps its content while the API server is away, and goes on afterwards', async () => {
+  it('The reflector keeps its content during an outage, and continues afterwards', async () => {
     await make('a');
     const { reflector, store, changes } = reflect();
-    await eventually('it is connected', () => reflector.connected());
+    await eventually('the reflector is connected', () => reflector.connected());
     await controlPlane().apiServer.kill();
-    await eventually('the loss is noticed', () => !reflector.connected());
+    await eventually('the reflector is disconnected', () => !reflector.connected());
     await wait(3000);
     expect([reflector.hasSynced(), store.list().length]).to.deep.equal([true, 1]);
     await controlPlane().apiServer.start();
-    await eventually('it is connected again', () => reflector.connected());
+    await eventually('the reflector is connected again', () => reflector.connected());
     await make('b');
-    await eventually('it goes on', () => store.list().length === 2);
+    await eventually('the store has both objects', () => store.list().length === 2);
     expect(changes).to.deep.equal(['added a', 'added b']);
   });
 
-  it('waits for a type that is not installed yet, or has been removed', async () => {
+  it('The reflector waits for a type that is not installed yet, or has been removed', async () => {
     const crd = JSON.stringify({
       apiVersion: 'apiextensions.k8s.io/v1',
       kind: 'CustomResourceDefinition',
@@ -137,28 +140,28 @@ describe('Reflector on a real API server', () => {
       expect((await controlPlane().kubectlRun(waiting)).code).to.equal(0);
     };
     const { reflector, store, changes, errors } = reflect(gadgets, { random: () => 0 });
-    await eventually('the missing type is noticed', () => errors.length > 0);
+    await eventually('the reflector reports the missing type', () => errors.length > 0);
     expect(reflector.hasSynced()).to.equal(false);
     await install();
-    await eventually('it is connected', () => reflector.connected());
+    await eventually('the reflector is connected', () => reflector.connected());
     await client.create(gadgets, {
       apiVersion: `${gadgets.group}/v1`,
       kind: gadgets.kind,
       metadata: { namespace, name: 'g', labels },
     });
-    await eventually('it sees the object', () => store.list().length === 1);
+    await eventually('the store has the object', () => store.list().length === 1);
     expect(changes).to.deep.equal(['added g']);
     await controlPlane().kubectlRun(['delete', 'crd', `${gadgets.plural}.${gadgets.group}`]);
-    await eventually('the loss is noticed', () => !reflector.connected());
+    await eventually('the reflector is disconnected', () => !reflector.connected());
     expect(reflector.hasSynced()).to.equal(true);
     await install();
-    await eventually('it is connected again', () => reflector.connected());
+    await eventually('the reflector is connected again', () => reflector.connected());
     // the API server deletes the objects of a type before the type
     expect(changes).to.deep.equal(['added g', 'deleted g']);
     await controlPlane().kubectlRun(['delete', 'crd', `${gadgets.plural}.${gadgets.group}`]);
   });
 
-  it('sees what happened behind a connection that died without a word, and lists nothing for it', async () => {
+  it('The reflector recovers changes behind a dead connection, without a list', async () => {
     const proxy = await SilentProxy.start(new URL(controlPlane().url));
     const through = KubeClient.load({ kubeconfig: proxy.kubeconfig(controlPlane()), clock: systemClock });
     const lists: string[] = [];
@@ -167,10 +170,10 @@ describe('Reflector on a real API server', () => {
       const { reflector, store, errors } = reflect(configMaps, {
         source: { ...source, list: (...page) => (lists.push('list'), source.list(...page)) },
       });
-      await eventually('it is connected', () => reflector.connected());
+      await eventually('the reflector is connected', () => reflector.connected());
       proxy.silence();
       await make('a');
-      await eventually('it is seen', () => store.list().length === 1);
+      await eventually('the store has the object', () => store.list().length === 1);
       expect(errors.map(String).join()).to.match(
         /^TransportError: The watch did not end after 2\d s: its connection is dead$/,
       );

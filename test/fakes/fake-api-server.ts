@@ -12,10 +12,10 @@ export interface ReceivedRequest {
   readonly connection: Socket;
 }
 
-/** An HTTP server that misbehaves as the test says, for what a real API server cannot be made to do. */
+/** An HTTP server for faults that a real API server does not produce; `answer` sends them. */
 export class FakeApiServer {
   readonly requests: ReceivedRequest[] = [];
-  /** Accepted so far. */
+  /** All accepted connections. */
   readonly connections: Socket[] = [];
   answer: (request: ReceivedRequest, response: ServerResponse) => void = (_request, response) => response.end();
   readonly #server: Server;
@@ -47,7 +47,7 @@ export class FakeApiServer {
     return `http://127.0.0.1:${address.port}`;
   }
 
-  /** A configuration that leads here. */
+  /** A kubeconfig for this server. */
   kubeConfig(user: { token?: string } = {}, caData?: string): KubeConfig {
     const config = new KubeConfig();
     config.loadFromClusterAndUser(

@@ -7,7 +7,7 @@ interface Timer {
   readonly callback: () => void;
 }
 
-/** A clock that stands still until the test moves it. */
+/** A clock that only `advance` moves. */
 export class FakeClock implements Clock {
   #wall: number;
   #elapsed = 0;
@@ -31,14 +31,14 @@ export class FakeClock implements Clock {
     return () => void this.#timers.delete(timer);
   }
 
-  /** How many timers wait: zero once everything that was started has been stopped. */
+  /** The number of timers that are set; zero if the code under test has left none. */
   get pendingTimers(): number {
     return this.#timers.size;
   }
 
   /**
-   * Moves both clocks forward and fires what falls due, in order, letting promises settle after each timer, so that
-   * timers set meanwhile fire too if they fall within the same stretch.
+   * Moves both clocks forward and fires the timers that are due, in order. Promises settle after each timer, so that a timer
+   * set meanwhile fires, too, if it is due by then.
    */
   async advance(milliseconds: number): Promise<void> {
     const end = this.#elapsed + milliseconds;
@@ -52,7 +52,7 @@ export class FakeClock implements Clock {
     this.#move(end);
   }
 
-  /** Steps the wall clock alone, as an administrator or NTP does; the monotonic clock does not move. */
+  /** Sets the wall clock alone, as an administrator or NTP does; the monotonic clock does not change. */
   setWallClock(time: string): void {
     this.#wall = Date.parse(time);
   }
@@ -71,7 +71,7 @@ export class FakeClock implements Clock {
   }
 }
 
-/** Lets every promise that can settle without time or input/output do so. */
+/** Waits until all promises have settled that need neither time nor input/output. */
 export async function settle(): Promise<void> {
   for (let turn = 0; turn < 3; turn++) {
     await setImmediate();

@@ -1,16 +1,16 @@
 import { ApiError } from '../../src/kube/errors.ts';
 import type { Lease, LeaseClient } from '../../src/kube/lease.ts';
 
-/** The API server, as far as one Lease goes: compare-and-set on the resourceVersion, and faults on demand. */
+/** One Lease in memory, with compare-and-set of the resourceVersion and faults on demand. */
 export class FakeLeases implements LeaseClient {
   lease: Lease | undefined;
-  /** Thrown instead of an answer, while set. */
+  /** While set, all requests reject with it. */
   failure: Error | undefined;
   /** While set, requests are never answered. */
   hangs = false;
-  /** Awaited before every request is looked at. */
+  /** Delays every request. */
   latency: (() => Promise<void>) | undefined;
-  /** While set, writes are carried out and never answered. */
+  /** While set, writes take effect and are never answered. */
   answersNoWrite = false;
   reads = 0;
   readonly writes: Lease[] = [];
@@ -39,7 +39,7 @@ export class FakeLeases implements LeaseClient {
     return this.#written(lease);
   }
 
-  /** A change of the Lease that somebody else makes. */
+  /** A write by another process. */
   set(spec: Lease['spec'] & object): void {
     this.#store({ metadata: { namespace: 'ns', name: 'lease' }, spec });
     this.writes.pop();

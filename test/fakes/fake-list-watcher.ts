@@ -2,7 +2,7 @@ import type { ListWatcher } from '../../src/kube/reflector.ts';
 import type { KubeList, KubeObject, WatchEvent } from '../../src/kube/objects.ts';
 import type { FakeClock } from './fake-clock.ts';
 
-/** A collection that answers as the test says, and remembers what it was asked and when. */
+/** A collection whose answers a test sets; records all requests with their times. */
 export class FakeListWatcher<T extends KubeObject> implements ListWatcher<T> {
   readonly requests: { readonly at: number; readonly what: string }[] = [];
   readonly watches: FakeWatch<T>[] = [];
@@ -11,7 +11,7 @@ export class FakeListWatcher<T extends KubeObject> implements ListWatcher<T> {
     metadata: { resourceVersion: '1' },
     items: [],
   });
-  /** May throw, to refuse the watch. */
+  /** May throw, which refuses the watch. */
   onWatch: (watch: FakeWatch<T>) => void = () => undefined;
   readonly #clock: FakeClock;
 
@@ -20,7 +20,7 @@ export class FakeListWatcher<T extends KubeObject> implements ListWatcher<T> {
   }
 
   async list(page: { limit: number; continue?: string }): Promise<KubeList<T>> {
-    this.#note(`list${page.continue === undefined ? '' : ` ${page.continue}`}`);
+    this.#record(`list${page.continue === undefined ? '' : ` ${page.continue}`}`);
     return this.onList(page);
   }
 
@@ -28,7 +28,7 @@ export class FakeListWatcher<T extends KubeObject> implements ListWatcher<T> {
     from: { resourceVersion: string; timeoutSeconds: number },
     signal: AbortSignal,
   ): Promise<AsyncIterable<WatchEvent<T>>> {
-    this.#note(`watch ${from.resourceVersion}`);
+    this.#record(`watch ${from.resourceVersion}`);
     const watch = new FakeWatch<T>(from.timeoutSeconds, signal);
     this.onWatch(watch);
     this.watches.push(watch);
@@ -38,24 +38,24 @@ export class FakeListWatcher<T extends KubeObject> implements ListWatcher<T> {
   /** The newest watch. */
   get current(): FakeWatch<T> {
     const watch = this.watches.at(-1);
-    if (watch === undefined) throw new Error('Nothing watches');
+    if (watch === undefined) throw new Error('There is no watch');
     return watch;
   }
 
-  /** What was asked, in order. */
-  get asked(): readonly string[] {
+  /** The requests without their times. */
+  get calls(): readonly string[] {
     return this.requests.map(({ what }) => what);
   }
 
-  #note(what: string): void {
+  #record(what: string): void {
     this.requests.push({ at: this.#clock.monotonic(), what });
   }
 }
 
-/** One watch, from the server's side. */
+/** The server's side of a watch. */
 export class FakeWatch<T extends KubeObject> {
   readonly timeoutSeconds: number;
-  /** Aborted once the client has let go of the connection. */
+  /** Aborted when the client has closed the connection. */
   readonly signal: AbortSignal;
   readonly #pending: (WatchEvent<T> | Error | 'end')[] = [];
   #wake: () => void = () => undefined;

@@ -6,7 +6,7 @@ export interface RecordedLine {
   readonly fields: LogFields;
 }
 
-/** A logger that keeps its lines. */
+/** A logger that records its lines. */
 export function recordingLog(): { readonly lines: RecordedLine[]; readonly log: Logger } {
   const lines: RecordedLine[] = [];
   const logger = (inherited: LogFields): Logger => {

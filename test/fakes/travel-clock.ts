@@ -7,8 +7,8 @@ interface Timer {
 }
 
 /**
- * The system's clock plus an offset that tests raise: between jumps time passes as it does, so what talks to real
- * servers works; a jump of days takes no time, and whatever falls due in it happens at once, late as after a sleep.
+ * The system's clock plus an offset that tests increase. Time passes normally between jumps, so that code under test can use
+ * real servers; a jump of days takes no time, and fires all timers within it at once, late, as after a suspend.
  */
 export class TravelClock implements Clock {
   #offset = 0;
@@ -29,7 +29,7 @@ export class TravelClock implements Clock {
     return () => this.#drop(timer);
   }
 
-  /** Moves time forward and fires, in order, every timer that is due by then. */
+  /** Moves time forward and fires, in order, every timer that is due. */
   jump(milliseconds: number): void {
     this.#offset += milliseconds;
     const due = [...this.#timers].filter(({ at }) => at <= this.monotonic()).toSorted((a, b) => a.at - b.at);
@@ -49,7 +49,7 @@ export class TravelClock implements Clock {
     this.#timers.delete(timer);
   }
 
-  /** One that an earlier one of the same jump cancelled does not fire any more. */
+  /** A timer that an earlier timer of the same jump cancelled does not fire. */
   #fire(timer: Timer): void {
     if (!this.#timers.has(timer)) return;
     this.#drop(timer);

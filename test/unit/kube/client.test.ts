@@ -20,7 +20,7 @@ const stored = { metadata: { namespace: 'ns', name: 'a', uid: 'u-1', resourceVer
 
 async function failure(promise: Promise<unknown>): Promise<unknown> {
   return promise.then(
-    () => expect.fail('It succeeded'),
+    () => expect.fail('The call succeeded'),
     (error: unknown) => error,
   );
 }
@@ -56,7 +56,7 @@ describe('KubeClient', () => {
     expect(clock.pendingTimers, 'timers left behind').to.equal(0);
   });
 
-  describe('asks', () => {
+  describe('requests', () => {
     beforeEach(() => {
       server.answer = ({ method, url }, response) => {
         const collection = method === 'GET' && !/\/(a|x%2Fy)$/.test(url);
@@ -72,35 +72,43 @@ describe('KubeClient', () => {
     };
     const cases: readonly { title: string; call: () => Promise<unknown>; request: string }[] = [
       {
-        title: 'for one',
+        title: 'get sends a GET for an object of the core group',
         call: () => client.get(configMaps, 'ns', 'a'),
         request: 'GET /api/v1/namespaces/ns/configmaps/a',
       },
       {
-        title: 'for one of a group',
+        title: 'get sends a GET for an object of a named group',
         call: () => client.get(widgets, 'ns', 'a'),
         request: 'GET /apis/example.org/v1beta1/namespaces/ns/widgets/a',
       },
-      { title: 'for one without namespace', call: () => client.get(nodes, '', 'a'), request: 'GET /api/v1/nodes/a' },
-      { title: 'for all', call: () => client.list(configMaps), request: 'GET /api/v1/configmaps' },
       {
-        title: 'for some',
+        title: 'get sends a GET for a cluster-scoped object',
+        call: () => client.get(nodes, '', 'a'),
+        request: 'GET /api/v1/nodes/a',
+      },
+      {
+        title: 'list sends a GET for all namespaces',
+        call: () => client.list(configMaps),
+        request: 'GET /api/v1/configmaps',
+      },
+      {
+        title: 'list sends a GET with selectors, limit and continue token',
         call: () => client.list(configMaps, listed),
         request:
           'GET /api/v1/namespaces/ns/configmaps?labelSelector=a%3Db%2Cc&fieldSelector=metadata.name%3Dx&limit=5&continue=c%2F1%3D',
       },
       {
-        title: 'to create',
+        title: 'create sends a POST',
         call: () => client.create(configMaps, stored),
         request: 'POST /api/v1/namespaces/ns/configmaps',
       },
       {
-        title: 'to replace',
+        title: 'replace sends a PUT',
         call: () => client.replace(configMaps, stored),
         request: 'PUT /api/v1/namespaces/ns/configmaps/a',
       },
       {
-        title: 'to replace the status',
+        title: 'replaceStatus sends a PUT to the subresource',
         call: () => client.replaceStatus(widgets, stored),
         request: 'PUT /apis/example.org/v1beta1/namespaces/ns/widgets/a/status',
       },
@@ -119,7 +127,7 @@ describe('KubeClient', () => {
       });
     }
 
-    it('to delete the very object that was read', async () => {
+    it('delete sends the uid and the version of the object as preconditions', async () => {
       await client.delete(configMaps, stored);
       const [received] = server.requests;
       expect(`${received?.method} ${received?.url}`).to.equal('DELETE /api/v1/namespaces/ns/configmaps/a');
@@ -130,7 +138,7 @@ describe('KubeClient', () => {
       });
     });
 
-    it('nothing that would overwrite or delete blindly', async () => {
+    it('replace and delete reject an object without uid or resource version, and send no request', async () => {
       const { resourceVersion: _version, ...unread } = stored.metadata;
       const { uid: _uid, ...unidentified } = stored.metadata;
       for (const refused of [
@@ -145,7 +153,7 @@ describe('KubeClient', () => {
     });
 
     for (const part of ['.', '..', 'a/b', '..%2f']) {
-      it(`nothing for an object whose name or namespace is ${part}`, async () => {
+      it(`the client rejects ${part} as a name or namespace, and sends no request`, async () => {
         for (const [call, place] of [
           [client.get(secrets, 'ns', part), `get secrets ns/${part}`],
           [client.get(secrets, part, 'a'), `get secrets ${part}/a`],
@@ -160,20 +168,20 @@ describe('KubeClient', () => {
       });
     }
 
-    it('nothing for an object whose name is empty', async () => {
+    it('the client rejects an empty name, and sends no request', async () => {
       expect(await failure(client.get(secrets, 'ns', ''))).to.be.instanceOf(TypeError);
       expect(server.requests).to.deep.equal([]);
     });
 
-    it('one after the other on connections that are kept', async () => {
+    it('the client reuses its connections', async () => {
       for (let call = 0; call < 20; call++) await client.get(configMaps, 'ns', 'a');
-      // a second one where a request begins before the answer to the last has been put away
+      // a second one if a request begins before undici has released the connection of the previous one
       expect(server.connections.length).to.be.at.most(2);
       expect(metrics).to.deep.equal(Array.from({ length: 20 }, () => 'GET 200'));
     });
   });
 
-  it('drops managedFields and says what the items of a list are', async () => {
+  it('the client removes managedFields, and adds apiVersion and kind to the items of a list', async () => {
     const item = { metadata: { ...stored.metadata, managedFields: [{ manager: 'kubectl' }] }, data: { k: 'v' } };
     server.answer = ({ url }, response) =>
       answerJson(
@@ -186,7 +194,7 @@ describe('KubeClient', () => {
     expect(await client.list(widgets)).to.deep.equal({ metadata: { resourceVersion: '9' }, items: [expected] });
   });
 
-  describe('uses nothing of an answer that', () => {
+  describe('malformed answers', () => {
     const body = JSON.stringify(stored);
     const cases: readonly {
       title: string;
@@ -195,7 +203,7 @@ describe('KubeClient', () => {
       says: string;
     }[] = [
       {
-        title: 'is cut off, at an end that parses',
+        title: 'the client rejects a body shorter than its Content-Length, although it parses',
         answer: (response) => {
           response.writeHead(200, { 'content-type': 'application/json', 'content-length': body.length + 5 });
           response.write(body, () => response.destroy());
@@ -204,37 +212,37 @@ describe('KubeClient', () => {
         says: 'the connection to the API server failed (UND_ERR_SOCKET)',
       },
       {
-        title: 'is cut off, but complete as HTTP',
+        title: 'the client rejects incomplete JSON in a complete HTTP body',
         answer: (response) => answerText(response, 'application/json', body.slice(0, -1)),
         kind: 'Malformed',
         says: 'the answer is not a JSON object, or is incomplete',
       },
       {
-        title: 'is not JSON',
+        title: 'the client rejects an HTML body',
         answer: (response) => answerText(response, 'text/html', '<html>secret</html>'),
         kind: 'Malformed',
         says: 'the answer is not JSON',
       },
       {
-        title: 'is called JSON and is not',
+        title: 'the client rejects an HTML body with the content type of JSON',
         answer: (response) => answerText(response, 'application/json', '<html>secret</html>'),
         kind: 'Malformed',
         says: 'the answer is not a JSON object, or is incomplete',
       },
       {
-        title: 'is another object',
+        title: 'the client rejects an object of another name',
         answer: (response) => answerJson(response, 200, { metadata: { ...stored.metadata, name: 'b' } }),
         kind: 'Malformed',
         says: 'the answer is another object',
       },
       {
-        title: 'has no resource version',
+        title: 'the client rejects an object without a resource version',
         answer: (response) => answerJson(response, 200, { metadata: { name: 'a' } }),
         kind: 'Malformed',
         says: 'the answer is an object without a name or resource version',
       },
       {
-        title: 'never comes, for the connection is reset',
+        title: 'the client reports a reset connection',
         answer: (response) => response.destroy(),
         kind: 'Connection',
         says: 'the connection to the API server failed (UND_ERR_SOCKET)',
@@ -247,12 +255,12 @@ describe('KubeClient', () => {
       });
     }
 
-    it('is called a list and has no version', async () => {
+    it('the client rejects a list without a resource version', async () => {
       server.answer = (_request, response) => answerJson(response, 200, { metadata: {}, items: [] });
       await expectTransportError(client.list(configMaps), 'Malformed', 'list configmaps: the answer is not a list');
     });
 
-    it('redirects elsewhere', async () => {
+    it('the client does not follow a redirect', async () => {
       server.answer = (_request, response) => response.writeHead(302, { location: '/elsewhere' }).end();
       const error = await failure(client.get(configMaps, 'ns', 'a'));
       expect(error).to.be.instanceOf(ApiError).with.property('message', 'get configmaps ns/a: 302');
@@ -260,7 +268,7 @@ describe('KubeClient', () => {
     });
   });
 
-  it('says so when nobody listens', async () => {
+  it('the client reports a refused connection', async () => {
     const config = server.kubeConfig();
     await server.stop();
     const other = new KubeClient({ credentials: new Credentials(() => config), clock, userAgent: 'test/1' });
@@ -272,11 +280,11 @@ describe('KubeClient', () => {
     server = await FakeApiServer.start();
   });
 
-  describe('gives up after 30 s', () => {
+  describe('the deadline of 30 s', () => {
     for (const [title, answer] of [
-      ['of silence', () => undefined],
+      ['the client rejects a request without an answer', () => undefined],
       [
-        'in the middle of an answer',
+        'the client rejects a request with half an answer',
         (_request: unknown, response: ServerResponse) => {
           response.writeHead(200, { 'content-type': 'application/json' }).write('{"metadata":');
         },
@@ -301,8 +309,8 @@ describe('KubeClient', () => {
     }
   });
 
-  describe('when its credentials are refused', () => {
-    it('reads them again and asks once more', async () => {
+  describe('refused credentials (401)', () => {
+    it('the client reloads its credentials and retries once', async () => {
       server.answer = ({ headers }, response) => {
         if (headers.authorization === 'Bearer token-2') answerJson(response, 200, stored);
         else refuseCredentials(response);
@@ -312,7 +320,7 @@ describe('KubeClient', () => {
       expect(metrics).to.deep.equal(['GET 401', 'GET 200', 'GET 200']);
     });
 
-    it('gives up when they are refused again', async () => {
+    it('the client rejects with 401 if the reloaded credentials are refused, too', async () => {
       server.answer = (_request, response) => refuseCredentials(response);
       const error = await failure(client.get(configMaps, 'ns', 'a'));
       expect(error)
@@ -322,7 +330,7 @@ describe('KubeClient', () => {
     });
   });
 
-  it('makes new connections when the certificate authority changes, and only then', async () => {
+  it('the client opens new connections if the certificate authority changes, and only then', async () => {
     const config = server.kubeConfig({}, 'Zmlyc3Q=');
     const other = new KubeClient({ credentials: new Credentials(() => config), clock, userAgent: 'test/1' });
     server.answer = (_request, response) => answerJson(response, 200, stored);
@@ -333,7 +341,7 @@ describe('KubeClient', () => {
     expect(server.connections.length).to.be.at.most(2);
     const closed = before.map((connection) => once(connection, 'close'));
     config.clusters = config.clusters.map((cluster) => ({ ...cluster, caData: 'c2Vjb25k' }));
-    // credentials are looked at once a second
+    // credentials are read once a second
     await clock.advance(1000);
     await other.get(configMaps, 'ns', 'a');
     expect(server.requests.at(-1)?.connection).not.to.be.oneOf(before);
@@ -341,12 +349,12 @@ describe('KubeClient', () => {
     await other.close();
   });
 
-  it('passes Retry-After on', async () => {
+  it('the error has the Retry-After of the answer', async () => {
     server.answer = (_request, response) => answerJson(response, 429, {}, { 'retry-after': '5' });
     expect(await failure(client.get(configMaps, 'ns', 'a'))).to.have.property('retryAfter', 5000);
   });
 
-  it('lets nothing of a Secret into an error', async () => {
+  it('no error contains a value of a Secret', async () => {
     const value = 'dG9wLXNlY3JldA==';
     const secret: Secret = { metadata: { ...stored.metadata, name: 's' }, data: { key: value } };
     const answers: ((response: ServerResponse) => void)[] = [
@@ -369,7 +377,7 @@ describe('KubeClient', () => {
     }
   });
 
-  it('passes on why a Secret is refused', async () => {
+  it('the error of a refused Secret has the message of the server', async () => {
     const secret: Secret = { metadata: { ...stored.metadata, name: 's' }, data: { key: 'dG9wLXNlY3JldA==' } };
     const message = 'secrets "s" is forbidden: exceeded quota: q';
     server.answer = (_request, response) => answerJson(response, 403, { kind: 'Status', reason: 'Forbidden', message });
@@ -384,7 +392,7 @@ describe('KubeClient', () => {
     }
   });
 
-  it('holds requests to its rate, and no watch', async () => {
+  it('the rate limit applies to requests, and not to watches', async () => {
     server.answer = (_request, response) =>
       answerJson(response, 200, { metadata: { resourceVersion: '9' }, items: [] });
     const credentials = new Credentials(() => server.kubeConfig());
@@ -401,7 +409,7 @@ describe('KubeClient', () => {
     await limited.close();
   });
 
-  it('leaves nothing behind on a signal that lives as long as the process', async () => {
+  it('a list leaves no listener on its signal', async () => {
     const added = mock.method(EventTarget.prototype, 'addEventListener');
     const removed = mock.method(EventTarget.prototype, 'removeEventListener');
     try {
@@ -409,7 +417,7 @@ describe('KubeClient', () => {
         answerJson(response, 200, { metadata: { resourceVersion: '9' }, items: [] });
       const { signal } = new AbortController();
       for (let call = 0; call < 3; call++) await client.list(configMaps, {}, signal);
-      // undici lets go of the last answer a moment later
+      // undici releases the last answer a moment later
       await settle();
     } finally {
       mock.restoreAll();
@@ -421,7 +429,7 @@ describe('KubeClient', () => {
     expect(listeners(added.mock.calls).filter((listener) => !gone.has(listener))).to.deep.equal([]);
   });
 
-  it('knows how far the local clock is off', async () => {
+  it("clockSkew returns the local clock minus the API server's", async () => {
     expect(client.clockSkew()).to.equal(undefined);
     for (const [date, expected] of [
       ['Mon, 01 Jun 2026 11:50:00 GMT', 599_500],
@@ -434,7 +442,7 @@ describe('KubeClient', () => {
     }
   });
 
-  it('takes half of the round trip off the clock difference', async () => {
+  it('clockSkew subtracts half of the round trip', async () => {
     const asked = new Promise<ServerResponse>((resolve) => {
       server.answer = (_request, response) => resolve(response);
     });
@@ -448,30 +456,30 @@ describe('KubeClient', () => {
 
   describe('watches', () => {
     const from = { namespace: 'ns', resourceVersion: '7', timeoutSeconds: 300 };
-    let letGo: AbortController;
-    beforeEach(() => (letGo = new AbortController()));
-    afterEach(() => letGo.abort());
+    let stop: AbortController;
+    beforeEach(() => (stop = new AbortController()));
+    afterEach(() => stop.abort());
 
     async function watch(write: (response: ServerResponse) => void): Promise<AsyncIterable<WatchEvent<KubeObject>>> {
       server.answer = (_request, response) => {
         response.writeHead(200, { 'content-type': 'application/json' }).flushHeaders();
         write(response);
       };
-      return client.watch(configMaps, from, letGo.signal);
+      return client.watch(configMaps, from, stop.signal);
     }
 
-    it('with bookmarks, from a version', async () => {
+    it('watch requests bookmarks, from a version', async () => {
       await collect(await watch((response) => response.end()));
       expect(server.requests[0]?.url).to.equal(
         '/api/v1/namespaces/ns/configmaps?watch=true&allowWatchBookmarks=true&resourceVersion=7&timeoutSeconds=300',
       );
     });
 
-    it('and has the connection before the first event', async () => {
+    it('watch resolves before the first event', async () => {
       await watch(() => undefined);
     });
 
-    it('and reads one event a line, wherever the chunks are cut', async () => {
+    it('the events are one per line, wherever the chunks end', async () => {
       const bytes = Buffer.from(
         `${line('ADDED', 'å-€-😀', '8')}\n${line('MODIFIED', 'b', '9')}${line('DELETED', 'b', '10')}`,
       );
@@ -501,7 +509,7 @@ describe('KubeClient', () => {
       ],
       ['an ERROR event without Status', '{"type":"ERROR"}\n', 'ApiError: watch configmaps ns: 500'],
       [
-        'a garbled line',
+        'a malformed line',
         '{"type":"ADDED","obj\n',
         'TransportError: watch configmaps ns: the answer has a line that is not a watch event',
       ],
@@ -526,18 +534,18 @@ describe('KubeClient', () => {
         'TransportError: watch configmaps ns: the answer has a bookmark without a resource version',
       ],
       [
-        'a last line cut off',
+        'an incomplete last line',
         '{"type":"ADDED"',
         'TransportError: watch configmaps ns: the answer ends within an event',
       ],
     ] as const) {
-      it(`and passes on what came before ${title}`, async () => {
+      it(`the events before ${title} arrive, and then an error`, async () => {
         const events = await watch((response) => response.end(line('ADDED', 'a', '8') + text));
         expect(await collect(events)).to.deep.equal(['ADDED a 8', expected]);
       });
     }
 
-    it('and tells a broken connection from an end', async () => {
+    it('the events throw if the connection breaks', async () => {
       const events = await watch((response) => response.write(line('ADDED', 'a', '8'), () => response.destroy()));
       expect(await collect(events)).to.deep.equal([
         'ADDED a 8',
@@ -545,7 +553,7 @@ describe('KubeClient', () => {
       ]);
     });
 
-    it('and is not subject to the deadline of a request', async () => {
+    it('a watch outlasts the deadline of a request', async () => {
       const connected = Promise.withResolvers<ServerResponse>();
       const events = collect(await watch((response) => connected.resolve(response)));
       await clock.advance(10 * 60_000);
@@ -553,28 +561,28 @@ describe('KubeClient', () => {
       expect(await events).to.deep.equal(['ADDED a 8', 'end']);
     });
 
-    it('until it is told to let go, and closes the connection then', async () => {
+    it('an aborted signal closes the connection of the watch', async () => {
       const connected = Promise.withResolvers<ServerResponse>();
       const events = collect(await watch((response) => connected.resolve(response)));
       const closed = once(await connected.promise, 'close');
-      letGo.abort();
+      stop.abort();
       expect(await events).to.deep.equal(['AbortError: This operation was aborted']);
       await closed;
     });
 
-    it('without keeping a request waiting, however many watches there are', async () => {
+    it('forty watches do not delay a request', async () => {
       server.answer = ({ url }, response) => {
         if (url.includes('watch=true')) response.writeHead(200, { 'content-type': 'application/json' }).flushHeaders();
         else answerJson(response, 200, stored);
       };
-      await Promise.all(Array.from({ length: 40 }, () => client.watch(configMaps, from, letGo.signal)));
+      await Promise.all(Array.from({ length: 40 }, () => client.watch(configMaps, from, stop.signal)));
       await client.get(configMaps, 'ns', 'a');
       expect(server.requests).to.have.length(41);
     });
 
-    it('not at all when it is refused', async () => {
+    it('watch rejects if the server refuses it', async () => {
       server.answer = (_request, response) => answerText(response, 'text/plain', '404 page not found', 404);
-      const error = await failure(client.watch(configMaps, from, letGo.signal));
+      const error = await failure(client.watch(configMaps, from, stop.signal));
       expect(error).to.be.instanceOf(ApiError).with.property('missing', 'resource type');
     });
   });

@@ -36,7 +36,7 @@ function run(reconcile: (key: string, signal: AbortSignal) => Promise<Result>, c
   return { clock, queue, lines, results, activeWorkers: () => activeWorkers?.(), running, stop };
 }
 
-/** Fails with each of `failures` in turn, then succeeds; notes when it was called. */
+/** Fails with each of `failures` in turn, then succeeds; `calls` receives the times. */
 function failing(clock: () => FakeClock, failures: unknown[], calls: number[]): (key: string) => Promise<Result> {
   return async () => {
     calls.push(clock().monotonic());
@@ -47,7 +47,7 @@ function failing(clock: () => FakeClock, failures: unknown[], calls: number[]): 
 }
 
 describe('Controller', () => {
-  it('reconciles a key and leaves it alone when that went well', async () => {
+  it('The controller reconciles a key once if the reconcile succeeds', async () => {
     const keys: string[] = [];
     const { queue, clock, results, lines, stop } = run(async (key) => {
       keys.push(key);
@@ -61,7 +61,7 @@ describe('Controller', () => {
     await stop();
   });
 
-  it('comes back after the time a reconcile asks for', async () => {
+  it('The controller reconciles a key again after its requeueAfter', async () => {
     const calls: number[] = [];
     const bench = run(async () => {
       calls.push(bench.clock.monotonic());
@@ -74,7 +74,7 @@ describe('Controller', () => {
     await bench.stop();
   });
 
-  it('retries a failure with growing backoff, says so, and begins again after a success', async () => {
+  it('The controller retries a failure with backoff, logs it, and resets the backoff after a success', async () => {
     const calls: number[] = [];
     const failures = [new Error('first'), new Error('second')];
     const bench = run(failing(() => bench.clock, failures, calls));
@@ -91,7 +91,7 @@ describe('Controller', () => {
     await bench.stop();
   });
 
-  it('waits as long as the API server asks', async () => {
+  it('The controller respects the Retry-After of the API server', async () => {
     const calls: number[] = [];
     const busy = new ApiError('busy', { status: 429, reason: 'TooManyRequests', retryAfter: 4000 });
     const bench = run(failing(() => bench.clock, [busy], calls));
@@ -102,8 +102,16 @@ describe('Controller', () => {
   });
 
   const firsts: readonly (readonly [title: string, taken: Priority, first: () => Promise<Result>])[] = [
-    ['retries a failure at the priority at which the key was taken', 0, () => Promise.reject(new Error('first'))],
-    ['comes back at the priority that a reconcile asks for', 1, async () => ({ requeueAfter: 5, priority: 0 })],
+    [
+      'The controller retries a failure at the priority of the failed attempt',
+      0,
+      () => Promise.reject(new Error('first')),
+    ],
+    [
+      'The controller reconciles a key again at the priority of the result',
+      1,
+      async () => ({ requeueAfter: 5, priority: 0 }),
+    ],
   ];
   for (const [title, taken, first] of firsts) {
     it(title, async () => {
@@ -126,7 +134,7 @@ describe('Controller', () => {
     });
   }
 
-  it('treats a reconcile that throws before it returns a promise as a failure too', async () => {
+  it('The controller treats a synchronous throw of a reconcile as a failure', async () => {
     const bench = run(() => {
       throw new Error('at once');
     });
@@ -136,7 +144,7 @@ describe('Controller', () => {
     await bench.stop();
   });
 
-  it('runs as many reconciles at once as it has workers, never two of one key', async () => {
+  it('The controller runs one reconcile per worker, and never two of one key', async () => {
     const release: (() => void)[] = [];
     const bench = run((): Promise<Result> => new Promise((resolve) => release.push(() => resolve({}))), 2);
     for (const key of ['ns/a', 'ns/b', 'ns/c']) bench.queue.add(key);
@@ -158,7 +166,7 @@ describe('Controller', () => {
     expect(bench.activeWorkers()).to.equal(0);
   });
 
-  it('stops taking keys when told to, tells the reconcile in flight, and waits for it', async () => {
+  it('A stopped controller takes no more keys, aborts the reconcile in progress, and waits for it', async () => {
     const begun: string[] = [];
     let told = false;
     let finish: (() => void) | undefined;
@@ -176,12 +184,12 @@ describe('Controller', () => {
     expect({ told, stopped }).to.deep.equal({ told: true, stopped: false });
     finish?.();
     await stopping;
-    expect(begun, 'b waited and is not begun').to.deep.equal(['ns/a']);
+    expect(begun, 'b was queued and is not reconciled').to.deep.equal(['ns/a']);
     expect(bench.queue.size).to.equal(0);
     expect(bench.clock.pendingTimers).to.equal(0);
   });
 
-  it('does nothing when it is stopped before it runs', async () => {
+  it('A controller that is stopped before it runs reconciles nothing', async () => {
     const { log } = recordingLog();
     const queue = new WorkQueue({ clock: new FakeClock(), name: 'test' });
     queue.add('ns/a');

@@ -32,7 +32,7 @@ describe('The kubeconfig files that KUBECONFIG names', () => {
   const here = { cluster: 'here', user: 'me' };
   const access = (...files: readonly string[]) => new Credentials(() => loadKubeConfig(files)).access();
 
-  it('are one configuration: the cluster, the user and the context may be in different ones', async () => {
+  it('KUBECONFIG files are merged: the cluster, the user and the context may be in different files', async () => {
     const clusters = write('clusters', { clusters: { here: { server: 'https://here' } } });
     const users = write('users', { users: { me: { token: 'mine' } } });
     const contexts = write('contexts', { contexts: { c: here }, current: 'c' });
@@ -40,7 +40,7 @@ describe('The kubeconfig files that KUBECONFIG names', () => {
     expect({ server, headers }).to.deep.equal({ server: 'https://here', headers: { authorization: 'Bearer mine' } });
   });
 
-  it('decide each entry in their order: the first one that has it', async () => {
+  it('The first KUBECONFIG file with an entry of a name wins', async () => {
     const first = write('first', {
       clusters: { here: { server: 'https://first' } },
       contexts: { c: here },
@@ -59,7 +59,7 @@ describe('The kubeconfig files that KUBECONFIG names', () => {
     expect((await access(second, first)).server).to.equal('https://other');
   });
 
-  it('may be missing as long as one exists', async () => {
+  it('KUBECONFIG files may be missing if one exists', async () => {
     const one = write('one', {
       clusters: { here: { server: 'https://here' } },
       users: { me: { token: 'mine' } },
@@ -76,14 +76,14 @@ describe('The kubeconfig files that KUBECONFIG names', () => {
     }
   });
 
-  it('are an error that names one when none exists', () => {
+  it('The error names the first KUBECONFIG file if all are missing', () => {
     const missing = [join(folder, 'a'), join(folder, 'b')];
     expect(() => loadKubeConfig(missing)).to.throw(
       `Cannot read the kubeconfig ${missing[0]}: ENOENT: no such file or directory`,
     );
   });
 
-  it('are an error that names the one that is no kubeconfig, and quotes nothing of it', () => {
+  it('The error names the KUBECONFIG file that is not a kubeconfig, and does not quote it', () => {
     const good = write('good', { clusters: { here: { server: 'https://here' } } });
     const bad = join(folder, 'bad');
     writeFileSync(bad, 'token: "hidden\n');
@@ -92,14 +92,14 @@ describe('The kubeconfig files that KUBECONFIG names', () => {
     );
   });
 
-  it('say that their current context has no cluster', () => {
+  it('The error says that the current context has no cluster', () => {
     const files = [write('a', { contexts: { c: here }, current: 'c' }), write('b', {})];
     expect(() => loadKubeConfig(files)).to.throw(
       `The current context of the kubeconfig ${files.join(':')} has no cluster: set one with kubectl config use-context`,
     );
   });
 
-  it('have relative paths each from its own folder', async () => {
+  it('Relative paths of a KUBECONFIG file are relative to its directory', async () => {
     mkdirSync(join(folder, 'sub'));
     writeFileSync(join(folder, 'sub/token'), 'from sub');
     const context = write('context', {

@@ -29,13 +29,13 @@ interface Case {
 
 const cases: readonly Case[] = [
   {
-    title: 'a 404 that names the object: the object is absent',
+    title: 'a 404 with the name of the object: the object is missing',
     code: 404,
     body: status({ reason: 'NotFound', details: { name: 'a', kind: 'configmaps' } }),
     is: ['isObjectNotFound'],
   },
   {
-    title: 'a 404 that names nothing: the type is missing',
+    title: 'a 404 without a name: the type is missing',
     code: 404,
     body: status({ reason: 'NotFound', details: {}, message: 'the server could not find the requested resource' }),
     is: ['resource type'],
@@ -47,59 +47,64 @@ const cases: readonly Case[] = [
     is: ['resource type'],
   },
   {
-    title: 'a 404 of a proxy, in HTML: certainly not the absence of the object',
+    title: 'a 404 in HTML, from a proxy: the object is not missing',
     code: 404,
     body: '<html>a not found</html>',
     is: ['resource type'],
   },
   {
-    title: 'a 404 that names the namespace of a create: neither',
+    title: 'a 404 with the name of the namespace of a create: neither is missing',
     operation: createA,
     code: 404,
     body: status({ reason: 'NotFound', details: { name: 'ns', kind: 'namespaces' } }),
     is: [],
   },
   {
-    title: 'a 404 that names a namespace called like the object: neither',
+    title: 'a 404 for a namespace of the same name: neither is missing',
     code: 404,
     body: status({ reason: 'NotFound', details: { name: 'a', kind: 'namespaces' } }),
     is: [],
   },
   {
-    title: 'a 404 about another object: neither',
+    title: 'a 404 for another object: neither is missing',
     code: 404,
     body: status({ reason: 'NotFound', details: { name: 'b', kind: 'configmaps' } }),
     is: [],
   },
   {
-    title: 'a 404 that was cut off',
+    title: 'an incomplete 404: the object is not missing',
     code: 404,
     body: status({ reason: 'NotFound', details: { name: 'a', kind: 'configmaps' } }).slice(0, -1),
     is: ['resource type'],
   },
-  { title: 'a 500 that claims NotFound: neither', code: 500, body: status({ details: { name: 'a' } }), is: [] },
+  {
+    title: 'a 500 with the details of a 404: neither is missing',
+    code: 500,
+    body: status({ details: { name: 'a' } }),
+    is: [],
+  },
   { title: 'a 409 Conflict', code: 409, body: status({ reason: 'Conflict' }), is: ['isConflict'] },
   { title: 'a 409 AlreadyExists', code: 409, body: status({ reason: 'AlreadyExists' }), is: ['isAlreadyExists'] },
-  { title: 'a 409 without reason: neither', code: 409, body: 'no', is: [] },
+  { title: 'a 409 without a reason: neither conflict nor existing object', code: 409, body: 'no', is: [] },
 ];
 
-describe('a refusal of the API server', () => {
+describe('The error for a refusal of the API server', () => {
   for (const { title, operation = getA, code, body, is } of cases) {
-    it(`is told apart: ${title}`, () => {
+    it(`The error distinguishes ${title}`, () => {
       const error = refusal(operation, { status: code, body });
       const holding = Object.entries(predicates).filter(([, holds]) => holds(error));
       expect(holding.map(([name]) => name)).to.deep.equal(is);
     });
   }
 
-  it('says what was asked, of what, and what the server said', () => {
+  it('The error message has the request, the object, and the message of the server', () => {
     const body = status({ reason: 'Conflict', message: 'the object has been modified' });
     expect(refusal(getA, { status: 409, body }).message).to.equal(
       'get configmaps ns/a: 409 Conflict: the object has been modified',
     );
   });
 
-  it('quotes nothing but the message of a Status', () => {
+  it('The error message quotes only the message of a Status', () => {
     expect(refusal(getA, { status: 502, body: '<html>stack trace</html>' }).message).to.equal(
       'get configmaps ns/a: 502',
     );
@@ -107,14 +112,14 @@ describe('a refusal of the API server', () => {
     expect(refusal(getA, { status: 500, body }).message).to.equal('get configmaps ns/a: 500');
   });
 
-  it('quotes what the server says about a Secret that cannot be read', () => {
+  it('The error message quotes the refusal to read a Secret', () => {
     const forbidden = status({ reason: 'Forbidden', message: 'User "x" cannot get resource "secrets"' });
     expect(
       refusal({ verb: 'get', type: secrets, namespace: 'ns', name: 's' }, { status: 403, body: forbidden }).message,
     ).to.contain('User "x" cannot get');
   });
 
-  it('carries the message alone, on one line and at most 500 characters of it', () => {
+  it('serverMessage is the message of the Status on one line, of at most 500 characters', () => {
     const body = status({ reason: 'Invalid', message: `first\n\tsecond\u0007 ${'😀'.repeat(600)}` });
     const { serverMessage } = refusal(createA, { status: 422, body });
     expect(serverMessage)
@@ -129,14 +134,14 @@ describe('a refusal of the API server', () => {
     ['admission webhook "a.b" denied the request: no', '403 Forbidden: admission webhook "a.b" denied the request: no'],
     [undefined, '403 Forbidden'],
   ] as const) {
-    it(`is told to who knows the object as: ${text}`, () => {
+    it(`refusalText omits the object: ${text}`, () => {
       expect(refusalText(refusal(createA, { status: 403, body: status({ reason: 'Forbidden', message }) }))).to.equal(
         text,
       );
     });
   }
 
-  it('is told by its number alone where the answer is no Status', () => {
+  it('refusalText is the status code if the answer is not a Status', () => {
     expect(refusalText(refusal(createA, { status: 413, body: '<html></html>' }))).to.equal('413');
   });
 
@@ -148,7 +153,7 @@ describe('a refusal of the API server', () => {
     ['1e9', undefined],
     [undefined, undefined],
   ] as const) {
-    it(`reads Retry-After ${header} as ${expected} ms`, () => {
+    it(`The error has a Retry-After of ${header} as ${expected} ms`, () => {
       expect(refusal(getA, { status: 429, body: '', retryAfter: header }).retryAfter).to.equal(expected);
     });
   }

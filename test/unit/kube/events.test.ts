@@ -6,11 +6,11 @@ import type { KubeObject } from '../../../src/kube/objects.ts';
 import { FakeClock, settle } from '../../fakes/fake-clock.ts';
 import { recordingLog, type RecordedLine } from '../../fakes/recording-log.ts';
 
-/** Stores what is written, by name, as the API server does. */
+/** Stores events by name, as the API server does. */
 class FakeEvents {
   readonly stored = new Map<string, KubeEvent>();
   failure: Error | undefined;
-  /** While set, events are stored and the answer never arrives. */
+  /** While set, events are stored, and their answers lost. */
   losesAnswers = false;
   writes = 0;
   /** While set, writes wait for it. */
@@ -64,10 +64,10 @@ function throwClosed(): never {
 }
 
 describe('EventRecorder', () => {
-  it('writes an event beside the object it is about', async () => {
+  it('The recorder writes an event in the namespace of its object', async () => {
     const { recorder, events, client } = newRecorder();
     recorder.record(registration(), 'Normal', 'Rotated', 'Rotate', 'Key 2 signs.');
-    expect(client.writes, 'record does not wait').to.be.lessThan(2);
+    expect(client.writes, 'record returns at once').to.be.lessThan(2);
     await recorder.flush();
     const [{ metadata, ...event } = { metadata: { name: '' } }] = events();
     expect(metadata.namespace).to.equal('gradebook');
@@ -93,7 +93,7 @@ describe('EventRecorder', () => {
     });
   });
 
-  it('writes an event each time, even of the same words', async () => {
+  it('The recorder writes an event for each call, even with the same note', async () => {
     const { recorder, events } = newRecorder();
     for (let n = 0; n < 3; n++) recorder.record(registration(), 'Normal', 'R', 'A', 'Note.');
     await recorder.flush();
@@ -101,11 +101,11 @@ describe('EventRecorder', () => {
   });
 
   for (const [what, error] of [
-    ['does not answer', new TransportError('Timeout', 'create events: no answer within 30 s')],
+    ['times out', new TransportError('Timeout', 'create events: no answer within 30 s')],
     ['is overloaded', new ApiError('create events: 429', { status: 429, reason: 'TooManyRequests' })],
-    ['is not itself', new ApiError('create events: 503', { status: 503, reason: 'ServiceUnavailable' })],
+    ['is unavailable', new ApiError('create events: 503', { status: 503, reason: 'ServiceUnavailable' })],
   ] as const) {
-    it(`writes an event at the third attempt when the API server ${what} at first`, async () => {
+    it(`The recorder writes an event at the third attempt if the API server ${what} at first`, async () => {
       const { recorder, client, clock, dropped, events } = newRecorder();
       client.failure = error;
       recorder.record(registration(), 'Normal', 'R', 'A', 'Note.');
@@ -118,7 +118,7 @@ describe('EventRecorder', () => {
       expect(dropped).to.deep.equal([]);
     });
 
-    it(`drops and counts an event when the API server ${what} three times, and goes on with the next`, async () => {
+    it(`The recorder drops and counts an event if the API server ${what} three times, and writes the next one`, async () => {
       const { recorder, client, clock, dropped, events } = newRecorder();
       client.failure = error;
       recorder.record(registration(), 'Normal', 'R', 'A', 'Note.');
@@ -131,7 +131,7 @@ describe('EventRecorder', () => {
     });
   }
 
-  it('writes an event once when the answer to the first attempt was lost', async () => {
+  it('The recorder writes an event once if the answer to the first attempt is lost', async () => {
     const { recorder, client, clock, dropped, events } = newRecorder();
     client.losesAnswers = true;
     recorder.record(registration(), 'Normal', 'R', 'A', 'Note.');
@@ -142,7 +142,7 @@ describe('EventRecorder', () => {
     expect(dropped).to.deep.equal([]);
   });
 
-  it('lets at most 1000 events wait', async () => {
+  it('The recorder keeps at most 1000 pending events, and counts those it drops', async () => {
     const { recorder, client, dropped, events } = newRecorder();
     let release: (() => void) | undefined;
     client.held = new Promise((resolve) => (release = resolve));
@@ -153,7 +153,7 @@ describe('EventRecorder', () => {
     expect(events()).to.have.length(1000);
   });
 
-  it('counts and notes at debug what the API server refuses, without another attempt, and goes on', async () => {
+  it('The recorder does not retry a refused event; it counts it, logs it at debug, and writes the next one', async () => {
     const { recorder, client, dropped, lines, events } = newRecorder();
     client.failure = new ApiError('forbidden', { status: 403, reason: 'Forbidden' });
     recorder.record(registration(), 'Normal', 'R', 'A', 'Note.');
@@ -169,7 +169,7 @@ describe('EventRecorder', () => {
     expect(client.writes).to.equal(2);
   });
 
-  it('survives a client that throws before it returns a promise', async () => {
+  it('The recorder continues after a client that throws synchronously', async () => {
     const { clock, dropped } = newRecorder();
     const metrics = { dropped: (why: string): void => void dropped.push(why) };
     const client = { create: throwClosed };
@@ -181,11 +181,11 @@ describe('EventRecorder', () => {
   });
 
   for (const [what, note, expected] of [
-    ['of 1024 bytes as it is', 'x'.repeat(1024), 'x'.repeat(1024)],
-    ['that is longer', 'x'.repeat(1025), `${'x'.repeat(1021)}…`],
-    ['with longer characters at a whole one', 'é'.repeat(600), `${'é'.repeat(510)}…`],
+    ['of 1024 bytes unchanged', 'x'.repeat(1024), 'x'.repeat(1024)],
+    ['of more than 1024 bytes, cut', 'x'.repeat(1025), `${'x'.repeat(1021)}…`],
+    ['of multi-byte characters, cut between two', 'é'.repeat(600), `${'é'.repeat(510)}…`],
   ] as const) {
-    it(`writes a note ${what}`, async () => {
+    it(`The recorder writes a note ${what}`, async () => {
       const { recorder, events } = newRecorder();
       recorder.record(registration(), 'Normal', 'R', 'A', note);
       await recorder.flush();
@@ -194,7 +194,7 @@ describe('EventRecorder', () => {
     });
   }
 
-  it('gives up flushing after a while, leaving no timer behind when it need not', async () => {
+  it('flush resolves after its limit, and leaves no timer', async () => {
     const { recorder, client, clock } = newRecorder();
     await recorder.flush();
     client.held = new Promise(() => undefined);

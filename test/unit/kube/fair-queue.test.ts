@@ -15,7 +15,7 @@ function takeAll(queue: FairQueue, mayGo?: (namespace: string) => boolean): stri
 }
 
 describe('FairQueue', () => {
-  it('gives namespaces their turns, and puts one that comes back last', () => {
+  it('Namespaces take turns, and a namespace that returns is last', () => {
     const queue = queueOf('a/1', 'a/2', 'b/1');
     expect(queue.take()).to.equal('a/1');
     expect(queue.take()).to.equal('b/1');
@@ -24,14 +24,14 @@ describe('FairQueue', () => {
     expect(queue.size).to.equal(0);
   });
 
-  it('passes over a namespace that may not go, which keeps its keys', () => {
+  it('take skips a namespace that may not go, and the namespace keeps its keys', () => {
     const queue = queueOf('a/1', 'b/1', 'a/2', 'b/2');
     expect(takeAll(queue, (namespace) => namespace !== 'a')).to.deep.equal(['b/1', 'b/2']);
     expect(queue.size).to.equal(2);
     expect(takeAll(queue)).to.deep.equal(['a/1', 'a/2']);
   });
 
-  it('forgets a key that is deleted, which comes last when it is added again', () => {
+  it('A deleted key is last if it is added again', () => {
     const queue = queueOf('a/1', 'a/2', 'a/3');
     queue.delete('a/1');
     queue.delete('a/unknown');

@@ -66,7 +66,7 @@ describe('Informer', () => {
     };
   }
 
-  it('is usable and whole once every namespace has been read, each of which is told once', async () => {
+  it('The informer is usable and whole when all namespaces have been read, and calls onRead once for each', async () => {
     await start();
     expect(state()).to.deep.equal({ usable: false, whole: false, unread: ['team-a', 'team-b'], failing: [] });
     await run();
@@ -77,16 +77,16 @@ describe('Informer', () => {
     expect([informer.isRead('team-a'), informer.isRead('team-c')]).to.deep.equal([true, false]);
   });
 
-  it('looks up an index value in the scope of the namespace with which the value begins, and in no other', async () => {
+  it('byIndex looks only in the scope of the namespace with which the value begins', async () => {
     await start();
     await run();
     const uids = informer.byIndex('registration', 'team-a/canvas').map(({ metadata }) => metadata.uid);
-    expect(uids, 'the object of team-b has the same value').to.deep.equal(['team-a']);
+    expect(uids, 'the object of team-b has the same index value').to.deep.equal(['team-a']);
     expect(informer.byIndex('registration', 'team-c/canvas')).to.deep.equal([]);
   });
 
   for (const status of [403, 404]) {
-    it(`is usable without a namespace that answers ${status}, says so once, and has it as soon as it is read`, async () => {
+    it(`The informer is usable without a namespace that answers ${status}, logs that once, and reads it later`, async () => {
       await start();
       const source = sources.get('team-b')!;
       const { onList } = source;
@@ -108,7 +108,7 @@ describe('Informer', () => {
     });
   }
 
-  it('waits 30 s for a namespace that gives no answer, and no longer', async () => {
+  it('The informer waits 30 s for a namespace without an answer', async () => {
     await start();
     sources.get('team-b')!.onList = () => {
       throw new TransportError('Timeout', 'no answer');
@@ -120,7 +120,7 @@ describe('Informer', () => {
     expect(state()).to.deep.equal({ usable: true, whole: false, unread: ['team-b'], failing: ['team-b'] });
   });
 
-  it('is not usable while no namespace has been read, however long that takes', async () => {
+  it('The informer is not usable while no namespace has been read', async () => {
     await start();
     for (const source of sources.values()) source.onList = refuse(403);
     await run();
@@ -128,7 +128,7 @@ describe('Informer', () => {
     expect(informer.isUsable()).to.equal(false);
   });
 
-  it('keeps what it has of a namespace that is refused later, and tells since when', async () => {
+  it('The informer keeps the objects of a namespace that is refused later, and reports since when', async () => {
     await start();
     await run();
     const lost = informer.scopeOf('team-b')!;

@@ -11,7 +11,7 @@ class Election {
   readonly clock = new FakeClock('2026-01-01T00:00:00.123Z');
   readonly leases = new FakeLeases();
   readonly recorded = recordingLog();
-  /** What happened, in order: `a leads`, `a is told to stop`, `a ended`, `a stopped`. */
+  /** What happened, in order: `a leads`, `a aborts`, `a ended`, `a stopped`. */
   readonly history: string[] = [];
   readonly masters = new Set<string>();
 
@@ -22,7 +22,7 @@ class Election {
       if (options.fails !== undefined) throw options.fails;
       if (options.returns === true) return;
       await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
-      this.history.push(`${identity} is told to stop`);
+      this.history.push(`${identity} aborts`);
       await options.lingers;
       this.history.push(`${identity} ended`);
     };
@@ -58,7 +58,7 @@ function warnings({ recorded }: Election): readonly string[] {
 }
 
 describe('runAsLeader', () => {
-  it('creates the Lease, with times of six digits, and leads', async () => {
+  it('The candidate creates the Lease, with times of six digits, and leads', async () => {
     const { election, stop, running } = await leading();
     expect(election.history).to.deep.equal(['a leads']);
     expect([...election.masters]).to.deep.equal(['a']);
@@ -73,7 +73,7 @@ describe('runAsLeader', () => {
     await running;
   });
 
-  it('renews every two seconds, keeping the time it was acquired', async () => {
+  it('The leader renews the Lease every two seconds, and keeps its acquireTime', async () => {
     const election = new Election();
     const { stop, running } = election.start('a');
     await election.clock.advance(20_000);
@@ -88,14 +88,14 @@ describe('runAsLeader', () => {
     await running;
   });
 
-  it('releases the Lease once its work has ended, and leaves no timer behind', async () => {
+  it('The leader releases the Lease when its work has ended, and leaves no timer', async () => {
     const election = new Election();
     let end: (() => void) | undefined;
     const { stop, running } = election.start('a', { lingers: new Promise((resolve) => (end = resolve)) });
     await settle();
     stop();
     await election.clock.advance(30_000);
-    expect(election.history).to.deep.equal(['a leads', 'a is told to stop']);
+    expect(election.history).to.deep.equal(['a leads', 'a aborts']);
     expect(election.leases.lease?.spec?.holderIdentity, 'held until the work has ended').to.equal('a');
     expect(election.leases.lease?.spec?.renewTime, 'and renewed').to.equal('2026-01-01T00:00:30.123000Z');
     end?.();
@@ -106,7 +106,7 @@ describe('runAsLeader', () => {
     expect([...election.masters]).to.deep.equal([]);
   });
 
-  it('hands over at the next attempt of another candidate after a release', async () => {
+  it('Another candidate takes a released Lease at its next attempt', async () => {
     const election = new Election();
     const a = election.start('a');
     await settle();
@@ -115,14 +115,14 @@ describe('runAsLeader', () => {
     expect(election.history).to.deep.equal(['a leads']);
     a.stop();
     await election.clock.advance(2_000);
-    expect(election.history).to.deep.equal(['a leads', 'a is told to stop', 'a ended', 'a stopped', 'b leads']);
+    expect(election.history).to.deep.equal(['a leads', 'a aborts', 'a ended', 'a stopped', 'b leads']);
     expect(election.leases.lease?.spec).to.deep.include({ holderIdentity: 'b', leaseTransitions: 1 });
     b.stop();
     await Promise.all([a.running, b.running]);
   });
 
   for (const renewTime of ['2001-01-01T00:00:00.000000Z', '2099-01-01T00:00:00.000000Z']) {
-    it(`takes a Lease over 15 s after it last changed, although its holder's clock says ${renewTime}`, async () => {
+    it(`A candidate takes over a Lease 15 s after its last change, although its renewTime is ${renewTime}`, async () => {
       const election = new Election();
       const dead = { holderIdentity: 'dead', leaseDurationSeconds: 15, leaseTransitions: 4 };
       election.leases.set({ ...dead, renewTime: '2000-01-01T00:00:00.000000Z' });
@@ -143,7 +143,7 @@ describe('runAsLeader', () => {
     ['fail', (leases: FakeLeases) => void (leases.failure = new Error('connection refused'))],
     ['hang', (leases: FakeLeases) => void (leases.hangs = true)],
   ] as const) {
-    it(`stops its work 10 s after the last renewal when renewals ${how}, and competes again`, async () => {
+    it(`The leader stops its work 10 s after the last renewal if renewals ${how}, and competes again`, async () => {
       const election = new Election();
       const { stop, running } = election.start('a');
       await election.clock.advance(4_000);
@@ -151,12 +151,12 @@ describe('runAsLeader', () => {
       await election.clock.advance(9_999);
       expect(election.history).to.deep.equal(['a leads']);
       await election.clock.advance(1);
-      expect(election.history).to.deep.equal(['a leads', 'a is told to stop', 'a ended']);
+      expect(election.history).to.deep.equal(['a leads', 'a aborts', 'a ended']);
       await election.clock.advance(4_000);
       expect([...election.masters]).to.deep.equal([]);
       election.leases.failure = undefined;
       election.leases.hangs = false;
-      // A hung first attempt of the next term is given up too.
+      // The first attempt of the next term hangs, and times out.
       await election.clock.advance(6_000);
       expect(election.history.slice(3)).to.deep.equal(['a leads']);
       stop();
@@ -164,7 +164,7 @@ describe('runAsLeader', () => {
     });
   }
 
-  it('counts the deadline from when a renewal was sent, not from when it was answered', async () => {
+  it('The renew deadline counts from the sending of a renewal, not from its answer', async () => {
     const { election, stop, running } = await leading();
     election.leases.latency = () => sleep(election.clock, 1_500);
     await election.clock.advance(5_000);
@@ -173,12 +173,12 @@ describe('runAsLeader', () => {
     await election.clock.advance(6_999);
     expect(election.history).to.deep.equal(['a leads']);
     await election.clock.advance(1);
-    expect(election.history, 'sent 2 s and answered 5 s after the start').to.include('a is told to stop');
+    expect(election.history, 'sent 2 s and answered 5 s after the start').to.include('a aborts');
     stop();
     await running;
   });
 
-  it('leaves the Lease alone once it is lost, although its work takes long to end', async () => {
+  it('A leader that lost the Lease does not write it while its work ends', async () => {
     const election = new Election();
     let end: (() => void) | undefined;
     const { stop, running } = election.start('a', { lingers: new Promise((resolve) => (end = resolve)) });
@@ -188,14 +188,14 @@ describe('runAsLeader', () => {
     election.leases.failure = undefined;
     const writes = election.leases.writes.length;
     await election.clock.advance(60_000);
-    expect(election.history).to.deep.equal(['a leads', 'a is told to stop']);
+    expect(election.history).to.deep.equal(['a leads', 'a aborts']);
     expect(election.leases.writes).to.have.length(writes);
     end?.();
     stop();
     await running;
   });
 
-  it('survives failed renewals that end before the deadline', async () => {
+  it('The leader continues if renewals fail for less than the deadline', async () => {
     const election = new Election();
     const { stop, running } = election.start('a');
     await election.clock.advance(4_000);
@@ -211,7 +211,7 @@ describe('runAsLeader', () => {
   });
 
   for (const latency of [2_010, 2_100, 4_900]) {
-    it(`leads, and goes on leading, when each request takes ${latency} ms`, async () => {
+    it(`A candidate becomes and stays leader if each request takes ${latency} ms`, async () => {
       const election = new Election();
       election.leases.latency = () => sleep(election.clock, latency);
       const a = election.start('a');
@@ -226,7 +226,7 @@ describe('runAsLeader', () => {
       await Promise.all([a.running, b.running]);
     });
 
-    it(`stays leader when requests begin to take ${latency} ms, and when one of them is never answered`, async () => {
+    it(`The leader stays leader if requests begin to take ${latency} ms, and if one is never answered`, async () => {
       const election = new Election();
       const { stop, running } = election.start('a');
       await election.clock.advance(20_000);
@@ -245,7 +245,7 @@ describe('runAsLeader', () => {
     });
   }
 
-  it('writes without reading while it holds the Lease, and reads when somebody else has written', async () => {
+  it('The leader reads the Lease only after a conflict', async () => {
     const election = new Election();
     const { stop, running } = election.start('a');
     await election.clock.advance(20_000);
@@ -259,7 +259,7 @@ describe('runAsLeader', () => {
     await running;
   });
 
-  it('makes a new Lease when somebody deletes the one that it holds', async () => {
+  it('The leader recreates a deleted Lease', async () => {
     const { election, stop, running } = await leading();
     election.leases.lease = undefined;
     await election.clock.advance(20_000);
@@ -269,7 +269,7 @@ describe('runAsLeader', () => {
     await running;
   });
 
-  it('says that it was renewed late, and why it stops its work', async () => {
+  it('The leader logs a late renewal, and why it stops its work', async () => {
     const { election, stop, running } = await leading();
     election.leases.latency = () => sleep(election.clock, 4_000);
     await election.clock.advance(6_000);
@@ -284,8 +284,8 @@ describe('runAsLeader', () => {
     await running;
   });
 
-  describe('A renewal that is under way when its work ends', () => {
-    it('does not take the Lease after it was released', async () => {
+  describe('A renewal in progress when the work ends', () => {
+    it('A delayed renewal does not take the released Lease', async () => {
       const { election, stop, running } = await leading();
       election.leases.latency = () => sleep(election.clock, 3_000);
       await election.clock.advance(2_500);
@@ -297,7 +297,7 @@ describe('runAsLeader', () => {
       expect(election.leases.lease?.spec?.holderIdentity).to.equal('');
     });
 
-    it('is taken back when it was carried out first', async () => {
+    it('A renewal whose answer was lost is followed by a release', async () => {
       const { election, stop, running } = await leading();
       election.leases.answersNoWrite = true;
       await election.clock.advance(2_500);
@@ -307,7 +307,7 @@ describe('runAsLeader', () => {
       expect(election.leases.lease?.spec?.holderIdentity).to.equal('');
     });
 
-    it('leaves the Lease to another one that has it by now', async () => {
+    it('A delayed renewal does not take the Lease from another holder', async () => {
       const { election, stop, running } = await leading();
       election.leases.latency = () => sleep(election.clock, 3_000);
       await election.clock.advance(2_500);
@@ -320,7 +320,7 @@ describe('runAsLeader', () => {
     });
   });
 
-  it('sends no write after it was stopped between reading and writing', async () => {
+  it('A candidate that is stopped between read and write sends no write', async () => {
     const election = new Election();
     election.leases.set({ holderIdentity: '' });
     election.leases.latency = () => sleep(election.clock, 1_000);
@@ -332,17 +332,17 @@ describe('runAsLeader', () => {
     expect(election.leases.writes).to.deep.equal([]);
   });
 
-  it('stops its work at once when somebody else holds the Lease, and does not release what is not its own', async () => {
+  it('The leader stops its work if another process holds the Lease, and does not release that Lease', async () => {
     const { election, stop, running } = await leading();
     election.leases.set({ holderIdentity: 'thief', leaseDurationSeconds: 15, renewTime: 'x' });
     await election.clock.advance(2_000);
-    expect(election.history).to.deep.equal(['a leads', 'a is told to stop', 'a ended']);
+    expect(election.history).to.deep.equal(['a leads', 'a aborts', 'a ended']);
     stop();
     await running;
     expect(election.leases.lease?.spec?.holderIdentity).to.equal('thief');
   });
 
-  it('is led by one of two candidates at a time through random outages', async () => {
+  it('At most one of three candidates leads at a time, through outages', async () => {
     const election = new Election();
     const candidates = [election.start('a'), election.start('b'), election.start('c')];
     for (let minute = 0; minute < 30; minute++) {
@@ -357,7 +357,7 @@ describe('runAsLeader', () => {
     await Promise.all(candidates.map(({ running }) => running));
   });
 
-  it('throws what the work throws, after releasing the Lease', async () => {
+  it('runAsLeader rejects with the error of the work, after it has released the Lease', async () => {
     const election = new Election();
     const { running } = election.start('a', { fails: new Error('broken') });
     await running;
@@ -366,7 +366,7 @@ describe('runAsLeader', () => {
     expect(election.clock.pendingTimers).to.equal(0);
   });
 
-  it('competes again, after a pause, when the work returns by itself', async () => {
+  it('The candidate competes again, after a pause, if the work returns', async () => {
     const election = new Election();
     const { stop, running } = election.start('a', { returns: true });
     await election.clock.advance(5_000);
@@ -375,7 +375,7 @@ describe('runAsLeader', () => {
     await running;
   });
 
-  it('does not begin when it is stopped before', async () => {
+  it('A candidate that is stopped at once does not lead', async () => {
     const election = new Election();
     election.leases.set({ holderIdentity: '' });
     const { stop, running } = election.start('a');

@@ -17,7 +17,7 @@ describe('RateLimiter', () => {
     return { clock, limiter, admitted, ask };
   };
 
-  it('lets a burst through at once, and then one request after the other, in the order in which they came', async () => {
+  it('The limiter admits a burst at once, and then requests at the rate, first come, first served', async () => {
     const { clock, admitted, ask } = limited(10, 5);
     ask(12);
     await settle();
@@ -30,7 +30,7 @@ describe('RateLimiter', () => {
     expect(admitted).to.deep.equal([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]);
   });
 
-  it('lets no more than the burst through after a rest, however long', async () => {
+  it('The limiter admits no more than the burst after an hour without requests', async () => {
     const { clock, admitted, ask } = limited(10, 5);
     ask(5);
     await clock.advance(3_600_000);
@@ -41,7 +41,7 @@ describe('RateLimiter', () => {
     expect(admitted).to.have.length(20);
   });
 
-  it('lets requests that keep to the rate through without a pause', async () => {
+  it('The limiter does not delay requests at the rate', async () => {
     const { clock, admitted, ask } = limited(10, 1);
     for (let n = 1; n <= 50; n++) {
       ask(1);
@@ -53,7 +53,7 @@ describe('RateLimiter', () => {
     }
   });
 
-  it('lets go of a request whose signal aborts, and leaves no timer behind', async () => {
+  it('An aborted request resolves, and leaves no timer', async () => {
     const { clock, limiter, ask } = limited(1, 1);
     ask(1);
     const stop = new AbortController();

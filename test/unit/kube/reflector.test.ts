@@ -58,7 +58,7 @@ function bench(options: Pick<ReflectorOptions<KubeObject>, 'random' | 'pageSize'
 }
 
 describe('Reflector', () => {
-  it('lists, then follows the watch from the version of the list', async () => {
+  it('The reflector lists, then watches from the version of the list', async () => {
     const { source, reflector, changes, stored, clock, start, stop } = bench();
     expect([reflector.hasSynced(), reflector.connected()]).to.deep.equal([false, false]);
     await start();
@@ -67,8 +67,8 @@ describe('Reflector', () => {
     source.current.send('MODIFIED', object('a', 12));
     source.current.send('DELETED', object('b', 13));
     await settle();
-    expect(clock.pendingTimers, 'one timer against silence').to.equal(1);
-    expect(source.asked).to.deep.equal(['list', 'watch 10']);
+    expect(clock.pendingTimers, 'one timer, for a dead connection').to.equal(1);
+    expect(source.calls).to.deep.equal(['list', 'watch 10']);
     expect(changes).to.deep.equal(['added a 3', 'added b 7', 'added c 11', 'modified a 12 was 3', 'deleted b 13']);
     expect(stored()).to.deep.equal(['c 11', 'a 12']);
     await stop();
@@ -76,7 +76,7 @@ describe('Reflector', () => {
     expect(clock.pendingTimers).to.equal(0);
   });
 
-  it('shows nothing of a list before its last page', async () => {
+  it('The reflector stores no page of a list before the last page', async () => {
     const { source, reflector, stored, start, stop, clock } = bench({ pageSize: 2 });
     const limits: number[] = [];
     let failing = true;
@@ -90,13 +90,13 @@ describe('Reflector', () => {
     expect([reflector.hasSynced(), stored()]).to.deep.equal([false, []]);
     failing = false;
     await clock.advance(800);
-    expect(source.asked).to.deep.equal(['list', 'list page-2', 'list', 'list page-2', 'watch 10']);
+    expect(source.calls).to.deep.equal(['list', 'list page-2', 'list', 'list page-2', 'watch 10']);
     expect(limits).to.deep.equal([2, 2, 2, 2]);
     expect(stored()).to.deep.equal(['a 3', 'b 7', 'c 8']);
     await stop();
   });
 
-  it('tells how a later list differs from what it knew', async () => {
+  it('The handlers receive the differences of a later list', async () => {
     const { source, changes, clock, start, stop } = bench();
     source.onList = () =>
       list(10, [object('same', 1), object('newer', 2), object('replaced', 3, 'old'), object('gone', 4)]);
@@ -113,11 +113,11 @@ describe('Reflector', () => {
       'added replaced 13',
       'added fresh 14',
     ]);
-    expect(source.asked).to.deep.equal(['list', 'watch 10', 'list', 'watch 20']);
+    expect(source.calls).to.deep.equal(['list', 'watch 10', 'list', 'watch 20']);
     await stop();
   });
 
-  it('takes an empty list for what it says: everything was deleted', async () => {
+  it('An empty list deletes all stored objects', async () => {
     const { source, changes, stored, clock, start, stop } = bench();
     await start();
     source.onList = () => list(20, []);
@@ -128,7 +128,7 @@ describe('Reflector', () => {
     await stop();
   });
 
-  it('has synced when there is nothing', async () => {
+  it('The reflector has synced after an empty list', async () => {
     const { source, reflector, stored, start, stop } = bench();
     source.onList = () => list(10, []);
     await start();
@@ -136,7 +136,7 @@ describe('Reflector', () => {
     await stop();
   });
 
-  it('keeps the last good content while the type is missing, and asks on', async () => {
+  it('The reflector keeps its content and retries while the type is missing', async () => {
     const { source, reflector, changes, stored, clock, start, stop } = bench();
     await start();
     source.onList = typeMissing;
@@ -154,26 +154,26 @@ describe('Reflector', () => {
     await stop();
   });
 
-  describe('goes on after', () => {
+  describe('recovery', () => {
     const relist = ['list', 'watch 20'];
     const rewatch = ['watch 11'];
     const faults: readonly { title: string; error: Error; resumption: readonly string[] }[] = [
       { title: 'an expired version (410)', error: refused(410), resumption: relist },
-      { title: 'the type having gone (404)', error: refused(404), resumption: relist },
-      { title: 'a version the server does not accept (400)', error: refused(400), resumption: relist },
-      { title: 'a garbled line', error: new TransportError('Malformed', 'x'), resumption: relist },
-      { title: 'a server that does not answer', error: new TransportError('Timeout', 'x'), resumption: rewatch },
-      { title: 'an error nobody foresaw', error: new RangeError('x'), resumption: relist },
+      { title: 'a missing type (404)', error: refused(404), resumption: relist },
+      { title: 'a refused version (400)', error: refused(400), resumption: relist },
+      { title: 'a malformed line', error: new TransportError('Malformed', 'x'), resumption: relist },
+      { title: 'a timeout', error: new TransportError('Timeout', 'x'), resumption: rewatch },
+      { title: 'an unknown error', error: new RangeError('x'), resumption: relist },
       { title: 'a broken connection', error: new TransportError('Connection', 'x'), resumption: rewatch },
       { title: 'missing credentials', error: new TransportError('Credentials', 'x'), resumption: rewatch },
       { title: 'refused credentials (401)', error: refused(401), resumption: rewatch },
       { title: 'missing rights (403)', error: refused(403), resumption: rewatch },
       { title: 'an overloaded server (429)', error: refused(429), resumption: rewatch },
       { title: 'a failing server (500)', error: refused(500), resumption: rewatch },
-      { title: 'a server that restarts (503)', error: refused(503), resumption: rewatch },
+      { title: 'a restarting server (503)', error: refused(503), resumption: rewatch },
     ];
     for (const { title, error, resumption } of faults) {
-      it(`${title} within a watch: ${resumption.join(', ')}`, async () => {
+      it(`The reflector recovers from ${title} within a watch: ${resumption.join(', ')}`, async () => {
         const { source, reflector, errors, clock, start, stop } = bench();
         await start();
         source.current.bookmark('11');
@@ -183,15 +183,15 @@ describe('Reflector', () => {
         await settle();
         expect(reflector.connected()).to.equal(false);
         await clock.advance(799);
-        expect(source.asked).to.deep.equal(['list', 'watch 10']);
+        expect(source.calls).to.deep.equal(['list', 'watch 10']);
         await clock.advance(1);
-        expect(source.asked.slice(2)).to.deep.equal(resumption);
+        expect(source.calls.slice(2)).to.deep.equal(resumption);
         expect(errors).to.deep.equal([error]);
         expect([reflector.hasSynced(), reflector.connected()]).to.deep.equal([true, true]);
         await stop();
       });
 
-      it(`${title} in answer to a list and to a watch`, async () => {
+      it(`The reflector recovers from ${title} in answer to a list and to a watch`, async () => {
         const { source, reflector, stored, clock, start, stop } = bench();
         let failures = 2;
         const onList = source.onList;
@@ -213,21 +213,21 @@ describe('Reflector', () => {
     }
   });
 
-  it('lists again when a watch cannot be resumed twice, as from a version ahead of a restored etcd', async () => {
+  it('The reflector lists again after two failed watches, as of a version ahead of a restored etcd', async () => {
     const { source, clock, start, stop } = bench();
     await start();
     source.onWatch = (watch) => {
-      if (source.asked.at(-1) === 'watch 10') throw refused(504);
+      if (source.calls.at(-1) === 'watch 10') throw refused(504);
       watch.bookmark('5');
     };
     source.onList = () => list(5, []);
     source.current.fail(new TransportError('Connection', 'x'));
     await clock.advance(minute);
-    expect(source.asked.slice(0, 5)).to.deep.equal(['list', 'watch 10', 'watch 10', 'list', 'watch 5']);
+    expect(source.calls.slice(0, 5)).to.deep.equal(['list', 'watch 10', 'watch 10', 'list', 'watch 5']);
     await stop();
   });
 
-  it('drops an older version after a newer one, and lists again', async () => {
+  it('The reflector ignores an older version after a newer one, and lists again', async () => {
     const { source, changes, errors, stored, clock, start, stop } = bench();
     await start();
     source.current.send('MODIFIED', object('a', 99));
@@ -239,12 +239,12 @@ describe('Reflector', () => {
     expect(String(errors[0])).to.equal('TransportError: The watch went back from version 100 to 98');
     source.onList = () => list(120, [object('a', 100)]);
     await clock.advance(800);
-    expect(source.asked.slice(2)).to.deep.equal(['list', 'watch 120']);
+    expect(source.calls.slice(2)).to.deep.equal(['list', 'watch 120']);
     expect(stored()).to.deep.equal(['a 100']);
     await stop();
   });
 
-  it('compares versions as numbers, beyond what a double can hold', async () => {
+  it('The reflector compares versions as integers, beyond the precision of a double', async () => {
     const { source, errors, start, stop } = bench();
     source.onList = () => list(9, []);
     await start();
@@ -256,7 +256,7 @@ describe('Reflector', () => {
     await stop();
   });
 
-  it('tells nothing of an event it has seen, or of the deletion of what it does not have', async () => {
+  it('The handlers receive no repeated event, and no deletion of an unknown object', async () => {
     const { source, changes, errors, start, stop } = bench();
     await start();
     source.current.send('MODIFIED', object('a', 11));
@@ -270,7 +270,7 @@ describe('Reflector', () => {
     await stop();
   });
 
-  it('tells of an object made anew under the same name as of two', async () => {
+  it('The handlers receive a deletion and an addition for a recreated object', async () => {
     const { source, changes, start, stop } = bench();
     await start();
     source.current.send('ADDED', object('a', 11, 'another'));
@@ -279,7 +279,7 @@ describe('Reflector', () => {
     await stop();
   });
 
-  it('takes a watch for dead that does not end when it should, whatever came before, and goes on where it stopped', async () => {
+  it('The reflector aborts a watch that does not end in time, and continues from its version', async () => {
     const { source, reflector, errors, clock, start, stop } = bench();
     await start();
     const { signal } = source.current;
@@ -291,13 +291,13 @@ describe('Reflector', () => {
     await clock.advance(1);
     expect(String(errors[0])).to.equal('TransportError: The watch did not end after 25 s: its connection is dead');
     expect(reflector.connected()).to.equal(false);
-    expect(signal.aborted, 'the connection is given up').to.equal(true);
+    expect(signal.aborted, 'the connection is closed').to.equal(true);
     await clock.advance(800);
-    expect(source.asked.slice(2)).to.deep.equal(['watch 20']);
+    expect(source.calls.slice(2)).to.deep.equal(['watch 20']);
     await stop();
   });
 
-  it('asks for watches of 20 to 25 s, and for the next at once when one has ended in time', async () => {
+  it('A watch lasts 20 to 25 s, and the next one begins at once', async () => {
     for (const [random, seconds] of [
       [0, 25],
       [0.999_999, 20],
@@ -310,13 +310,13 @@ describe('Reflector', () => {
       source.current.bookmark('30');
       source.current.end();
       await settle();
-      expect(source.asked).to.deep.equal(['list', 'watch 10', 'watch 30']);
+      expect(source.calls).to.deep.equal(['list', 'watch 10', 'watch 30']);
       await stop();
       // oxlint-enable no-await-in-loop
     }
   });
 
-  it('is connected from one watch to the next, unless that one takes long to open', async () => {
+  it('The reflector stays connected between two watches for up to 2 s', async () => {
     const { source, reflector, clock, errors, start, stop } = bench();
     await start();
     let open: (() => void) | undefined;
@@ -338,7 +338,7 @@ describe('Reflector', () => {
     await stop();
   });
 
-  describe('does not rush', () => {
+  describe('backoff', () => {
     for (const [title, refuse] of [
       ['closes every watch at once', (source: FakeListWatcher<KubeObject>) => (source.onWatch = (w) => w.end())],
       [
@@ -356,7 +356,7 @@ describe('Reflector', () => {
           }),
       ],
     ] as const) {
-      it(`a server that ${title}`, async () => {
+      it(`The reflector backs off from a server that ${title}`, async () => {
         const { source, clock, start, stop } = bench();
         refuse(source);
         await start();
@@ -369,7 +369,7 @@ describe('Reflector', () => {
       });
     }
 
-    it('a server that closes every watch after a second: at most a request a second', async () => {
+    it('The reflector sends at most a request per second to a server that closes every watch after a second', async () => {
       const { source, clock, start, stop } = bench();
       source.onWatch = (watch) => void clock.setTimer(() => watch.end(), 1000);
       await start();
@@ -378,7 +378,7 @@ describe('Reflector', () => {
       await stop();
     });
 
-    it('and lengthens each delay at random, up to 30 s', async () => {
+    it('The reflector lengthens each delay at random, up to 30 s', async () => {
       const { source, clock, start, stop } = bench({ random: () => 1 });
       source.onList = () => {
         throw refused(500);
@@ -391,7 +391,7 @@ describe('Reflector', () => {
       await stop();
     });
 
-    it('and forgets failures only after a watch of a quarter of a minute', async () => {
+    it('A watch of 15 s resets the backoff, and a shorter one does not', async () => {
       const { source, clock, start, stop } = bench();
       await start();
       source.current.fail(refused(500));
@@ -399,13 +399,13 @@ describe('Reflector', () => {
       await clock.advance(14_999);
       source.current.fail(refused(500));
       await clock.advance(1599);
-      expect(source.asked).to.have.length(3);
+      expect(source.calls).to.have.length(3);
       await clock.advance(1);
-      expect(source.asked.slice(3)).to.deep.equal(['list', 'watch 10']);
+      expect(source.calls.slice(3)).to.deep.equal(['list', 'watch 10']);
       await clock.advance(15_000);
       source.current.fail(refused(500));
       await clock.advance(800);
-      expect(source.asked.slice(5)).to.deep.equal(['watch 10']);
+      expect(source.calls.slice(5)).to.deep.equal(['watch 10']);
       await stop();
     });
 
@@ -414,20 +414,20 @@ describe('Reflector', () => {
       [100, 800],
       [3600_000, 60_000],
     ] as const) {
-      it(`and waits ${waited} ms for a Retry-After of ${asked} ms`, async () => {
+      it(`The reflector waits ${waited} ms for a Retry-After of ${asked} ms`, async () => {
         const { source, clock, start, stop } = bench();
         await start();
         source.current.fail(refused(429, asked));
         await clock.advance(waited - 1);
-        expect(source.asked).to.have.length(2);
+        expect(source.calls).to.have.length(2);
         await clock.advance(1);
-        expect(source.asked).to.have.length(3);
+        expect(source.calls).to.have.length(3);
         await stop();
       });
     }
   });
 
-  it('survives a handler that throws, and tells the others', async () => {
+  it('A handler that throws does not affect the other handlers', async () => {
     const { source, reflector, store, changes, errors, start, stop } = bench();
     const failure = new Error('the handler is broken');
     const late: string[] = [];
@@ -445,8 +445,8 @@ describe('Reflector', () => {
     await stop();
   });
 
-  describe('once stopped opens nothing and tells nothing', () => {
-    it('while it watches', async () => {
+  describe('stop', () => {
+    it('A reflector that is stopped while it watches sends no request and calls no handler', async () => {
       const { source, changes, errors, clock, stop, start } = bench();
       await start();
       source.current.send('ADDED', object('c', 11));
@@ -455,13 +455,13 @@ describe('Reflector', () => {
       source.current.send('ADDED', object('d', 12));
       await clock.advance(10 * minute);
       expect(changes).to.have.length(2);
-      expect(source.asked).to.deep.equal(['list', 'watch 10']);
+      expect(source.calls).to.deep.equal(['list', 'watch 10']);
       expect(source.current.signal.aborted).to.equal(true);
       expect(errors).to.deep.equal([]);
       expect(clock.pendingTimers).to.equal(0);
     });
 
-    it('while it lists', async () => {
+    it('A reflector that is stopped while it lists stores nothing', async () => {
       const { source, reflector, changes, stopping, clock, start, stop } = bench();
       const onList = source.onList;
       source.onList = (page) => {
@@ -471,29 +471,29 @@ describe('Reflector', () => {
       await start();
       await stop();
       await clock.advance(10 * minute);
-      expect(source.asked).to.deep.equal(['list']);
+      expect(source.calls).to.deep.equal(['list']);
       expect(changes).to.deep.equal([]);
       expect(reflector.hasSynced()).to.equal(false);
     });
 
-    it('while it waits', async () => {
+    it('A reflector that is stopped during its backoff sends no request', async () => {
       const { source, clock, start, stop } = bench();
       await start();
       source.current.fail(refused(500));
       await clock.advance(400);
       await stop();
       await clock.advance(10 * minute);
-      expect(source.asked).to.deep.equal(['list', 'watch 10']);
+      expect(source.calls).to.deep.equal(['list', 'watch 10']);
       expect(clock.pendingTimers).to.equal(0);
     });
 
-    it('by a handler, in the middle of a list', async () => {
+    it('A reflector that a handler stops during a list calls no other handler', async () => {
       const { store, source, changes, stopping, start, stop } = bench();
       store.onChange(() => stopping.abort());
       await start();
       await stop();
       expect(changes).to.deep.equal(['added a 3']);
-      expect(source.asked).to.deep.equal(['list']);
+      expect(source.calls).to.deep.equal(['list']);
     });
   });
 });

@@ -7,10 +7,10 @@ import type { ResourceType, Secret } from '../../../src/kube/objects.ts';
 
 const base64 = (text: string): string => Buffer.from(text).toString('base64');
 
-/** Longer than any piece of a value that may be quoted. */
+/** A quoted piece of a value must be shorter than this. */
 const tooLong = 16;
 
-describe('What the API server says about a Secret that it refuses', () => {
+describe('The message of the API server about a refused Secret', () => {
   let pair: KeyPair;
   let old: KeyPair;
   let secret: Secret;
@@ -42,9 +42,9 @@ describe('What the API server says about a Secret that it refuses', () => {
     const body = JSON.stringify({ kind: 'Status', reason: 'Invalid', message });
     const error = refusal({ verb, type, namespace: 'ns', name: 'canvas', object: secret }, { status: 422, body });
     const { serverMessage = '' } = error;
-    // compared before chai sees them: it would print what must not be printed
+    // compared here, because chai would print confidential values
     const same = error.message === `${verb} ${type.plural} ns/canvas: 422 Invalid: ${serverMessage}`;
-    expect(same, 'the message ends with the message of the server').to.equal(true);
+    expect(same, 'the error message ends with serverMessage').to.equal(true);
     return serverMessage;
   }
 
@@ -55,7 +55,7 @@ describe('What the API server says about a Secret that it refuses', () => {
     'admission webhook "validation.gatekeeper.sh" denied the request: [must-have-owner] you must provide labels: {"owner"}',
     'secrets is forbidden: User "system:serviceaccount:lti-key-operator:lti-key-operator" cannot create resource "secrets" in API group "" in the namespace "bank"',
   ]) {
-    it(`is quoted where it repeats no value: ${message.slice(0, 60)}…`, () => {
+    it(`The error quotes a message without a value: ${message.slice(0, 60)}…`, () => {
       for (const verb of ['create', 'replace', 'delete'] as const) expect(said(message, verb)).to.equal(message);
     });
   }
@@ -65,15 +65,15 @@ describe('What the API server says about a Secret that it refuses', () => {
     { what: 'private.pem with escaped newlines', of: () => JSON.stringify(privatePem(pair.privateKey)) },
     { what: 'a piece of private.pem', of: () => privatePem(pair.privateKey).slice(800, 800 + tooLong) },
     { what: 'private.pem in base64', of: () => secret.data?.['private.pem'] ?? '' },
-    { what: 'a piece of it in base64', of: () => secret.data?.['private.pem']?.slice(-tooLong) ?? '' },
+    { what: 'a piece of private.pem in base64', of: () => secret.data?.['private.pem']?.slice(-tooLong) ?? '' },
     { what: 'a member of private.jwk', of: () => privateJwk(pair).dp },
     { what: 'a piece of a member of private.jwk', of: () => privateJwk(pair).q.slice(5, 5 + tooLong) },
     { what: 'a part of a JWE', of: () => 'q83vEjRWeJCrze8S' },
     { what: 'a JWE in base64', of: () => base64(jwe) },
-    { what: 'a value that is short', of: () => '4711' },
+    { what: 'a short value', of: () => '4711' },
   ];
   for (const { what, of } of quotes) {
-    it(`is left out where it repeats ${what}`, () => {
+    it(`The error omits a message that repeats ${what}`, () => {
       for (const verb of ['create', 'replace', 'delete'] as const) {
         const omitted = "the server's message is omitted, because it repeats a value of the Secret";
         expect(said(`denied request: Secret holds "${of()}", which is bad`, verb) === omitted, verb).to.equal(true);
@@ -82,31 +82,31 @@ describe('What the API server says about a Secret that it refuses', () => {
   }
 
   for (const { what, of } of [
-    // without what the PEM of any two keys have in common
+    // without the part that is the same in the PEM of any key
     { what: 'PEM', of: () => privatePem(old.privateKey).slice(100, -30) },
     { what: 'PEM in base64', of: () => base64(privatePem(old.privateKey).slice(100, -30)) },
     { what: 'a member of a JWK', of: () => privateJwk(old).d },
     { what: 'hexadecimal', of: () => Buffer.from(privateJwk(old).d).toString('hex') },
   ]) {
-    it(`is left out where it quotes the stored object that is to be replaced: ${what}`, () => {
+    it(`The error omits a message that quotes the stored object: ${what}`, () => {
       const omitted = "the server's message is omitted, because it may repeat a value of the Secret";
       expect(said(`denied request: was ${of()}`) === omitted).to.equal(true);
     });
   }
 
-  it('is left out where it is not known what was sent', () => {
+  it('The error omits a message if the written Secret is unknown', () => {
     const body = JSON.stringify({ kind: 'Status', reason: 'Invalid', message: 'anything' });
     const error = refusal({ verb: 'create', type: secrets, namespace: 'ns', name: 's' }, { status: 422, body });
     expect(error.message).not.to.contain('anything');
   });
 
-  it('is quoted where it repeats what everybody may read', () => {
+  it('The error quotes a message that repeats entries which are not confidential', () => {
     for (const message of [`serial is {"serial":1,"keys":[`, 'not a PEM: -----BEGIN PUBLIC KEY-----']) {
       expect(said(message)).to.equal(message);
     }
   });
 
-  it('is quoted about other objects, whatever it repeats', () => {
+  it('The error quotes any message about other objects', () => {
     const configMaps = { group: '', version: 'v1', kind: 'ConfigMap', plural: 'configmaps' };
     expect(said('the pin is 4711', 'replace', configMaps)).to.equal('the pin is 4711');
   });

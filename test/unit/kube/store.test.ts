@@ -26,38 +26,38 @@ describe('Store', () => {
     for (const object of [rex, tom, pet('kit', 'ann')]) store.put(object);
   });
 
-  it('finds objects by namespace and name', () => {
+  it('The store finds objects by namespace and name', () => {
     expect(store.get('zoo/tom')).to.deep.equal(tom);
     expect(store.get('other/tom')).to.equal(undefined);
     expect(store.list()).to.have.length(3);
   });
 
-  it('finds objects by index', () => {
+  it('The store finds objects by index', () => {
     expect(names(store.byIndex('owner', 'zoo/ann'))).to.deep.equal(['rex', 'kit']);
     expect(store.byIndex('owner', 'zoo/eve')).to.deep.equal([]);
   });
 
-  it('moves an object in the index when its value changes', () => {
+  it('The store moves an object in the index if its value changes', () => {
     store.put(pet('rex', 'bob'));
     expect(names(store.byIndex('owner', 'zoo/ann'))).to.deep.equal(['kit']);
     expect(names(store.byIndex('owner', 'zoo/bob'))).to.deep.equal(['tom', 'rex']);
     expect(store.list()).to.have.length(3);
   });
 
-  it('removes a deleted object from every index', () => {
+  it('The store removes a deleted object from every index', () => {
     store.delete(rex);
     store.delete(pet('unknown', 'ann'));
     expect(names(store.byIndex('owner', 'zoo/ann'))).to.deep.equal(['kit']);
     expect(names(store.list())).to.deep.equal(['tom', 'kit']);
   });
 
-  it('returns lists that later changes do not affect', () => {
+  it('A later change does not affect a returned list', () => {
     const before = store.list();
     store.delete(rex);
     expect(before).to.have.length(3);
   });
 
-  it('throws a TypeError for an unknown index', () => {
+  it('byIndex throws a TypeError for an unknown index', () => {
     expect(() => store.byIndex('colour', 'red')).to.throw(TypeError, 'The store has no index "colour"');
   });
 });

@@ -20,7 +20,7 @@ function keysOf(namespace: string, count: number): string[] {
   return Array.from({ length: count }, (_, index) => `${namespace}/a${index}`);
 }
 
-/** What `get` hands out until it would wait. */
+/** Takes all keys that wait. */
 async function takeAll(queue: WorkQueue): Promise<string[]> {
   const taken: string[] = [];
   while (queue.size > 0) {
@@ -31,7 +31,7 @@ async function takeAll(queue: WorkQueue): Promise<string[]> {
 }
 
 describe('WorkQueue', () => {
-  it('hands out keys in the order they were added, each once', async () => {
+  it('The queue returns keys in the order of their adds, each once', async () => {
     const { queue } = newQueue();
     for (const key of ['b', 'a', 'b', 'c', 'a']) queue.add(key);
     expect(queue.size).to.equal(3);
@@ -39,7 +39,7 @@ describe('WorkQueue', () => {
   });
 
   describe('priorities', () => {
-    it('a revocation overtakes 10,000 waiting registrations', async () => {
+    it('A revocation overtakes 10,000 waiting registrations', async () => {
       const { queue } = newQueue();
       for (const key of keysOf('bank', 10_000)) queue.add(key, 2);
       queue.add('school/revoked', 0);
@@ -47,7 +47,7 @@ describe('WorkQueue', () => {
       expect(queue.size).to.equal(10_000);
     });
 
-    it('revocations go first, what was begun second, new registrations last', async () => {
+    it('Revocations are first, registrations with keys second, new registrations last', async () => {
       const { queue } = newQueue();
       queue.add('ns/new', 2);
       queue.add('ns/begun');
@@ -55,7 +55,7 @@ describe('WorkQueue', () => {
       expect(await takeAll(queue)).to.deep.equal(['ns/revoked', 'ns/begun', 'ns/new']);
     });
 
-    it('a waiting key that is added with a higher priority moves up, and one with a lower priority stays', async () => {
+    it('A waiting key moves up if it is added with a higher priority, and never down', async () => {
       const { queue } = newQueue();
       for (const key of ['ns/a', 'ns/b', 'ns/c']) queue.add(key);
       queue.add('ns/c', 0);
@@ -64,7 +64,7 @@ describe('WorkQueue', () => {
       expect(await takeAll(queue)).to.deep.equal(['ns/c', 'ns/a', 'ns/b']);
     });
 
-    it('a key that is worked on comes again at the highest priority that was asked for meanwhile', async () => {
+    it('A key that is added while it is processed is queued at the highest of the new priorities', async () => {
       const { queue } = newQueue();
       queue.add('ns/a');
       expect(await queue.get()).to.equal('ns/a');
@@ -74,7 +74,7 @@ describe('WorkQueue', () => {
       expect(await takeAll(queue)).to.deep.equal(['ns/a', 'ns/b']);
     });
 
-    it('a delayed key keeps its priority, the highest of several', async () => {
+    it('A delayed key has the highest priority of its delayed adds', async () => {
       const { clock, queue } = newQueue();
       queue.addAfter('ns/revoked', 3000, 0);
       queue.addAfter('ns/revoked', 1000, 2);
@@ -84,7 +84,7 @@ describe('WorkQueue', () => {
       expect(await takeAll(queue)).to.deep.equal(['ns/revoked', 'ns/removed', 'ns/begun']);
     });
 
-    it('an endless stream of revocations leaves one turn in sixteen to each of the others', async () => {
+    it('A continuous stream of revocations leaves one turn in sixteen to each other priority', async () => {
       const { queue } = newQueue();
       const streams = [keysOf('bank', 200), keysOf('college', 50), keysOf('school', 50)];
       streams.forEach((keys, priority) => {
@@ -98,13 +98,13 @@ describe('WorkQueue', () => {
   });
 
   describe('namespaces', () => {
-    it('namespaces take turns, and within a namespace the order of the adds holds', async () => {
+    it('Namespaces take turns, and each namespace is first in, first out', async () => {
       const { queue } = newQueue();
       for (const key of ['bank/a', 'bank/b', 'bank/c', 'college/d', 'school/e', 'college/f']) queue.add(key);
       expect(await takeAll(queue)).to.deep.equal(['bank/a', 'college/d', 'school/e', 'bank/b', 'college/f', 'bank/c']);
     });
 
-    it('a namespace with 10,000 waiting keys delays the key of another namespace by one turn', async () => {
+    it('A namespace with 10,000 waiting keys delays the key of another namespace by one turn', async () => {
       const { queue } = newQueue();
       for (const key of keysOf('bank', 10_000)) queue.add(key);
       queue.add('school/a');
@@ -112,7 +112,7 @@ describe('WorkQueue', () => {
       expect(await queue.get()).to.equal('school/a');
     });
 
-    it('a namespace gives up its turn when its only key moves up', async () => {
+    it('A namespace loses its turn if its only key moves up', async () => {
       const { queue } = newQueue();
       for (const key of ['bank/a', 'college/b', 'college/c', 'school/d']) queue.add(key);
       queue.add('bank/a', 0);
@@ -120,19 +120,19 @@ describe('WorkQueue', () => {
     });
   });
 
-  it('waits with one timer for 10,000 delayed keys', async () => {
+  it('The queue has one timer for 10,000 delayed keys', async () => {
     const { clock, queue } = newQueue();
     const keys = keysOf('bank', 10_000);
     for (const [index, key] of keys.entries()) queue.addAfter(key, 1000 + ((index * 7919) % 10_000));
     expect(clock.pendingTimers).to.equal(1);
     await clock.advance(1000 + 99);
-    expect(queue.size, 'those that are due').to.equal(100);
+    expect(queue.size, 'keys that are due').to.equal(100);
     expect(clock.pendingTimers).to.equal(1);
     queue.shutDown();
     expect(clock.pendingTimers).to.equal(0);
   });
 
-  it('keeps a key that was added while it is worked on until that work is done', async () => {
+  it('The queue holds back a key that is added while it is processed', async () => {
     const { queue } = newQueue();
     queue.add('a');
     await queue.get();
@@ -145,7 +145,7 @@ describe('WorkQueue', () => {
     expect(queue.size).to.equal(0);
   });
 
-  it('wakes waiting workers in turn, one per key', async () => {
+  it('The queue wakes one worker per key, the longest waiting first', async () => {
     const { queue } = newQueue();
     const got: string[] = [];
     for (const worker of [1, 2, 3]) void queue.get().then((key) => got.push(`${worker}:${key}`));
@@ -155,7 +155,7 @@ describe('WorkQueue', () => {
     expect(got).to.deep.equal(['1:a', '2:b']);
   });
 
-  it('adds a delayed key when it is due and not before', async () => {
+  it('addAfter adds a key when it is due', async () => {
     const { clock, queue } = newQueue();
     queue.addAfter('a', 1000);
     await clock.advance(999);
@@ -168,7 +168,7 @@ describe('WorkQueue', () => {
     [1000, 5000],
     [5000, 1000],
   ] as const) {
-    it(`takes the earlier of two delays when ${first} ms is followed by ${second} ms`, async () => {
+    it(`addAfter keeps the earlier delay if ${first} ms is followed by ${second} ms`, async () => {
       const { clock, queue } = newQueue();
       queue.addAfter('a', first);
       queue.addAfter('a', second);
@@ -176,18 +176,18 @@ describe('WorkQueue', () => {
       expect(await takeAll(queue)).to.deep.equal(['a']);
       queue.done('a');
       await clock.advance(10_000);
-      expect(queue.size, 'the later delay is no second add').to.equal(0);
+      expect(queue.size, 'the later delay does not add the key again').to.equal(0);
     });
   }
 
-  it('adds at once when the delay is not positive', () => {
+  it('addAfter adds a key at once if the delay is not positive', () => {
     const { queue } = newQueue();
     queue.addAfter('a', 0);
     queue.addAfter('b', -5);
     expect(queue.size).to.equal(2);
   });
 
-  it('doubles the backoff of a failing key from 5 ms up to 60 s, and begins again once it is forgotten', async () => {
+  it('addRateLimited doubles the backoff of a key from 5 ms up to 60 s, until forget resets it', async () => {
     const { clock, queue } = newQueue();
     const delays: number[] = [];
     for (let failure = 0; failure < 16; failure++) {
@@ -203,7 +203,7 @@ describe('WorkQueue', () => {
     expect(delays).to.deep.equal([...doubled, maximumBackoff, 5]);
   });
 
-  it('takes up to half of the backoff off at random', async () => {
+  it('addRateLimited subtracts up to half of the backoff at random', async () => {
     const clock = new FakeClock();
     const queue = new WorkQueue({ clock, name: 'test', random: () => 0.8 });
     queue.addRateLimited('a');
@@ -213,7 +213,7 @@ describe('WorkQueue', () => {
     expect(queue.size).to.equal(1);
   });
 
-  it('waits as long as a server asks, up to the maximum', async () => {
+  it('addRateLimited respects a Retry-After, up to the maximum', async () => {
     const { clock, queue } = newQueue();
     queue.addRateLimited('a', 7000);
     queue.addRateLimited('b', 3_600_000);
@@ -225,7 +225,7 @@ describe('WorkQueue', () => {
     expect(await takeAll(queue)).to.deep.equal(['b']);
   });
 
-  it('hands out what waits after a shutdown, then undefined, and takes nothing more', async () => {
+  it('After a shutdown, the queue returns waiting keys, then undefined, and accepts no keys', async () => {
     const { clock, queue } = newQueue();
     queue.add('a');
     queue.addAfter('b', 1000);
@@ -238,14 +238,14 @@ describe('WorkQueue', () => {
     expect(await queue.get()).to.equal(undefined);
   });
 
-  it('releases waiting workers at shutdown', async () => {
+  it('A shutdown releases waiting workers', async () => {
     const { queue } = newQueue();
     const waiting = [queue.get(), queue.get()];
     queue.shutDown();
     expect(await Promise.all(waiting)).to.deep.equal([undefined, undefined]);
   });
 
-  it('reports adds, retries, waiting and working time, and its figures at any moment', async () => {
+  it('The metrics count adds, retries, and the time of waiting and working', async () => {
     const seen: string[] = [];
     let figures: (() => WorkQueueFigures) | undefined;
     const { clock, queue } = newQueue({
@@ -275,7 +275,7 @@ describe('WorkQueue', () => {
     ]);
   });
 
-  it('never loses an add and never hands one key to two workers, whatever the order of calls', async () => {
+  it('The queue never loses an add, and never returns a key to two workers, for any order of calls', async () => {
     const step = fc.record({
       call: fc.constantFrom('add', 'get', 'done'),
       key: fc.constantFrom('n/a', 'n/b', 'm/c'),
@@ -288,8 +288,8 @@ describe('WorkQueue', () => {
         const working = new Set<string>();
         const begin = async (): Promise<void> => {
           const key = (await queue.get()) ?? '';
-          expect(working.has(key), 'worked on twice').to.equal(false);
-          expect(needed.delete(key), 'nobody asked for it').to.equal(true);
+          expect(working.has(key), 'processed twice').to.equal(false);
+          expect(needed.delete(key), 'returned without an add').to.equal(true);
           working.add(key);
         };
         for (const { call, key, priority } of steps) {
@@ -301,7 +301,7 @@ describe('WorkQueue', () => {
         for (const key of working) queue.done(key);
         working.clear();
         while (queue.size > 0) await begin();
-        expect([...needed], 'added and never handed out').to.deep.equal([]);
+        expect([...needed], 'added and never returned').to.deep.equal([]);
       }),
     );
   });
