@@ -90,6 +90,7 @@ export class LeaseCandidate {
    * the known version, so that a delayed write of this process becomes a conflict. Never rejects.
    */
   async release(): Promise<void> {
+    if (!this.#mayHold) return;
     const { client, namespace, name, identity, clock, log } = this.#options;
     try {
       for (let attempt = 1; this.#seen && this.#mayHold && !this.heldByAnother; attempt++) {

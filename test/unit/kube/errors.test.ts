@@ -153,7 +153,7 @@ describe('The error for a refusal of the API server', () => {
     ['1e9', undefined],
     [undefined, undefined],
   ] as const) {
-    it(`The error has a Retry-After of ${header} as ${expected} ms`, () => {
+    it(`The error reads Retry-After ${header} as ${expected} ms`, () => {
       expect(refusal(getA, { status: 429, body: '', retryAfter: header }).retryAfter).to.equal(expected);
     });
   }
