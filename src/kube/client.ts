@@ -7,8 +7,6 @@ import { describe, malformed, type Operation, parseObject, toKubeList, toKubeObj
 import { type Call, Transport, type TransportOptions } from './transport.ts';
 import { watchEvents } from './watch-stream.ts';
 
-export type { ClientMetrics } from './transport.ts';
-
 export interface ListOptions {
   readonly namespace?: string | undefined;
   readonly labelSelector?: string | undefined;
@@ -17,9 +15,7 @@ export interface ListOptions {
   readonly continue?: string;
 }
 
-export interface WatchOptions {
-  readonly namespace?: string | undefined;
-  readonly labelSelector?: string | undefined;
+export interface WatchOptions extends Pick<ListOptions, 'namespace' | 'labelSelector'> {
   readonly resourceVersion: string;
   readonly timeoutSeconds: number;
 }

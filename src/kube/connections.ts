@@ -30,7 +30,7 @@ const shared = {
 /** Load balancers drop connections that are idle for a minute. */
 const keepAliveInitialDelay: Duration = 30 * second;
 
-/** Persistent connections to the API server; client-node would open one per request. A new CA or client certificate replaces them. */
+/** Persistent connections to the API server (client-node opens one per request); another CA or certificate replaces them. */
 export class Connections {
   #route: Route | undefined;
   #current: Pools | undefined;

@@ -52,7 +52,7 @@ export class TransportError extends Error {
   }
 }
 
-/** Whether rights, quota, validation, admission or a failing webhook refuse the request, so that a plain retry is refused, too. */
+/** Whether rights, quota, validation, admission or a failing webhook refuse the request; a plain retry is refused, too. */
 export function isRefusal(error: unknown): error is ApiError {
   return error instanceof ApiError && [400, 403, 405, 406, 413, 415, 422, 500].includes(error.status);
 }

@@ -102,7 +102,7 @@ export class Informer<T extends KubeObject> {
     for (const { store } of this.scopes) store.onChange(handler);
   }
 
-  /** The handler is called once per scope, after the change handlers received all its objects; without a namespace if the scope is all of them. */
+  /** Called once per scope, after the change handlers have received its objects; `undefined` stands for all namespaces. */
   onRead(handler: (namespace: string | undefined) => void): void {
     for (const scope of this.scopes) scope.onRead(() => handler(scope.namespace));
   }

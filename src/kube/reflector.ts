@@ -7,7 +7,7 @@ import type { Store } from './store.ts';
 /** The objects of one type in one namespace, or in all namespaces. */
 export interface ListWatcher<T extends KubeObject> {
   list(page: { limit: number; continue?: string }, signal: AbortSignal): Promise<KubeList<T>>;
-  /** Resolves when the server has accepted the watch. The events end when the server closes it; they throw if it fails or `signal` aborts. */
+  /** Resolves when the server has accepted the watch. The events end if the server closes it, and throw if it fails or aborts. */
   watch(
     from: { resourceVersion: string; timeoutSeconds: number },
     signal: AbortSignal,

@@ -17,14 +17,11 @@ export function describe(operation: Operation): string {
   return [operation.verb, operation.type.plural, place].filter(Boolean).join(' ');
 }
 
-export interface RefusedResponse {
-  readonly status: number;
-  readonly body: string;
-  readonly retryAfter?: string | undefined;
-}
-
 /** Makes the error for an answer with a status of 300 and up, or for the `ERROR` event of a watch. */
-export function refusal(refused: Refused, response: RefusedResponse): ApiError {
+export function refusal(
+  refused: Refused,
+  response: { readonly status: number; readonly body: string; readonly retryAfter?: string | undefined },
+): ApiError {
   const status = parseObject(response.body);
   const { reason, message, details } = status?.['kind'] === 'Status' ? status : {};
   const serverMessage = typeof message === 'string' && message !== '' ? quotable(message, refused) : undefined;

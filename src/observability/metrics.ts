@@ -1,9 +1,9 @@
 import { Registry } from 'prom-client';
 
-import type { ClientMetrics } from '../kube/client.ts';
 import type { ControllerMetrics } from '../kube/controller.ts';
 import type { EventRecorderOptions } from '../kube/events.ts';
 import type { LeaderOptions } from '../kube/leader.ts';
+import type { ClientMetrics } from '../kube/transport.ts';
 import type { WorkQueueFigures, WorkQueueMetrics } from '../kube/workqueue.ts';
 import { computedCounter, computedGauge, counter, epochSeconds, gauge, histogram } from './instruments.ts';
 import { clientTable, controllerTable, processTable, publisherTable, sidecarTable } from './metric-table.ts';
