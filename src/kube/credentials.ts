@@ -41,12 +41,12 @@ export class Credentials {
   /** Reloads token, CA and certificate files if due, and runs the exec plugin if its credential has expired. */
   async access(): Promise<Access> {
     const cluster = this.#kubeConfig.getCurrentCluster();
-    if (cluster === null) throw new TransportError('Credentials', 'the kubeconfig has no current cluster');
+    if (cluster === null) throw new TransportError('Credentials', 'The kubeconfig has no current cluster');
     const options: Route['tls'] & { headers?: Record<string, string>; auth?: string; agent?: Agent } = {};
     try {
       await this.#kubeConfig.applyToHTTPSOptions(options);
     } catch (error) {
-      throw new TransportError('Credentials', `cannot read the credentials for the API server: ${whatFailed(error)}`);
+      throw new TransportError('Credentials', `Cannot read the credentials for the API server: ${whatFailed(error)}`);
     }
     // the agent is for node:https, and opens no connection unless used
     const { auth, agent: _unused, headers: given = {}, ...tls } = options;
@@ -65,7 +65,7 @@ export class Credentials {
     try {
       this.#kubeConfig = this.#load();
     } catch (error) {
-      throw new TransportError('Credentials', `cannot reload the kubeconfig: ${whatFailed(error)}`);
+      throw new TransportError('Credentials', `Cannot reload the kubeconfig: ${whatFailed(error)}`);
     }
   }
 }
