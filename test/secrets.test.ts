@@ -82,7 +82,7 @@ describe('Private keys after a rotation, with everything logged', () => {
     await registration.client.close();
   });
 
-  it('are in none of the logs, events, objects, metrics, documents and answers', () => {
+  it('Private keys are in none of the logs, events, objects, metrics, documents and answers', () => {
     expect(needles.length).to.be.greaterThan(400);
     for (const [place, text] of places) {
       expect(text, place).not.to.equal('');
@@ -90,7 +90,7 @@ describe('Private keys after a rotation, with everything logged', () => {
     }
   });
 
-  it('would be found there: the search finds them in the delivery Secret and in a line of the log', async () => {
+  it('The search finds private keys where they are: in the delivery Secret and in a planted log line', async () => {
     const stored = JSON.stringify(await registration.secret(registration.deliverySecretName));
     expect(found(stored), 'as the API carries it').to.be.greaterThan(6);
     const { 'private.jwk': jwk = '', 'private.pem': pem = '' } = await registration.delivered();
@@ -107,7 +107,7 @@ describe('Private keys after a rotation, with everything logged', () => {
     }
   });
 
-  it('were really at work in what was searched', () => {
+  it('The searched logs, events and documents show a rotation', () => {
     expect(places.get('logs')).to.include('KeyRetired').and.include('serving JWKS');
     expect(places.get('events after it')).to.include('KeyActivated');
     expect(places.get('objects after it')).to.include('publicJWK');

@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { expectRefused, InstalledPolicies, keyID, registration, run, shipped, succeed } from '../fixtures/admission.ts';
 
-describe('The admission policy for the deletion of a registration', () => {
+describe('The admission policy for deleting registrations', () => {
   let bed: InstalledPolicies;
   let here: string;
   before(async () => {
@@ -23,8 +23,8 @@ describe('The admission policy for the deletion of a registration', () => {
     allowed: boolean,
   ])[] = [
     ['that the operator never saw', undefined, [], true],
-    ['that it never saw and that was edited', undefined, [edit], true],
-    ['whose newest spec it saw', { observedGeneration: 1, conditions }, [], true],
+    ['that the operator never saw and that was edited', undefined, [edit], true],
+    ['whose newest spec the operator saw', { observedGeneration: 1, conditions }, [], true],
     ['that was edited since', { observedGeneration: 1, conditions }, [edit], false],
     [
       'that was only annotated since',
@@ -32,13 +32,18 @@ describe('The admission policy for the deletion of a registration', () => {
       [{ metadata: { annotations: { a: 'b' } } }],
       true,
     ],
-    ['that was edited since and that somebody forces', { observedGeneration: 1, conditions }, [edit, force], true],
-    ['with conditions of no generation', { conditions }, [], false],
-    ['with a key of no generation', { activeKey: { name: 'canvas-1', keyID } }, [], false],
+    [
+      'that was edited since, with the force-delete annotation',
+      { observedGeneration: 1, conditions },
+      [edit, force],
+      true,
+    ],
+    ['with conditions without a generation', { conditions }, [], false],
+    ['with a key without a generation', { activeKey: { name: 'canvas-1', keyID } }, [], false],
   ];
 
   for (const [index, [what, status, edits, allowed]] of cases.entries()) {
-    it(`${allowed ? 'allows' : 'refuses'} that of one ${what}`, async () => {
+    it(`The API server ${allowed ? 'allows' : 'refuses'} deleting a registration ${what}`, async () => {
       const name = `deleted-${index}`;
       await succeed(['create', '--filename=-'], undefined, registration(bed.tenant, name));
       const patch = ['patch', 'ltiregistration', name, here, '--type=merge'];

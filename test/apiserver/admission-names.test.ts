@@ -4,7 +4,7 @@ import { createNamespace } from '../fixtures/control-plane.ts';
 
 const why = 'only the LTI key operator writes LtiKeys';
 
-describe('The admission policies, with names of the installer’s choice', () => {
+describe('The admission policies under custom names', () => {
   let beds: InstalledPolicies[] = [];
   afterEach(async () => {
     for (const bed of beds) await bed.remove();
@@ -16,7 +16,7 @@ describe('The admission policies, with names of the installer’s choice', () =>
     return bed;
   };
 
-  /** All that it does in the namespace of a tenant, as dry runs. */
+  /** Everything that the operator does in the namespace of a tenant, as dry runs. */
   const operates = async (bed: InstalledPolicies, account: string): Promise<void> => {
     const objects = [
       ltiKey(bed.tenant, 'canvas-1'),
@@ -41,7 +41,7 @@ describe('The admission policies, with names of the installer’s choice', () =>
     [{ namePrefix: 'acme-', nameSuffix: '-blue' }, 'acme-lti-key-operator-blue'],
   ];
   for (const [names, account] of cases) {
-    it(`follow the operator’s account to ${account}`, async () => {
+    it(`The policies allow the account ${account} and refuse all others`, async () => {
       const bed = await install(names);
       expect(bed.operator).to.equal(`system:serviceaccount:${bed.home}:${account}`);
       await operates(bed, bed.operator);
@@ -51,7 +51,7 @@ describe('The admission policies, with names of the installer’s choice', () =>
     });
   }
 
-  it('of two operators with tenants of their own hold each for its own tenants', async () => {
+  it('The policies of two operators each protect only the tenants of their own operator', async () => {
     const [first, second] = [await install({ namePrefix: 'first-' }), await install({ namePrefix: 'second-' })];
     for (const [bed, other] of [
       [first, second],
@@ -62,7 +62,7 @@ describe('The admission policies, with names of the installer’s choice', () =>
     }
   });
 
-  it('of two operators for the same namespaces let both write, once each names the other’s account', async () => {
+  it('The policies of two operators in the same namespaces allow both once each names the account of the other', async () => {
     const homes = [await createNamespace('keys-system'), await createNamespace('keys-system')] as const;
     const naming = (name: string, namespace: string): readonly object[] => {
       const value = { kind: 'ServiceAccount', name, namespace };

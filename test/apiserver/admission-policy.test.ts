@@ -13,7 +13,7 @@ import {
 } from '../fixtures/admission.ts';
 import { apply } from '../fixtures/rendered.ts';
 
-describe('The admission policies, with the operator in a namespace of the installer’s choice', () => {
+describe('The admission policies in a namespace of the installer’s choice', () => {
   let bed: InstalledPolicies;
   let here: string;
   before(async () => {
@@ -22,7 +22,7 @@ describe('The admission policies, with the operator in a namespace of the instal
   });
   after(() => bed.remove());
 
-  describe('for LtiKeys and statuses', () => {
+  describe('LtiKeys and statuses', () => {
     const why =
       'only the LTI key operator writes LtiKeys and statuses; to rotate or revoke a key, change rotationTrigger';
 
@@ -34,11 +34,11 @@ describe('The admission policies, with the operator in a namespace of the instal
     const writes: readonly (readonly [what: string, args: readonly string[]])[] = [
       ['label an LtiKey', ['label', 'ltikey', 'canvas-1', 'a=b']],
       [
-        'write its status',
+        'write the status of an LtiKey',
         ['patch', 'ltikey', 'canvas-1', '--subresource=status', '--patch={"status":{"state":"Active"}}'],
       ],
-      ['delete it', ['delete', 'ltikey', 'canvas-1']],
-      ['delete all', ['delete', '--raw=']],
+      ['delete an LtiKey', ['delete', 'ltikey', 'canvas-1']],
+      ['delete all LtiKeys', ['delete', '--raw=']],
       [
         'write the status of a registration',
         [
@@ -52,7 +52,7 @@ describe('The admission policies, with the operator in a namespace of the instal
     ];
 
     for (const [what, args] of writes) {
-      it(`let the operator ${what}, and nobody else`, async () => {
+      it(`The policies allow only the operator to ${what}`, async () => {
         const path = `/apis/ltikeys.dev/v1alpha1/namespaces/${bed.tenant}/ltikeys?dryRun=All`;
         const raw = args.includes('--raw=');
         const patch = args[0] === 'patch' ? ['--type=merge'] : [];
@@ -62,18 +62,18 @@ describe('The admission policies, with the operator in a namespace of the instal
       });
     }
 
-    it('let the operator create one, and nobody else, the account of another namespace neither', async () => {
+    it('The policies allow only the operator to create an LtiKey, not its namesake in another namespace', async () => {
       const manifest = ltiKey(bed.tenant, 'canvas-2');
       await succeed(['create', '--dry-run=server', '--filename=-'], bed.operator, manifest);
       for (const stranger of [undefined, shipped]) expectRefused(await bed.create(manifest, stranger), why);
     });
 
-    it('leave the spec of a registration to its owner', async () => {
+    it('The policies leave the spec of a registration to its owner', async () => {
       await succeed(['patch', 'ltiregistration', 'canvas', '--type=merge', '--patch={"spec":{"suspend":true}}', here]);
     });
   });
 
-  describe('for ledgers', () => {
+  describe('Ledgers', () => {
     const why = 'only the LTI key operator changes or deletes a ledger';
 
     before(async () => {
@@ -89,7 +89,7 @@ describe('The admission policies, with the operator in a namespace of the instal
       ['label', patch({ metadata: { labels: { a: 'b' } } })],
       ['delete', ['delete']],
     ] as const) {
-      it(`let nobody but the operator ${what} a ledger; other Secrets are free`, async () => {
+      it(`The policies allow only the operator to ${what} a ledger, and leave other Secrets alone`, async () => {
         const on = (name: string): readonly string[] => [verb, 'secret', name, ...options, here, '--dry-run=server'];
         for (const stranger of ['editor', shipped, undefined]) {
           const refused = await run(on('canvas-lti-keys'), stranger);
@@ -101,13 +101,13 @@ describe('The admission policies, with the operator in a namespace of the instal
       });
     }
 
-    it('refuse to delete a ledger among all the Secrets of a namespace', async () => {
+    it('The policies refuse to delete a ledger together with all Secrets of a namespace', async () => {
       const path = `/api/v1/namespaces/${bed.tenant}/secrets?dryRun=All`;
       for (const stranger of ['editor', undefined])
         expectRefused(await run(['delete', `--raw=${path}`], stranger), why);
     });
 
-    it('refuse to have a ledger applied or replaced by others', async () => {
+    it('The policies refuse to let others apply or replace a ledger', async () => {
       const changed = { ...secret(bed.tenant, 'canvas-lti-keys', 'ltikeys.dev/ledger'), stringData: { a: 'other' } };
       const force = '--force-conflicts';
       for (const how of [['apply', '--server-side', force], ['apply'], ['replace'], ['replace', '--force']]) {
@@ -117,12 +117,12 @@ describe('The admission policies, with the operator in a namespace of the instal
       }
     });
 
-    it('refuse to have a ledger collected as garbage, which an owner that is gone would have done', async () => {
+    it('The policies refuse to let the garbage collector delete a ledger whose owner is gone', async () => {
       const collector = 'system:serviceaccount:kube-system:generic-garbage-collector';
       expectRefused(await run(['delete', 'secret', 'canvas-lti-keys', here, '--dry-run=server'], collector), why);
     });
 
-    it('let an unchanged ledger be written, as an encryption at rest under a new key does', async () => {
+    it('The policies allow writing a ledger unchanged, as a change of the encryption at rest does', async () => {
       const stored = JSON.parse(await succeed(['get', 'secret', 'canvas-lti-keys', here, '--output=json']));
       const migrator = 'system:serviceaccount:kube-system:storage-version-migrator-controller';
       for (const whoever of [undefined, 'editor', migrator]) {
@@ -138,7 +138,7 @@ describe('The admission policies, with the operator in a namespace of the instal
     });
   });
 
-  describe('for the Secrets that the operator writes', () => {
+  describe('Secrets that the operator writes', () => {
     const why = 'the account of the LTI key operator writes only Secrets of the types';
     const canary = 'lti-key-operator-kek-canaries';
     const cases: readonly (readonly [
@@ -157,7 +157,7 @@ describe('The admission policies, with the operator in a namespace of the instal
       ['a certificate', 'tenant', 'tls', 'example.org/other', false],
     ];
 
-    it('do not let it create a token of another account', async () => {
+    it('The policies refuse to let the operator create a token for another account', async () => {
       const token = secret(bed.tenant, 'token', 'kubernetes.io/service-account-token');
       const annotations = { 'kubernetes.io/service-account.name': 'default' };
       const manifest = { ...token, metadata: { ...token.metadata, annotations } };
@@ -166,7 +166,7 @@ describe('The admission policies, with the operator in a namespace of the instal
     });
 
     for (const [what, where, name, type, allowed] of cases) {
-      it(`${allowed ? 'let' : 'do not let'} it create, update and delete ${what}`, async () => {
+      it(`The policies ${allowed ? 'allow' : 'refuse to let'} the operator ${allowed ? 'to ' : ''}create, update and delete ${what}`, async () => {
         const manifest = secret(bed[where], name, type);
         const create = await bed.create(manifest, bed.operator);
         await succeed(['create', '--filename=-'], undefined, manifest);
@@ -181,8 +181,8 @@ describe('The admission policies, with the operator in a namespace of the instal
     }
   });
 
-  describe('at last', () => {
-    it('without their parameter refuse LtiKeys to everybody, and stop nobody else’s Secrets', async () => {
+  describe('A missing parameter and a deleted namespace', () => {
+    it('The policies without their parameter refuse all LtiKeys and leave the Secrets of others alone', async () => {
       const [binding] = bed.identity.filter(({ kind }) => kind === 'ClusterRoleBinding');
       await succeed(['delete', 'clusterrolebinding', binding!.metadata.name]);
       const key = ltiKey(bed.tenant, 'canvas-3');
@@ -195,7 +195,7 @@ describe('The admission policies, with the operator in a namespace of the instal
       }
     });
 
-    it('with a parameter that names nobody refuse LtiKeys to everybody, and stop nobody else’s Secrets', async () => {
+    it('The policies with a parameter that names no account refuse all LtiKeys and leave the Secrets of others alone', async () => {
       const [binding] = bed.identity.filter(({ kind }) => kind === 'ClusterRoleBinding');
       const key = ltiKey(bed.tenant, 'canvas-3');
       try {
@@ -215,7 +215,7 @@ describe('The admission policies, with the operator in a namespace of the instal
       }
     });
 
-    it('let a namespace be deleted with keys, ledgers and unseen registrations in it', async () => {
+    it('The policies allow deleting a namespace with keys, ledgers and unseen registrations in it', async () => {
       const status = { observedGeneration: 1, activeKey: { name: 'canvas-1', keyID } };
       const patch = ['patch', 'ltiregistration', 'canvas', here, '--type=merge'];
       await succeed([...patch, '--subresource=status', `--patch=${JSON.stringify({ status })}`], bed.operator);

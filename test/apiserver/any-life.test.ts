@@ -28,7 +28,7 @@ const seed = Number(process.env['LTI_ANY_SEED'] ?? 1);
 const namespaces = 3;
 const batch = 20;
 
-describe(`Any of ${count} registrations that the API server accepts`, function () {
+describe(`${count} random registrations that the API server accepts`, function () {
   this.timeout(60_000 + count * 1000);
   const tenants: Tenant[] = [];
   let operator: Operator;
@@ -42,7 +42,7 @@ describe(`Any of ${count} registrations that the API server accepts`, function (
     for (const tenant of tenants) await tenant.leave();
   });
 
-  it(`says what is wrong, and one edit back to a good spec heals it (seed ${seed})`, async () => {
+  it(`Every random registration reports what is wrong and recovers when its spec is corrected (seed ${seed})`, async () => {
     const entries = importEntries();
     const any = fc
       .tuple(anyRegistration(), fc.constantFrom(...entries))

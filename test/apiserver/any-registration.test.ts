@@ -5,7 +5,7 @@ import { createNamespace, installCrds } from '../fixtures/control-plane.ts';
 import { rawRequest, type Answer } from '../fixtures/raw-api.ts';
 
 /** test/builders/any-spec.ts is of use to other tests only if the API server takes most of what it makes. */
-describe('Any registration', () => {
+describe('Random registrations', () => {
   let namespace = '';
 
   before(async () => {
@@ -23,13 +23,13 @@ describe('Any registration', () => {
     );
   }
 
-  it('that respects the schema is accepted by the API server, nine times in ten at least', async () => {
+  it('The API server accepts nine in ten random registrations that respect the schema', async () => {
     const refused = (await answers(fc.sample(anyRegistration(), { numRuns: 200 }))).filter(({ code }) => code !== 201);
     const report = refused.map(({ code, message }) => `${code} ${message}`).join('\n');
     expect(refused.length, report).to.be.at.most(20);
   });
 
-  it('that is spoiled is refused with words or accepted, and never anything else', async () => {
+  it('The API server accepts a spoiled random registration or refuses it with a message', async () => {
     const got = await answers(fc.sample(anyRegistration({ spoiled: true }), { numRuns: 200 }));
     const refused = got.filter(({ code }) => code !== 201);
     expect(refused.length).to.be.within(20, 180);

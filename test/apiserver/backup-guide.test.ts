@@ -27,7 +27,7 @@ const blocks = new Map(
  * The guide is followed to the letter with a real kubectl, jq and operator, under the admission policies of deploy/; only
  * its `gradebook` and its "all namespaces" are the namespace of this test.
  */
-describe('docs/guides/backup-and-restore.md, followed', function () {
+describe('docs/guides/backup-and-restore.md', function () {
   const folder = mkdtempSync(join(tmpdir(), 'backup-guide-'));
   let namespace: string;
   let pod: Pod;
@@ -104,12 +104,12 @@ describe('docs/guides/backup-and-restore.md, followed', function () {
     expect(code, `${here}\n${output}`).to.equal(0);
   }
 
-  it('has commands under these headings, each of which is followed below', () => {
+  it('The guide has commands under three headings, and this test runs all of them', () => {
     const found = [...blocks].filter(([, scripts]) => scripts.length > 0).map(([heading]) => heading);
     expect(found).to.deep.equal(['Back up', 'Restore', 'The registrations came first']);
   });
 
-  it('makes a backup that names no version, no owner and no former copy of an object', async () => {
+  it('The guide makes a backup without resource versions, owners and last-applied copies', async () => {
     for (const script of blocks.get('Back up')!) await follow(script);
     expect(readdirSync(folder)).to.have.length(3);
     for (const file of readdirSync(folder)) {
@@ -121,7 +121,7 @@ describe('docs/guides/backup-and-restore.md, followed', function () {
     }
   });
 
-  it('restores the registrations with the keys they had, after everything was removed as it says', async () => {
+  it('The guide restores the registrations with their keys after everything was removed', async () => {
     await controller.kill();
     for (const script of blocks.get('The registrations came first')!) await follow(script);
     await kubectl(controlPlane(), [
@@ -139,7 +139,7 @@ describe('docs/guides/backup-and-restore.md, followed', function () {
     expect((await canvas.delivered())['kid']).to.equal(keyID);
   });
 
-  it('does not get over a ledger that is there by create, apply or replace', async () => {
+  it('kubectl create, apply and replace do not overwrite a ledger that exists', async () => {
     const before = await canvas.ledgerSecret();
     const { items }: { items: readonly { data: object }[] } = JSON.parse(
       readFileSync(join(folder, 'ledgers.json'), 'utf8'),
@@ -157,7 +157,7 @@ describe('docs/guides/backup-and-restore.md, followed', function () {
     expect((await canvas.ledgerSecret()).metadata.resourceVersion).to.equal(before.metadata.resourceVersion);
   });
 
-  it('leaves registrations that kubectl apply updates without a warning, also by leaving a field out', async () => {
+  it('kubectl apply updates restored registrations without a warning and removes fields', async () => {
     const { metadata } = await canvas.get();
     expect(metadata.labels).to.deep.equal({ team: 'assessment' });
     const edited = await applied(manifest({ clientID: 'tool-2', deploymentIDs: undefined }));
@@ -168,7 +168,7 @@ describe('docs/guides/backup-and-restore.md, followed', function () {
     expect(await applied(manifest({ clientID: 'tool-2' }))).to.include({ code: 0, stderr: '' });
   });
 
-  it('leaves registrations that a GitOps tool updates by server-side apply', async () => {
+  it('Server-side apply updates restored registrations', async () => {
     const options = ['--server-side', '--force-conflicts', '--field-manager=gitops'];
     const { code, stderr } = await applied(manifest({ clientID: 'tool-3' }), ...options);
     expect(code, stderr).to.equal(0);

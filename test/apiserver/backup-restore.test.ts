@@ -17,7 +17,7 @@ import { controlPlane, createNamespace } from '../fixtures/control-plane.ts';
  * What `kubectl get` prints on one control plane is given to `kubectl create` on another one, with the garbage collector running
  * on both. The operator is the built one. backup-guide.test.ts follows docs/guides/backup-and-restore.md to the letter.
  */
-describe('A backup', function () {
+describe('Backup and restore', function () {
   const names = ['canvas', 'moodle'] as const;
   let namespace: string;
   let there: ControlPlane;
@@ -236,7 +236,7 @@ describe('A backup', function () {
     ['ledgers', 'registrations'],
     ['registrations', 'ledgers'],
   ] as const) {
-    it(`brings everything back while the operator is scaled down: first ${order[0]}, then ${order[1]}`, async () => {
+    it(`A backup restores everything with the operator scaled down, first ${order[0]}, then ${order[1]}`, async () => {
       for (const part of order) await create(backup[part]);
       const seen = watchDocument('canvas');
       await startOperator();
@@ -249,7 +249,7 @@ describe('A backup', function () {
     });
   }
 
-  it('brings everything back beside a running operator when the ledgers come first', async () => {
+  it('A backup restores everything beside a running operator if the ledgers come first', async () => {
     await startOperator();
     await create(backup.ledgers);
     await create(backup.registrations);
@@ -260,7 +260,7 @@ describe('A backup', function () {
     { what: 'LtiKeys', parts: ['keys', 'registrations'] },
     { what: 'delivery Secrets', parts: ['deliveries', 'registrations'] },
   ] as const) {
-    it(`makes the running operator wait for the ledgers when ${what} came back before them`, async () => {
+    it(`A running operator waits for the ledgers if ${what} are restored before them`, async () => {
       await startOperator();
       for (const part of parts) await create(backup[part]);
       const canvas = at('canvas');
@@ -275,7 +275,7 @@ describe('A backup', function () {
     });
   }
 
-  it('is not laid over new keys that a running operator made for registrations without a trace; that is for a person', async () => {
+  it('A backup does not overwrite the keys that a running operator made for registrations restored without ledgers', async () => {
     await startOperator();
     await create(backup.registrations);
     for (const name of names) {
@@ -302,7 +302,7 @@ describe('A backup', function () {
     await expectEverythingBack();
   });
 
-  it('without its KEK is loud, makes no key, and is published in full; the KEK heals it', async () => {
+  it('A backup without its KEK is reported and published in full, gets no new key, and recovers when the KEK is back', async () => {
     await create(backup.ledgers);
     await create(backup.registrations);
     controller = target.startController(probing());
@@ -341,7 +341,7 @@ describe('A backup', function () {
     }
   });
 
-  it('with its canaries refuses another KEK under the name of the one that is missing', async () => {
+  it('A backup with its canaries refuses another KEK under the name of the missing one', async () => {
     target.shareKek(source);
     writeFileSync(join(target.kekDir, kekID), `${randomBytes(32).toString('base64')}\n`);
     await create(backup.ledgers);

@@ -6,7 +6,7 @@ import { FormerKey, importing, keepKey } from '../fixtures/former-keys.ts';
 import { startOperator, type Operator } from '../fixtures/operator.ts';
 import { eventually, Tenant } from '../fixtures/tenant.ts';
 
-describe('A registration that contradicts itself', () => {
+describe('Contradictory specs', () => {
   let tenant: Tenant;
   let operator: Operator;
 
@@ -26,7 +26,7 @@ describe('A registration that contradicts itself', () => {
     eventually(async () => expect((await tenant.key(name)).status?.publishedAt).to.be.a('string'));
   const edit = (spec: Partial<LtiRegistration['spec']>): Promise<LtiRegistration> => tenant.edit('canvas', spec);
 
-  it('cannot revoke the key that it acknowledges', async () => {
+  it('A registration cannot revoke the key that it acknowledges', async () => {
     await tenant.apply('canvas', { keyDistribution: 'Manual' });
     await inStep();
     const first = await keyID('canvas-1');
@@ -37,7 +37,7 @@ describe('A registration that contradicts itself', () => {
     expect(await tenant.states('canvas')).to.equal('canvas-1 Active');
   });
 
-  it('gets a key that nobody revoked if it revokes all that it has', async () => {
+  it('A registration that revokes all of its keys gets a new one', async () => {
     await tenant.apply('canvas', { overlap: '30d', rotationTrigger: 'a' });
     await inStep();
     await edit({ rotationTrigger: 'b' });
@@ -57,7 +57,7 @@ describe('A registration that contradicts itself', () => {
     );
   });
 
-  it('stays without a signing key, and says what to do, if it revokes all while keys have to be pasted', async () => {
+  it('A Manual registration that revokes all of its keys has no signing key and reports what to do', async () => {
     await tenant.apply('canvas', { keyDistribution: 'Manual', rotationTrigger: 'a' });
     await inStep();
     await edit({ rotationTrigger: 'b' });
@@ -79,7 +79,7 @@ describe('A registration that contradicts itself', () => {
     await inStep();
   });
 
-  it('revokes while it is suspended, and gets a key that signs', async () => {
+  it('A suspended registration revokes a key and gets a new signing key', async () => {
     await tenant.apply('canvas', { suspend: true });
     await inStep();
     await edit({ revokedKeyIDs: [await keyID('canvas-1')], rotationTrigger: 'now' });
@@ -88,7 +88,7 @@ describe('A registration that contradicts itself', () => {
     expect(await tenant.says('canvas', 'Reconciling')).to.equal('False Suspended');
   });
 
-  it('takes no notice of revoked key IDs that it never had, nor of acknowledged ones', async () => {
+  it('A registration ignores revoked and acknowledged key IDs that it never had', async () => {
     const spec = { keyDistribution: 'Manual' as const, acknowledgedKeyID: 'no-key', revokedKeyIDs: ['nor-this'] };
     await tenant.apply('canvas', spec);
     await inStep();
@@ -97,7 +97,7 @@ describe('A registration that contradicts itself', () => {
     expect(await tenant.says('canvas', 'RevocationEffective')).to.equal('nothing');
   });
 
-  it('makes a key of its own if it revokes the one that it imports', async () => {
+  it('A registration that revokes its imported key gets a generated one', async () => {
     const old = new FormerKey();
     await keepKey(tenant, 'old', { 'private.pem': old.pem() });
     const imported = importing({ secretName: 'old', keyID: 'tool-2019' });
@@ -107,7 +107,7 @@ describe('A registration that contradicts itself', () => {
     expect(await tenant.accepts(operator.url, 'canvas', await old.sign('tool-2019'))).to.equal(false);
   });
 
-  it('does not sign with a revoked key again when the revocation is taken back', async () => {
+  it('A registration never signs with a revoked key again, even if the revocation is withdrawn', async () => {
     await tenant.apply('canvas');
     await inStep();
     const first = await keyID('canvas-1');

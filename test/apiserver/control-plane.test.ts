@@ -9,15 +9,15 @@ import { kubeconfigVariable, useExisting } from '../../dev/control-plane/existin
 import { startControlPlane } from '../../dev/control-plane/start.ts';
 import { applyManifest, controlPlane, createNamespace } from '../fixtures/control-plane.ts';
 
-describe('the control plane', () => {
-  it('serves the version that is pinned, to a kubectl of that version', async () => {
+describe('The control plane for tests', () => {
+  it('The control plane serves the pinned version to a kubectl of that version', async () => {
     const goMod = readFileSync(join(import.meta.dirname, '../../dev/control-plane/kubernetes/go.mod'), 'utf8');
     const [, pinned] = /k8s\.io\/kubernetes (v\S+)/.exec(goMod) ?? [];
     const version = await kubectl('version');
     expect(version).to.contain(`Server Version: ${pinned}`).and.to.contain(`Client Version: ${pinned}`);
   });
 
-  it('lets a ServiceAccount do what RBAC grants it and nothing else', async () => {
+  it('The control plane lets a ServiceAccount do what RBAC grants and nothing else', async () => {
     const namespace = await createNamespace('rbac');
     await kubectl('create', 'serviceaccount', 'reader', '-n', namespace);
     await kubectl('create', 'role', 'reader', '-n', namespace, '--verb=list', '--resource=configmaps');
@@ -44,19 +44,19 @@ describe('the control plane', () => {
     );
   });
 
-  it('says which ServiceAccount has no token', async () => {
+  it('serviceAccountKubeconfig names the ServiceAccount that does not exist', async () => {
     const outcome = await controlPlane().serviceAccountKubeconfig('default', 'nobody').catch(String);
     expect(outcome).to.contain('No token for ServiceAccount default/nobody:').and.to.contain('not found');
   });
 
-  it('deletes a namespace with what is in it', async () => {
+  it('The control plane deletes a namespace with its contents', async () => {
     const namespace = await createNamespace('doomed');
     await kubectl('create', 'configmap', 'content', '-n', namespace);
     await kubectl('delete', 'namespace', namespace, '--wait', '--timeout=120s');
     expect(await kubectl('get', 'namespace', namespace, '--ignore-not-found')).to.equal('');
   });
 
-  it('collects an object whose owner is missing', async () => {
+  it('The control plane garbage-collects an object whose owner is missing', async () => {
     const namespace = await createNamespace('garbage');
     const owner = { apiVersion: 'v1', kind: 'ConfigMap', name: 'gone', uid: '00000000-0000-4000-8000-000000000000' };
     const metadata = { name: 'orphan', namespace, ownerReferences: [owner] };
@@ -65,7 +65,7 @@ describe('the control plane', () => {
     await kubectl('wait', '--for=delete', 'configmap/orphan', '-n', namespace, '--timeout=120s');
   });
 
-  it('gives tenants the rules of a ClusterRole that aggregates to view', async () => {
+  it('The control plane aggregates ClusterRoles', async () => {
     const metadata = { name: 'test-aggregated', labels: { 'rbac.authorization.k8s.io/aggregate-to-view': 'true' } };
     const rules = [{ apiGroups: ['aggregated.example.org'], resources: ['things'], verbs: ['get'] }];
     const role = { apiVersion: 'rbac.authorization.k8s.io/v1', kind: 'ClusterRole', metadata, rules };
@@ -76,7 +76,7 @@ describe('the control plane', () => {
     await kubectl('delete', 'clusterrole', 'test-aggregated');
   });
 
-  it('writes an audit log with the bodies of everything but Secrets', async () => {
+  it('The control plane writes an audit log with the bodies of everything but Secrets', async () => {
     const namespace = await createNamespace('audit');
     await kubectl('create', 'configmap', 'open', '-n', namespace, '--from-literal=word=positive-control');
     await kubectl('create', 'secret', 'generic', 'closed', '-n', namespace, '--from-literal=word=hidden');
@@ -85,13 +85,13 @@ describe('the control plane', () => {
     expect(log).not.to.contain(Buffer.from('hidden').toString('base64'));
   });
 
-  describe('whose servers crash', () => {
+  describe('Crashes of its servers', () => {
     afterEach(async () => {
       await Promise.all([controlPlane().etcd.start(), controlPlane().apiServer.start()]);
     });
 
     for (const server of ['apiServer', 'etcd'] as const) {
-      it(`keeps data, address and certificate when ${server} is killed and started`, async () => {
+      it(`The control plane keeps data, address and certificate when ${server} is killed and restarted`, async () => {
         const namespace = await createNamespace('crash');
         await controlPlane()[server].kill();
         const down = await controlPlane().kubectlRun(['get', 'namespace', namespace, '--request-timeout=2s']);
@@ -105,7 +105,7 @@ describe('the control plane', () => {
     }
   });
 
-  it('says in the words of its log why a server did not start, and leaves no folder behind', async () => {
+  it('startControlPlane quotes the log of a server that does not start, and leaves no folder behind', async () => {
     const temporary = mkdtempSync(join(tmpdir(), 'failed-start-'));
     const set = { TMPDIR: temporary, [kubeconfigVariable]: '' };
     const before = Object.keys(set).map((name) => [name, process.env[name]] as const);
@@ -124,7 +124,7 @@ describe('the control plane', () => {
     }
   });
 
-  it('leaves no process and no folder behind when its process is killed with SIGKILL', async () => {
+  it('The control plane leaves no process and no folder behind when its parent is killed with SIGKILL', async () => {
     const start = join(import.meta.dirname, '../../dev/control-plane/start.ts');
     const source = `
       import { startControlPlane } from ${JSON.stringify(start)};
@@ -143,7 +143,7 @@ describe('the control plane', () => {
     while (processesNaming(folder).length > 0 || existsSync(folder)) await wait(50);
   });
 
-  it('can be a server that the user names, which is used and not touched', async () => {
+  it('useExisting uses the server that the user names and never stops it', async () => {
     const existing = await useExisting(controlPlane().kubeconfig);
     try {
       expect(existing.url).to.equal(controlPlane().url);
@@ -161,7 +161,7 @@ describe('the control plane', () => {
     await kubectl('get', '--raw', '/readyz');
   });
 
-  it('says what is wrong with a kubeconfig that the user names', async () => {
+  it('useExisting reports what is wrong with a kubeconfig', async () => {
     expect(await useExisting('/no/such/kubeconfig').catch(String)).to.equal(
       'Error: CONTROL_PLANE_KUBECONFIG is /no/such/kubeconfig, which does not exist: set it to a kubeconfig, or unset it.',
     );

@@ -79,7 +79,7 @@ before(async () => {
   namespace = await createNamespace('crd-validation');
 });
 
-describe('An LtiRegistration is refused, in words that name the field and the remedy, with', () => {
+describe('Refused LtiRegistrations', () => {
   const refusals: Record<string, { spec: object; says: readonly string[] }> = {
     'an http issuer': {
       spec: { issuer: 'http://canvas.instructure.com' },
@@ -291,15 +291,16 @@ describe('An LtiRegistration is refused, in words that name the field and the re
   };
 
   for (const [what, { spec, says }] of Object.entries(refusals)) {
-    it(what, async () => expectRefused(await tryRegistration(spec), ...says));
+    it(`The API server refuses an LtiRegistration with ${what}`, async () =>
+      expectRefused(await tryRegistration(spec), ...says));
   }
 
-  it('a name that no label can carry', async () => {
+  it('The API server refuses an LtiRegistration with a name that is no label value', async () => {
     const answer = await tryRegistration({ issuer }, 'c'.repeat(64));
     expectRefused(answer, 'metadata.name must have at most 63 characters', 'choose a shorter name');
   });
 
-  it('another issuer than before', async () => {
+  it('The API server refuses to change the issuer of an LtiRegistration', async () => {
     expectAccepted(await send('POST', 'ltiregistrations', '', registration({ issuer }, 'settled')));
     const patch = { spec: { issuer: 'https://moodle.example.edu' } };
     const answer = await send('PATCH', 'ltiregistrations', '/settled?dryRun=All', patch);
@@ -308,7 +309,7 @@ describe('An LtiRegistration is refused, in words that name the field and the re
 });
 
 /** Every text that the operator copies into a status, a Secret or a path, and what is refused there. */
-describe('A text of an LtiRegistration is refused where it enters, in words that name the field:', () => {
+describe('Refused characters in LtiRegistrations', () => {
   const blanks = { 'a blank before it': ' a', 'a blank after it': 'a ', 'a tab': 'a\tb', 'a newline': 'a\nb' };
   const invisible = {
     'a control character': 'a\u0001b',
@@ -399,7 +400,7 @@ describe('A text of an LtiRegistration is refused where it enters, in words that
   };
 
   for (const [field, { spec, hostile, says }] of Object.entries(fields)) {
-    it(`${field} with ${Object.keys(hostile).join(', ')}`, async () => {
+    it(`The API server refuses ${field} with ${Object.keys(hostile).join(', ')}`, async () => {
       for (const [what, text] of Object.entries(hostile)) {
         const answer = await tryRegistration({ issuer, ...spec(text) });
         expect(answer.code, what).to.equal(422);
@@ -425,13 +426,13 @@ describe('A text of an LtiRegistration is refused where it enters, in words that
     'a newline after it': '2027-01-01T00:00:00Z\n',
   };
   for (const [what, until] of Object.entries(badTimes)) {
-    it(`spec.import.verifyOnly[0].until with ${what}`, async () => {
+    it(`The API server refuses spec.import.verifyOnly[0].until with ${what}`, async () => {
       const answer = await tryRegistration({ issuer, import: { verifyOnly: [{ ...verifyOnly({}), until }] } });
       expectRefused(answer, 'spec.import.verifyOnly[0].until');
     });
   }
 
-  it('the year 10000 in words that say what to write', async () => {
+  it('The API server refuses the year 10000 with a message that says what to write', async () => {
     const until = '9999-12-31T23:59:59-01:00';
     const answer = await tryRegistration({ issuer, import: { verifyOnly: [{ ...verifyOnly({}), until }] } });
     expectRefused(answer, 'a_time_from_2000_to_9998_such_as_2026_12_24T00_00_00Z');
@@ -442,7 +443,7 @@ describe('spec.delivery.metadata', () => {
   const tryMetadata = (metadata: object): Promise<Answer> =>
     tryRegistration({ issuer, delivery: { secretName: 'x', metadata } });
 
-  it('takes labels and annotations that a Secret can have', async () => {
+  it('spec.delivery.metadata accepts labels and annotations that a Secret can have', async () => {
     const labels = { team: 'grade-book', 'example.org/tier': '', [`example.org/${'a'.repeat(63)}`]: 'v'.repeat(63) };
     const annotations = { 'reloader.stakater.com/match': 'true', 'Example.org/Note': 'any text\nat all \u200b' };
     expectAccepted(await tryMetadata({ labels, annotations }));
@@ -460,7 +461,7 @@ describe('spec.delivery.metadata', () => {
     'k8s.io/x',
     'sigs.k8s.io/x',
   ]) {
-    it(`refuses ${name}, which the operator or Kubernetes sets`, async () => {
+    it(`spec.delivery.metadata refuses ${name}, which the operator or Kubernetes sets`, async () => {
       for (const part of ['labels', 'annotations']) {
         const answer = await tryMetadata({ [part]: { [name]: 'x' } });
         expectRefused(answer, `spec.delivery.metadata.${part}`, 'use a domain of your own');
@@ -469,7 +470,7 @@ describe('spec.delivery.metadata', () => {
   }
 
   for (const name of ['', 'a b', 'a/b/c', '/a', '-a', 'a\n', 'a\u200b', 'x'.repeat(64), '__proto__']) {
-    it(`refuses the key ${JSON.stringify(name)}, which a Secret cannot have`, async () => {
+    it(`spec.delivery.metadata refuses the key ${JSON.stringify(name)}, which a Secret cannot have`, async () => {
       for (const part of ['labels', 'annotations']) {
         const body = JSON.stringify(name).slice(1, -1);
         const entry: object = JSON.parse(`{"${body}":"x"}`);
@@ -478,7 +479,7 @@ describe('spec.delivery.metadata', () => {
     });
   }
 
-  it('refuses what is too much, and a label value that no label can have', async () => {
+  it('spec.delivery.metadata refuses too many entries and an invalid label value', async () => {
     const many = Object.fromEntries(Array.from({ length: 17 }, (_, i) => [`k${i}`, 'x']));
     for (const part of ['labels', 'annotations']) {
       expectRefused(await tryMetadata({ [part]: many }), `spec.delivery.metadata.${part}`, 'at most 16 items');
@@ -489,7 +490,7 @@ describe('spec.delivery.metadata', () => {
   });
 });
 
-describe('An LtiRegistration is accepted with', () => {
+describe('Accepted LtiRegistrations', () => {
   const acceptable: Record<string, object> = {
     'nothing but an issuer': { issuer },
     'an issuer with a port and a path': { issuer: 'https://moodle.example.edu:8443/lms' },
@@ -546,14 +547,15 @@ describe('An LtiRegistration is accepted with', () => {
   };
 
   for (const [what, spec] of Object.entries(acceptable)) {
-    it(what, async () => expectAccepted(await tryRegistration(spec)));
+    it(`The API server accepts an LtiRegistration with ${what}`, async () =>
+      expectAccepted(await tryRegistration(spec)));
   }
 
-  it('a name of 63 characters with dots', async () => {
+  it('The API server accepts an LtiRegistration with a name of 63 characters with dots', async () => {
     expectAccepted(await tryRegistration({ issuer }, `canvas.${'c'.repeat(56)}`));
   });
 
-  it('everything but the issuer changed', async () => {
+  it('The API server accepts changes of everything but the issuer', async () => {
     expectAccepted(await send('POST', 'ltiregistrations', '', registration({ issuer }, 'moving')));
     const spec = {
       clientID: '42',
@@ -566,9 +568,9 @@ describe('An LtiRegistration is accepted with', () => {
   });
 });
 
-describe('A duration', () => {
+describe('Durations', () => {
   for (const [text, milliseconds] of durations.accepted) {
-    it(`${text} means ${milliseconds} ms`, async () => {
+    it(`The duration ${text} means ${milliseconds} ms`, async () => {
       const asLong = formatDuration(milliseconds);
       const longer = formatDuration(milliseconds + 1000);
       const spec = { issuer, activationDelay: '0s', overlap: text };
@@ -578,7 +580,7 @@ describe('A duration', () => {
   }
 
   for (const text of durations.refused) {
-    it(`${JSON.stringify(text)} is refused in each field that takes one`, async () => {
+    it(`The duration ${JSON.stringify(text)} is refused in every field`, async () => {
       for (const field of ['rotateAfter', 'activationDelay', 'overlap']) {
         const answer = await tryRegistration({ issuer, [field]: text });
         const says =
@@ -589,7 +591,7 @@ describe('A duration', () => {
   }
 });
 
-describe('An LtiKey is refused with', () => {
+describe('LtiKeys', () => {
   const refusals: Record<string, { spec: object; says: readonly string[] }> = {
     'a key ID that is none': {
       spec: { keyID: 'a b', publicJWK: { ...publicJWK, kid: 'a b' } },
@@ -618,21 +620,21 @@ describe('An LtiKey is refused with', () => {
   };
 
   for (const [what, { spec, says }] of Object.entries(refusals)) {
-    it(what, async () => expectRefused(await tryKey(spec), ...says));
+    it(`The API server refuses an LtiKey with ${what}`, async () => expectRefused(await tryKey(spec), ...says));
   }
 
-  it('no key ID that a platform may know', async () => {
+  it('The API server accepts an LtiKey with every key ID that a platform may know', async () => {
     for (const id of foreignKeyIDs) {
       const answer = await tryKey({ keyID: id, publicJWK: { ...publicJWK, kid: id } });
       expect(answer, id).to.deep.equal({ code: 201, message: '' });
     }
   });
 
-  it('no registration of a name with dots', async () => {
+  it('The API server accepts an LtiKey of a registration with dots in its name', async () => {
     expectAccepted(await tryKey({ registrationRef: { name: 'canvas.example' } }));
   });
 
-  it('a private member, which is dropped before it is stored', async () => {
+  it('The API server refuses a private member in an LtiKey and does not quote it', async () => {
     const spec = { publicJWK: { ...publicJWK, d: 'secret' } };
     const path = '?dryRun=All&fieldValidation=Strict';
     const { code, message } = await send('POST', 'ltikeys', path, key(spec, 'canvas-1'));
@@ -648,7 +650,7 @@ describe('An LtiKey is refused with', () => {
   };
 
   for (const [what, spec] of Object.entries(changes)) {
-    it(`${what} than before`, async () => {
+    it(`The API server refuses to change an LtiKey to ${what}`, async () => {
       const name = `immutable-${Object.keys(changes).indexOf(what)}`;
       expectAccepted(await send('POST', 'ltikeys', '', key({}, name)));
       const answer = await send('PATCH', 'ltikeys', `/${name}?dryRun=All`, { spec });
@@ -662,7 +664,7 @@ describe('The state of an LtiKey', () => {
 
   before(async () => expectAccepted(await send('POST', 'ltikeys', '', key({}, 'stateful'))));
 
-  it('goes from any to any, because the ledger decides and may have been restored', async () => {
+  it('The state of an LtiKey may change from any to any, because a ledger may have been restored', async () => {
     for (const from of states) {
       for (const to of states) {
         expectAccepted(await setState(from));
@@ -671,11 +673,11 @@ describe('The state of an LtiKey', () => {
     }
   });
 
-  it('is one of five', async () => {
+  it('The state of an LtiKey is one of five', async () => {
     expectRefused(await setState('Foreign', '?dryRun=All'), 'status.state: Unsupported value: "Foreign"');
   });
 
-  it('stands beside verifyOnly, which says that the operator has no private half', async () => {
+  it('The status of an LtiKey records verifyOnly beside the state', async () => {
     const verify = (value: unknown): Promise<Answer> =>
       send('PATCH', 'ltikeys', '/stateful/status?dryRun=All', { status: { verifyOnly: value } });
     expectAccepted(await verify(true));
@@ -690,13 +692,13 @@ describe('The status of an LtiRegistration', () => {
 
   before(async () => expectAccepted(await send('POST', 'ltiregistrations', '', registration({ issuer }, 'observed'))));
 
-  it('has a phase, which is one of eight', async () => {
+  it('The status of an LtiRegistration has a phase, which is one of eight', async () => {
     const phases = 'Pending Ready Rotating Stalled ActionRequired Suspended Revoking'.split(' ');
     for (const phase of phases) expectAccepted(await setStatus({ phase }));
     expectRefused(await setStatus({ phase: 'Happy' }), 'status.phase: Unsupported value: "Happy"');
   });
 
-  it('holds an answered rotate request and key IDs of 256 characters of any kind', async () => {
+  it('The status of an LtiRegistration holds a rotate request and key IDs of 256 characters of any kind', async () => {
     const wide = 'é'.repeat(256);
     const ids = { name: 'observed-1', keyID: '!'.repeat(256) };
     expectAccepted(await setStatus({ observedRotateRequest: wide, observedRotationTrigger: wide, activeKey: ids }));
@@ -707,12 +709,12 @@ describe('The status of an LtiRegistration', () => {
     );
   });
 
-  it('says observedGeneration -1 until the operator has looked, which kstatus reads as in progress', async () => {
+  it('The status of an LtiRegistration has observedGeneration -1 until the operator has reconciled it', async () => {
     expect(await getJson(path('observed'))).to.have.nested.property('status.observedGeneration', -1);
     expect(await getJson(path('observed'))).to.have.nested.property('metadata.generation', 1);
   });
 
-  it('of a new registration leaves apply, server-side apply and a PUT of the status as they are', async () => {
+  it('The initial status of an LtiRegistration does not interfere with apply, server-side apply and status updates', async () => {
     const manifest = JSON.stringify({
       apiVersion: 'ltikeys.dev/v1alpha1',
       kind: 'LtiRegistration',
@@ -737,15 +739,15 @@ describe('The status of an LtiRegistration', () => {
     expect(await getJson(path('applied'))).to.have.deep.property('status', { observedGeneration: 1, phase: 'Ready' });
   });
 
-  it('and its phase show in kubectl get right after READY', async () => {
+  it('kubectl get prints the phase right after READY', async () => {
     const { stdout } = await controlPlane().kubectlRun(['get', 'ltireg', '--namespace', namespace]);
     expect(stdout.split('\n')[0]).to.match(/^NAME +READY +STATUS +ACTIVE KEY/);
     expect(stdout).to.match(/^applied +Ready/m);
   });
 });
 
-describe('A rotation window without a time zone', () => {
-  it('is stored as it was applied, so that GitOps tools see no change', async () => {
+describe('Rotation windows without a time zone', () => {
+  it('The API server stores a rotation window as it was applied, so that GitOps tools see no drift', async () => {
     const window = { schedule: '0 2 * * 6', duration: '4h' };
     const spec = { issuer, rotationWindows: [window] };
     expectAccepted(await send('POST', 'ltiregistrations', '', registration(spec, 'windowed')));
@@ -754,9 +756,9 @@ describe('A rotation window without a time zone', () => {
   });
 });
 
-describe('The schema', () => {
+describe('The CRD schemas', () => {
   for (const file of ['ltiregistrations', 'ltikeys']) {
-    it(`of ${file} describes every field, has no default inside a list and no rule that nothing here broke`, () => {
+    it(`The schema of ${file} describes every field, has no default inside a list, and every rule is tested here`, () => {
       const crd: Crd = parse(readFileSync(new URL(`../../crds/${file}.yaml`, import.meta.url), 'utf8'));
       const silent: string[] = [];
       for (const [path, schema] of walk(crd.spec.versions[0]!.schema.openAPIV3Schema, '')) {

@@ -10,7 +10,7 @@ import { controlPlane } from '../fixtures/control-plane.ts';
 import { makeKekDirectory, startOperator, until, type BeforeWrite, type Operator } from '../fixtures/operator.ts';
 import { eventually, Tenant } from '../fixtures/tenant.ts';
 
-describe('Deleting', () => {
+describe('Deletion', () => {
   let tenant: Tenant;
   let operator: Operator;
   let kekDir: string;
@@ -55,7 +55,7 @@ describe('Deleting', () => {
       }
     });
 
-  describe('a registration with deletionPolicy Retain: the key stays as it is', () => {
+  describe('deletionPolicy Retain', () => {
     const spec = { rotationTrigger: 'a', overlap: '30d' };
 
     async function deletedInMidRotation(): Promise<readonly LtiKey[]> {
@@ -76,7 +76,7 @@ describe('Deleting', () => {
       return keys;
     }
 
-    it('leaves keys, ledger, delivery and documents as they are, and the keys say so', async () => {
+    it('A retained registration keeps keys, ledger, delivery Secret and documents, and its keys report Orphaned', async () => {
       const keys = await deletedInMidRotation();
       const document = await tenant.servedOf(operator.url, 'canvas');
       const ledger = await tenant.ledgerSecret('canvas');
@@ -99,7 +99,7 @@ describe('Deleting', () => {
       expect(served.keyIDs).to.have.length(3);
     });
 
-    it('goes on with the same keys when it is applied again, without a rotation', async () => {
+    it('A retained registration that is applied again continues with the same keys, without a rotation', async () => {
       const keys = await deletedInMidRotation();
       await tenant.apply('canvas', { ...spec, rotationTrigger: 'c' });
       await inStep();
@@ -116,7 +116,7 @@ describe('Deleting', () => {
       await inStep();
     });
 
-    it('puts back an LtiKey of it that is deleted or edited, which goes on to be called Orphaned', async () => {
+    it('The operator restores a deleted or edited LtiKey of a retained registration as Orphaned', async () => {
       await deletedInMidRotation();
       await tenant.changeStatus<LtiKey>(ltiKeys, 'canvas-2', (key) => ({
         ...key,
@@ -132,7 +132,7 @@ describe('Deleting', () => {
     });
   });
 
-  it('a registration under Retain finishes a revocation that was under way', async () => {
+  it('The operator completes a revocation after the registration was deleted under Retain', async () => {
     await tenant.apply('canvas', { keyDistribution: 'Manual' });
     await inStep();
     const { keyID } = (await tenant.key('canvas-1')).spec;
@@ -149,7 +149,7 @@ describe('Deleting', () => {
     await operator.rest();
   });
 
-  describe('a registration under deletionPolicy Delete', () => {
+  describe('deletionPolicy Delete', () => {
     const gone = (): Promise<void> =>
       eventually(async () => {
         expect(await tenant.keys('canvas')).to.deep.equal([]);
@@ -157,7 +157,7 @@ describe('Deleting', () => {
         expect(await tenant.secret('canvas-signing-key')).to.equal(undefined);
       });
 
-    it('removes LtiKeys, delivery Secret and ledger, and then the documents', async () => {
+    it('The operator removes LtiKeys, delivery Secret and ledger, and then the documents', async () => {
       await tenant.apply('canvas', { deletionPolicy: 'Delete' });
       await tenant.apply('moodle');
       await inStep();
@@ -173,7 +173,7 @@ describe('Deleting', () => {
       await tenant.untilInStep(operator.url, 'moodle');
     });
 
-    it('obeys the policy it was last seen with', async () => {
+    it('The operator obeys the deletionPolicy of the newest spec', async () => {
       await tenant.apply('canvas', { deletionPolicy: 'Delete' });
       await inStep();
       await tenant.edit('canvas', { deletionPolicy: 'Retain' });
@@ -184,7 +184,7 @@ describe('Deleting', () => {
       await inStepWithoutRegistration();
     });
 
-    it('and applying it again begins anew', async () => {
+    it('A registration that is applied again after a removal gets new keys', async () => {
       await tenant.apply('canvas', { deletionPolicy: 'Delete' });
       await inStep();
       const { kid } = await tenant.delivered('canvas');
@@ -218,14 +218,14 @@ describe('Deleting', () => {
     }
 
     for (const crashAt of [1, 2, 3, 4, 5, 6]) {
-      it(`is finished by the next process if this one ends before write ${crashAt} of the removal`, async () => {
+      it(`The next process completes a removal that crashed before write ${crashAt}`, async () => {
         await removedUntilWrite(crashAt);
         await restart();
         await gone();
       });
     }
 
-    it('is finished although the API server was too busy for the last part of it', async () => {
+    it('The operator completes a removal although the API server answered 429 to the last writes', async () => {
       let busy = 0;
       await restart((verb, type) => {
         if (verb !== 'delete' || type !== ltiKeys || busy > 2) return;
@@ -239,7 +239,7 @@ describe('Deleting', () => {
       await gone();
     });
 
-    it('removes nothing if it was changed to Retain just before, whoever looks into it', async () => {
+    it('A new leader removes nothing if the policy became Retain just before the deletion', async () => {
       await tenant.apply('canvas', { deletionPolicy: 'Delete' });
       await inStep();
       await operator.rest();
@@ -258,7 +258,7 @@ describe('Deleting', () => {
       await inStepWithoutRegistration();
     });
 
-    it('is finished by another replica that takes over after the ledger went', async () => {
+    it('Another replica completes a removal after the ledger is gone', async () => {
       await removedUntilWrite(5);
       expect(await tenant.secret('canvas-lti-keys')).to.equal(undefined);
       const successor = await standby();
@@ -268,7 +268,7 @@ describe('Deleting', () => {
       await gone();
     });
 
-    it('and applied again while it was being removed begins anew under another replica', async () => {
+    it('A registration that is applied again during its removal gets new keys from another replica', async () => {
       await removedUntilWrite(5);
       const { keyID } = (await tenant.key('canvas-2')).spec;
       await tenant.apply('canvas', { deletionPolicy: 'Delete' });
@@ -290,8 +290,8 @@ describe('Deleting', () => {
     expect(await tenant.secret('canvas-lti-keys')).to.not.equal(undefined);
   }
 
-  describe('a namespace', () => {
-    it('makes no storm of errors, mints nothing and does not keep it from ending', async () => {
+  describe('Namespaces', () => {
+    it('Deleting a namespace completes without an error storm and without new keys', async () => {
       await tenant.apply('canvas', { rotationTrigger: 'a' });
       await tenant.apply('moodle', { deletionPolicy: 'Delete' });
       await inStep();
@@ -319,7 +319,7 @@ describe('Deleting', () => {
     });
   });
 
-  describe('the CRDs and installing them again', () => {
+  describe('CRDs', () => {
     const crds = join(import.meta.dirname, '../../crds');
     const kubectl = async (...args: readonly string[]): Promise<void> => {
       const { code, stderr } = await controlPlane().kubectlRun(args);
@@ -332,7 +332,7 @@ describe('Deleting', () => {
     // Other test files share the control plane; they run after this one, and need the CRDs.
     afterEach(install);
 
-    it('brings back the same keys, and the documents never change', async () => {
+    it('Deleting and reinstalling the CRDs restores the same keys, and the documents never change', async () => {
       await tenant.apply('canvas', { rotationTrigger: 'a' });
       await inStep();
       await tenant.edit('canvas', { rotationTrigger: 'b' });

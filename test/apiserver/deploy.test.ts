@@ -26,7 +26,7 @@ before(async () => {
 });
 
 describe('The image', () => {
-  it('starts no command with an inspector that SIGUSR1 opens', () => {
+  it('The image starts every command with the SIGUSR1 inspector disabled', () => {
     expect(read('Dockerfile')).to.match(/^ENTRYPOINT \["node", "--disable-sigusr1", /m);
     for (const path of ['deploy/deployment.yaml', 'deploy/publisher/deployment.yaml']) {
       const { containers }: { containers: { name: string; command?: string[] }[] } = parse(read(path)).spec.template
@@ -40,19 +40,19 @@ describe('The image', () => {
 });
 
 describe('kubectl apply --dry-run=server', () => {
-  it('accepts deploy/ without a warning, once its namespace is there', async () => {
+  it('The API server accepts deploy/ without a warning once its namespace exists', async () => {
     const output = await kubectl('apply', '--dry-run=server', '--kustomize', file('deploy'));
     expect(output).to.match(/^deployment.apps\/lti-key-operator created/m);
   });
 
-  it('accepts the publisher with its autoscaling, and alone in the Service, on top of deploy/', async () => {
+  it('The API server accepts the publisher with autoscaling, and alone in the Service, on top of deploy/', async () => {
     for (const more of ['deploy/publisher/autoscaling', 'deploy/publisher/alone']) {
       const withPublisher = overlayFolder({ components: ['deploy/publisher', more] });
       await kubectl('apply', '--dry-run=server', '--kustomize', withPublisher);
     }
   });
 
-  it('accepts the operator for one namespace', async () => {
+  it('The API server accepts the operator for one namespace', async () => {
     await kubectl('apply', '--filename', file('deploy/samples/namespace.yaml'));
     const folder = overlayFolder({ components: ['deploy/one-namespace'] });
     const output = await kubectl('apply', '--dry-run=server', '--output=json', '--kustomize', folder);
@@ -63,11 +63,11 @@ describe('kubectl apply --dry-run=server', () => {
     expect(output).to.include('"--namespace=gradebook"');
   });
 
-  it('accepts the Ingress', async () => {
+  it('The API server accepts the Ingress', async () => {
     await kubectl('apply', '--dry-run=server', '--filename', file('deploy/ingress/ingress.yaml'));
   });
 
-  it('accepts the samples, one registration per platform', async () => {
+  it('The API server accepts the samples, one registration per platform', async () => {
     await kubectl('apply', '--filename', file('deploy/samples/namespace.yaml'));
     const output = await kubectl('apply', '--dry-run=server', '--output=json', '--kustomize', file('deploy/samples'));
     const { items }: { items: { spec: { platform?: string } }[] } = JSON.parse(output);
@@ -88,7 +88,7 @@ describe('The rights of the operator', () => {
   );
   const rules = roles.flatMap((role) => role.rules ?? []);
 
-  it('have no wildcard, no way to more rights, and no list or watch of Secrets', () => {
+  it('The operator has no wildcard right, cannot escalate, and cannot list or watch Secrets', () => {
     const flat = rules.flatMap((r) => r.resources.flatMap((resource) => r.verbs.map((verb) => `${verb} ${resource}`)));
     expect(flat).to.include('get secrets');
     expect(
@@ -96,7 +96,7 @@ describe('The rights of the operator', () => {
     ).to.deep.equal([]);
   });
 
-  it('each come with a comment that names the files that need them, and these exist', () => {
+  it('Each rule in rbac.yaml has a comment that names the existing files that need it', () => {
     const blocks = read('deploy/rbac.yaml').match(/((?: {2}#.*\n)*) {2}- apiGroups:/g) ?? [];
     expect(blocks).to.have.length(rules.length);
     for (const block of blocks) {
@@ -107,7 +107,7 @@ describe('The rights of the operator', () => {
   });
 });
 
-describe('The Service, on the way from the operator’s Pods to publishers and back', () => {
+describe('The Service during a move to publishers', () => {
   const steps: readonly (readonly [components: readonly string[], selected: readonly string[]])[] = [
     [[], ['lti-key-operator']],
     [['deploy/publisher'], ['lti-key-operator', 'lti-key-publisher']],
@@ -115,7 +115,7 @@ describe('The Service, on the way from the operator’s Pods to publishers and b
   ];
 
   for (const [components, expected] of steps) {
-    it(`selects the Pods of ${expected.join(' and ')} with ${['deploy', ...components].join(', ')}`, async () => {
+    it(`The Service selects the Pods of ${expected.join(' and ')} with ${['deploy', ...components].join(', ')}`, async () => {
       const rendered = await render({ components });
       const service = rendered.find(({ kind }) => kind === 'Service')?.['spec'] as { selector: Record<string, string> };
       const selected = rendered.filter(({ kind, spec }) => {
@@ -138,12 +138,12 @@ describe('The Deployment of the publisher', () => {
   const templateOf = (path: string): Pod => parse(read(path)).spec.template;
   const container = (path: string, name: string) => templateOf(path).spec.containers.find((each) => each.name === name);
 
-  it('runs the same jwks container as the operator’s', () => {
+  it('The publisher Deployment runs the same jwks container as the operator Deployment', () => {
     const jwks = container('deploy/publisher/deployment.yaml', 'jwks');
     expect(jwks).to.deep.equal(container('deploy/deployment.yaml', 'jwks'));
   });
 
-  it('starts the publisher with options it has, without a key-encryption key', () => {
+  it('The publisher Deployment starts the publisher with valid options and without a key-encryption key', () => {
     const [command, ...args] = container('deploy/publisher/deployment.yaml', 'publisher')?.args ?? [];
     expect(command).to.equal('publisher');
     expect(() => parseConfig('publisher', args)).to.not.throw();
@@ -179,7 +179,7 @@ describe('The Deployment', () => {
 
   const volume = (name: string) => pod.volumes.find((v) => v.name === name);
 
-  it('runs a controller and a jwks container, twice', () => {
+  it('The Deployment runs two replicas of a controller and a jwks container', () => {
     expect(deployment.spec.replicas).to.equal(2);
     expect(pod.containers.map(({ name, args }) => [name, args[0]])).to.deep.equal([
       ['controller', 'controller'],
@@ -187,14 +187,14 @@ describe('The Deployment', () => {
     ]);
   });
 
-  it('starts them with options they have', () => {
+  it('The Deployment starts its containers with valid options', () => {
     for (const { args } of pod.containers) {
       const command = commands.find((name) => name === args[0])!;
       expect(() => parseConfig(command, args.slice(1))).to.not.throw();
     }
   });
 
-  it('gives the API token and the key-encryption key to the controller alone', () => {
+  it('The Deployment gives the API token and the key-encryption key only to the controller', () => {
     expect(pod.automountServiceAccountToken).to.equal(false);
     expect(mounts('controller')).to.deep.equal({ 'api-token': 'ro', kek: 'ro', publish: 'rw' });
     expect(mounts('jwks')).to.deep.equal({ publish: 'ro' });
@@ -202,7 +202,7 @@ describe('The Deployment', () => {
     expect(env?.map(({ name }) => name)).to.deep.equal(['MALLOC_MMAP_THRESHOLD_']);
   });
 
-  it('bounds the heap of what runs beside jwks, with room in its memory limit for all else', () => {
+  it('The Deployments bound the heap of the container beside jwks well below its memory limit', () => {
     for (const path of ['deploy/deployment.yaml', 'deploy/publisher/deployment.yaml']) {
       const [{ env, resources }]: [Container & { resources: { limits: { memory: string } } }] = parse(read(path)).spec
         .template.spec.containers;
@@ -212,7 +212,7 @@ describe('The Deployment', () => {
     }
   });
 
-  it('publishes without a key-encryption key, and from memory', () => {
+  it('The Deployment publishes from memory and starts without a key-encryption key', () => {
     expect(volume('kek')?.secret).to.include({ secretName: 'lti-key-operator-kek', optional: true });
     expect(volume('publish')?.emptyDir).to.include({ medium: 'Memory' });
   });
@@ -226,7 +226,7 @@ describe('The Deployment', () => {
       spec: { ...pod, containers, volumes: JSON.parse(JSON.stringify(pod.volumes).replaceAll('440', '288')) },
     });
 
-  it('makes Pods that satisfy the restricted Pod Security standard, which its namespace enforces', async () => {
+  it('The Deployment makes Pods that satisfy the restricted Pod Security standard', async () => {
     await kubectl('apply', '--filename', file('deploy/serviceaccount.yaml'));
     expect(await tryPod(pod.containers)).to.deep.equal({ code: 201, message: '' });
 
@@ -274,14 +274,14 @@ describe('The roles for tenants', () => {
     ['edit', 'delete', 'ltikeys.ltikeys.dev', 'no'],
   ];
 
-  it('do not let a user with edit update a status', async () => {
+  it('The tenant roles do not let a user with edit update a status', async () => {
     const args = ['auth', 'can-i', 'update', 'ltiregistrations.ltikeys.dev', '--subresource=status', '--as=edit'];
     const { stdout } = await controlPlane().kubectlRun([...args, '--namespace', namespace]);
     expect(stdout.trim()).to.equal('no');
   });
 
   for (const [user, verb, resource, answer] of rights) {
-    it(`${answer === 'yes' ? 'let' : 'do not let'} a user with ${user} ${verb} ${resource}`, async () => {
+    it(`The tenant roles ${answer === 'yes' ? 'let' : 'do not let'} a user with ${user} ${verb} ${resource}`, async () => {
       expect(await canI(user, verb, resource)).to.equal(answer);
     });
   }

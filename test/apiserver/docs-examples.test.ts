@@ -56,7 +56,7 @@ function namespacesOf(manifest: string): Set<string> {
 describe('The YAML in README.md and docs/', () => {
   before(installCrds);
 
-  it('is found, and all of it that is no kustomization or Alertmanager configuration is applied here', () => {
+  it('This test finds the YAML examples and applies all but kustomizations and Alertmanager configuration', () => {
     expect(examples.filter(isWhole).map(({ at }) => at.replace(/:.*/, ''))).to.include.members([
       'README.md',
       'docs/spec/ltiregistration.md',
@@ -67,10 +67,10 @@ describe('The YAML in README.md and docs/', () => {
   });
 
   for (const example of examples.filter(isWhole)) {
-    it(`can be applied as it is printed: ${example.at}`, () => expectApplied(example.text));
+    it(`The example ${example.at} can be applied as printed`, () => expectApplied(example.text));
   }
 
   for (const example of examples.filter(isExcerpt)) {
-    it(`can be applied within a registration: ${example.at}`, () => expectApplied(completed(example)));
+    it(`The excerpt ${example.at} can be applied within a registration`, () => expectApplied(completed(example)));
   }
 });

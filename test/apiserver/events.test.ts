@@ -33,7 +33,7 @@ describe('EventRecorder on a real API server', () => {
     return items.filter((event) => event.reason === reason);
   }
 
-  it('writes an event, which kubectl describe shows', async () => {
+  it('The recorder writes an event that kubectl describe shows', async () => {
     const events = recorder();
     events.record(object, 'Warning', 'KEKMissing', 'Seal', 'There is no KEK.');
     await events.flush();
@@ -55,12 +55,12 @@ describe('EventRecorder on a real API server', () => {
     expect(stdout).to.match(/Warning\s+KEKMissing.*There is no KEK\./u);
   });
 
-  it('gets the longest note through, in bytes', async () => {
+  it('The recorder truncates a note to the length that the API server accepts, in bytes', async () => {
     const events = recorder();
     events.record(object, 'Normal', 'LongNote', 'Say', 'é'.repeat(600));
     await events.flush();
     expect((await written('LongNote'))[0]?.note).to.equal(`${'é'.repeat(510)}…`);
   });
 
-  it('had every event accepted', () => expect(lines).to.deep.equal([]));
+  it('The API server accepted every event of the recorder', () => expect(lines).to.deep.equal([]));
 });

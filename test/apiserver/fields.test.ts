@@ -6,7 +6,7 @@ import { publicUrl, startOperator, type Operator } from '../fixtures/operator.ts
 import { eventually, Tenant, text } from '../fixtures/tenant.ts';
 
 /** What no other test needs to look at. docs/spec/fields.md names for every field the test that proves it. */
-describe('The fields', () => {
+describe('Fields that no other test covers', () => {
   let tenant: Tenant;
   let operator: Operator;
 
@@ -30,7 +30,7 @@ describe('The fields', () => {
     return parsed;
   };
 
-  it('that say what the platform is reach the tool under the standard’s names, and so does a change', async () => {
+  it('The fields that describe the platform reach the tool under the names of the LTI standard, and so do changes', async () => {
     await tenant.apply('canvas', {
       issuer: 'https://canvas.example.org',
       clientID: '10000000000042',
@@ -56,7 +56,7 @@ describe('The fields', () => {
     await eventually(async () => expect(await entry()).to.deep.equal(changed));
   });
 
-  it('of a delivery Secret besides the private key show its public half and the whole key set', async () => {
+  it('A delivery Secret contains the public key and the whole key set besides the private key', async () => {
     await tenant.apply('canvas', { rotationTrigger: 'a' });
     await inStep();
     await tenant.edit('canvas', { rotationTrigger: 'b' });
@@ -74,7 +74,7 @@ describe('The fields', () => {
     ['300 characters', 'x'.repeat(300)],
     ['two lines and a zero-width space', 'now\nand \u200bagain'],
   ] as const) {
-    it(`status goes on after a rotate request of ${what}`, async () => {
+    it(`The status is written after a rotate request of ${what}`, async () => {
       await tenant.apply('canvas');
       await tenant.annotate('canvas', { [rotateRequestedAtAnnotation]: value });
       await tenant.untilSays('canvas', 'Ready', 'True SigningKeyReady');
@@ -97,7 +97,7 @@ describe('The fields', () => {
     ['Blackboard', 'False RevocationPending', 'it may keep a fetched key for 10 hours'],
   ] as const;
   for (const [platform, verdict, says] of advice) {
-    it(`platform ${platform} decides how long a revoked key counts as accepted`, async () => {
+    it(`The platform ${platform} decides how long a revoked key counts as accepted`, async () => {
       await tenant.apply('canvas', { platform });
       await inStep();
       await tenant.edit('canvas', { revokedKeyIDs: [(await tenant.key('canvas-1')).spec.keyID] });
@@ -110,7 +110,7 @@ describe('The fields', () => {
     });
   }
 
-  it('keyHistoryLimit keeps that many Retired keys on record, the newest', async () => {
+  it('keyHistoryLimit keeps the newest Retired keys on record', async () => {
     await tenant.apply('canvas', { keyHistoryLimit: 2 });
     await inStep();
     // A next key of a size that is no longer asked for is given up at once.
@@ -129,7 +129,7 @@ describe('The fields', () => {
     await inStep();
   });
 
-  it('of an LtiKey are the facts that the ledger and the documents have', async () => {
+  it('The fields of an LtiKey agree with the ledger and the documents', async () => {
     await tenant.apply('canvas');
     await inStep();
     const { spec, status } = await tenant.key('canvas-1');
@@ -153,7 +153,7 @@ describe('The fields', () => {
     expect((await tenant.registration('canvas')).status?.ledgerSerial).to.be.within(status!.ledgerSerial!, serial);
   });
 
-  it('that are times follow each other in the order of a key’s life', async () => {
+  it('The timestamps of a key follow each other in the order of its life', async () => {
     await tenant.apply('canvas', { rotationTrigger: 'a' });
     await inStep();
     await tenant.edit('canvas', { rotationTrigger: 'b' });
@@ -187,7 +187,7 @@ describe('The fields', () => {
     expect(revoked).not.to.have.property('kekID');
   });
 
-  it('of an LtiKey can be selected by its registration', async () => {
+  it('LtiKeys can be selected by their registration', async () => {
     await tenant.apply('canvas');
     await tenant.apply('moodle');
     await tenant.untilStates('canvas', 'canvas-1 Active');

@@ -8,7 +8,7 @@ import { expectDelivered, FormerKey, importing, keepKey } from '../fixtures/form
 import { startOperator, type Operator, until } from '../fixtures/operator.ts';
 import { base64, eventually, Tenant } from '../fixtures/tenant.ts';
 
-describe('A registration that imports the keys of a former system', () => {
+describe('Import of keys from a former system', () => {
   let tenant: Tenant;
   let operator: Operator;
   const old = new FormerKey();
@@ -48,7 +48,7 @@ describe('A registration that imports the keys of a former system', () => {
   for (const { form, entry, content, keyID, ownID } of forms) {
     const kid = keyID ?? ownID ?? old.thumbprint;
     const named = kid === old.thumbprint ? 'its thumbprint' : `the foreign key ID ${kid}`;
-    it(`signs with the key from ${form} under ${named}, and rotates to a key with its thumbprint`, async () => {
+    it(`A registration signs with the key from ${form} under ${named}, and rotates to a generated key`, async () => {
       await keepKey(tenant, 'old', { [entry ?? 'private.pem']: content });
       const token = await old.sign(kid);
       await tenant.apply('canvas', {
@@ -86,7 +86,7 @@ describe('A registration that imports the keys of a former system', () => {
     });
   }
 
-  it('keeps a key of another size than spec.key.size until a rotation is due or asked for', async () => {
+  it('A registration keeps an imported key of another size than spec.key.size until the next rotation', async () => {
     const large = new FormerKey(3072);
     await keepKey(tenant, 'old', { 'private.pem': large.pem() });
     await tenant.apply('canvas', { import: importing({ secretName: 'old' }) });
@@ -103,7 +103,7 @@ describe('A registration that imports the keys of a former system', () => {
     expect(await accepted(await large.sign(large.thumbprint))).to.equal(true);
   });
 
-  it('serves a key of 8192 bits in the registration’s own document', async () => {
+  it('The sidecar serves a key of 8192 bits in the document of the registration', async () => {
     const verifyOnly = [{ ...longKey, until: new Date(now() + day).toISOString() }];
     await tenant.apply('canvas', { import: importing({ verifyOnly }) });
     await tenant.untilStates('canvas', 'canvas-1 Active, canvas-2 Retiring');
@@ -112,7 +112,7 @@ describe('A registration that imports the keys of a former system', () => {
     expect((await tenant.key('canvas-2')).spec.size).to.equal(8192);
   });
 
-  it('serves verify-only keys until their time, and then retires them', async () => {
+  it('The sidecar serves verify-only keys until their time, and then they retire', async () => {
     await keepKey(tenant, 'old', { 'private.pem': old.pem() });
     await tenant.apply('canvas', {
       import: importing({
@@ -146,7 +146,7 @@ describe('A registration that imports the keys of a former system', () => {
     expect(await accepted(token)).to.equal(false);
   });
 
-  it('never signs with a verify-only key, not even in place of a revoked one', async () => {
+  it('A registration never signs with a verify-only key, not even in place of a revoked one', async () => {
     await tenant.apply('canvas', { import: importing({ verifyOnly: [older.verifyOnly(now() + 30 * day)] }) });
     await tenant.untilStates('canvas', 'canvas-1 Active, canvas-2 Retiring');
     await tenant.untilSays('canvas', 'Ready', 'True SigningKeyReady');
@@ -161,7 +161,7 @@ describe('A registration that imports the keys of a former system', () => {
     expect(await accepted(await older.sign(older.thumbprint))).to.equal(false);
   });
 
-  describe('makes no key in place of one that it cannot have, says why, and takes it once that is mended:', () => {
+  describe('Keys that cannot be imported', () => {
     const ec = generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey;
     const locked = { format: 'pem', type: 'pkcs8', cipher: 'aes-256-cbc', passphrase: 'x' } as const;
     const refusals: readonly {
@@ -230,7 +230,7 @@ describe('A registration that imports the keys of a former system', () => {
       },
     ];
     for (const { what, entries, grantedTo = 'canvas', reason, says } of refusals) {
-      it(what, async () => {
+      it(`A registration makes no key in place of ${what}, reports why, and imports it once corrected`, async () => {
         if (entries) await keepKey(tenant, 'old', entries, grantedTo);
         await tenant.apply('canvas', { import: importing({ secretName: 'old' }) });
         const message = await tenant.untilSays('canvas', 'Stalled', `True ${reason}`);
@@ -251,7 +251,7 @@ describe('A registration that imports the keys of a former system', () => {
       });
     }
 
-    it('a weak verify-only key', async () => {
+    it('A registration makes no key beside a weak verify-only key, reports why, and imports it once corrected', async () => {
       const { publicJWK, until: time } = older.verifyOnly(now() + day);
       // 000000 011111 …
       const weak = { ...publicJWK, n: `Af${publicJWK.n.slice(2)}` };
@@ -266,7 +266,7 @@ describe('A registration that imports the keys of a former system', () => {
     });
   });
 
-  it('says that the Secret has no entry constructor, and goes on once that is mended', async () => {
+  it('A registration reports that the Secret has no entry named constructor, and imports once corrected', async () => {
     await keepKey(tenant, 'old', { 'private.pem': old.pem() });
     await tenant.apply('canvas', { import: importing({ secretName: 'old', entry: 'constructor' }) });
     const message = await tenant.untilSays('canvas', 'Stalled', 'True ImportKeyRefused');
@@ -275,7 +275,7 @@ describe('A registration that imports the keys of a former system', () => {
     await tenant.untilStates('canvas', 'canvas-1 Active');
   });
 
-  it('shares one key and its ID with the other registrations that the grant lists, under the URL of the namespace', async () => {
+  it('A registration shares an imported key and its ID with the other registrations that the grant lists', async () => {
     const names = ['canvas', 'moodle', 'sakai'];
     await keepKey(tenant, 'old', { 'private.pem': old.pem() }, names.join(', '));
     for (const name of names) {
@@ -292,7 +292,7 @@ describe('A registration that imports the keys of a former system', () => {
     expect(await ofNamespace(), 'the others sign with it').to.include('tool-2019');
   });
 
-  it('refuses one key ID for two keys, and takes the same key twice for one', async () => {
+  it('A registration refuses one key ID for two keys, and treats the same key twice as one', async () => {
     const another = new FormerKey();
     const time = now() + 3 * day;
     await keepKey(tenant, 'old', { 'private.pem': old.pem() });
@@ -318,7 +318,7 @@ describe('A registration that imports the keys of a former system', () => {
     expect(await accepted(await old.sign('tool-2019'))).to.equal(true);
   });
 
-  it('reads the Secret once: what becomes of it or of spec.import afterwards has no effect', async () => {
+  it('The operator reads the Secret once, and later changes of it or of spec.import have no effect', async () => {
     await keepKey(tenant, 'old', { 'private.pem': old.pem() });
     await tenant.apply('canvas', { import: importing({ secretName: 'old', keyID: 'tool-2019' }) });
     await tenant.untilStates('canvas', 'canvas-1 Active');
@@ -350,7 +350,7 @@ describe('A registration that imports the keys of a former system', () => {
     await unchanged();
   });
 
-  it('imports nothing in place of a ledger that is lost, although the Secret is still there', async () => {
+  it('The operator imports nothing in place of a lost ledger, although the Secret still exists', async () => {
     await keepKey(tenant, 'old', { 'private.pem': old.pem() });
     await tenant.apply('canvas', { import: importing({ secretName: 'old' }) });
     await tenant.untilStates('canvas', 'canvas-1 Active');
@@ -367,7 +367,7 @@ describe('A registration that imports the keys of a former system', () => {
     expect(await tenant.states('canvas')).to.equal('canvas-1 Active');
   });
 
-  it('lets no token be rejected from the move on until after a rotation', async () => {
+  it('A platform rejects no token between the import and the end of a rotation', async () => {
     await keepKey(tenant, 'old', { 'private.pem': old.pem() });
     const tokens = [await old.sign('tool-2019'), await older.sign('tool-2018')];
     await tenant.apply('canvas', {

@@ -12,7 +12,7 @@ const former = 'https://lms.example.edu';
 const other = 'https://other.example.org';
 
 /** What everybody does who meets an immutable field: delete and apply, in one command. */
-describe('A registration that is replaced by one with another issuer', () => {
+describe('Replacing a registration by one with another issuer', () => {
   let tenant: Tenant;
   let operator: Operator;
   let kekDir: string;
@@ -48,7 +48,7 @@ describe('A registration that is replaced by one with another issuer', () => {
     return (await tenant.delivered(name)).kid;
   };
 
-  it('under Retain gets nothing of its keys, and is told why', async () => {
+  it('A replacement under Retain does not get the keys of the former issuer, and reports why', async () => {
     const kid = await ready('r19-retain', 'Retain');
     const ledger = await tenant.ledgerSecret('r19-retain');
     const delivered = await tenant.secret('r19-retain-signing-key');
@@ -73,7 +73,7 @@ describe('A registration that is replaced by one with another issuer', () => {
     expect((await tenant.delivered('r19-retain')).kid).to.equal(kid);
   });
 
-  it('under Retain still has the former key revoked where somebody asks for it', async () => {
+  it('A replacement under Retain can still revoke the former key', async () => {
     const kid = await ready('leaving', 'Retain');
     await replaceByForce('leaving', other, 'Retain');
     await tenant.untilSays('leaving', 'Stalled', 'True IssuerChanged');
@@ -85,7 +85,7 @@ describe('A registration that is replaced by one with another issuer', () => {
     });
   });
 
-  it('under Retain begins anew once the former keys are removed', async () => {
+  it('A replacement under Retain gets new keys once the former keys are removed', async () => {
     const kid = await ready('handed-over', 'Retain');
     await tenant.edit('handed-over', { deletionPolicy: 'Delete' });
     await operator.rest();
@@ -98,7 +98,7 @@ describe('A registration that is replaced by one with another issuer', () => {
   });
 
   for (const attempt of [1, 2, 3]) {
-    it(`under Delete gets keys of its own however quick it is, and no word of a loss (${attempt})`, async () => {
+    it(`A replacement under Delete gets new keys immediately, without a report of a lost ledger (${attempt})`, async () => {
       const name = `quick-${attempt}`;
       const kid = await ready(name, 'Delete');
       await replaceByForce(name, other, 'Delete');
@@ -115,7 +115,7 @@ describe('A registration that is replaced by one with another issuer', () => {
     });
   }
 
-  it('while the operator is down is told from the former one all the same', async () => {
+  it('The operator detects a replacement that happened while it was down', async () => {
     const retained = await ready('down-retain', 'Retain');
     const deleted = await ready('down-delete', 'Delete');
     const { clock } = operator;
@@ -129,7 +129,7 @@ describe('A registration that is replaced by one with another issuer', () => {
     await eventually(async () => expect((await tenant.delivered('down-delete')).kid).to.not.equal(deleted));
   });
 
-  it('does not exist for a ledger of an earlier release, which takes the present issuer', async () => {
+  it('A ledger of an earlier release without an issuer adopts the present one', async () => {
     const kid = await ready('earlier', 'Retain');
     await tenant.replaceSecret(ledgerSecretName('earlier'), (data) => {
       const { issuer: _, ...ledger } = JSON.parse(Buffer.from(data['ledger.json']!, 'base64').toString());

@@ -34,7 +34,7 @@ describe('Canaries of key-encryption keys', () => {
   }
   const inStep = (): Promise<void> => tenant.untilInStep(operator.url, 'canvas');
 
-  it('that the operator may not read are named by a new registration, which gets its key once they are granted', async () => {
+  it('A new registration names the canary Secret that the operator may not read, and gets its key once it may', async () => {
     await account.withholdCanaries();
     await start();
     await tenant.apply('canvas');
@@ -50,7 +50,7 @@ describe('Canaries of key-encryption keys', () => {
     await inStep();
   });
 
-  it('that the operator may not read any more hold up no revocation, no delivery and no status', async () => {
+  it('Canaries that become unreadable do not delay revocation, delivery or status', async () => {
     await start();
     await tenant.apply('canvas');
     await inStep();
@@ -69,7 +69,7 @@ describe('Canaries of key-encryption keys', () => {
     });
   });
 
-  it('have a registration say KEKChanged after a restart with other bytes, until the former key is back', async () => {
+  it('A registration reports KEKChanged after a restart with other KEK bytes until the former key is back', async () => {
     await start();
     await tenant.apply('canvas');
     await inStep();

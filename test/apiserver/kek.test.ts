@@ -41,7 +41,7 @@ describe('Key-encryption keys', () => {
     },
   ];
   for (const { what, reason, names, prepare } of absences) {
-    it(`with ${what}, a registration says which file is wrong and why, and gets its key once that is right`, async () => {
+    it(`A registration without a usable KEK (${what}) names the file, and gets its key once it is corrected`, async () => {
       await prepare();
       await tenant.apply('canvas');
       const message = await tenant.untilSays('canvas', 'Stalled', `True ${reason}`);
@@ -63,7 +63,7 @@ describe('Key-encryption keys', () => {
     });
   }
 
-  it('that become primary seal new keys, and old ones are sealed anew, after which the former is not needed', async () => {
+  it('A new primary KEK seals new and existing keys, and the former KEK is no longer needed', async () => {
     await writeKek(kekDir, 'k1');
     await choose('k1');
     await tenant.apply('canvas', { rotationTrigger: 'a' });
@@ -96,7 +96,7 @@ describe('Key-encryption keys', () => {
     expect(await tenant.says('canvas', 'KeyMaterialAvailable')).to.equal('True KeysDecryptable');
   });
 
-  it('that become primary seal the keys of deleted registrations anew, too', async () => {
+  it('A new primary KEK also seals the keys of deleted registrations', async () => {
     await writeKek(kekDir, 'k1');
     await choose('k1');
     await tenant.apply('canvas', { deletionPolicy: 'Retain' });
@@ -123,7 +123,7 @@ describe('Key-encryption keys', () => {
     expect(await tenant.says('canvas', 'KeyMaterialAvailable')).to.equal('True KeysDecryptable');
   });
 
-  it('that go missing are reported on registration and key; what was published and delivered stays', async () => {
+  it('A missing KEK is reported on registration and key, and published and delivered keys stay', async () => {
     await writeKek(kekDir, 'k1');
     await choose('k1');
     await tenant.apply('canvas', { rotationTrigger: 'a' });
@@ -160,7 +160,7 @@ describe('Key-encryption keys', () => {
     await tenant.untilSays('canvas', 'Stalled', 'False NotStalled');
   });
 
-  it('that hold other bytes under the same name are refused while the former ones are in use', async () => {
+  it('A KEK with other bytes under the same name is refused while the former bytes are in use', async () => {
     await writeKek(kekDir, 'k1');
     await choose('k1');
     await tenant.apply('canvas', { rotationTrigger: 'a' });

@@ -18,7 +18,7 @@ describe('runAsLeader on a real API server', () => {
   before(() => (client = KubeClient.load({ kubeconfig: controlPlane().kubeconfig, clock: systemClock })));
   after(() => client.close());
 
-  it('elects one of three that start at once, and the next when that one stops, until none is left', async () => {
+  it('runAsLeader elects one of three candidates, and the next whenever the leader stops', async () => {
     const namespace = await createNamespace('leader');
     const { log, lines } = recordingLog();
     const leaders: string[] = [];
@@ -55,7 +55,7 @@ describe('runAsLeader on a real API server', () => {
     expect(lines.filter(({ level }) => level === 'warn')).to.deep.equal([]);
   });
 
-  it('renews the Lease it holds and loses it to whoever takes it', async () => {
+  it('runAsLeader renews its Lease, and loses it to a process that takes it', async () => {
     const namespace = await createNamespace('leader');
     const { log } = recordingLog();
     const stopping = new AbortController();

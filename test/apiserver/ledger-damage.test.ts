@@ -17,7 +17,7 @@ interface Damage {
   readonly damage: (context: { secret: Secret; active: string; older: Secret }) => Promise<void>;
 }
 
-describe('A damaged ledger', () => {
+describe('Damaged ledgers', () => {
   let tenant: Tenant;
   let operator: Operator;
 
@@ -182,7 +182,7 @@ describe('A damaged ledger', () => {
   const states = 'canvas-1 Retiring, canvas-2 Active';
 
   for (const { title, reason, message, damage } of damages) {
-    it(`that is ${title} is reported, left alone, and taken up again once it is put back`, async () => {
+    it(`A ledger that is ${title} is reported, left alone, and used again once it is restored`, async () => {
       const active = (await tenant.ledger('canvas')).activeKeyID ?? '';
       const document = await tenant.servedOf(operator.url, 'canvas');
       const delivery = await tenant.secret('canvas-signing-key');
@@ -226,7 +226,7 @@ describe('A damaged ledger', () => {
     });
   }
 
-  it('says so in an event', async () => {
+  it('A damaged ledger is reported in an event', async () => {
     await tenant.restore({ ...intact, data: {} });
     await operator.travel(40 * minute);
     await tenant.untilSays('canvas', 'Stalled', 'True LedgerCorrupt');

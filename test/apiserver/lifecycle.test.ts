@@ -5,7 +5,7 @@ import { controlPlane } from '../fixtures/control-plane.ts';
 import { publicUrl, startOperator, type Operator } from '../fixtures/operator.ts';
 import { eventually, Tenant } from '../fixtures/tenant.ts';
 
-describe('The lifecycle of the keys of a registration', () => {
+describe('The lifecycle of keys', () => {
   let tenant: Tenant;
   let operator: Operator;
 
@@ -25,7 +25,7 @@ describe('The lifecycle of the keys of a registration', () => {
     operator.travel(Date.parse(time ?? '') + plus - now());
   const accepted = (token: string): Promise<boolean> => tenant.accepts(operator.url, 'canvas', token);
 
-  it('goes through three rotations with a published key at every moment', async () => {
+  it('A registration goes through three rotations with a published key at every moment', async () => {
     await tenant.apply('canvas');
     await tenant.untilStates('canvas', 'canvas-1 Active');
     await inStep();
@@ -85,7 +85,7 @@ describe('The lifecycle of the keys of a registration', () => {
     }
   });
 
-  it('shows people what they ask first', async () => {
+  it('kubectl get shows readiness, active key, next rotation and URL of a registration', async () => {
     await tenant.apply('canvas');
     await inStep();
     const { status } = await tenant.registration('canvas');
@@ -104,7 +104,7 @@ describe('The lifecycle of the keys of a registration', () => {
     expect(keys).to.match(new RegExp(`^canvas-1 +canvas +Active +${status?.activeKey?.keyID} +\\d+s`, 'm'));
   });
 
-  it('says in every condition that all is well', async () => {
+  it('A healthy registration reports so in every condition', async () => {
     await tenant.apply('canvas');
     await inStep();
     const { status, metadata } = await tenant.registration('canvas');
@@ -121,7 +121,7 @@ describe('The lifecycle of the keys of a registration', () => {
       expect(condition.observedGeneration).to.equal(metadata.generation);
   });
 
-  it('makes up for several missed periods with one rotation', async () => {
+  it('The operator makes up for several missed periods with one rotation', async () => {
     await tenant.apply('canvas');
     await inStep();
     await operator.travel(400 * day);
@@ -135,7 +135,7 @@ describe('The lifecycle of the keys of a registration', () => {
     await inStep();
   });
 
-  it('starts and ends nothing while it is suspended, and goes on afterwards', async () => {
+  it('A suspended registration starts and ends no rotation, and continues afterwards', async () => {
     await tenant.apply('canvas', { suspend: true });
     await tenant.untilStates('canvas', 'canvas-1 Active');
     await operator.travel(100 * day);
@@ -175,7 +175,7 @@ describe('The lifecycle of the keys of a registration', () => {
     },
   ];
   for (const { what, request, observed } of requests) {
-    it(`rotates once for ${what}, and a second one on the way is answered by the same rotation`, async () => {
+    it(`The operator rotates once for ${what}, and a second request meanwhile adds no rotation`, async () => {
       await tenant.apply('canvas');
       await inStep();
       await request('2026-11-01T00:00:00Z');
@@ -197,7 +197,7 @@ describe('The lifecycle of the keys of a registration', () => {
     });
   }
 
-  it('waits for the acknowledgement of every next key that has to be pasted', async () => {
+  it('A Manual registration waits for the acknowledgement of every next key', async () => {
     await tenant.apply('canvas', { keyDistribution: 'Manual' });
     await inStep();
     const { kid } = await tenant.delivered('canvas');
@@ -220,7 +220,7 @@ describe('The lifecycle of the keys of a registration', () => {
     await inStep();
   });
 
-  it('rotates to the size that is asked for, and gives a next key of another size up', async () => {
+  it('A registration rotates to the requested key size, and discards a next key of another size', async () => {
     await tenant.apply('canvas');
     await inStep();
     await tenant.edit('canvas', { key: { algorithm: 'RS256', size: 3072 } });
@@ -239,7 +239,7 @@ describe('The lifecycle of the keys of a registration', () => {
     expect((await tenant.delivered('canvas')).bits).to.equal(3072);
   });
 
-  it('follows an overlap that changes while a key retires', async () => {
+  it('A retiring key follows a changed overlap', async () => {
     await tenant.apply('canvas', { rotationTrigger: 'a' });
     await inStep();
     await tenant.edit('canvas', { rotationTrigger: 'b' });
@@ -262,7 +262,7 @@ describe('The lifecycle of the keys of a registration', () => {
     await inStep();
   });
 
-  it('waits with a rotation while a replica does not serve the next key', async () => {
+  it('A rotation waits while a replica does not serve the next key', async () => {
     await operator.stop();
     let replicas: readonly string[] = [];
     operator = await startOperator({ namespaces: [tenant.namespace], targets: (own) => [own, ...replicas] });
@@ -291,7 +291,7 @@ describe('The lifecycle of the keys of a registration', () => {
     await inStep();
   });
 
-  it('rotates nothing under the floors, and says which one', async () => {
+  it('A registration below a minimum does not rotate, and reports which one', async () => {
     await tenant.apply('canvas', { activationDelay: '30m' });
     const delay = await tenant.untilSays('canvas', 'Stalled', 'True ActivationDelayTooShort');
     // max-age 300 s + stale-while-revalidate 60 s + stale-if-error 3600 s + 60 s
@@ -307,7 +307,7 @@ describe('The lifecycle of the keys of a registration', () => {
     await tenant.untilSays('canvas', 'Stalled', 'False NotStalled');
   });
 
-  it('changes nothing while the clocks of operator and API server differ by more than five minutes', async () => {
+  it('The operator changes nothing while its clock and that of the API server differ by more than five minutes', async () => {
     await operator.stop();
     let skew = 0;
     operator = await startOperator({ namespaces: [tenant.namespace], clockSkew: () => skew });
@@ -331,7 +331,7 @@ describe('The lifecycle of the keys of a registration', () => {
     await tenant.untilStates('canvas', 'canvas-1 Retired, canvas-2 Active');
   });
 
-  describe('when a key is revoked', () => {
+  describe('Revoked keys', () => {
     /** canvas-1 Retiring, canvas-2 Active, canvas-3 Next. */
     async function threeLiveKeys(): Promise<readonly string[]> {
       await tenant.apply('canvas', { overlap: '30d', rotationTrigger: 'a' });
@@ -347,7 +347,7 @@ describe('The lifecycle of the keys of a registration', () => {
       return (await tenant.keys('canvas')).map(({ spec }) => spec.keyID);
     }
 
-    it('unpublishes a Retiring one at once, and caches what is left briefly for a day', async () => {
+    it('A revoked Retiring key is unpublished at once, and caches keep the rest briefly for a day', async () => {
       const [first = ''] = await threeLiveKeys();
       await tenant.edit('canvas', { revokedKeyIDs: [first] });
       await tenant.untilStates('canvas', 'canvas-1 Revoked, canvas-2 Active, canvas-3 Next');
@@ -361,7 +361,7 @@ describe('The lifecycle of the keys of a registration', () => {
       );
     });
 
-    it('unpublishes a Next one at once, and makes another for the rotation that is owed', async () => {
+    it('A revoked Next key is unpublished at once, and the pending rotation gets another', async () => {
       const [, , third = ''] = await threeLiveKeys();
       await tenant.edit('canvas', { revokedKeyIDs: [third] });
       await tenant.untilStates('canvas', 'canvas-1 Retiring, canvas-2 Active, canvas-3 Revoked, canvas-4 Next');
@@ -371,14 +371,14 @@ describe('The lifecycle of the keys of a registration', () => {
       await inStep();
     });
 
-    it('replaces a signing one by the published next one without waiting', async () => {
+    it('The published next key replaces a revoked signing key without waiting', async () => {
       const [, active = ''] = await threeLiveKeys();
       await tenant.edit('canvas', { revokedKeyIDs: [active] });
       await tenant.untilStates('canvas', 'canvas-1 Retiring, canvas-2 Revoked, canvas-3 Active');
       await inStep();
     });
 
-    it('falls back to a Retiring one if the next one is revoked too', async () => {
+    it('A Retiring key signs again if the signing and the next key are revoked', async () => {
       const [, active = '', next = ''] = await threeLiveKeys();
       await tenant.edit('canvas', { revokedKeyIDs: [active, next] });
       await eventually(async () =>
@@ -387,7 +387,7 @@ describe('The lifecycle of the keys of a registration', () => {
       await inStep();
     });
 
-    it('makes a replacement for the only one and lets that sign as soon as it is served', async () => {
+    it('The replacement of a revoked only key signs as soon as it is served', async () => {
       await tenant.apply('canvas');
       await inStep();
       const { kid } = await tenant.delivered('canvas');
@@ -397,7 +397,7 @@ describe('The lifecycle of the keys of a registration', () => {
       expect((await tenant.servedOf(operator.url, 'canvas')).cacheControl).to.equal('public, max-age=60');
     });
 
-    it('answers 503 within a minute if a Manual registration has no acknowledged replacement', async () => {
+    it('A Manual registration without an acknowledged replacement loses its revoked key within a minute', async () => {
       await tenant.apply('canvas', { keyDistribution: 'Manual' });
       await inStep();
       const stolen = await tenant.delivered('canvas');

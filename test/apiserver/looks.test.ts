@@ -9,7 +9,7 @@ import { base64, eventually, Tenant, text } from '../fixtures/tenant.ts';
 const interval = 66 * second;
 
 /** What the operator finds when it looks, for nothing tells it: Secrets are not watched, and documents are fetched. */
-describe('A look', () => {
+describe('Periodic and requested reconciles', () => {
   let tenant: Tenant;
   let operator: Operator;
   let others: readonly string[] = [];
@@ -33,13 +33,13 @@ describe('A look', () => {
     return (await tenant.delivered(name)).kid;
   };
 
-  describe('at a Secret that somebody deleted', () => {
+  describe('Deleted Secrets', () => {
     const ways: readonly (readonly [string, (name: string) => Promise<unknown>])[] = [
-      ['comes within a minute where registrations are few', () => operator.travel(interval)],
-      ['comes at once where it is asked for', (name) => tenant.annotate(name, { 'ltikeys.dev/look-now': 'please' })],
+      ['within a minute if registrations are few', () => operator.travel(interval)],
+      ['at once if an annotation asks for it', (name) => tenant.annotate(name, { 'ltikeys.dev/look-now': 'please' })],
     ];
     for (const [index, [title, look]] of ways.entries()) {
-      it(`${title}: the ledger`, async () => {
+      it(`The operator detects a deleted ledger ${title}`, async () => {
         const name = `ledger-${index}`;
         await ready(name);
         const ledger = await tenant.ledgerSecret(name);
@@ -53,7 +53,7 @@ describe('A look', () => {
         await inStep(name);
       });
 
-      it(`${title}: the delivery Secret`, async () => {
+      it(`The operator restores a deleted delivery Secret ${title}`, async () => {
         const name = `delivery-${index}`;
         const kid = await ready(name);
         await tenant.remove(secrets, `${name}-signing-key`);
@@ -66,7 +66,7 @@ describe('A look', () => {
     }
   });
 
-  it('at a ledger with members of another release changes nothing of it, and publishes on', async () => {
+  it('The operator does not change a ledger with members of another release, and keeps publishing', async () => {
     const kid = await ready('mixed');
     const intact = await tenant.ledgerSecret('mixed');
     const content: { keys: readonly object[] } = JSON.parse(text(intact, ledgerEntry));
@@ -91,7 +91,7 @@ describe('A look', () => {
     }
   });
 
-  it('at a revoked key whose successor is on its way causes one rotation', async () => {
+  it('Revoking a key whose successor is pending causes one rotation', async () => {
     await ready('once', { overlap: '20d', rotateAfter: '90d' });
     await tenant.edit('once', { rotationTrigger: 'b' });
     await tenant.untilStates('once', 'once-1 Active, once-2 Next');
@@ -121,7 +121,7 @@ describe('A look', () => {
     await replica.close();
   });
 
-  it('at a next key that a replica does not serve any more starts its activation delay anew', async () => {
+  it('The activation delay restarts if a replica no longer serves the next key', async () => {
     await ready('vanished');
     const replica = await FrozenReplica.before(operator.url);
     for (const path of ['/.well-known/jwks.json', `/namespaces/${tenant.namespace}/jwks.json`])

@@ -10,7 +10,7 @@ import { makeKekDirectory, startOperator, type BeforeWrite, type Operator } from
 import { base64, eventually, Tenant } from '../fixtures/tenant.ts';
 
 /** What somebody said last before a registration, a Secret or the operator went away. */
-describe('The last word', () => {
+describe('Last edits before a deletion', () => {
   let tenant: Tenant;
   let operator: Operator;
   let kekDir: string;
@@ -63,8 +63,8 @@ describe('The last word', () => {
       expect(data, 'delivered').to.not.have.any.keys('kid', 'private.pem', 'private.jwk', 'private.jwe');
     });
 
-  describe('of a registration that was deleted at once', () => {
-    it('is obeyed where it turned Delete into Retain', async () => {
+  describe('Edits right before the deletion', () => {
+    it('A change from Delete to Retain right before the deletion is obeyed', async () => {
       const kid = await ready('kept', { deletionPolicy: 'Delete' });
       await tenant.edit('kept', { deletionPolicy: 'Retain' });
       await tenant.remove(ltiRegistrations, 'kept');
@@ -74,14 +74,14 @@ describe('The last word', () => {
       expect((await tenant.delivered('kept')).kid).to.equal(kid);
     });
 
-    it('is obeyed where it turned Retain into Delete', async () => {
+    it('A change from Retain to Delete right before the deletion is obeyed', async () => {
       await ready('dropped', { deletionPolicy: 'Retain' });
       await tenant.edit('dropped', { deletionPolicy: 'Delete' });
       await tenant.remove(ltiRegistrations, 'dropped');
       await removed('dropped');
     });
 
-    it('is obeyed where it revoked the signing key, by whoever leads next', async () => {
+    it('The next leader obeys a revocation right before the deletion', async () => {
       const kid = await ready('revoked');
       await operator.stop();
       await start({ standby: true });
@@ -95,8 +95,8 @@ describe('The last word', () => {
     });
   });
 
-  describe('that nobody heard, because the operator was down', () => {
-    it('is lost with the registration: what the ledger recorded is done, and says so', async () => {
+  describe('Edits while the operator is down', () => {
+    it('The operator follows the ledger if it missed an edit and the deletion of a registration', async () => {
       await ready('unheard-retain', { deletionPolicy: 'Delete' });
       const kid = await ready('unheard-revoked');
       await operator.stop();
@@ -113,7 +113,7 @@ describe('The last word', () => {
       await eventually(async () => expect(await served('unheard-revoked')).to.not.include(kid));
     });
 
-    it('can be refused to be lost: a registration tells whether its newest spec was seen', async () => {
+    it('observedGeneration shows whether the operator saw the newest spec', async () => {
       await ready('unseen');
       await operator.stop();
       await tenant.edit('unseen', { rotationTrigger: 'b' });
@@ -126,11 +126,11 @@ describe('The last word', () => {
     });
   });
 
-  describe('of a removal that met a ledger it could not read', () => {
+  describe('Removals with an unreadable ledger', () => {
     const corrupt = (name: string): Promise<Secret> =>
       tenant.replaceSecret(ledgerSecretName(name), (data) => ({ ...data, [ledgerEntry]: base64('{') }));
 
-    it('is carried out when the ledger is repaired', async () => {
+    it('The operator completes a removal when the ledger is repaired', async () => {
       const kid = await ready('damaged', { deletionPolicy: 'Delete' });
       const intact = await tenant.ledgerSecret('damaged');
       await corrupt('damaged');
@@ -145,7 +145,7 @@ describe('The last word', () => {
       await eventually(async () => expect((await tenant.servedOf(operator.url, 'damaged')).status).to.equal(404));
     });
 
-    it('is found by orphans, which are put right when their ledger returns', async () => {
+    it('Orphaned keys report a missing ledger and recover when it is restored', async () => {
       const kid = await ready('orphan');
       await tenant.remove(ltiRegistrations, 'orphan');
       await orphaned('orphan');
@@ -162,7 +162,7 @@ describe('The last word', () => {
       await orphaned('orphan');
     });
 
-    it('is not lost where the first LtiKey was never made', async () => {
+    it('The operator removes a registration whose first LtiKey was never created', async () => {
       const made: string[] = [];
       beforeWrite = (verb, type, { metadata }) => {
         if (verb !== 'create' || type !== ltiKeys || metadata.name !== 'half-made-1') return;
@@ -178,8 +178,8 @@ describe('The last word', () => {
     });
   });
 
-  describe('about a delivery Secret', () => {
-    it('leaves the one of the former name until the overlap is over', async () => {
+  describe('Delivery Secrets', () => {
+    it('A delivery Secret under the former name stays until the overlap is over', async () => {
       const kid = await ready('renamed', { overlap: '2h' });
       await tenant.edit('renamed', { delivery: { secretName: 'new-name' } });
       await eventually(async () => expect((await tenant.delivered('renamed', 'new-name')).kid).to.equal(kid));
@@ -190,7 +190,7 @@ describe('The last word', () => {
       expect((await tenant.delivered('renamed', 'new-name')).kid).to.equal(kid);
     });
 
-    it('takes a revoked key out of the one of the former name at once', async () => {
+    it('A revoked key leaves the delivery Secret of the former name at once', async () => {
       const kid = await ready('renamed-revoked');
       await tenant.edit('renamed-revoked', { delivery: { secretName: 'renamed-revoked-2' } });
       await eventually(async () =>
@@ -202,7 +202,7 @@ describe('The last word', () => {
       await tenant.untilInStep(operator.url, 'renamed-revoked');
     });
 
-    it('takes a revoked key out of it also while the recipient cannot be used', async () => {
+    it('A revoked key leaves the delivery Secret even if the recipient is unusable', async () => {
       const kid = await ready('sealed-off');
       const unusable = { kty: 'OKP', crv: 'X25519', alg: 'ECDH-ES', x: 'A'.repeat(43) } as const;
       await tenant.edit('sealed-off', {
@@ -217,7 +217,7 @@ describe('The last word', () => {
     });
   });
 
-  describe('of kubectl apply, kept beside what it restored', () => {
+  describe('Last-applied annotations', () => {
     const copy = 'kubectl.kubernetes.io/last-applied-configuration';
     const annotations = async (name: string): Promise<object> =>
       (await tenant.secret(name))?.metadata.annotations ?? {};
@@ -229,7 +229,7 @@ describe('The last word', () => {
       expect(code, stderr).to.equal(0);
     };
 
-    it('does not outlive the revocation of the key in it', async () => {
+    it('The last-applied copy of a key does not outlive its revocation', async () => {
       const names = [ledgerSecretName('r17'), 'r17-signing-key'];
       const kid = await ready('r17');
       for (const name of names) {
@@ -245,7 +245,7 @@ describe('The last word', () => {
       }
     });
 
-    it('goes from a delivery Secret at the next look, for its private key is in the clear', async () => {
+    it('The operator removes the last-applied copy from a delivery Secret at the next reconcile', async () => {
       await ready('r18');
       await applyAgain('r18-signing-key');
       await operator.travel(70 * second);

@@ -25,7 +25,7 @@ describe('A kustomization with a namespace, namePrefix and nameSuffix', () => {
     [{ namespace: 'keys-system', nameSuffix: '-blue' }, 'lti-key-operator-jwks-blue'],
     [{ namespace: 'keys-system', namePrefix: 'acme-', nameSuffix: '-blue' }, 'acme-lti-key-operator-jwks-blue'],
   ] as const) {
-    it(`has the controller ask the Service ${service} of ${JSON.stringify(names)}`, async () => {
+    it(`A kustomization with ${JSON.stringify(names)} has the controller probe the Service ${service}`, async () => {
       const rendered = await render(names);
       expect(only(rendered, 'Service').metadata.name).to.equal(service);
       const { template } = only(rendered, 'Deployment')['spec'] as {
@@ -72,7 +72,7 @@ describe('--jwks-service', () => {
     endpoints: [{ addresses: [address], conditions: { ready: true } }],
   });
 
-  it('names the Service whose endpoints have to serve a key, and no other is asked', async () => {
+  it('The operator probes only the endpoints of the Service that --jwks-service names', async () => {
     await apply([sliceOf('acme-jwks', '192.0.2.1'), sliceOf('lti-key-operator-jwks', '192.0.2.2')]);
     await tenant.apply('canvas', {});
     await eventually(async () => {

@@ -41,21 +41,24 @@ describe('The NetworkPolicies', () => {
   type Case = readonly [what: string, connection: () => Connection];
 
   const allowed: readonly Case[] = [
-    ['anybody fetch the documents of the operator', () => ({ from: world, to: operator, port: 8080 })],
-    ['anybody fetch the documents of a publisher', () => ({ from: pod('ingress-nginx'), to: publisher, port: 8080 })],
+    ['any client fetch the documents of the operator', () => ({ from: world, to: operator, port: 8080 })],
+    [
+      'any client fetch the documents of a publisher',
+      () => ({ from: pod('ingress-nginx'), to: publisher, port: 8080 }),
+    ],
     ['the leader ask the other replica', () => ({ from: operator, to: operator, port: 8080 })],
     ['the leader ask a publisher', () => ({ from: operator, to: publisher, port: 8080 })],
     ['Prometheus scrape jwks', () => ({ from: pod('monitoring'), to: operator, port: 8081 })],
     ['Prometheus scrape the controller', () => ({ from: pod('monitoring'), to: operator, port: 8082 })],
     ['Prometheus scrape a publisher', () => ({ from: pod('monitoring'), to: publisher, port: 8082 })],
     ['the operator reach --jwks-public-url', () => ({ from: operator, to: world, port: 443 })],
-    ['anybody reach the HTTP-01 solver of cert-manager', () => ({ from: world, to: solver, port: 8089 })],
+    ['any client reach the HTTP-01 solver of cert-manager', () => ({ from: world, to: solver, port: 8089 })],
     ['the solver answer and resolve', () => ({ from: solver, to: world, port: 53, protocol: 'UDP' })],
   ];
   const refused: readonly Case[] = [
-    ['anybody reach a debugger in the operator', () => ({ from: pod('tenant'), to: operator, port: 9229 })],
-    ['the world read metrics', () => ({ from: world, to: operator, port: 8082 })],
-    ['the world read metrics of a publisher', () => ({ from: world, to: publisher, port: 8081 })],
+    ['any client reach a debugger in the operator', () => ({ from: pod('tenant'), to: operator, port: 9229 })],
+    ['clients outside the cluster read metrics', () => ({ from: world, to: operator, port: 8082 })],
+    ['clients outside the cluster read metrics of a publisher', () => ({ from: world, to: publisher, port: 8081 })],
     ['the operator send mail', () => ({ from: operator, to: world, port: 25 })],
     ['the operator open a shell elsewhere', () => ({ from: operator, to: world, port: 22 })],
     ['the operator send UDP', () => ({ from: operator, to: world, port: 443, protocol: 'UDP' })],
@@ -63,14 +66,14 @@ describe('The NetworkPolicies', () => {
   ];
 
   for (const [what, connection] of allowed) {
-    it(`let ${what}`, () => expect(allows(rendered, connection())).to.equal(true));
+    it(`The NetworkPolicies let ${what}`, () => expect(allows(rendered, connection())).to.equal(true));
   }
   for (const [what, connection] of refused) {
-    it(`do not let ${what}`, () => expect(allows(rendered, connection())).to.equal(false));
+    it(`The NetworkPolicies do not let ${what}`, () => expect(allows(rendered, connection())).to.equal(false));
   }
 
   for (const port of [443, 6443, 8443, 16443, 30432]) {
-    it(`let the operator and publishers reach an API server on port ${port}`, () => {
+    it(`The NetworkPolicies let the operator and publishers reach an API server on port ${port}`, () => {
       for (const from of [operator, publisher]) {
         expect(allows(rendered, { from, to: { address: '192.0.2.10' }, port })).to.equal(true);
       }
@@ -78,7 +81,7 @@ describe('The NetworkPolicies', () => {
   }
 
   for (const port of [6443, 8443, 16443]) {
-    it(`name port ${port} of API servers for network plugins that ignore endPort`, () => {
+    it(`The NetworkPolicies list port ${port} of API servers for network plugins that ignore endPort`, () => {
       const ignoring = (key: string, value: unknown): unknown => (key === 'endPort' ? undefined : value);
       const without: readonly Manifest[] = JSON.parse(JSON.stringify(rendered), ignoring);
       for (const from of [operator, publisher]) {
@@ -93,7 +96,7 @@ describe('The NetworkPolicies', () => {
     ['NodeLocal DNSCache', { address: '169.254.20.10' }, 53],
   ];
   for (const [what, to, port] of resolvers) {
-    it(`let the operator and publishers ask ${what}`, () => {
+    it(`The NetworkPolicies let the operator and publishers ask ${what}`, () => {
       for (const from of [operator, publisher]) {
         for (const protocol of ['UDP', 'TCP'] as const) {
           expect(allows(rendered, { from, to, port, protocol })).to.equal(true);
@@ -102,7 +105,7 @@ describe('The NetworkPolicies', () => {
     });
   }
 
-  it('can be narrowed to the address of the API server by the patch that their comments show', async () => {
+  it('The patch in their comments narrows the NetworkPolicies to the address of the API server', async () => {
     const patches = ['lti-key-operator', 'lti-key-publisher'].map((name) => ({
       target: { kind: 'NetworkPolicy', name },
       patch: JSON.stringify([

@@ -3,7 +3,7 @@ import { startOperator, type Operator } from '../fixtures/operator.ts';
 import { OneNamespace } from '../fixtures/one-namespace.ts';
 import { Tenant } from '../fixtures/tenant.ts';
 
-describe('An operator for one namespace, with the rights of deploy/one-namespace', () => {
+describe('The rights of deploy/one-namespace', () => {
   let tenant: Tenant;
   let operator: Operator;
 
@@ -17,12 +17,12 @@ describe('An operator for one namespace, with the rights of deploy/one-namespace
     await tenant.leave();
   });
 
-  it('makes a key, publishes and delivers it', async () => {
+  it('An operator for one namespace makes, publishes and delivers a key', async () => {
     await tenant.apply('canvas');
     await tenant.untilInStep(operator.url, 'canvas');
   });
 
-  it('rotates and revokes', async () => {
+  it('An operator for one namespace rotates and revokes', async () => {
     const { kid } = await tenant.delivered('canvas');
     await tenant.edit('canvas', { revokedKeyIDs: [kid] });
     await tenant.untilStates('canvas', 'canvas-1 Revoked, canvas-2 Active');

@@ -42,7 +42,7 @@ class Replica {
   }
 }
 
-describe('While no JWKS replica answers', () => {
+describe('An outage of all JWKS replicas', () => {
   let tenant: Tenant;
   let operator: Operator;
   let replica: Replica;
@@ -63,7 +63,7 @@ describe('While no JWKS replica answers', () => {
     await tenant.leave();
   });
 
-  it('registrations that wait for it ask the API server for nothing, once they have said so', async () => {
+  it('Registrations that wait for replicas cause no repeated requests to the API server', async () => {
     for (const name of names) await tenant.apply(name);
     for (const name of names) await tenant.untilSays(name, 'Reconciling', 'True WaitingForPublication');
     await operator.rest();
@@ -75,12 +75,12 @@ describe('While no JWKS replica answers', () => {
     expect(replica.asked, 'questions to the replica').to.be.within(1, 12);
   });
 
-  it('all of them are Ready soon after it answers again', async () => {
+  it('All registrations become Ready when the replicas answer again', async () => {
     replica.down = false;
     for (const name of names) await tenant.untilSays(name, 'Ready', 'True SigningKeyReady');
   });
 
-  it('a revocation that waits for it asks for nothing either, and is effective when it answers', async () => {
+  it('A revocation that waits for replicas causes no repeated requests, and completes when they answer', async () => {
     const [name = ''] = names;
     const { kid } = await tenant.delivered(name);
     replica.down = true;

@@ -8,7 +8,7 @@ import type { Secret } from '../../src/kube/objects.ts';
 import { makeKekDirectory, startOperator, type Operator } from '../fixtures/operator.ts';
 import { base64, eventually, strangersJwk, Tenant, text } from '../fixtures/tenant.ts';
 
-describe('What the operator owns', () => {
+describe('Objects that the operator owns', () => {
   let tenant: Tenant;
   let operator: Operator;
 
@@ -33,7 +33,7 @@ describe('What the operator owns', () => {
   const inStep = (): Promise<void> => tenant.untilInStep(operator.url, 'canvas');
   const resync = 34 * minute;
 
-  describe('an LtiKey', () => {
+  describe('LtiKeys', () => {
     const setState = (name: string, state: KeyState): Promise<LtiKey> =>
       tenant.changeStatus<LtiKey>(ltiKeys, name, (key) => ({ ...key, status: { ...key.status, state } }));
 
@@ -50,7 +50,7 @@ describe('What the operator owns', () => {
       return [...seen];
     }
 
-    it('that was deleted is put back as it was, and its key is served all the while', async () => {
+    it('The operator restores a deleted LtiKey, and its key is served throughout', async () => {
       const before = await tenant.key('canvas-1');
       const document = (await tenant.servedOf(operator.url, 'canvas')).text;
       const documents = await documentsDuring(async () => {
@@ -76,7 +76,7 @@ describe('What the operator owns', () => {
     });
 
     for (const state of ['Retiring', 'Revoked'] as const) {
-      it(`that was made ${state} is made Active again`, async () => {
+      it(`The operator makes an LtiKey Active again that was edited to ${state}`, async () => {
         await setState('canvas-1', state);
         await tenant.untilStates('canvas', 'canvas-1 Active');
         await inStep();
@@ -84,7 +84,7 @@ describe('What the operator owns', () => {
       });
     }
 
-    it('whose times, KEK, conditions or state were edited gets them back', async () => {
+    it('The operator restores edited timestamps, KEK, conditions and state of an LtiKey', async () => {
       const { status } = await tenant.key('canvas-1');
       const { state: _, ...stateless } = status ?? {};
       const edits: readonly LtiKey['status'][] = [
@@ -110,7 +110,7 @@ describe('What the operator owns', () => {
       await inStep();
     });
 
-    it('without its label is still known by its spec', async () => {
+    it('An LtiKey without its label still belongs to the registration in its spec', async () => {
       await tenant.change<LtiKey>(ltiKeys, 'canvas-1', ({ metadata: { labels: __, ...metadata }, ...key }) => ({
         ...key,
         metadata: { ...metadata, labels: { [registrationLabel]: 'another' } },
@@ -149,7 +149,7 @@ describe('What the operator owns', () => {
       ['mine', 1],
       ['canvas-7', 1],
     ] as const) {
-      it(`called ${name} that is in no ledger is deleted and published no longer`, async () => {
+      it(`The operator deletes and unpublishes an LtiKey ${name} that is in no ledger`, async () => {
         const { spec } = await forge(name, revision);
         await eventually(async () => {
           const names = (await tenant.keys('canvas')).map(({ metadata }) => metadata.name);
@@ -170,7 +170,7 @@ describe('What the operator owns', () => {
       });
     }
 
-    it('that stands where the next one belongs makes room for it', async () => {
+    it('The operator replaces a forged LtiKey that has the name of the next key', async () => {
       const forged = await forge('canvas-2', 2);
       await tenant.untilStates('canvas', 'canvas-1 Active');
       await tenant.edit('canvas', { rotationTrigger: 'b' });
@@ -184,7 +184,7 @@ describe('What the operator owns', () => {
     });
   });
 
-  describe('a delivery Secret', () => {
+  describe('Delivery Secrets', () => {
     const createSecret = (name: string): Promise<Secret> =>
       tenant.client.create<Secret>(secrets, {
         apiVersion: 'v1',
@@ -194,7 +194,7 @@ describe('What the operator owns', () => {
         data: { password: base64('hunter2') },
       });
 
-    it('whose name somebody else’s Secret has is not written, until that is gone', async () => {
+    it('A delivery Secret is not written while another Secret has its name', async () => {
       const theirs = await createSecret('taken');
       await tenant.apply('moodle', { delivery: { secretName: 'taken' } });
       const message = await tenant.untilSays('moodle', 'Stalled', 'True DeliverySecretConflict');
@@ -212,7 +212,7 @@ describe('What the operator owns', () => {
       await tenant.untilSays('moodle', 'Stalled', 'False NotStalled');
     });
 
-    it('of another registration is not written either', async () => {
+    it('The delivery Secret of another registration is not overwritten', async () => {
       const theirs = await tenant.secret('canvas-signing-key');
       await tenant.apply('moodle', { delivery: { secretName: 'canvas-signing-key' } });
       await tenant.untilSays('moodle', 'Stalled', 'True DeliverySecretConflict');
@@ -221,7 +221,7 @@ describe('What the operator owns', () => {
       await inStep();
     });
 
-    it('that is taken keeps the earlier one in place, and no key retires that the tool still has', async () => {
+    it('A delivery Secret whose new name is taken stays in place, and the key of the tool does not retire', async () => {
       await createSecret('taken');
       await tenant.edit('canvas', { delivery: { secretName: 'taken' }, rotationTrigger: 'b' });
       await tenant.untilSays('canvas', 'Stalled', 'True DeliverySecretConflict');
@@ -249,7 +249,7 @@ describe('What the operator owns', () => {
       },
     ];
     for (const { what, damage } of damages) {
-      it(`that was ${what} is repaired when the registration is looked at again`, async () => {
+      it(`A delivery Secret that was ${what} is repaired at the next reconcile`, async () => {
         const before = await tenant.secret('canvas-signing-key');
         await damage(before!);
         await operator.travel(resync);
@@ -261,7 +261,7 @@ describe('What the operator owns', () => {
       });
     }
 
-    it('that the API server refuses to have written is shown so, and is written once it accepts it', async () => {
+    it('A delivery Secret that the API server refuses is reported, and is written once it is accepted', async () => {
       const { kid } = await tenant.delivered('canvas');
       await tenant.change<Secret>(secrets, 'canvas-signing-key', (secret) => ({ ...secret, immutable: true }));
       await tenant.edit('canvas', { rotationTrigger: 'b' });
@@ -284,7 +284,7 @@ describe('What the operator owns', () => {
       await tenant.untilSays('canvas', 'Stalled', 'False NotStalled');
     });
 
-    it('holds no other key than before while a replica does not serve that', async () => {
+    it('A delivery Secret gets no key that a replica does not serve', async () => {
       let targets = (own: string): readonly string[] => [own];
       const { clock } = operator;
       await operator.stop();
@@ -305,7 +305,7 @@ describe('What the operator owns', () => {
       await inStep();
     });
 
-    it('under a new name is written before the one under the old name goes', async () => {
+    it('A delivery Secret under a new name is written before the former one is deleted', async () => {
       await operator.stop();
       const order: string[] = [];
       operator = await startOperator({
@@ -330,7 +330,7 @@ describe('What the operator owns', () => {
       await inStep();
     });
 
-    it('that is no longer the operator’s is left in place when the name changes', async () => {
+    it('A Secret that is no longer owned by the operator stays when the name changes', async () => {
       await tenant.remove(secrets, 'canvas-signing-key');
       await createSecret('canvas-signing-key');
       await tenant.edit('canvas', { delivery: { secretName: 'new-key' } });

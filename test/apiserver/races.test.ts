@@ -103,7 +103,7 @@ describe('Two operators at once without a lease', () => {
     expect(changes(delivered), 'signing keys delivered').to.deep.equal(changes(activeInOrder));
   }
 
-  it('rotate once per period, agree on every key, and deliver the one that signs', async () => {
+  it('Two operators without a lease rotate once per period, and deliver the key that signs', async () => {
     const operators: Operator[] = [];
     const others = (): readonly string[] => operators.map(({ url }) => url);
     operators.push(await start(undefined, others));
@@ -137,7 +137,7 @@ describe('Two operators at once without a lease', () => {
   });
 
   for (const seed of [1, 2, 3]) {
-    it(`lose nothing and do nothing twice when they end at any write and start again (seed ${seed})`, async () => {
+    it(`Two operators that crash at random writes lose nothing and do nothing twice (seed ${seed})`, async () => {
       const random = seeded(seed);
       /** A process that ends before its n-th write from now on, and all later ones. */
       const mortal = async (): Promise<{ operator: Operator; dead: () => boolean }> => {

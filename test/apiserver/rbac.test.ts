@@ -112,7 +112,7 @@ describe('The rights that a rendered kustomization grants', () => {
       });
 
       for (const [name, namespace, expected] of rights) {
-        it(`are what ${name} needs in the namespace ${namespace}, and nothing else`, async () => {
+        it(`The account ${name} has exactly the rights that it needs in the namespace ${namespace}`, async () => {
           const wanted = [...new Set(flat(expected))].toSorted();
           let granted: readonly string[] = [];
           // The API server takes a moment to see new bindings.
@@ -127,7 +127,7 @@ describe('The rights that a rendered kustomization grants', () => {
   }
 
   describe('deploy with deploy/one-namespace, by name', () => {
-    it('let the operator for one namespace write its canaries, and read no other Secret beside them', async () => {
+    it('The operator for one namespace may write its canaries and read no other Secret of its namespace', async () => {
       const own = ['--namespace=lti-key-operator', `--as=${account('lti-key-operator')}`];
       for (const [verb, what, answer] of [
         ['create', 'secrets', 'yes'],

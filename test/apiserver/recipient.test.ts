@@ -27,7 +27,7 @@ interface Recipient {
 
 const secretName = 'canvas-signing-key';
 
-describe('A signing key that is delivered to a recipient', () => {
+describe('Delivery to a recipient', () => {
   let tenant: Tenant;
   let operator: Operator;
 
@@ -95,7 +95,7 @@ describe('A signing key that is delivered to a recipient', () => {
     { alg: 'ECDH-ES+A256KW', crv: 'P-521' },
   ];
   for (const { alg, crv } of kinds) {
-    it(`is one JWE (${[alg, crv].filter(Boolean).join(', ')}) that it alone reads, and the Secret settles`, async () => {
+    it(`The delivered key is a JWE (${[alg, crv].filter(Boolean).join(', ')}) that only the recipient decrypts, written once`, async () => {
       const recipient = await makeRecipient(alg, crv);
       await tenant.apply('canvas', deliverTo(recipient.jwk));
       await ready();
@@ -126,7 +126,7 @@ describe('A signing key that is delivered to a recipient', () => {
     });
   }
 
-  it('is encrypted anew for another one, lies open without one, and is closed again', async () => {
+  it('The delivered key follows changes of the recipient, to plaintext and back', async () => {
     const [first, second] = await Promise.all([makeRecipient('ECDH-ES', 'P-256'), makeRecipient('ECDH-ES', 'X25519')]);
     await tenant.apply('canvas', deliverTo(first.jwk));
     await ready();
@@ -149,7 +149,7 @@ describe('A signing key that is delivered to a recipient', () => {
     expectNoPlaintext(await secret(), await decrypted(first));
   });
 
-  it('is the new one after a rotation', async () => {
+  it('The delivered JWE holds the new key after a rotation', async () => {
     const recipient = await makeRecipient('RSA-OAEP-256');
     await tenant.apply('canvas', deliverTo(recipient.jwk));
     await ready();
@@ -162,7 +162,7 @@ describe('A signing key that is delivered to a recipient', () => {
     expectNoPlaintext(await secret(), await decrypted(recipient));
   });
 
-  it('is encrypted again if somebody edits the JWE', async () => {
+  it('The operator encrypts the key again if the JWE was edited', async () => {
     const recipient = await makeRecipient('ECDH-ES', 'P-256');
     await tenant.apply('canvas', deliverTo(recipient.jwk));
     await ready();
@@ -171,7 +171,7 @@ describe('A signing key that is delivered to a recipient', () => {
     await eventually(() => expectSignsFor(recipient, 'canvas-1'));
   });
 
-  describe('that cannot be used stays as it was, says so, and goes on once that is mended:', () => {
+  describe('Unusable recipients', () => {
     const weak = generateKeyPairSync('rsa', { modulusLength: 1024 }).publicKey.export({ format: 'jwk' });
     const offCurve = Buffer.alloc(32, 7).toString('base64url');
     const unusable: readonly { what: string; jwk: RecipientJwk }[] = [
@@ -181,7 +181,7 @@ describe('A signing key that is delivered to a recipient', () => {
       { what: 'a curve of another key type', jwk: { kty: 'OKP', crv: 'P-256', alg: 'ECDH-ES', x: offCurve } },
     ];
     for (const { what, jwk } of unusable) {
-      it(what, async () => {
+      it(`A delivery Secret stays as it was if the recipient is ${what}, and recovers once it is corrected`, async () => {
         const recipient = await makeRecipient('ECDH-ES', 'P-256');
         await tenant.apply('canvas', deliverTo(recipient.jwk));
         await ready();
@@ -203,7 +203,7 @@ describe('A signing key that is delivered to a recipient', () => {
       });
     }
 
-    it('a key that becomes due meanwhile leaves the tool its old one, published', async () => {
+    it('A rotation that becomes due with an unusable recipient keeps the former key published', async () => {
       const recipient = await makeRecipient('ECDH-ES', 'P-256');
       await tenant.apply('canvas', deliverTo(recipient.jwk));
       await ready();

@@ -7,7 +7,7 @@ import { forgetCanaries, startOperator, type BeforeWrite, type Operator } from '
 import { eventually, Tenant } from '../fixtures/tenant.ts';
 
 /** Each test has a namespace of its own, because quotas and policies are about namespaces. */
-describe('A write that the API server refuses', () => {
+describe('Writes that the API server refuses', () => {
   let operator: Operator;
   let tenant: Tenant;
   const spare: Tenant[] = [];
@@ -69,7 +69,7 @@ describe('A write that the API server refuses', () => {
   const noSecrets = { apiGroup: '', resource: 'secrets', message: teamLabel } as const;
   const noKeys = { apiGroup: 'ltikeys.dev', message: 'too many custom resources' } as const;
 
-  describe('for a new registration', () => {
+  describe('New registrations', () => {
     const obstacles: readonly {
       readonly title: string;
       readonly put: () => Promise<Obstacle>;
@@ -102,7 +102,7 @@ describe('A write that the API server refuses', () => {
       },
     ];
     for (const { title, put, object, because } of obstacles) {
-      it(`${title} is named in its status within 30 seconds, and costs one key pair`, async () => {
+      it(`A new registration reports within 30 seconds a write refused ${title}, and makes one key pair`, async () => {
         const obstacle = await put();
         const since = Date.now();
         await tenant.apply('canvas');
@@ -119,8 +119,8 @@ describe('A write that the API server refuses', () => {
     }
   });
 
-  describe('of the ledger because it is immutable', () => {
-    it('stops a rotation with a word, not a revocation, and goes on once the ledger is replaced', async () => {
+  describe('Immutable ledgers', () => {
+    it('An immutable ledger stops a rotation, but not a revocation, until it is replaced', async () => {
       const kid = await ready();
       await immutable('canvas-lti-keys');
       await tenant.edit('canvas', { rotationTrigger: 'b' });
@@ -139,7 +139,7 @@ describe('A write that the API server refuses', () => {
     });
   });
 
-  it('of a replacement because of a quota of LtiKeys leaves a revoked key neither served nor delivered', async () => {
+  it('A revoked key is neither served nor delivered if a quota refuses the replacement LtiKey', async () => {
     const kid = await ready();
     const obstacle = await quota(tenant.namespace, { 'count/ltikeys.ltikeys.dev': '1' });
     await tenant.edit('canvas', { revokedKeyIDs: [kid] });
@@ -150,7 +150,7 @@ describe('A write that the API server refuses', () => {
     expect(await tenant.states('canvas')).to.equal('canvas-1 Revoked, canvas-2 Active');
   });
 
-  it('of every Secret because of a policy for updates leaves a revoked key neither served nor delivered', async () => {
+  it('A revoked key is neither served nor delivered if a policy refuses all updates of Secrets', async () => {
     const kid = await ready();
     const obstacle = await policy(tenant.namespace, { ...noSecrets, operation: 'UPDATE' });
     await tenant.edit('canvas', { revokedKeyIDs: [kid] });
@@ -161,7 +161,7 @@ describe('A write that the API server refuses', () => {
     expect(await tenant.states('canvas')).to.equal('canvas-1 Revoked, canvas-2 Active');
   });
 
-  it('of the states of LtiKeys leaves a revoked key neither served nor delivered', async () => {
+  it('A revoked key is neither served nor delivered if a policy refuses the status of LtiKeys', async () => {
     const kid = await ready();
     const obstacle = await policy(tenant.namespace, { ...noKeys, operation: 'UPDATE', resource: 'ltikeys/status' });
     await tenant.edit('canvas', { revokedKeyIDs: [kid] });
@@ -174,7 +174,7 @@ describe('A write that the API server refuses', () => {
     expect(await tenant.states('canvas')).to.equal('canvas-1 Revoked, canvas-2 Active');
   });
 
-  it('of changes of LtiKeys concerns nobody, because the operator makes none', async () => {
+  it('A policy that refuses updates of LtiKeys has no effect, because the operator makes none', async () => {
     const kid = await ready();
     const obstacle = await policy(tenant.namespace, { ...noKeys, operation: 'UPDATE', resource: 'ltikeys' });
     await tenant.edit('canvas', { revokedKeyIDs: [kid] });
@@ -183,8 +183,8 @@ describe('A write that the API server refuses', () => {
     await obstacle.remove();
   });
 
-  describe('of the delivery Secret because it is immutable', () => {
-    it('takes the Secret away with a revoked key in it, and makes another', async () => {
+  describe('Immutable delivery Secrets', () => {
+    it('The operator replaces an immutable delivery Secret with a revoked key in it', async () => {
       const kid = await ready();
       await immutable('canvas-signing-key');
       await tenant.edit('canvas', { revokedKeyIDs: [kid] });
@@ -193,7 +193,7 @@ describe('A write that the API server refuses', () => {
       await apart(kid);
     });
 
-    it('is named, and heals when somebody deletes the Secret', async () => {
+    it('An immutable delivery Secret is reported, and replaced once it is deleted', async () => {
       const kid = await ready();
       await immutable('canvas-signing-key');
       await tenant.edit('canvas', { deploymentIDs: ['1:abc'] });
@@ -204,7 +204,7 @@ describe('A write that the API server refuses', () => {
     });
   });
 
-  it('of the status itself is logged, and the key signs all the same', async () => {
+  it('A refused status of the registration is logged, and its key still signs', async () => {
     const refused = { ...noKeys, operation: 'UPDATE', resource: 'ltiregistrations/status' } as const;
     const obstacle = await policy(tenant.namespace, refused);
     await tenant.apply('canvas');

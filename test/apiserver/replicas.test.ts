@@ -75,7 +75,7 @@ describe('The replicas behind the JWKS Service, with the rights of deploy/', () 
     return until(async () => (await endpoints.targets())?.join() === urls.join(), `they are ${urls.join()}`);
   }
 
-  it('are followed: each change is reported, the last replica’s and the end of the Service too', async () => {
+  it('EndpointTargets reports each change of replicas, including the last one and the end of the Service', async () => {
     await untilKnown();
     await put('10.0.0.1', '10.0.0.2');
     await untilKnown('10.0.0.1', '10.0.0.2');
@@ -90,7 +90,7 @@ describe('The replicas behind the JWKS Service, with the rights of deploy/', () 
     await untilKnown();
   });
 
-  it('are not known while their watch is refused, whatever they were, and are when it is not', async () => {
+  it('EndpointTargets returns no replicas while their watch is refused', async () => {
     await put('10.0.0.1');
     await untilKnown('10.0.0.1');
     await account.withholdCanaries();

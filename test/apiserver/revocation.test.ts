@@ -10,7 +10,7 @@ import { OneNamespace } from '../fixtures/one-namespace.ts';
 import { base64, eventually, Tenant, text } from '../fixtures/tenant.ts';
 
 /** A revoked key leaves documents and delivery Secret whatever is broken, and nobody is told that it is gone before it is. */
-describe('A revocation', () => {
+describe('Revocation', () => {
   let tenant: Tenant;
   let operator: Operator;
   let skew = 0;
@@ -45,7 +45,7 @@ describe('A revocation', () => {
   const apart = (kid: string): Promise<void> => tenant.untilRevoked(operator.url, 'canvas', kid);
   const phase = async (): Promise<string | undefined> => (await tenant.registration('canvas')).status?.phase;
 
-  describe('while something else still serves the key', () => {
+  describe('Replicas and caches that still serve the key', () => {
     let replica: FrozenReplica;
 
     const behind = async (maxAge?: number): Promise<string> => {
@@ -58,7 +58,7 @@ describe('A revocation', () => {
     };
     afterEach(() => replica.close());
 
-    it('is not effective until a second ready replica no longer does, and caches have forgotten it', async () => {
+    it('A revocation is not effective until all ready replicas and caches have dropped the key', async () => {
       const kid = await behind();
       const fromThePast = await FrozenReplica.before(operator.url);
       for (const each of [replica, fromThePast]) {
@@ -91,7 +91,7 @@ describe('A revocation', () => {
       await fromThePast.close();
     });
 
-    it('is not effective while a replica gives no answer, and is once that is no longer among the ready ones', async () => {
+    it('A revocation is not effective while a ready replica gives no answer', async () => {
       const kid = await behind();
       const url = replica.url;
       await replica.close();
@@ -105,7 +105,7 @@ describe('A revocation', () => {
       await tenant.untilSays('canvas', 'RevocationEffective', 'False RevocationPending');
     });
 
-    it('is not effective for as long as a cache before the public URL announced that it keeps documents', async () => {
+    it('A revocation is not effective for the lifetime that a cache announced', async () => {
       const kid = await behind(6 * 3600);
       await tenant.edit('canvas', { revokedKeyIDs: [kid] });
       await operator.travel(minute);
@@ -118,7 +118,7 @@ describe('A revocation', () => {
     });
   });
 
-  describe('while the ledger cannot be used', () => {
+  describe('Unusable ledgers', () => {
     const name = ledgerSecretName('canvas');
     const damages: readonly {
       readonly title: string;
@@ -159,7 +159,7 @@ describe('A revocation', () => {
       },
     ];
     for (const { title, reason, damage } of damages) {
-      it(`because it ${title}, takes the key away, says what it cannot record, and is recorded after the repair`, async () => {
+      it(`A revocation removes the key although the ledger ${title}, and is recorded after the repair`, async () => {
         await start();
         await tenant.apply('canvas', { rotationTrigger: 'a' });
         await inStep();
@@ -190,7 +190,7 @@ describe('A revocation', () => {
       });
     }
 
-    it('because the operator may not read it, takes the key out of the documents and says why it does no more', async () => {
+    it('A revocation removes the key from the documents although the operator may not read the ledger', async () => {
       const own = await OneNamespace.for(tenant.namespace);
       await start(own.kubeconfig);
       const kid = await ready();
@@ -211,7 +211,7 @@ describe('A revocation', () => {
     });
   });
 
-  it('needs no key-encryption key', async () => {
+  it('A revocation needs no key-encryption key', async () => {
     await start();
     const kid = await ready();
     const file = join(operator.kekDir, 'k1');
@@ -232,7 +232,7 @@ describe('A revocation', () => {
     ['ahead', 72 * hour],
     ['behind', -72 * hour],
   ] as const) {
-    it(`needs no right clock, and is judged by the API server's when the own one is ${title}`, async () => {
+    it(`A revocation uses the time of the API server if the clock of the operator is ${title}`, async () => {
       await start();
       const kid = await ready({ platform: 'Blackboard' });
       skew = wrong;
@@ -251,7 +251,7 @@ describe('A revocation', () => {
     });
   }
 
-  it('of an ID that no key has is not passed over in silence, and holds up no other', async () => {
+  it('A revoked key ID that no key has is reported and does not delay others', async () => {
     await start();
     const kid = await ready();
     const mistyped = `${kid.slice(0, -1)}${kid.endsWith('A') ? 'B' : 'A'}`;

@@ -5,7 +5,7 @@ import { OneNamespace } from '../fixtures/one-namespace.ts';
 import { makeKekDirectory, type Operator, startOperator, until } from '../fixtures/operator.ts';
 import { eventually, Tenant } from '../fixtures/tenant.ts';
 
-describe('An operator for two namespaces, one of which takes its RoleBinding away', () => {
+describe('An operator for two namespaces that loses the RoleBinding of one', () => {
   let stays: Tenant;
   let leaves: Tenant;
   let account: OneNamespace;
@@ -49,7 +49,7 @@ describe('An operator for two namespaces, one of which takes its RoleBinding awa
     for (const tenant of [stays, leaves]) await tenant.leave();
   });
 
-  it('is ready after a restart, and serves the other one', async () => {
+  it('The operator becomes ready after a restart and serves the other namespace', async () => {
     await until(async () => (await stays.servedOf(operator.url, 'canvas')).status === 200, 'its document is served');
     await eventually(async () => expect(await statuses(namespacePath(stays.namespace))).to.deep.equal([200]));
     expect(await statuses(registrationPath(stays.namespace, 'none'), registrationPath('none', 'none'))).to.deep.equal([
@@ -57,7 +57,7 @@ describe('An operator for two namespaces, one of which takes its RoleBinding awa
     ]);
   });
 
-  it('answers 503 for what it cannot know, the document of all namespaces included', async () => {
+  it('The sidecar answers 503 for the namespace that cannot be read and for the document of all', async () => {
     const { namespace } = leaves;
     const paths = [
       registrationPath(namespace, 'canvas'),
@@ -67,7 +67,7 @@ describe('An operator for two namespaces, one of which takes its RoleBinding awa
     expect(await statuses(...paths, allKeysPath)).to.deep.equal([503, 503, 503, 503]);
   });
 
-  it('says so in metrics and in one line of the log for each kind', async () => {
+  it('Metrics and one log line per kind name the namespace that cannot be read', async () => {
     const of = (resource: string, { namespace }: Tenant): string => `{resource="${resource}",namespace="${namespace}"}`;
     expect(await metric('lti_watch_current{')).to.include.members([
       `lti_watch_current${of('ltikeys', stays)} 1`,
@@ -83,7 +83,7 @@ describe('An operator for two namespaces, one of which takes its RoleBinding awa
     ]);
   });
 
-  it('makes and revokes keys of the other one', async () => {
+  it('The operator makes and revokes keys of the other namespace', async () => {
     await stays.apply('moodle', { deletionPolicy: 'Delete' });
     await stays.untilSays('moodle', 'Ready', 'True SigningKeyReady');
     const { kid } = await stays.delivered('canvas');
@@ -97,13 +97,13 @@ describe('An operator for two namespaces, one of which takes its RoleBinding awa
     expect(await statuses(allKeysPath)).to.deep.equal([503]);
   });
 
-  it('calls no key-encryption key unused', async () => {
+  it('The operator reports no key-encryption key as unused while a namespace cannot be read', async () => {
     await operator.rest();
     expect(await metric('lti_sealed_keys_complete')).to.deep.equal(['lti_sealed_keys_complete 0']);
     expect((await metric('lti_sealed_keys{')).filter((line) => line.endsWith(' 0'))).to.deep.equal([]);
   });
 
-  it('has everything as before once the namespace lets it in again, without a restart', async () => {
+  it('The operator recovers without a restart once the namespace can be read again', async () => {
     await account.alsoFor(leaves.namespace);
     const { keyIDs } = await until(async () => {
       const served = await leaves.servedOf(operator.url, 'canvas');
@@ -122,7 +122,7 @@ describe('An operator for two namespaces, one of which takes its RoleBinding awa
     await leaves.untilInStep(operator.url, 'moodle');
   });
 
-  it('loses the right again while it runs: what was read is served on, its age shows, and the others go on', async () => {
+  it('The operator keeps serving a namespace that it can no longer read, and reports its age', async () => {
     await account.dismissFrom(leaves.namespace);
     const isRefused = async (): Promise<boolean> =>
       (await metric('lti_watch_current{')).filter((line) => line.endsWith(' 0')).length === 2;

@@ -8,7 +8,7 @@ import { forgetCanaries, startOperator, type Operator } from '../fixtures/operat
 import { eventually, Tenant } from '../fixtures/tenant.ts';
 
 /** What people see who only look: kubectl get, events, the log, a metric. */
-describe('What is told of a registration', () => {
+describe('Reports about a registration', () => {
   let tenant: Tenant;
   let operator: Operator;
   let others: readonly string[] = [];
@@ -55,7 +55,7 @@ describe('What is told of a registration', () => {
     });
   };
 
-  it('that nobody has seen yet is that nobody has seen it', async () => {
+  it('A registration that no operator has seen has observedGeneration -1', async () => {
     const stranger = await Tenant.inNewNamespace('unseen');
     const { status, metadata } = await stranger.apply('canvas');
     expect(status).to.deep.equal({ observedGeneration: -1 });
@@ -63,7 +63,7 @@ describe('What is told of a registration', () => {
     await stranger.leave();
   });
 
-  it('is that its first key signs, once', async () => {
+  it('The operator reports once that the first key signs', async () => {
     await tenant.apply('first');
     await inStep('first');
     await operator.travel(2 * minute);
@@ -72,7 +72,7 @@ describe('What is told of a registration', () => {
     await shows('first', 'Ready');
   });
 
-  it('is what stands in its way, and that it no longer does, once each', async () => {
+  it('The operator reports once that a registration is stalled, and once that it no longer is', async () => {
     await tenant.apply('short', { overlap: '5m', activationDelay: '2h', rotateAfter: '10d' });
     await tenant.untilSays('short', 'Stalled', 'True OverlapTooShort');
     await operator.travel(3 * hour);
@@ -84,7 +84,7 @@ describe('What is told of a registration', () => {
     await shows('short', 'Ready');
   });
 
-  it('is every key that waits for a person, though the condition stays what it is', async () => {
+  it('The operator reports every key that awaits acknowledgement, although the condition does not change', async () => {
     await tenant.apply('manual', { keyDistribution: 'Manual', rotationTrigger: 'a' });
     await tenant.untilSays('manual', 'ActionRequired', 'True AcknowledgementRequired');
     await toldOnce('manual', 'AcknowledgementRequired', [/of LtiKey manual-1 at the platform/]);
@@ -96,7 +96,7 @@ describe('What is told of a registration', () => {
     await shows('manual', 'Rotating');
   });
 
-  it('is that the key that signs is not served any more, and that it is again', async () => {
+  it('The operator reports that the signing key is no longer served, and that it is again', async () => {
     await tenant.apply('unserved');
     await inStep('unserved');
     await operator.rest();
@@ -117,7 +117,7 @@ describe('What is told of a registration', () => {
     await replica.close();
   });
 
-  it('is in one word what happens to it', async () => {
+  it('The phase summarizes a registration in one word', async () => {
     await tenant.apply('word', { rotationTrigger: 'a' });
     await shows('word', 'Ready');
     await tenant.edit('word', { rotationTrigger: 'b' });
@@ -146,7 +146,7 @@ describe('What is told of a registration', () => {
     await shows('word', 'Stalled');
   });
 
-  it('counts as rotations what is one, and not first keys or imports', async () => {
+  it('lti_rotations_total counts rotations, and not first keys', async () => {
     const counted = async (result: string): Promise<number> => {
       const line = (await operator.metrics()).match(
         new RegExp(`^lti_rotations_total\\{result="${result}"\\} (\\d+)$`, 'm'),
@@ -169,7 +169,7 @@ describe('What is told of a registration', () => {
     expect(await counted('activated')).to.equal(activated + 1);
   });
 
-  it('names the object in the same way in every log line', () => {
+  it('Every log line names its registration by namespace and name', () => {
     const about = operator.lines.filter(({ fields }) => JSON.stringify(fields).includes(tenant.namespace));
     expect(about).to.have.length.above(10);
     for (const { fields, message } of about) {

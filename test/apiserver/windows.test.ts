@@ -55,7 +55,7 @@ describe('Rotation windows', () => {
     expect(await tenant.states('canvas')).to.equal('canvas-1 Active, canvas-2 Next');
   }
 
-  it('keep a requested rotation waiting until one opens, and status says so', async () => {
+  it('A requested rotation waits until a window opens, and the status reports so', async () => {
     const opening = hourOf(now()) + 4 * day;
     await requestRotation({ rotationWindows: [weekly(opening)] });
     await untilRotatesAt(opening);
@@ -67,7 +67,7 @@ describe('Rotation windows', () => {
     await inStep();
   });
 
-  it('keep a scheduled rotation waiting until one opens, in its own time zone', async () => {
+  it('A scheduled rotation waits until a window opens in its own time zone', async () => {
     await tenant.apply('canvas');
     await inStep();
     const due = Date.parse((await status()).nextRotationTime ?? '');
@@ -87,7 +87,7 @@ describe('Rotation windows', () => {
     await inStep();
   });
 
-  it('let a rotation happen that comes due inside of one', async () => {
+  it('A rotation that becomes due inside a window happens at once', async () => {
     const daily: Window = { ...weekly(hourOf(now())), duration: '4h' };
     const schedule = daily.schedule.replace(/\d$/, '*');
     await requestRotation({ rotationWindows: [{ ...daily, schedule }] });
@@ -99,7 +99,7 @@ describe('Rotation windows', () => {
     await tenant.untilStates('canvas', 'canvas-1 Retiring, canvas-2 Active');
   });
 
-  it('let a rotation happen at the deadline if none opens before', async () => {
+  it('A rotation happens at the deadline if no window opens before', async () => {
     const windows = [weekly(hourOf(now()) + 6 * day)];
     await requestRotation({ rotationWindows: windows, rotationWindowDeadline: '2d' });
     const deadline = (await delayOver('canvas-2')) + 2 * day;
@@ -111,7 +111,7 @@ describe('Rotation windows', () => {
     await inStep();
   });
 
-  it('that passed while nobody looked are not made up for outside of them before the deadline', async () => {
+  it('A missed window is not made up for before the deadline', async () => {
     const opening = hourOf(now()) + 4 * day;
     await requestRotation({ rotationWindows: [weekly(opening)] });
     const deadline = (await delayOver('canvas-2')) + 7 * day;
@@ -122,7 +122,7 @@ describe('Rotation windows', () => {
     await tenant.untilStates('canvas', 'canvas-1 Retiring, canvas-2 Active');
   });
 
-  it('that are taken away release the rotation that waited for them', async () => {
+  it('Removing the windows releases a waiting rotation', async () => {
     await requestRotation({ rotationWindows: [weekly(hourOf(now()) + 4 * day)] });
     await operator.travel(25 * hour);
     expect(await tenant.states('canvas')).to.equal('canvas-1 Active, canvas-2 Next');
@@ -130,7 +130,7 @@ describe('Rotation windows', () => {
     await tenant.untilStates('canvas', 'canvas-1 Retiring, canvas-2 Active');
   });
 
-  it('do not keep a revocation waiting, but the rotation whose next key was revoked', async () => {
+  it('A revocation does not wait for a window, but a rotation whose next key was revoked does', async () => {
     const opening = hourOf(now()) + 4 * day;
     await requestRotation({ rotationWindows: [weekly(opening)] });
     const [first = '', second_ = ''] = (await tenant.keys('canvas')).map(({ spec }) => spec.keyID);
@@ -155,26 +155,26 @@ describe('Rotation windows', () => {
   const window: Window = { schedule: '0 2 * * 6', duration: '2h', timeZone: 'UTC' };
   const faults: readonly { what: string; wrong: Window; reason: string; says: string }[] = [
     {
-      what: 'of an unknown time zone',
+      what: 'in an unknown time zone',
       wrong: { ...window, timeZone: 'Mars/Olympus' },
       reason: 'RotationWindowInvalid',
       says: 'spec.rotationWindows[1]: "0 2 * * 6" in time zone "Mars/Olympus" is not valid',
     },
     {
-      what: 'that no clock shows',
+      what: 'at an impossible time',
       wrong: { ...window, schedule: '0 25 * * 6' },
       reason: 'RotationWindowInvalid',
       says: 'spec.rotationWindows[1]: "0 25 * * 6" in time zone "UTC" is not valid, so only the other windows apply. Use five cron fields',
     },
     {
-      what: 'that never open',
+      what: 'that never opens',
       wrong: { ...window, schedule: '0 0 30 2 *' },
       reason: 'RotationWindowNeverOpens',
       says: 'spec.rotationWindows[1]: the schedule "0 0 30 2 *" never opens, so only the other windows apply',
     },
   ];
   for (const { what, wrong, reason, says } of faults) {
-    it(`${what} are reported, and a rotation happens in the other ones`, async () => {
+    it(`A window ${what} is reported, and rotations happen in the other windows`, async () => {
       const opening = hourOf(now()) + 3 * day;
       await requestRotation({ rotationWindows: [weekly(opening), wrong] });
       expect(await tenant.untilSays('canvas', 'Stalled', `True ${reason}`)).to.include(says);

@@ -42,7 +42,7 @@ const refusals: readonly (Pick<Case, 'name' | 'fault'> & { readonly times?: numb
   { name: '503 for', fault: () => ({ kind: 'answer', status: 503, reason: 'ServiceUnavailable' }) },
 ];
 
-describe('A fault at a write of the operator', function () {
+describe('Faults at the writes of the operator', function () {
   this.timeout(1_200_000);
   let proxy: FaultProxy;
   let folder = '';
@@ -62,7 +62,7 @@ describe('A fault at a write of the operator', function () {
     removeFolder(folder);
   });
 
-  it('leaves the registration as if nothing had happened, and harms nobody on the way', async () => {
+  it('A fault at any write changes neither the end state of a registration nor its safety on the way', async () => {
     const reference = await withoutFault();
     expect(reference.state).to.deep.equal({
       keys: ['revision 1 Retired', 'revision 2 Active'],

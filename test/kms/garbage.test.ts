@@ -20,7 +20,7 @@ function noise(seed: number, length: number): Buffer {
 
 const wrapped: WrappedKey = { keyID: 'key-1', ciphertext: 'AAAA', annotations: {} };
 
-describe('What listens on the socket of a KMS plugin and is none', () => {
+describe('A socket without a KMS plugin behind it', () => {
   let folder: string;
   let socket: string;
   let kms: GrpcKms;
@@ -66,7 +66,7 @@ describe('What listens on the socket of a KMS plugin and is none', () => {
     },
   ];
   for (const { what, connected } of servers) {
-    it(`makes no call succeed, hang or crash when it ${what}`, async () => {
+    it(`GrpcKms reports KMSUnavailable if the server ${what}`, async () => {
       const connections = new Set<Socket>();
       const server = await new Promise<Server>((listening) => {
         const made = createServer((connection) => {
@@ -109,7 +109,7 @@ describe('What listens on the socket of a KMS plugin and is none', () => {
     stop = () => Promise.resolve(server.forceShutdown());
   }
 
-  it('gets KMSMalformed for messages that cannot be decoded or break the rules', async () => {
+  it('GrpcKms reports KMSMalformed for messages that cannot be decoded or break the rules', async () => {
     const texts = { 'a field of 2 GiB': '0affffffff07', 'an open group': '0b', 'field 0': '00', 'nothing at all': '' };
     let bytes = Buffer.alloc(0);
     await answerAll(() => bytes);
@@ -120,12 +120,12 @@ describe('What listens on the socket of a KMS plugin and is none', () => {
     }
   });
 
-  it('is refused with an answer that is too large to be one', async () => {
+  it('GrpcKms reports KMSRefused for an answer that is too large', async () => {
     await answerAll(() => Buffer.alloc(1024 * 1024));
     expect((await failures()).map(({ reason }) => reason)).to.deep.equal(['KMSRefused', 'KMSRefused', 'KMSRefused']);
   });
 
-  it('gets KMSMalformed for 300 random messages', async () => {
+  it('GrpcKms reports KMSMalformed for 300 random messages', async () => {
     let seed = 0;
     await answerAll(() => noise(seed, 1 + (seed % 80)));
     for (; seed < 300; seed += 1) {

@@ -47,7 +47,7 @@ describe('An operator whose key-encryption key stays in a KMS', () => {
       await assertion();
     });
 
-  it('seals under it, shows its short name, and opens its keys after a restart', async () => {
+  it('The operator seals keys under the KMS, shows the short name of its key, and opens them after a restart', async () => {
     expect(await kekIDs()).to.deep.equal([kekIDOf('kek-1')]);
     const before = await tenant.ledgerSecret('canvas');
     await stop();
@@ -57,7 +57,7 @@ describe('An operator whose key-encryption key stays in a KMS', () => {
     expect((await tenant.ledgerSecret('canvas')).data).to.deep.equal(before.data);
   });
 
-  it('seals its keys anew when the KMS rotates its key, and nothing else changes', async () => {
+  it('The operator re-seals its keys when the KMS rotates its key, and nothing else changes', async () => {
     const { kid } = await tenant.delivered('canvas');
     const document = await served();
     plugin.behave('ok', 'kek-2');
@@ -67,7 +67,7 @@ describe('An operator whose key-encryption key stays in a KMS', () => {
     expect(await served()).to.equal(document);
   });
 
-  it('seals its keys anew on the way to a file and back, and nothing else changes', async () => {
+  it('The operator re-seals its keys on a move to a KEK file and back, and nothing else changes', async () => {
     const { kid } = await tenant.delivered('canvas');
     const document = await served();
     const kekDir = await makeKekDirectory();
@@ -90,7 +90,7 @@ describe('An operator whose key-encryption key stays in a KMS', () => {
     ['is not healthy', () => plugin.behave('unhealthy'), 'KMSUnhealthy'],
     ['answers garbage', () => plugin.behave('status-garbage'), 'KMSMalformed'],
   ] as const) {
-    it(`makes no key while the KMS ${what}, says why, goes on serving, and makes it afterwards`, async () => {
+    it(`The operator makes no key while the KMS ${what}, reports why, keeps serving, and makes it afterwards`, async () => {
       const document = await served();
       const before = await tenant.ledgerSecret('canvas');
       await fail();
@@ -113,7 +113,7 @@ describe('An operator whose key-encryption key stays in a KMS', () => {
     });
   }
 
-  it('seals and overwrites nothing when the KMS has another key under the same key_id', async () => {
+  it('The operator seals and overwrites nothing if the KMS has another key under the same key_id', async () => {
     const before = await tenant.ledgerSecret('canvas');
     const document = await served();
     expect(Object.keys((await canaries()).data ?? {})).to.deep.equal([kekIDOf('kek-1')]);

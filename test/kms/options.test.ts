@@ -7,12 +7,12 @@ import { ConfigError, parseConfig } from '../../src/config.ts';
 describe('The source of key-encryption keys', () => {
   const parse = (...args: string[]) => parseConfig('controller', ['--publish-dir=/publish', ...args]);
 
-  it('is a directory or the socket of a KMS plugin', () => {
+  it('The source of KEKs is a directory or the socket of a KMS plugin', () => {
     expect(parse('--kek-dir=/kek')).to.include({ kekDir: '/kek' }).and.not.have.property('kmsSocket');
     expect(parse('--kms-socket=/kms.sock')).to.include({ kmsSocket: '/kms.sock' }).and.not.have.property('kekDir');
   });
 
-  it('may be named as kube-apiserver names a plugin', () => {
+  it('--kms-socket accepts the notation of kube-apiserver', () => {
     expect(parse('--kms-socket=unix:///run/kms.sock')).to.include({ kmsSocket: '/run/kms.sock' });
     expect(parse('--kms-socket=unix:/run/kms.sock')).to.include({ kmsSocket: '/run/kms.sock' });
     for (const text of [
@@ -30,18 +30,18 @@ describe('The source of key-encryption keys', () => {
     }
   });
 
-  it('has to be given, and may be both on the way from one to the other', () => {
+  it('The source of KEKs is required, and may be both during a migration', () => {
     const problem = '--kek-dir or --kms-socket is required: the controller needs a source of key-encryption keys.';
     expect(() => parse()).to.throw(ConfigError, problem);
     const both = parse('--kek-dir=/kek', '--kms-socket=/kms.sock');
     expect(both).to.include({ kekDir: '/kek', kmsSocket: '/kms.sock' });
   });
 
-  it('is nothing that a publisher needs', () => {
+  it('A publisher needs no source of KEKs', () => {
     expect(parseConfig('publisher', ['--publish-dir=/publish'])).to.not.have.any.keys('kekDir', 'kmsSocket');
   });
 
-  it('takes the memory of gRPC only where it is a KMS', async () => {
+  it('The controller loads gRPC only for a KMS', async () => {
     const src = join(import.meta.dirname, '../../src');
     const loaded = async (file: string): Promise<boolean> => {
       const script = `await import(${JSON.stringify(join(src, file))});

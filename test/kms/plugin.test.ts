@@ -21,7 +21,7 @@ const root = join(import.meta.dirname, '../..');
 describe('The KMS v2 API', () => {
   const folder = join(root, 'src/crypto/kms');
 
-  it('is that of its official definition', () => {
+  it('The KMS v2 messages in api.json are those of the official definition', () => {
     const options = { bytes: Buffer, defaults: true, objects: true };
     const json = JSON.parse(readFileSync(join(folder, 'api.json'), 'utf8')) as Parameters<typeof fromJSON>[0];
     const shape = (definition: object): unknown => JSON.parse(JSON.stringify(definition));
@@ -31,7 +31,7 @@ describe('The KMS v2 API', () => {
     expect(written).to.deep.equal(official);
   });
 
-  it('is defined as in the module that the plugin for tests is made with', async () => {
+  it('The KMS v2 definition is that of the module that the test plugin is built with', async () => {
     const cwd = join(root, 'dev/kms-plugin');
     const { stdout } = await promisify(execFile)('go', ['mod', 'download', '-json', 'k8s.io/kms'], { cwd });
     const { Dir: module } = JSON.parse(stdout) as { Dir: string };
@@ -89,7 +89,7 @@ describe('A KMS plugin', () => {
     await plugin.dispose();
   });
 
-  it('gives a KEK under which keys are sealed, and opens them after a restart of both', async () => {
+  it('A KMS plugin seals keys, and opens them after a restart of both sides', async () => {
     const { jwe, kekID } = await seal(pair.privateKey, place(), keks);
     expect(kekID).to.equal(kekIDOf('kek-1'));
     expect(headerOf(jwe)['kms']).to.deep.include({
@@ -103,7 +103,7 @@ describe('A KMS plugin', () => {
     expect(await opens(jwe)).to.equal(true);
   });
 
-  it('that is down says so with its socket; what was opened opens, and it is found again when it is back', async () => {
+  it('A KMS plugin that is down is reported with its socket, cached keys still open, and it is used again when it is back', async () => {
     const { jwe } = await seal(pair.privateKey, place(), keks);
     await plugin.stop();
     await clock.advance(3 * minute);
@@ -124,7 +124,7 @@ describe('A KMS plugin', () => {
     expect(await eventually(() => opens(jwe, restarted))).to.equal(true);
   });
 
-  it('whose socket is missing says so', async () => {
+  it('A KMS plugin whose socket is missing is reported', async () => {
     await plugin.dispose();
     plugin = new Plugin();
     const missing = await problem(newProvider());
@@ -134,7 +134,7 @@ describe('A KMS plugin', () => {
     );
   });
 
-  it('that does not answer is not waited for longer than the deadline', async () => {
+  it('A KMS plugin that does not answer is reported after the deadline', async () => {
     plugin.behave('slow');
     const slow = newProvider({ deadline: second / 4 });
     expect(await problem(slow)).to.include({
@@ -143,7 +143,7 @@ describe('A KMS plugin', () => {
     });
   });
 
-  it('that rotates its key is followed, and opens what was sealed before', async () => {
+  it('A KMS plugin that rotates its key seals under the new one and opens what was sealed before', async () => {
     const old = await seal(pair.privateKey, place(), keks);
     plugin.behave('ok', 'kek-2');
     await clock.advance(3 * minute);
@@ -154,7 +154,7 @@ describe('A KMS plugin', () => {
     expect(await opens(present.jwe)).to.equal(true);
   });
 
-  it('with another key under the same key_id opens nothing, and says that it may be another one', async () => {
+  it('A KMS plugin with another key under the same key_id opens nothing, and the error says so', async () => {
     const { jwe } = await seal(pair.privateKey, place(), keks);
     plugin.behave('ok', 'kek-1', 'other bytes');
     const error = await sealFailure(open(jwe, place(), newProvider()));
@@ -180,7 +180,7 @@ describe('A KMS plugin', () => {
     { mode: 'decrypt-garbage', reason: 'KMSMalformed', says: 'to Decrypt whose plaintext is not the 32 bytes' },
   ];
   for (const { mode, reason, says } of faults) {
-    it(`in the mode ${mode} seals nothing for ${reason}, and nothing is lost when it is well again`, async () => {
+    it(`A KMS plugin in mode ${mode} seals nothing, is reported as ${reason}, and loses nothing when it recovers`, async () => {
       const { jwe } = await seal(pair.privateKey, place(), keks);
       plugin.behave(mode);
       const ill = newProvider();

@@ -8,7 +8,7 @@ import { TestRegistration } from '../fixtures/registration.ts';
 import { SafetyMonitor } from '../fixtures/safety-monitor.ts';
 
 /** On a control plane of its own, for other tests need theirs to stay up. */
-describe('An API server that is killed and comes back during a rotation', () => {
+describe('An API server outage during a rotation', () => {
   let plane: ControlPlane;
   let pod: Pod;
   let registration: TestRegistration;
@@ -27,7 +27,7 @@ describe('An API server that is killed and comes back during a rotation', () => 
     await plane.stop();
   });
 
-  it('delays the rotation and harms nothing: the sidecar serves on, the rotation is made up for, once', async () => {
+  it('An API server outage delays the rotation, and the sidecar keeps serving', async () => {
     pod.startSidecar();
     const controller = pod.startController();
     await pod.ready();

@@ -39,7 +39,7 @@ describe('demo', () => {
 
   after(() => rm(folder, { recursive: true }));
 
-  it('rotates a key while every token verifies, and shows each key published before it signs', async () => {
+  it('The demo rotates a key while every token verifies, and shows each key published before it signs', async () => {
     const file = join(folder, 'rotation.json');
     const { code, output } = await runDemo(['--json', file]);
 
@@ -64,7 +64,7 @@ describe('demo', () => {
       .and.not.to.match(/"(d|p|q|dp|dq|qi)"/);
   });
 
-  it('ends with 2 and one sentence when an option is unknown', async () => {
+  it('The demo exits with code 2 and one sentence if an option is unknown', async () => {
     const message = '--fast is not an option of the demo: it knows --story, --json and --keep.';
     expect(await runDemo(['--fast'])).to.deep.equal({ code: 2, output: `${message}\n` });
   });
@@ -89,7 +89,7 @@ describe('demo', () => {
     },
   ];
   for (const { args, env = {}, message } of refused) {
-    it(`refuses ${args.join(' ') || kubeconfigVariable}`, () => {
+    it(`The demo refuses ${args.join(' ') || kubeconfigVariable}`, () => {
       expect(() => parseOptions(args, env)).to.throw(UsageError, message);
     });
   }

@@ -26,7 +26,7 @@ describe('Two controllers with --leader-elect', () => {
     await registration.client.close();
   });
 
-  it('one leads, both publish; the other takes over after SIGKILL, and SIGTERM releases the Lease', async () => {
+  it('Of two controllers one leads and both publish, the other takes over after SIGKILL, and SIGTERM releases the Lease', async () => {
     const options = ['--leader-elect', `--jwks-probe-url=${first.jwksUrl}`, `--jwks-probe-url=${second.jwksUrl}`];
     for (const pod of [first, second]) pod.startSidecar();
     const leader = first.startController(options);

@@ -49,7 +49,7 @@ describe('The built controller and sidecar', function () {
     expect(rows.map(({ keyID }) => keyID)).to.deep.equal(keys.map(({ spec }) => spec.keyID));
   }
 
-  it('bring a registration to Ready, and serve what the delivered key signs', async () => {
+  it('Controller and sidecar bring a registration to Ready and serve the delivered key', async () => {
     await running();
     const [key] = await registration.keys();
     const { kid, 'registration.json': entry } = await registration.delivered();
@@ -62,7 +62,7 @@ describe('The built controller and sidecar', function () {
     expect(metrics).to.match(/^lti_registration_ready\{.*registration="canvas".*\} 1$/m);
   });
 
-  it('end in order on SIGTERM: unready first, exit code 0', async () => {
+  it('Controller and sidecar shut down in order on SIGTERM: unready first, exit code 0', async () => {
     const { controller, sidecar } = await running();
     const admin = pod.sidecarAdminUrl;
     sidecar.signal('SIGTERM');
@@ -81,7 +81,7 @@ describe('The built controller and sidecar', function () {
     ['as soon as the next key signs', 'Retiring,Active'],
     ['as soon as the old key is retired', 'Retired,Active'],
   ] as const) {
-    it(`lose nothing when the controller is killed ${when}`, async () => {
+    it(`A controller that is killed ${when} loses nothing`, async () => {
       const { controller } = await running();
       const monitor = new SafetyMonitor(registration, pod.registrationUrl('canvas'));
       await registration.rotate('one');
@@ -97,7 +97,7 @@ describe('The built controller and sidecar', function () {
     });
   }
 
-  it('lose nothing when the sidecar is killed during a rotation: 503 until a fresh sync, then every key', async () => {
+  it('A sidecar that is killed during a rotation answers 503 until a fresh sync, then every key', async () => {
     const { sidecar } = await running();
     const monitor = new SafetyMonitor(registration, pod.registrationUrl('canvas'));
     await registration.rotate('one');
@@ -112,7 +112,7 @@ describe('The built controller and sidecar', function () {
     await expectOneRotation(findings);
   });
 
-  it('answer 503 after a restart of the sidecar until the controller is back, whatever an earlier life wrote', async () => {
+  it('A restarted sidecar answers 503 until the controller is back, whatever was written before', async () => {
     const { controller, sidecar } = await running();
     await controller.kill();
     expect((await fetch(pod.registrationUrl('canvas'))).status, 'last good').to.equal(200);
@@ -128,7 +128,7 @@ describe('The built controller and sidecar', function () {
     expect(await status()).to.equal(200);
   });
 
-  it('rotate once when two controllers work at once without a lease', async () => {
+  it('Two controllers without a lease rotate once', async () => {
     await running();
     const other = await Pod.create({ kubeconfig, namespace: registration.namespace });
     try {

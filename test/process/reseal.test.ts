@@ -78,7 +78,7 @@ describe('A new key-encryption key', function () {
     rmSync(folder, { recursive: true });
   });
 
-  it(`takes over all ${keyCount} private keys while the controller is killed at every ${writesPerLife}th ledger write`, async () => {
+  it(`A new key-encryption key seals all ${keyCount} private keys while the controller is killed at every ${writesPerLife}th ledger write`, async () => {
     const start = (): void =>
       void (controller = pod.startController([`--jwks-probe-url=${pod.jwksUrl}`, '--log-level=info']));
     start();

@@ -27,7 +27,7 @@ describe('The command line of the built commands', () => {
     });
   }
 
-  it('tells all that is wrong at once, with exit code 2 and no stack trace', () => {
+  it('The controller reports all wrong options at once, with exit code 2 and no stack trace', () => {
     const { status, stderr } = run('controller', '--resync=soon', '--metrics-address=nowhere', '--colour', 'loud');
     expect(status).to.equal(2);
     const lines = stderr.trimEnd().split('\n');
@@ -41,7 +41,7 @@ describe('The command line of the built commands', () => {
     expect(stderr).not.to.match(/^\s+at /m);
   });
 
-  it('refuses an unknown command with the list of those there are', () => {
+  it('An unknown command is refused with the list of commands', () => {
     const { status, stderr } = run('serve');
     expect(status).to.equal(2);
     expect(stderr)
@@ -49,7 +49,7 @@ describe('The command line of the built commands', () => {
       .and.include('  jwks ');
   });
 
-  it('says in one line that a kubeconfig is missing, with exit code 1', () => {
+  it('A missing kubeconfig is reported in one line, with exit code 1', () => {
     const { status, stderr } = run(
       'controller',
       '--kek-dir=/nowhere',
@@ -62,7 +62,7 @@ describe('The command line of the built commands', () => {
   });
 });
 
-describe('A controller that lacks something at its start', () => {
+describe('A controller without its prerequisites', () => {
   let kubeconfig = '';
   let pod: Pod;
   let registration: TestRegistration;
@@ -81,7 +81,7 @@ describe('A controller that lacks something at its start', () => {
     await registration.client.close();
   });
 
-  it('publishes on without its KEK directory, and says which file is missing in log, metric and condition', async () => {
+  it('A controller without its KEK directory keeps publishing, and log, metric and condition name it', async () => {
     pod.startSidecar();
     const healthy = pod.startController();
     await pod.ready();
@@ -108,7 +108,7 @@ describe('A controller that lacks something at its start', () => {
     expect((await registration.delivered())['kid']).to.equal((await registration.keys())[0]!.spec.keyID);
   });
 
-  it('opens no inspector when it gets SIGUSR1, and works on, as does the sidecar', async () => {
+  it('Controller and sidecar open no inspector on SIGUSR1 and keep running', async () => {
     const commands = [pod.startController(), pod.startSidecar()];
     await pod.ready();
     for (const running of commands) {
@@ -121,7 +121,7 @@ describe('A controller that lacks something at its start', () => {
     expect((await fetch(`${pod.sidecarAdminUrl}/readyz`)).status).to.equal(200);
   });
 
-  it('keeps trying to reach an API server that is not there, and says so', async () => {
+  it('A controller without a reachable API server retries and reports it', async () => {
     const nowhere = join(pod.folder, 'nowhere.kubeconfig');
     const server = 'https://127.0.0.1:9';
     writeFileSync(
