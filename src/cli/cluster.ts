@@ -74,15 +74,25 @@ export async function listAll<T extends KubeObject>(
   return items;
 }
 
-export async function getRegistration({ client, namespace }: Cluster, name: string): Promise<LtiRegistration> {
+export async function findRegistration(
+  { client, namespace }: Cluster,
+  name: string,
+): Promise<LtiRegistration | undefined> {
   try {
     return await client.get<LtiRegistration>(ltiRegistrations, namespace, name);
   } catch (error) {
-    if (!isObjectNotFound(error)) throw error;
-    throw new CliError(
-      `there is no LtiRegistration ${name} in namespace ${namespace}: choose the namespace with -n, or list all with: kubectl lti status -A`,
-    );
+    if (isObjectNotFound(error)) return undefined;
+    throw error;
   }
+}
+
+/** As findRegistration; it throws if there is none. */
+export async function getRegistration(cluster: Cluster, name: string): Promise<LtiRegistration> {
+  const found = await findRegistration(cluster, name);
+  if (found) return found;
+  throw new CliError(
+    `there is no LtiRegistration ${name} in namespace ${cluster.namespace}: choose the namespace with -n, or list all with: kubectl lti status -A`,
+  );
 }
 
 const writeAttempts = 5;

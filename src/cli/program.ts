@@ -3,8 +3,10 @@ import { ApiError, TransportError } from '../kube/errors.ts';
 import { version } from '../version.ts';
 import { acknowledgeCommand } from './commands/acknowledge.ts';
 import { publicKeyCommand } from './commands/public-key.ts';
+import { revokeCommand } from './commands/revoke.ts';
 import { rotateCommand } from './commands/rotate.ts';
 import { statusCommand } from './commands/status.ts';
+import { verifyCommand } from './commands/verify.ts';
 import { CliError, type ExitCode, exitCodes } from './exit-codes.ts';
 import type { Terminal } from './terminal.ts';
 
@@ -12,8 +14,10 @@ import type { Terminal } from './terminal.ts';
 const subcommands: readonly ((terminal: Terminal) => Command)[] = [
   statusCommand,
   rotateCommand,
+  revokeCommand,
   acknowledgeCommand,
   publicKeyCommand,
+  verifyCommand,
 ];
 
 /** The whole command line of `kubectl lti`. Nothing runs before it is parsed. */

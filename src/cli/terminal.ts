@@ -3,13 +3,13 @@ import type { Clock } from '../lib/clock.ts';
 /** What a command sees of its process. kubectl-lti.ts makes it of the real one, and tests replace it. */
 export interface Terminal {
   /** Writes to standard output: the result, and nothing else. */
-  out(text: string): void;
+  readonly out: (text: string) => void;
   /** Writes to standard error: progress, warnings and errors. */
-  err(text: string): void;
+  readonly err: (text: string) => void;
   /** Asks a yes-or-no question on the terminal; `undefined` if standard input is no terminal. */
-  confirm(question: string): Promise<boolean | undefined>;
+  readonly confirm: (question: string) => Promise<boolean | undefined>;
   /** Reads standard input to its end. */
-  readInput(): Promise<string>;
+  readonly readInput: () => Promise<string>;
   /** Whether standard output is a terminal. */
   readonly interactive: boolean;
   /** The width of the terminal in characters; 80 where there is none. */
