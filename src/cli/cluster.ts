@@ -1,11 +1,12 @@
 import { delimiter } from 'node:path';
 import { apiGroup, ltiRegistrations } from '../api/names.ts';
 import type { LtiRegistration } from '../api/objects.ts';
+import { type Duration, parseDuration } from '../domain/duration.ts';
 import { KubeClient } from '../kube/client.ts';
 import { isConflict, isObjectNotFound } from '../kube/errors.ts';
 import type { KubeObject, ResourceType } from '../kube/objects.ts';
 import { version } from '../version.ts';
-import { CliError } from './exit-codes.ts';
+import { CliError, exitCodes } from './exit-codes.ts';
 import type { Terminal } from './terminal.ts';
 
 /** The options that kubectl has, too, under kubectl's names. */
@@ -93,6 +94,15 @@ export async function getRegistration(cluster: Cluster, name: string): Promise<L
   throw new CliError(
     `there is no LtiRegistration ${name} in namespace ${cluster.namespace}: choose the namespace with -n, or list all with: kubectl lti status -A`,
   );
+}
+
+/** The duration that an option has, in the notation of the API. */
+export function durationOption(option: string, text: string): Duration {
+  try {
+    return parseDuration(text);
+  } catch (error) {
+    throw new CliError(`${option}: ${error instanceof Error ? error.message : 'not a duration'}`, exitCodes.usage);
+  }
 }
 
 const writeAttempts = 5;

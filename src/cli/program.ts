@@ -2,6 +2,7 @@ import { Command, CommanderError } from 'commander';
 import { ApiError, TransportError } from '../kube/errors.ts';
 import { version } from '../version.ts';
 import { acknowledgeCommand } from './commands/acknowledge.ts';
+import { planCommand } from './commands/plan.ts';
 import { publicKeyCommand } from './commands/public-key.ts';
 import { revokeCommand } from './commands/revoke.ts';
 import { rotateCommand } from './commands/rotate.ts';
@@ -13,6 +14,7 @@ import type { Terminal } from './terminal.ts';
 /** The subcommands, in the order in which `--help` lists them. */
 const subcommands: readonly ((terminal: Terminal) => Command)[] = [
   statusCommand,
+  planCommand,
   rotateCommand,
   revokeCommand,
   acknowledgeCommand,

@@ -9,11 +9,11 @@ import {
   secrets,
 } from '../../api/names.ts';
 import type { LtiKey, LtiRegistration } from '../../api/objects.ts';
-import { type Duration, parseDuration, second } from '../../domain/duration.ts';
+import { type Duration, second } from '../../domain/duration.ts';
 import { isObjectNotFound } from '../../kube/errors.ts';
 import type { Secret } from '../../kube/objects.ts';
 import { sleep } from '../../lib/clock.ts';
-import { changeRegistration, type Cluster, type ClusterOptions, findRegistration } from '../cluster.ts';
+import { changeRegistration, type Cluster, type ClusterOptions, durationOption, findRegistration } from '../cluster.ts';
 import { describedCommand, onCluster, withClusterOptions } from '../command.ts';
 import { CliError, exitCodes } from '../exit-codes.ts';
 import type { Terminal } from '../terminal.ts';
@@ -44,7 +44,7 @@ If the registration was deleted and its keys are retained, the command creates i
     .option('--issuer <url>', 'The issuer of a deleted registration whose ledger cannot be read.')
     .action(
       onCluster<RevokeOptions>(terminal, async (cluster, options, [name = '', ...keyIDs]) => {
-        const timeout = duration(options.timeout);
+        const timeout = durationOption('--timeout', options.timeout);
         const registration = await findRegistration(cluster, name);
         const keys = await keysOf(cluster, name);
         refuseUnknown(cluster, name, registration, keys, keyIDs);
@@ -60,14 +60,6 @@ If the registration was deleted and its keys are retained, the command creates i
         }
       }),
     );
-}
-
-function duration(text: string): Duration {
-  try {
-    return parseDuration(text);
-  } catch (error) {
-    throw new CliError(`--timeout: ${error instanceof Error ? error.message : 'not a duration'}`, exitCodes.usage);
-  }
 }
 
 async function keysOf({ client, namespace }: Cluster, name: string): Promise<readonly LtiKey[]> {

@@ -1,0 +1,173 @@
+import { ltiKeyName } from '../api/names.ts';
+import type { LtiKey, LtiRegistration } from '../api/objects.ts';
+import { type Duration, type Instant, minute } from '../domain/duration.ts';
+import { plan } from '../domain/key-plan.ts';
+import { type Cause, emptyLedger, type KeyFacts, type Ledger, type LedgerKey, liveKeys } from '../domain/ledger.ts';
+import { withKey } from '../domain/needed-revision.ts';
+import type { Registration } from '../domain/registration.ts';
+import type { KeyMaterial, Lifecycle } from '../domain/situation.ts';
+import { defaultMinimumOverlap } from '../domain/timing.ts';
+import type { TransitionReason } from '../domain/transition.ts';
+
+/** One step of the life of a registration's keys, as it is to be expected. */
+export interface TimelineEntry {
+  readonly at: Instant;
+  /** Name of the LtiKey; absent for what concerns the registration. */
+  readonly key?: string;
+  readonly what: string;
+}
+
+interface Start {
+  readonly registration: Registration;
+  readonly ledger: Ledger;
+  readonly now: Instant;
+}
+
+/** The cache lifetime that the sidecar announces by default: 300 s, and 3660 s for caches that serve stale documents. */
+const defaultCacheLifetime: Duration = 3_960_000;
+const maximumSteps = 1000;
+const kekID = 'assumed';
+
+/**
+ * What the operator will do and when, by its own rules (domain/key-plan.ts). It assumes that every replica serves a new key
+ * at once, that every key opens, and the operator's default limits.
+ */
+export function timeline(start: Start, until: Instant): readonly TimelineEntry[] {
+  const entries: TimelineEntry[] = [];
+  let { ledger, now } = start;
+  const { registration } = start;
+  for (let step = 0; step < maximumSteps && now <= until; step += 1) {
+    const lifecycle = assumed(registration, ledger, now);
+    const { generate, transitions, nextCheckAt, ...planned } = plan(lifecycle);
+    const nameOf = (keyID: string | undefined, of: Ledger): { key?: string } => {
+      const row = of.keys.find((key) => key.keyID === keyID);
+      return row ? { key: ltiKeyName(registration.name, row.revision) } : {};
+    };
+    for (const { reason, keyID } of transitions) {
+      const what = steps[reason];
+      if (what !== undefined) entries.push({ at: now, ...nameOf(keyID, ledger), what });
+    }
+    if (transitions.length > 0) ({ ledger } = planned);
+    else if (generate) {
+      const revision = ledger.highestRevision + 1;
+      ledger = withKey(lifecycle, factsOf(revision, generate.size), generate.cause);
+      entries.push({
+        at: now,
+        key: ltiKeyName(registration.name, revision),
+        what: `is created and published: ${causes[generate.cause]}`,
+      });
+    } else if (nextCheckAt === undefined || nextCheckAt > until) break;
+    else now = Math.max(nextCheckAt, now + 1);
+  }
+  return entries;
+}
+
+const steps: Readonly<Partial<Record<TransitionReason, string>>> = {
+  KeyActivated: 'signs from now on',
+  KeyRetired: 'leaves the JWKS, and its private key is destroyed',
+  KeyRevoked: 'is revoked: it leaves the JWKS, and its private key is destroyed',
+  NextKeyDiscarded: 'is discarded before it signs',
+  RotationRequested: 'answers the request to rotate',
+};
+
+const causes: Readonly<Record<Cause, string>> = {
+  Initial: 'it is the first key',
+  Import: 'it is imported',
+  Schedule: 'the signing key reaches rotateAfter',
+  Trigger: 'rotationTrigger changed',
+  Request: 'a rotation was requested',
+  KeySize: 'key.size changed',
+  Revocation: 'it replaces a revoked key',
+};
+
+function assumed(registration: Registration, ledger: Ledger, now: Instant): Lifecycle {
+  const live = liveKeys(ledger).map(({ keyID }) => keyID);
+  const opens: KeyMaterial = { opens: true, kekID };
+  return {
+    registration,
+    ledger,
+    keyMaterial: new Map(live.map((keyID) => [keyID, opens])),
+    observation: {
+      servedKeyIDs: new Set(live),
+      missingKeyIDs: new Set(),
+      stillServed: new Map(),
+      absentKeyIDs: new Set(ledger.keys.map(({ keyID }) => keyID).filter((keyID) => !live.includes(keyID))),
+      detail: '',
+      cacheLifetime: defaultCacheLifetime,
+    },
+    delivery: { ...(ledger.activeKeyID === undefined ? {} : { keyID: ledger.activeKeyID }), leftovers: [] },
+    withdrawnKeyIDs: new Set(),
+    sealingKeyID: kekID,
+    clockSkew: 0,
+    limits: { minimumOverlap: defaultMinimumOverlap },
+    now,
+  };
+}
+
+function factsOf(revision: number, size: number): KeyFacts {
+  const keyID = `assumed-${revision}`;
+  return {
+    keyID,
+    algorithm: 'RS256',
+    size,
+    publicJWK: { kty: 'RSA', use: 'sig', alg: 'RS256', kid: keyID, n: '', e: 'AQAB' },
+  };
+}
+
+/** The ledger as far as the LtiKeys and the status show it: reading the ledger itself needs the right to read Secrets. */
+export function shownLedger(registration: Registration, object: LtiRegistration, keys: readonly LtiKey[]): Ledger {
+  const { status } = object;
+  const rows = keys.flatMap((key) => rowOf(key, registration, status));
+  return {
+    ...emptyLedger(registration.namespace, registration.name),
+    issuer: registration.issuer,
+    serial: status?.ledgerSerial ?? 0,
+    highestRevision: Math.max(0, ...rows.map(({ revision }) => revision)),
+    ...(status?.activeKey ? { activeKeyID: status.activeKey.keyID } : {}),
+    ...(status?.observedRotationTrigger === undefined
+      ? {}
+      : { observedRotationTrigger: status.observedRotationTrigger }),
+    ...(status?.observedRotateRequest === undefined ? {} : { observedRotateRequest: status.observedRotateRequest }),
+    deletionPolicy: registration.deletionPolicy,
+    deliveries: registration.deliverySecretName === undefined ? [] : [{ secretName: registration.deliverySecretName }],
+    keys: rows.toSorted((a, b) => a.revision - b.revision),
+  };
+}
+
+function rowOf({ spec, status }: LtiKey, registration: Registration, shown: LtiRegistration['status']): LedgerKey[] {
+  if (status?.state === undefined || status.createdAt === undefined) return [];
+  const times = Object.fromEntries(
+    (['publishedAt', 'activatedAt', 'retireAt', 'retiredAt', 'revokedAt'] as const).flatMap((name) =>
+      status[name] === undefined ? [] : [[name, Date.parse(status[name])]],
+    ),
+  );
+  const { revision, keyID, algorithm, size, publicJWK } = spec;
+  return [
+    {
+      revision,
+      keyID,
+      algorithm,
+      size,
+      publicJWK,
+      state: status.state,
+      cause: status.state === 'Next' ? causeOfNext(status, registration, shown) : 'Schedule',
+      ...(status.verifyOnly ? { verifyOnly: true } : {}),
+      createdAt: Date.parse(status.createdAt),
+      ...times,
+      ...(status.state === 'Retiring' && status.retireAt !== undefined
+        ? { stoppedSigningAt: Date.parse(status.retireAt) - registration.overlap }
+        : {}),
+    },
+  ];
+}
+
+/** An LtiKey does not say why it was made: one that signs later than its delay asks for waits for its scheduled day. */
+function causeOfNext(
+  { publishedAt }: NonNullable<LtiKey['status']>,
+  { activationDelay }: Registration,
+  shown: LtiRegistration['status'],
+): Cause {
+  const { activateAfter } = shown?.nextKey ?? {};
+  if (activateAfter === undefined || publishedAt === undefined) return 'Schedule';
+  return Date.parse(activateAfter) > Date.parse(publishedAt) + activationDelay + minute ? 'Schedule' : 'Request';
+}
