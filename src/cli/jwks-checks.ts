@@ -1,6 +1,7 @@
 import type { LtiKey } from '../api/objects.ts';
 import { type KeyState, publishedStates } from '../domain/key-state.ts';
-import { isRecord, narrowPublicJwk, type PublicJwk } from '../domain/public-jwk.ts';
+import { narrowPublicJwk, type PublicJwk } from '../domain/public-jwk.ts';
+import { isJsonObject } from '../lib/json-object.ts';
 import { type Answer, fetchAsPlatform } from './jwks-fetch.ts';
 
 export interface Check {
@@ -127,7 +128,7 @@ function readKeys(body: string): readonly PublicJwk[] | string {
   } catch {
     return 'the answer is not JSON: does a login page or a web application answer at this URL?';
   }
-  if (!isRecord(value) || !Array.isArray(value['keys']))
+  if (!isJsonObject(value) || !Array.isArray(value['keys']))
     return 'the answer is JSON, but not a JWK Set: it has no list keys';
   const keys: PublicJwk[] = [];
   for (const [index, entry] of value['keys'].entries()) {

@@ -3,11 +3,11 @@ import type { LtiKey, LtiRegistration } from '../api/objects.ts';
 import { type Duration, type Instant, minute } from '../domain/duration.ts';
 import { plan } from '../domain/key-plan.ts';
 import { type Cause, emptyLedger, type KeyFacts, type Ledger, type LedgerKey, liveKeys } from '../domain/ledger.ts';
-import { withKey } from '../domain/needed-revision.ts';
+import { withKey } from '../domain/key-generation.ts';
+import type { KeyState } from '../domain/key-state.ts';
 import type { Registration } from '../domain/registration.ts';
 import type { KeyMaterial, Lifecycle } from '../domain/situation.ts';
 import { defaultMinimumOverlap } from '../domain/timing.ts';
-import type { TransitionReason } from '../domain/transition.ts';
 
 /** One step of the life of a registration's keys, as it is to be expected. */
 export interface TimelineEntry {
@@ -39,16 +39,10 @@ export function timeline(start: Start, until: Instant): readonly TimelineEntry[]
   for (let step = 0; step < maximumSteps && now <= until; step += 1) {
     const lifecycle = assumed(registration, ledger, now);
     const { generate, transitions, nextCheckAt, ...planned } = plan(lifecycle);
-    const nameOf = (keyID: string | undefined, of: Ledger): { key?: string } => {
-      const row = of.keys.find((key) => key.keyID === keyID);
-      return row ? { key: ltiKeyName(registration.name, row.revision) } : {};
-    };
-    for (const { reason, keyID } of transitions) {
-      const what = steps[reason];
-      if (what !== undefined) entries.push({ at: now, ...nameOf(keyID, ledger), what });
-    }
-    if (transitions.length > 0) ({ ledger } = planned);
-    else if (generate) {
+    if (transitions.length > 0) {
+      entries.push(...movesBetween(ledger, planned.ledger, now));
+      ({ ledger } = planned);
+    } else if (generate) {
       const revision = ledger.highestRevision + 1;
       ledger = withKey(lifecycle, factsOf(revision, generate.size), generate.cause);
       entries.push({
@@ -62,12 +56,23 @@ export function timeline(start: Start, until: Instant): readonly TimelineEntry[]
   return entries;
 }
 
-const steps: Readonly<Partial<Record<TransitionReason, string>>> = {
-  KeyActivated: 'signs from now on',
-  KeyRetired: 'leaves the JWKS, and its private key is destroyed',
-  KeyRevoked: 'is revoked: it leaves the JWKS, and its private key is destroyed',
-  NextKeyDiscarded: 'is discarded before it signs',
-  RotationRequested: 'answers the request to rotate',
+/** The keys whose state differs between two ledgers, those that begin to sign first. */
+function movesBetween(before: Ledger, after: Ledger, at: Instant): TimelineEntry[] {
+  const moved = after.keys.filter(
+    ({ keyID, state }) => before.keys.find((key) => key.keyID === keyID)?.state !== state,
+  );
+  return moved
+    .toSorted((a, b) => Number(b.state === 'Active') - Number(a.state === 'Active'))
+    .flatMap(({ revision, state }) => {
+      const what = moves[state];
+      return what === undefined ? [] : [{ at, key: ltiKeyName(after.registration, revision), what }];
+    });
+}
+
+const moves: Readonly<Partial<Record<KeyState, string>>> = {
+  Active: 'signs from now on',
+  Retired: 'leaves the JWKS, and its private key is destroyed',
+  Revoked: 'is revoked: it leaves the JWKS, and its private key is destroyed',
 };
 
 const causes: Readonly<Record<Cause, string>> = {
@@ -96,7 +101,7 @@ function assumed(registration: Registration, ledger: Ledger, now: Instant): Life
       cacheLifetime: defaultCacheLifetime,
     },
     delivery: { ...(ledger.activeKeyID === undefined ? {} : { keyID: ledger.activeKeyID }), leftovers: [] },
-    withdrawnKeyIDs: new Set(),
+    unpublishedKeyIDs: new Set(),
     sealingKeyID: kekID,
     clockSkew: 0,
     limits: { minimumOverlap: defaultMinimumOverlap },

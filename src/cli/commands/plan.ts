@@ -5,9 +5,9 @@ import { apiVersion, ltiKeys, registrationLabel } from '../../api/names.ts';
 import type { LtiKey, LtiRegistration } from '../../api/objects.ts';
 import { formatDuration, formatInstant } from '../../domain/duration.ts';
 import { emptyLedger } from '../../domain/ledger.ts';
-import { isRecord } from '../../domain/public-jwk.ts';
 import { readRegistration, type Registration } from '../../domain/registration.ts';
 import { defaultMinimumOverlap, timingFault } from '../../domain/timing.ts';
+import { isJsonObject } from '../../lib/json-object.ts';
 import { type Cluster, type ClusterOptions, findRegistration, getRegistration, durationOption } from '../cluster.ts';
 import { describedCommand, onCluster, withClusterOptions, withOutput } from '../command.ts';
 import { CliError, exitCodes } from '../exit-codes.ts';
@@ -104,12 +104,12 @@ function registrationIn(text: string, file: string, name: string | undefined): L
 
 function isRegistration(value: unknown): value is LtiRegistration {
   return (
-    isRecord(value) &&
+    isJsonObject(value) &&
     value['kind'] === 'LtiRegistration' &&
     value['apiVersion'] === apiVersion &&
-    isRecord(value['metadata']) &&
+    isJsonObject(value['metadata']) &&
     typeof value['metadata']['name'] === 'string' &&
-    isRecord(value['spec'])
+    isJsonObject(value['spec'])
   );
 }
 
