@@ -1,6 +1,5 @@
 import { type Duration, second } from '../../domain/duration.ts';
 import type { Observation } from '../../domain/situation.ts';
-import { inParallel } from '../../lib/in-parallel.ts';
 import { type Clock, sleep } from '../../lib/clock.ts';
 import { type ObjectKey, splitKey } from '../../kube/objects.ts';
 import type { KeysToObserve, PublicationObserver } from './observer.ts';
@@ -10,7 +9,6 @@ const turn: Duration = second / 4;
 const perTurn = 125;
 /** While a replica does not respond, nothing can become complete; 40 a second keep the other replicas' part current. */
 const perTurnWhileUnresponsive = 10;
-const concurrency = 20;
 /** The longest time between two observations of a registration, unless unresponsive replicas respond again. */
 const longestInterval: Duration = 30 * second;
 
@@ -81,7 +79,7 @@ export class PendingPublications implements PublicationObserver {
       if (unresponsive && !observer.isAnyUnresponsive()) this.#makeAllDue();
       unresponsive = observer.isAnyUnresponsive();
       const due = this.#due(unresponsive ? perTurnWhileUnresponsive : perTurn);
-      await inParallel(due, concurrency, ([key, pending]) => this.#poll(key, pending));
+      await Promise.all(due.map(([key, pending]) => this.#poll(key, pending)));
     }
     this.#pending.clear();
   }
