@@ -1,9 +1,9 @@
 import { parseMetrics, total } from './prometheus-text.ts';
 
-/** Requests to the API server, as the controller counts them. */
+/** The controller's requests to the API server, from its metrics. */
 export interface ApiCalls {
   readonly GET: number;
-  /** Of the reads, those that found nothing. */
+  /** The reads that found nothing. */
   readonly notFound: number;
   readonly POST: number;
   readonly PUT: number;

@@ -9,12 +9,12 @@ import { bounded, type Measurement, type Row } from './row.ts';
 
 const count = 100;
 const namespace = 'bench';
-/** So that the operator is idle again when the next one comes. */
+/** The operator is idle again after this time. */
 const pauseMs = 100;
 
 /**
- * From sending a registration to the API server, as `kubectl apply` does, until the sidecar serves its key: one at a time,
- * on an idle operator. What generating a key takes varies and cannot be helped, so the same quantile of it is taken off.
+ * The time from sending a registration to the API server, as `kubectl apply` does, until the sidecar serves its key: one at a time,
+ * with an idle operator. The time that key generation takes varies and is inherent, so the same quantile of it is subtracted.
  */
 export const applyToServed: Measurement = {
   rows: ['apply-to-served', 'apply-to-served-p99'],
@@ -26,7 +26,7 @@ export const applyToServed: Measurement = {
         times.push(await untilServed(client, operator.jwksUrl, `platform-${number}`));
         await wait(pauseMs);
       }
-      // The first one also warms up.
+      // The first one is a warm-up.
       return [
         row('apply-to-served', 0.5, 250, times.slice(1), generation.each),
         row('apply-to-served-p99', 0.99, 1000, times.slice(1), generation.each),
@@ -54,7 +54,7 @@ function row(name: string, of: number, atMost: number, times: readonly number[],
       value,
       unit: 'ms',
       notes: [
-        `p${of * 100} of ${times.length}: ${all.toFixed(0)} ms from apply to served, ${alone.toFixed(0)} ms for generating a key alone`,
+        `p${of * 100} of ${times.length}: ${all.toFixed(0)} ms from apply to served, ${alone.toFixed(0)} ms for key generation alone`,
       ],
     },
     atMost,

@@ -7,9 +7,9 @@ import { KubeConfig } from '@kubernetes/client-node';
 import { registration } from './registrations.ts';
 
 /**
- * The yardstick of `scale-ready`, in a process of its own: for each registration its key and the nine requests that the
- * operator needs (two reads that find nothing, three creates, four updates), by undici and nothing else. Arguments: the
- * kubeconfig, the namespace, how many registrations. Prints the seconds, and its own seconds of CPU.
+ * The baseline of `scale-ready`, in a process of its own: for each registration its key and the nine requests that the operator
+ * needs (two reads that find nothing, three creates, four updates), with plain undici. Arguments: the kubeconfig, the namespace
+ * and the number of registrations. Prints the seconds, and its own seconds of CPU.
  */
 
 const [, , kubeconfig = '', namespace = '', argument = ''] = process.argv;
@@ -26,7 +26,7 @@ const headers = {
   accept: 'application/json',
 };
 const generate = promisify(generateKeyPair);
-/** As long as the sealed private key of 2048 bits. */
+/** The size of a sealed private key of 2048 bits. */
 const sealedBytes = 2600;
 
 async function call(method: 'GET' | 'POST' | 'PUT', path: string, body?: object): Promise<Stored> {

@@ -6,11 +6,11 @@ import { startControlPlane } from '../dev/control-plane/start.ts';
 export interface BareRun {
   readonly count: number;
   readonly seconds: number;
-  /** Of the client, its keys included. */
+  /** The CPU of the client, key generation included. */
   readonly cpuSeconds: number;
 }
 
-/** `count` keys and the requests that as many registrations need, by a bare client on a control plane of its own. */
+/** Generates the keys and sends the requests of `count` registrations with a bare client, on a control plane of its own. */
 export async function bareRun(count: number): Promise<BareRun> {
   const plane = await startControlPlane();
   try {

@@ -7,10 +7,10 @@ import { bounded, type Measurement, type Row } from './row.ts';
 
 const count = 300;
 const namespace = 'bench';
-/** Garbage of the run is collected and its pages are given back by then. */
+/** Garbage is collected and its pages are returned to the system within this time. */
 const settleMs = 20_000;
 
-/** 300 registrations on a real control plane, against the generation of their keys alone, before and after. */
+/** 300 registrations on a real control plane, compared with the generation of their keys alone before and after. */
 export const bringUp: Measurement = {
   rows: ['bring-up-300', 'controller-rss', 'sidecar-rss'],
   measure: () =>
@@ -57,7 +57,7 @@ function bringUpRow(seconds: number, cpu: CpuFigures, generations: readonly Gene
     notes: [
       `generating ${count} keys alone: ${generations.map((generation) => `${generation.seconds.toFixed(1)} s`).join(' before, ')} after`,
       `CPU per registration: ${cpu.map(([name, used]) => `${name} ${perRegistration(used)}`).join(', ')}`,
-      `CPU of all of it over CPU of the keys alone (${perRegistration(aloneCpu)} each): ${(total / aloneCpu).toFixed(2)}`,
+      `CPU of all processes over CPU of the keys alone (${perRegistration(aloneCpu)} each): ${(total / aloneCpu).toFixed(2)}`,
     ],
   };
 }

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 
-/** What production runs, as the Dockerfile says it; `npm run build` makes the bundle. */
+/** The command line and environment of the Dockerfile; `npm run build` makes the bundle. */
 
 export const command: readonly string[] = [
   '--max-semi-space-size=2',

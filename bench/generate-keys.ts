@@ -2,7 +2,7 @@ import { generateKeyPair } from 'node:crypto';
 import { availableParallelism } from 'node:os';
 import { promisify } from 'node:util';
 
-/** The yardstick: `crypto.generateKeyPair` and nothing else. Arguments: how many keys, and how many at once. */
+/** The baseline: `crypto.generateKeyPair` and nothing else. Arguments: the number of keys, and how many are generated concurrently. */
 
 const generate = promisify(generateKeyPair);
 const count = Number(process.argv[2]);

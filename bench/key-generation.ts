@@ -5,11 +5,11 @@ import { promisify } from 'node:util';
 export interface Generation {
   readonly seconds: number;
   readonly cpuSeconds: number;
-  /** Milliseconds that each key took. */
+  /** The milliseconds of each key. */
   readonly each: readonly number[];
 }
 
-/** The yardstick, in a process of its own: `count` keys, `atOnce` at a time or as many as there are cores. */
+/** The baseline, in a process of its own: generates `count` keys, `atOnce` concurrently or one per core. */
 export async function generateKeys(count: number, atOnce?: number): Promise<Generation> {
   const script = join(import.meta.dirname, 'generate-keys.ts');
   const args = [script, String(count), ...(atOnce === undefined ? [] : [String(atOnce)])];

@@ -10,8 +10,8 @@ import { soak } from './soak.ts';
 import { type Measurement, passes, type Row, table, toJson } from './row.ts';
 
 /**
- * `npm run bench [-- [PREFIX…] [--json FILE] [--registrations N] [--minutes N]]`: the rows whose names begin with a prefix, or all
- * of them but `soak-…`. `--registrations` is the size of the rows `scale-…` and `soak-…`, `--minutes` the length of the latter.
+ * `npm run bench [-- [PREFIX…] [--json FILE] [--registrations N] [--minutes N]]` measures the rows whose names begin with a prefix, or
+ * all except `soak-…`. `--registrations` is the size of the rows `scale-…` and `soak-…`, `--minutes` the length of the latter.
  */
 
 const measurements: readonly Measurement[] = [
@@ -54,7 +54,7 @@ async function main(): Promise<void> {
 function wholeNumber(option: string, text: string, atLeast: number): number {
   const number = Number(text);
   if (Number.isInteger(number) && number >= atLeast) return number;
-  throw new Error(`--${option} is ${text}; it has to be a whole number of at least ${atLeast}.`);
+  throw new Error(`--${option} is ${text}; it must be a whole number of at least ${atLeast}.`);
 }
 
 function allRows(): readonly string[] {

@@ -8,7 +8,7 @@ import { objectMetrics } from '../src/observability/object-metrics.ts';
 import { startProbes } from '../src/observability/probes.ts';
 import { anLtiRegistration } from '../test/builders/registration.ts';
 
-/** `metrics-scrape-child.ts COUNT`: serves the metrics of that many registrations, as the controller does, and prints its port. */
+/** `metrics-scrape-child.ts COUNT`: serves the metrics of COUNT registrations, as the controller does, and prints its port. */
 
 const count = Number(process.argv[2]);
 const registrations = new Store<LtiRegistration>();
@@ -38,7 +38,7 @@ const { port } = await startProbes({
 });
 console.log(JSON.stringify({ address: `127.0.0.1:${port}` }));
 
-/** A registration as it is after its first rotation; every tenth is stalled. */
+/** A registration after its first rotation; each tenth is stalled. */
 function registration(namespace: string, name: string, number: number): LtiRegistration {
   const stalled = number % 10 === 0;
   const condition = (type: string, status: 'True' | 'False', reason: string) =>

@@ -3,18 +3,18 @@ import { Child } from './jwks-child.ts';
 import { quantile } from './quantile.ts';
 import { bounded, type Measurement } from './row.ts';
 
-/** Memory that scrapes of `/metrics` cost, through the shipped probe server and metrics, in a process that does nothing else. */
+/** The memory that scrapes of `/metrics` take, with the shipped probe server and metrics in a process that does nothing else. */
 
 export interface ScrapeFigures {
-  /** Of one registration, the most. */
+  /** The largest number for one registration. */
   readonly seriesEach: number;
-  /** Of one answer, in MiB. */
+  /** The size of one response, in MiB. */
   readonly textMiB: number;
-  /** One scrape alone, in seconds. */
+  /** The time of one scrape alone, in seconds. */
   readonly seconds: number;
-  /** Resident memory in MiB after a few scrapes one by one … */
+  /** Resident memory in MiB after a few sequential scrapes. */
   readonly idleMiB: number;
-  /** … and how much more there is at most while several run at once. */
+  /** The largest increase over that during concurrent scrapes, in MiB. */
   readonly moreMiB: number;
 }
 
@@ -23,7 +23,7 @@ const mostSeriesEach = 10;
 const registrations = 10_000;
 const scrapesAtOnce = 10;
 const rounds = 5;
-/** As the image starts it. */
+/** As in the image. */
 const nodeOptions = ['--max-semi-space-size=2'];
 
 export const scaleMetrics: Measurement = {
@@ -37,8 +37,8 @@ export const scaleMetrics: Measurement = {
           value: moreMiB,
           unit: 'MiB',
           notes: [
-            `more at most for ${scrapesAtOnce} scrapes at once than the ${idleMiB.toFixed(0)} MiB after scrapes one by one, at ${registrations} registrations`,
-            `one answer: ${textMiB.toFixed(1)} MiB in ${seconds.toFixed(2)} s`,
+            `the largest increase during ${scrapesAtOnce} concurrent scrapes, over the ${idleMiB.toFixed(0)} MiB after sequential ones, at ${registrations} registrations`,
+            `one response: ${textMiB.toFixed(1)} MiB in ${seconds.toFixed(2)} s`,
           ],
         },
         mostMoreMiB,

@@ -17,11 +17,11 @@ const root = join(import.meta.dirname, '..');
 
 export interface Bed {
   readonly plane: ControlPlane;
-  /** Of an administrator. */
+  /** An administrator's. */
   readonly client: KubeClient;
   /** The replica that leads. */
   readonly operator: Replica;
-  /** The other one, if there are two. */
+  /** The other replica, if there are two. */
   readonly follower: Replica | undefined;
 }
 
@@ -31,7 +31,7 @@ export interface OperatorOptions {
   readonly controllerOptions?: readonly string[];
 }
 
-/** Measures with an operator on a control plane of its own, in which `namespace` exists, and stops all of it. */
+/** Runs `measure` with an operator on a control plane of its own, in which `namespace` exists, and stops all of it. */
 export async function withOperator<T>(
   namespace: string,
   measure: (bed: Bed) => Promise<T>,
@@ -44,7 +44,7 @@ export async function withOperator<T>(
   try {
     replicas = await prepareReplicas(plane, folder, options);
     const [operator, follower] = replicas;
-    if (!operator) throw new Error('there has to be a replica');
+    if (!operator) throw new Error('there must be a replica');
     await operator.start();
     await operator.untilLeading();
     await follower?.start();

@@ -1,11 +1,11 @@
 import { readdirSync, readFileSync } from 'node:fs';
 
-/** What the kernel says of processes, in the files of proc(5). */
+/** Figures of processes from the files of proc(5). */
 
-/** Of clock ticks, which Linux counts in hundredths of a second for every architecture Node runs on. */
+/** Linux counts clock ticks in hundredths of a second on each architecture that Node supports. */
 const ticksPerSecond = 100;
 
-/** Seconds of CPU, user and system, of all threads. */
+/** The seconds of CPU, user and system, of all threads. */
 export function cpuSeconds(pid: number): number {
   const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
   // The second field is the program's name in parentheses and may hold anything; utime and stime are fields 14 and 15.
@@ -13,14 +13,14 @@ export function cpuSeconds(pid: number): number {
   return (Number(fields[11]) + Number(fields[12])) / ticksPerSecond;
 }
 
-/** Resident memory in MiB: now, and the most there ever was. */
+/** Resident memory in MiB, now and at its peak. */
 export function residentMiB(pid: number): { readonly now: number; readonly peak: number } {
   const status = readFileSync(`/proc/${pid}/status`, 'utf8');
   const figure = (name: string): number => Number(new RegExp(`^${name}:\\s+(\\d+) kB$`, 'm').exec(status)?.[1]) / 1024;
   return { now: figure('VmRSS'), peak: figure('VmHWM') };
 }
 
-/** The process whose command is `program` and that was given an argument containing `argument`. */
+/** The process of `program` with an argument that contains `argument`. */
 export function findProcess(program: string, argument: string): number | undefined {
   return readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name))

@@ -1,4 +1,4 @@
-/** Samples of Prometheus' text format, as far as the operator writes it. */
+/** A sample of Prometheus' text format, in the form that the operator writes. */
 export interface Sample {
   readonly name: string;
   readonly labels: Readonly<Record<string, string>>;
@@ -14,7 +14,7 @@ export function parseMetrics(text: string): readonly Sample[] {
   });
 }
 
-/** The sum of the samples of that name whose labels are these. */
+/** The sum of the samples with this name and these labels. */
 export function total(samples: readonly Sample[], name: string, labels: Readonly<Record<string, string>> = {}): number {
   return samples
     .filter(

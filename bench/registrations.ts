@@ -3,7 +3,7 @@ import type { LtiRegistration } from '../src/api/objects.ts';
 import type { KubeClient } from '../src/kube/client.ts';
 import type { KubeObject } from '../src/kube/objects.ts';
 
-/** More at once do not arrive sooner. */
+/** More concurrent creates are not faster. */
 const creators = 16;
 
 /**

@@ -15,8 +15,8 @@ const otherNamespace = 'bench-waiting';
 const atMostMs = 5000;
 
 /**
- * From revoking the signing key of a registration until the sidecar no longer serves it, one registration after another,
- * while registrations of another namespace wait for their keys of 4096 bits.
+ * The time from the revocation of a signing key until the sidecar no longer serves it, one registration after another, while
+ * registrations of another namespace wait for their keys of 4096 bits.
  */
 export const revocationUnderLoad: Measurement = {
   rows: ['revocation-under-load'],
@@ -33,7 +33,7 @@ export const revocationUnderLoad: Measurement = {
         times.push(await untilGone(client, operator.jwksUrl, `platform-${number}`));
       }
       const left = await waiting(client);
-      if (left === 0) throw new Error('no registration waited for its key any more when the last one was revoked');
+      if (left === 0) throw new Error('no registration was waiting for its key when the last one was revoked');
       const value = quantile(times, 0.99);
       return [
         bounded(
@@ -42,7 +42,7 @@ export const revocationUnderLoad: Measurement = {
             value,
             unit: 'ms',
             notes: [
-              `p99 of ${revocations}; p50 ${quantile(times, 0.5).toFixed(0)} ms, the slowest ${Math.max(...times).toFixed(0)} ms; ${left} of ${waitingRegistrations} still waited at the end`,
+              `p99 of ${revocations}; p50 ${quantile(times, 0.5).toFixed(0)} ms, the slowest ${Math.max(...times).toFixed(0)} ms; ${left} of ${waitingRegistrations} were still waiting at the end`,
             ],
           },
           atMostMs,
@@ -60,11 +60,11 @@ async function untilGone(client: KubeClient, jwksUrl: string, name: string): Pro
   return performance.now() - began;
 }
 
-/** Throws where there is no document: a key is not gone because the sidecar answers with an error. */
+/** Throws if there is no document: an error response does not mean that the key is gone. */
 async function isServed(url: string, keyID: string): Promise<boolean> {
   const response = await fetch(url);
   const body = await response.text();
-  if (!response.ok) throw new Error(`${url} answers with ${response.status}: ${body}`);
+  if (!response.ok) throw new Error(`${url} responds with status ${response.status}: ${body}`);
   return body.includes(keyID);
 }
 
@@ -84,7 +84,7 @@ async function revoke(client: KubeClient, name: string): Promise<{ keyID: string
   }
 }
 
-/** How many registrations of the other namespace have no key yet. Replacements of revoked keys do not count. */
+/** The number of registrations of the other namespace without a key. */
 async function waiting(client: KubeClient): Promise<number> {
   const { items } = await client.list<LtiRegistration>(ltiRegistrations, { namespace: otherNamespace });
   return items.filter(({ status }) => status?.activeKey === undefined).length;

@@ -1,14 +1,14 @@
-/** One line of the table. `value` is what was measured, `ratio` how that compares; the limit is on one of the two. */
+/** One line of the table. `value` is the measured value, `ratio` compares it; the limit applies to one of the two. */
 export interface Row {
   readonly name: string;
   /** In `unit`. */
   readonly value: number;
   readonly unit: string;
-  /** Absent for a figure that is only reported. */
+  /** Absent if the figure is only reported. */
   readonly limit?: Limit;
-  /** To the yardstick of the same run; where there is none, to the limit itself. */
+  /** The ratio to the baseline of the same run, or without a baseline to the limit. */
   readonly ratio: number;
-  /** What helps to read the figure, one line each. */
+  /** Explanations of the figure, one line each. */
   readonly notes?: readonly string[];
 }
 
@@ -18,22 +18,22 @@ export type Limit =
   | { readonly of: 'value'; readonly atMost: number };
 
 export interface MeasurementOptions {
-  /** How many registrations the rows about scale have. */
+  /** The number of registrations in the rows about scale. */
   readonly registrations: number;
-  /** How long the rows about a long run take. */
+  /** The length of the rows about a long run. */
   readonly minutes: number;
 }
 
-/** One run of something that gives several rows. */
+/** One run that measures several rows. */
 export interface Measurement {
   readonly rows: readonly string[];
-  /** Too long to be run unless it is asked for. */
+  /** It takes long, so it runs only if its name is given. */
   readonly onlyByName?: boolean;
-  /** Gives at least these rows, in this order. */
+  /** Returns at least these rows, in this order. */
   measure(options: MeasurementOptions): Promise<readonly Row[]>;
 }
 
-/** A row whose value is compared with nothing but its limit. */
+/** A row without a baseline. */
 export function bounded(row: Omit<Row, 'limit' | 'ratio'>, atMost: number): Row {
   return { ...row, limit: { of: 'value', atMost }, ratio: row.value / atMost };
 }
@@ -44,7 +44,7 @@ export function passes({ value, ratio, limit }: Row): boolean {
   return 'atMost' in limit ? figure <= limit.atMost : figure >= limit.atLeast;
 }
 
-/** As `--json` writes it: the limit of `ratio`, or for memory and times of `value`; null where there is none. */
+/** The form of `--json`: `limit` applies to `ratio`, or for memory and times to `value`; null if there is none. */
 export function toJson({ name, value, unit, limit, ratio }: Row): object {
   return {
     name,

@@ -12,16 +12,16 @@ import { parseMetrics, total } from './prometheus-text.ts';
 import { bringUpRegistrations } from './registrations.ts';
 import { bounded, type Measurement, type Row } from './row.ts';
 
-/** The life of many registrations on a real API server with the real processes, from the first create to an outage. */
+/** Many registrations on a real API server with the real processes, from the first create to an outage. */
 
 const namespace = 'bench';
 const firstOnes = 200;
-/** The yardstick need not be as long as the measurement: its rate does not change. */
-const mostOfYardstick = 1000;
-/** Garbage of the run is collected and its pages are given back by then. */
+/** The baseline may be smaller than the measurement, because its rate is constant. */
+const largestBaseline = 1000;
+/** Garbage is collected and its pages are returned to the system within this time. */
 const settleMs = 30_000;
 const idleMs = 60_000;
-/** A controller with this `--resync` has no looks in the first minute after all were looked at, and has looked at all again after two and a half. */
+/** With this `--resync` no registration is checked in the first minute after all were, and all are checked again within two and a half. */
 const idleResyncSeconds = 120;
 const defaultResyncMs = 30 * 60_000;
 const outageMs = 120_000;
@@ -40,10 +40,10 @@ export const scale: Measurement = {
     'scale-outage-requests',
   ],
   async measure({ registrations }) {
-    const yardstick = Math.min(registrations, mostOfYardstick);
-    say(`${firstOnes} keys alone, then ${yardstick} keys with the same requests by a bare client`);
+    const baseline = Math.min(registrations, largestBaseline);
+    say(`${firstOnes} keys alone, then ${baseline} keys with the same requests by a bare client`);
     const few = await generateKeys(firstOnes);
-    const bare = await bareRun(yardstick);
+    const bare = await bareRun(baseline);
     return withOperator(namespace, async (bed) => [
       ...(await bringUp(bed, registrations, few, bare)),
       await restart(bed, registrations),
@@ -149,27 +149,27 @@ async function countLeaseRenewals(client: KubeClient): Promise<{ stop(): number 
 }
 
 /**
- * The CPU of a controller to which nothing happens, its looks at every registration included. At 10,000 registrations a full
- * round of looks takes half an hour, so a shorter `--resync` is measured, and its looks are counted at the rate of the default.
+ * The CPU of a controller while nothing changes, including the periodic checks of all registrations. With 10,000 registrations, all
+ * are checked once in half an hour, so the checks are measured with a shorter `--resync` and counted at the rate of the default.
  */
 async function idle({ operator }: Bed, count: number): Promise<Row> {
-  say(`nothing changes for ${idleMs / 1000} s, and until all were looked at again`);
+  say(`nothing changes for ${idleMs / 1000} s, and until all were checked again`);
   await operator.restartController(`--resync=${idleResyncSeconds}s`);
   await settled(operator, count);
   const began = performance.now();
   const base = await cpuOfSpan(operator, () => wait(idleMs));
-  const looks = await cpuOfSpan(operator, () => wait(began + idleResyncSeconds * 1250 - performance.now()));
-  const each = (looks.cpuSeconds - (base.cpuSeconds / base.seconds) * looks.seconds) / looks.calls.reconciles;
+  const checks = await cpuOfSpan(operator, () => wait(began + idleResyncSeconds * 1250 - performance.now()));
+  const each = (checks.cpuSeconds - (base.cpuSeconds / base.seconds) * checks.seconds) / checks.calls.reconciles;
   const perSecond = count / (resyncInterval(count, defaultResyncMs) / 1000);
-  const [still, looking] = [(base.cpuSeconds / base.seconds) * 100, each * perSecond * 100];
+  const [still, checking] = [(base.cpuSeconds / base.seconds) * 100, each * perSecond * 100];
   return bounded(
     {
       name: 'scale-idle-cpu',
-      value: still + looking,
+      value: still + checking,
       unit: '% of a core',
       notes: [
-        `${still.toFixed(2)} % in ${idleMs / 1000} s with ${base.calls.reconciles} looks, and ${looking.toFixed(2)} % for the ${perSecond.toFixed(1)} looks a second that --resync=30m brings`,
-        `one look takes ${(each * 1000).toFixed(2)} ms, measured over ${looks.calls.reconciles} in ${looks.seconds.toFixed(0)} s with --resync=${idleResyncSeconds}s: ${perRegistration(looks.calls, looks.calls.reconciles)}`,
+        `${still.toFixed(2)} % in ${idleMs / 1000} s with ${base.calls.reconciles} checks, and ${checking.toFixed(2)} % for the ${perSecond.toFixed(1)} checks a second of --resync=30m`,
+        `one check takes ${(each * 1000).toFixed(2)} ms, measured over ${checks.calls.reconciles} in ${checks.seconds.toFixed(0)} s with --resync=${idleResyncSeconds}s: ${perRegistration(checks.calls, checks.calls.reconciles)}`,
         `in the ${idleMs / 1000} s ${base.calls.GET} GET and ${writesOf(base.calls)} writes (the Lease is renewed)`,
       ],
     },
@@ -186,7 +186,7 @@ async function cpuOfSpan(operator: Replica, span: () => Promise<void>): Promise<
   return { ...used, calls: callsBetween(callsBefore, apiCalls(await operator.metrics())) };
 }
 
-/** Killed and started again beside a sidecar that serves on: until every registration was looked at and nothing waits. */
+/** The time from the start of a controller beside a running sidecar until all registrations were checked and the queue is empty. */
 async function restart({ operator }: Bed, count: number): Promise<Row> {
   say('the controller is killed and started again');
   const polls = pollJwks(operator.jwksUrl, namespace);
@@ -205,7 +205,7 @@ async function restart({ operator }: Bed, count: number): Promise<Row> {
       value: seconds,
       unit: 's',
       notes: [
-        `from leading on until all were looked at; ${((leading - began) / 1000).toFixed(1)} s before until it led, most of it the Lease of the one killed`,
+        `from leadership until all were checked; ${((leading - began) / 1000).toFixed(1)} s from the kill until leadership, mostly until the Lease of the killed controller expired`,
         `per registration: ${perRegistration(calls, count)}; of ${asked} fetches of the key set meanwhile ${failed} failed`,
       ],
     },
@@ -213,9 +213,9 @@ async function restart({ operator }: Bed, count: number): Promise<Row> {
   );
 }
 
-/** The only replica is stopped, so that it takes connections and answers nothing. */
+/** The sidecar is stopped, so that it accepts connections and does not respond. */
 async function outage({ operator }: Bed, count: number): Promise<Row> {
-  say(`the sidecar stands still for ${outageMs / 1000} s, while everything is looked at`);
+  say(`the sidecar is stopped for ${outageMs / 1000} s`);
   process.kill(operator.sidecar.pid, 'SIGSTOP');
   await operator.restartController();
   const cpuBefore = cpuSeconds(operator.controller.pid);
@@ -233,7 +233,7 @@ async function outage({ operator }: Bed, count: number): Promise<Row> {
       value: each,
       unit: 'requests',
       notes: [
-        `per registration in ${outageMs / 1000} s after the first look: ${perRegistration(calls, count)}`,
+        `per registration in ${outageMs / 1000} s after the first check: ${perRegistration(calls, count)}`,
         `the controller used ${cpu.toFixed(1)} s of CPU, at its peak ${peak.toFixed(0)} MiB`,
       ],
     },
@@ -241,7 +241,7 @@ async function outage({ operator }: Bed, count: number): Promise<Row> {
   );
 }
 
-/** Until a controller that just started has looked at all and nothing waits for a worker. */
+/** Resolves when a controller that has just started has checked all registrations and its queue is empty. */
 async function settled(operator: Replica, count: number): Promise<ApiCalls> {
   for (;;) {
     const text = await operator.metrics();

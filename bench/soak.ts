@@ -10,13 +10,13 @@ import { quantile } from './quantile.ts';
 import { bringUpRegistrations, registration } from './registrations.ts';
 import type { Measurement, Row } from './row.ts';
 
-/** Churn for an hour: is memory flat, and is the key set served at every moment? */
+/** Constant churn for an hour: memory has to be flat, and the key set has to be served at all times. */
 
 const namespace = 'bench';
-/** Each second one registration begins a rotation, one is created, and the one before it is deleted. */
+/** Each second one registration begins a rotation, one is created, and the previous one is deleted. */
 const churnMs = 1000;
 const restartMs = 60_000;
-/** A rotation is over soon after it began, and a deleted registration leaves nothing behind, so that the number of keys is constant. */
+/** A rotation ends soon and a deletion leaves nothing behind, so that the number of keys is constant. */
 const spec = { activationDelay: '5s', overlap: '20s', deletionPolicy: 'Delete' };
 const controllerOptions = ['--minimum-activation-delay=1s', '--minimum-overlap=1s'];
 
@@ -63,7 +63,7 @@ interface Memory {
   readonly sidecar: readonly number[];
 }
 
-/** Returns what both processes of the leading replica held at each restart of the other one, and at the end, in MiB. */
+/** Returns the memory of both processes of the leading replica at each restart of the other one, in MiB. */
 async function churn(
   { client, operator }: Bed,
   count: number,
@@ -118,7 +118,7 @@ function isForbidden(error: unknown): boolean {
   return error instanceof Error && 'status' in error && (error.status === 403 || error.status === 422);
 }
 
-/** The last quarter of the run against the second one. */
+/** Compares the last quarter of the run with the second one. */
 function growthRow(name: string, figures: readonly number[]): Row {
   const quarter = Math.ceil(figures.length / 4);
   const before = quantile(figures.slice(quarter, 2 * quarter), 0.5);
