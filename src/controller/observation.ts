@@ -40,7 +40,7 @@ export async function observe(
   const present = live.filter(({ kid }) => published.has(kid));
   const absent = withdrawnKeys(sources, shown, ledger, registration).filter(({ kid }) => !published.has(kid));
   if (present.length === 0 && absent.length === 0) return notObserved;
-  const settled = absent.length === 0 && ledger !== undefined && keysIn(ledger, 'Next').length === 0;
+  const settled = ledger !== undefined && keysIn(ledger, 'Next').length === 0;
   return sources.observer.observe(namespace, name, { present, absent, shared: new Set(shared.keys()), settled });
 }
 

@@ -17,7 +17,7 @@ export interface KeysToObserve {
    * registration's own document.
    */
   readonly shared?: ReadonlySet<string>;
-  /** Nothing waits for the publication or the removal of a key, so a recent response is as good as a new one. */
+  /** No key waits for its publication, so if none is `absent`, a recent response is as good as a new one. */
   readonly settled?: boolean;
 }
 

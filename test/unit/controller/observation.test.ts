@@ -1,0 +1,36 @@
+import { expect } from 'chai';
+import { observe } from '../../../src/controller/observation.ts';
+import type { KeysToObserve, PublicationObserver } from '../../../src/controller/publication/observer.ts';
+import type { LedgerKey } from '../../../src/domain/ledger.ts';
+import { aKey, aLedger } from '../../builders/ledger.ts';
+import { anObservation, aSituation } from '../../builders/situation.ts';
+import { FakeClock } from '../../fakes/fake-clock.ts';
+
+describe('The observation of a registration', () => {
+  async function observedKeys(...keys: readonly LedgerKey[]): Promise<KeysToObserve | undefined> {
+    let observed: KeysToObserve | undefined;
+    const observer: PublicationObserver = {
+      isAnyUnresponsive: () => false,
+      observe(_namespace, _registration, keysToObserve) {
+        observed = keysToObserve;
+        return Promise.resolve(anObservation([]));
+      },
+    };
+    const ledger = aLedger(keys);
+    const { shown, registration } = aSituation({ ledger: { kind: 'present', ledger } });
+    await observe({ observer, clock: new FakeClock() }, 'gradebook/canvas', shown, new Map(), ledger, registration);
+    return observed;
+  }
+
+  it('accepts a recent response only if no key waits for its publication', async () => {
+    expect((await observedKeys(aKey(1, 'Retiring'), aKey(2, 'Active')))?.settled).to.equal(true);
+    expect((await observedKeys(aKey(1, 'Active'), aKey(2, 'Next')))?.settled).to.equal(false);
+  });
+
+  it('looks for a revoked key until it is known to be absent', async () => {
+    const revokedAt = new FakeClock().now().getTime();
+    const observed = await observedKeys(aKey(1, 'Revoked', { revokedAt }), aKey(2, 'Active'));
+    expect(observed?.present.map(({ kid }) => kid)).to.deep.equal(['kid-2']);
+    expect(observed?.absent.map(({ kid }) => kid)).to.deep.equal(['kid-1']);
+  });
+});
