@@ -165,10 +165,14 @@ export class KekUsage {
   }
 
   #tell(): void {
+    const counted = this.#count();
+    const unused = [...this.#seen].filter(([kekID, told]) => !told && !counted.has(kekID));
+    // A report enumerates all registrations.
+    if (unused.length === 0) return;
     const { complete, counts } = this.report()!;
     if (!complete) return;
-    for (const [kekID, told] of this.#seen) {
-      if (told || counts.get(kekID) !== 0) continue;
+    for (const [kekID] of unused) {
+      if (counts.get(kekID) !== 0) continue;
       this.#seen.set(kekID, true);
       this.#options.log.info(
         { kekID },
