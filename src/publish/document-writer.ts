@@ -5,8 +5,8 @@ import { DocumentRenderer } from './document-renderer.ts';
 import type { PublishedKey, RegistrationRef } from './published-key.ts';
 import type { WarnOnce } from './warn-once.ts';
 
-/** Aggregates are not written again for this many times as long as writing them took: with 30,000 keys, a second or two. */
-const aggregateRest = 20;
+/** Aggregates are not written again for this many times as long as writing them took: with 30,000 keys, two to four seconds. */
+const aggregateRest = 40;
 
 /** Writes the documents that changed into the publish directory. */
 export class DocumentWriter {

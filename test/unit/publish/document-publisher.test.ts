@@ -300,7 +300,7 @@ describe('DocumentPublisher', () => {
   });
 
   it('writes no heartbeat while a stale aggregate is delayed', async () => {
-    await startWithRestingAggregates(500);
+    await startWithRestingAggregates(250);
     const before = publisher.lastSync();
     await clock.advance(heartbeatMs);
     await until(() => clock.pendingTimers > 0, 'the heartbeat was due');
