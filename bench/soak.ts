@@ -2,7 +2,7 @@ import { setTimeout as wait } from 'node:timers/promises';
 import { ltiRegistrations } from '../src/api/names.ts';
 import type { LtiRegistration } from '../src/api/objects.ts';
 import type { KubeClient } from '../src/kube/client.ts';
-import { isConflict, isObjectNotFound } from '../src/kube/errors.ts';
+import { isConflict } from '../src/kube/errors.ts';
 import { type Bed, withOperator } from './operator.ts';
 import { residentMiB } from './process-figures.ts';
 import { pollJwks } from './poll-jwks.ts';
@@ -13,8 +13,9 @@ import type { Measurement, Row } from './row.ts';
 /** Constant churn for an hour: memory has to be flat, and the key set has to be served at all times. */
 
 const namespace = 'bench';
-/** Each second one registration begins a rotation, one is created, and the previous one is deleted. */
+/** Each second one registration begins a rotation, one is created, and one that was created a few seconds ago is deleted. */
 const churnMs = 1000;
+const passingAtOnce = 5;
 const restartMs = 60_000;
 /** A rotation ends soon and a deletion leaves nothing behind, so that the number of keys is constant. */
 const spec = { activationDelay: '5s', overlap: '20s', deletionPolicy: 'Delete' };
@@ -73,11 +74,13 @@ async function churn(
   const memory = { controller: [] as number[], sidecar: [] as number[] };
   const minutes = lengthMs / restartMs;
   const began = performance.now();
+  const passing: string[] = [];
   let restarting: Promise<void> = Promise.resolve();
   for (let step = 1; memory.controller.length < minutes; step += 1) {
     await changeTrigger(client, `platform-${1 + (step % count)}`, `step ${step}`);
+    passing.push(`passing-${step}`);
     await client.create(ltiRegistrations, registration(namespace, `passing-${step}`, spec));
-    if (step > 1) await remove(client, `passing-${step - 1}`);
+    if (passing.length > passingAtOnce && (await remove(client, passing[0]!))) passing.shift();
     if (performance.now() >= began + (memory.controller.length + 1) * restartMs) {
       memory.controller.push(residentMiB(operator.controller.pid).now);
       memory.sidecar.push(residentMiB(operator.sidecar.pid).now);
@@ -105,12 +108,14 @@ async function changeTrigger(client: KubeClient, name: string, rotationTrigger: 
   }
 }
 
-/** The admission policy refuses to delete a registration that the operator has not seen yet; it remains then. */
-async function remove(client: KubeClient, name: string): Promise<void> {
+/** Returns false if the admission policy refuses, because the operator has not seen the registration yet. */
+async function remove(client: KubeClient, name: string): Promise<boolean> {
   try {
     await client.delete(ltiRegistrations, await client.get<LtiRegistration>(ltiRegistrations, namespace, name));
+    return true;
   } catch (error) {
-    if (!isConflict(error) && !isObjectNotFound(error) && !isForbidden(error)) throw error;
+    if (isConflict(error) || isForbidden(error)) return false;
+    throw error;
   }
 }
 
