@@ -1,4 +1,4 @@
-/** Every name that other software meets: API group, kinds, Secret names and types, annotations, paths. */
+/** The names that other software uses: API group, kinds, Secret names and types, annotations, paths. */
 
 export const apiGroup = 'ltikeys.dev';
 export const apiVersion = `${apiGroup}/v1alpha1`;
@@ -27,7 +27,7 @@ export const endpointSlices = {
 
 /** The name of the operator: Lease, Service account, reporting controller, user agent. */
 export const operatorName = 'lti-key-operator';
-/** The Service whose endpoints are asked whether a key is published. */
+/** The Service whose endpoints are checked for published keys. */
 export const jwksServiceName = 'lti-key-operator-jwks';
 
 export const ledgerSecretType = `${apiGroup}/ledger`;
@@ -38,7 +38,7 @@ export const ledgerEntry = 'ledger.json';
 
 /** Names the registration on LtiKeys, ledgers and delivery Secrets. */
 export const registrationLabel = `${apiGroup}/registration`;
-/** On a delivery Secret: the key ID that it holds, empty where it holds none. */
+/** On a delivery Secret: the ID of the key that it holds; empty if it holds none. */
 export const deliveryKeyIDAnnotation = `${apiGroup}/key-id`;
 export const rotateRequestedAtAnnotation = `${apiGroup}/rotate-requested-at`;
 

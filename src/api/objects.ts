@@ -11,7 +11,7 @@ export interface LtiRegistration {
   readonly status?: LtiRegistrationStatus;
 }
 
-/** The public face of one key pair of a registration (crds/ltikeys.yaml). */
+/** The public half and the state of one key pair of a registration (crds/ltikeys.yaml). */
 export interface LtiKey {
   readonly apiVersion: 'ltikeys.dev/v1alpha1';
   readonly kind: 'LtiKey';

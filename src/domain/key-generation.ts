@@ -67,7 +67,7 @@ export function staleSeals({
   });
 }
 
-/** The ledger with the key pair that a plan asked for. The new revision answers every rotation request so far. */
+/** The ledger with the key pair that a plan requested. The new revision answers every rotation request so far. */
 export function withKey(lifecycle: Lifecycle, facts: KeyFacts, cause: Cause): Ledger {
   const { registration, ledger, now } = lifecycle;
   const { rotationOwed: _, ...rest } = answered(lifecycle, ledger);

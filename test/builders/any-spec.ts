@@ -6,9 +6,9 @@ import { formatDuration, parseDuration, second } from '../../src/domain/duration
 import * as durations from './durations.ts';
 
 /**
- * Registrations as anybody could write them: the arbitrary reads crds/ltiregistrations.yaml, so a new field is in it at
- * once. Values lie inside the bounds of the schema and like to be at their ends: long, of any script, named like members of
- * objects, at the ends of calendars. The API server takes nearly all of them; `spoiled` ones it mostly does not.
+ * Arbitrary registrations, generated from crds/ltiregistrations.yaml, so that every new field is included. Values lie inside the
+ * bounds of the schema and often at their ends: long, of any script, named like members of objects, at the ends of calendars.
+ * The API server accepts nearly all of them, and rejects most of the `spoiled` ones.
  */
 export interface AnyRegistration {
   readonly annotations: Readonly<Record<string, string>>;
@@ -88,7 +88,7 @@ function anyMap({ additionalProperties = {}, maxProperties = 10 }: Schema): fc.A
   return fc.dictionary(key, anyText(label), { maxKeys: maxProperties, noNullPrototype: true });
 }
 
-/** Texts that have made programs stumble. What a field does not allow is left out there. */
+/** Texts that are known to break programs. Each field gets those that its schema allows. */
 const hostile: readonly string[] = [
   ['__proto__', 'constructor', 'toString', 'hasOwnProperty', 'null', 'true', '0', '-1', 'NaN', '1e999'],
   ['.', '..', '../../etc/passwd', '.hidden', 'a/b', '%2e%2e', 'ledger.json', 'private.pem', 'x-lti-keys', '*'],
@@ -113,7 +113,7 @@ function longText(length: number): fc.Arbitrary<string> {
   );
 }
 
-/** What rules of the schema ask of a text, as far as they are about its characters. */
+/** The rules of the schema about the characters of a text. */
 const labelValue = "self.matches('^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$')";
 const subdomain = '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*';
 
@@ -174,7 +174,7 @@ const anyInstant = fc
   )
   .map((parts) => parts.join('').replace('1970', '2027'));
 
-/** The modulus of the example of RFC 7638, and what only looks like one. */
+/** The modulus of the example in RFC 7638, and texts that only look like a modulus. */
 const realModulus =
   '0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_BJECPebWKRXjBZCiFV4n3oknjhMstn64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h4QyQ5v-65YGjQR0_FDW2QvzqY368QQMicAtaSqzs8KJZgnYb9c7d0zgdAZHzu6qMQvRL5hajrn1n91CbOpbISD08qNLyrdkt-bFTWhAI4vMQFh6WeZu0fM4lFd2NcRwr3XPksINHaQ-G_xBniIqbw0Ls1jF44-csFCur-kEgU8awapJzKnqDKgw';
 
@@ -217,7 +217,7 @@ function asObject(value: unknown): Spec {
   return { ...Object(value) };
 }
 
-/** Heeds the rules that hold between fields. */
+/** Makes the fields satisfy the rules between them. */
 function consistent(spec: Spec): Spec {
   const made = { ...spec, ...consistentDurations(spec) };
   const { revokedKeyIDs, acknowledgedKeyID, keyDistribution } = made;
@@ -243,7 +243,7 @@ function consistentDurations({ activationDelay = '24h', overlap = '48h', rotateA
   return { rotateAfter: formatDuration(delay + after + second) };
 }
 
-/** One member is something else than its schema has in mind. */
+/** Replaces one member by a value that its schema does not expect. */
 function spoil(spec: fc.Arbitrary<Spec>): fc.Arbitrary<Spec> {
   const member = fc.constantFrom(...Object.keys(specSchema.properties ?? {}));
   const value = fc.oneof(text(), longText(3000), fc.jsonValue(), fc.array(text()), fc.dictionary(text(), text()));

@@ -1,6 +1,6 @@
 /**
- * Durations as `spec.rotateAfter`, `activationDelay` and `overlap` are written. The API server
- * (test/apiserver/crd-validation.test.ts) and the parser (test/unit/domain/duration.test.ts) are held to the same lists.
+ * Durations in the format of `spec.rotateAfter`, `activationDelay` and `overlap`. The API server
+ * (test/apiserver/crd-validation.test.ts) and the parser (test/unit/domain/duration.test.ts) are tested with the same lists.
  */
 
 const second = 1000;
@@ -8,7 +8,7 @@ const minute = 60 * second;
 const hour = 60 * minute;
 const day = 24 * hour;
 
-/** What is accepted, and the milliseconds it means. Units may come in any order and more than once. */
+/** Accepted durations with their milliseconds. Units may come in any order and more than once. */
 export const accepted: readonly (readonly [text: string, milliseconds: number])[] = [
   ['90d', 90 * day],
   ['24h', 24 * hour],
@@ -32,8 +32,8 @@ export const accepted: readonly (readonly [text: string, milliseconds: number])[
 ];
 
 /**
- * What is refused. The longest counts are those whose sum, in 24 characters, stays under 2^63 nanoseconds: the API
- * server takes 30501w for 3 days and 100 characters of large counts for anything.
+ * Rejected durations. The number of digits is limited so that every sum, in 24 characters, stays below 2^63 nanoseconds: the API
+ * server reads 30501w as 3 days, and 100 characters of large counts as an arbitrary value.
  */
 export const refused: readonly string[] = [
   '',

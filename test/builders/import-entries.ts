@@ -1,8 +1,8 @@
 import { generateKeyPairSync, type KeyObject } from 'node:crypto';
 
 /**
- * What Secrets that a registration imports from may hold: private keys in every form that is taken, those that are refused,
- * and texts and bytes that are no key. The keys are made when the list is asked for.
+ * Contents of Secrets for an import: private keys in every accepted format, rejected keys, and texts and bytes that are not keys.
+ * The keys are generated when the list is requested.
  */
 export function importEntries(): readonly Buffer[] {
   const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });

@@ -2,10 +2,10 @@ import type { Instant } from '../../src/domain/duration.ts';
 import type { PublicJwk } from '../../src/domain/public-jwk.ts';
 import type { KeyFacts, Ledger, LedgerKey } from '../../src/domain/ledger.ts';
 
-/** Midnight of an ordinary day: what the tests call the beginning. */
+/** Midnight of an ordinary day, at which the tests start. */
 export const epoch: Instant = Date.parse('2026-03-01T00:00:00.000Z');
 
-/** The key ID that the builders give to a revision. */
+/** The key ID of a revision in the builders. */
 export function keyIDOf(revision: number): string {
   return `kid-${revision}`;
 }
@@ -16,12 +16,12 @@ export function aPublicJwk(kid: string): PublicJwk {
   return { kty: 'RSA', use: 'sig', alg: 'RS256', kid, n: octets.toString('base64url'), e: 'AQAB' };
 }
 
-/** What is known of a key pair that was just generated. */
+/** The facts of a key pair that was just generated. */
 export function keyFacts(keyID: string, size = 2048): KeyFacts {
   return { keyID, algorithm: 'RS256', size, publicJWK: aPublicJwk(keyID) };
 }
 
-/** One row; what its state implies is filled in: published and activated at the beginning. */
+/** One row, with the times that its state implies: published and activated at `epoch`. */
 export function aKey(revision: number, state: LedgerKey['state'], more: Partial<LedgerKey> = {}): LedgerKey {
   const signed = state === 'Active' || state === 'Retiring';
   return {

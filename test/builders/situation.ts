@@ -7,20 +7,20 @@ import { aKey, aLedger, epoch } from './ledger.ts';
 import { anLtiRegistration, aRegistration } from './registration.ts';
 
 type Parts = Partial<Omit<Lifecycle, 'observation'>> & {
-  /** Key IDs that every ready replica serves; without it, those of all live keys. */
+  /** IDs of the keys that every ready replica serves; all live keys if omitted. */
   readonly served?: readonly string[];
   readonly detail?: string;
   readonly cacheLifetime?: number;
   readonly observed?: Partial<Observation>;
 };
 
-/** A fault as opening a sealed key finds it. */
+/** A fault of a sealed key. */
 export const damaged: Fault = { reason: 'SealTampered', message: 'the sealed key does not open' };
-/** A fault as asking for the key-encryption key finds it. */
+/** A fault of the key-encryption key. */
 export const noKek: Fault = { reason: 'KEKMissing', message: 'there is no key-encryption key' };
 export const opens: KeyMaterial = { opens: true, kekID: 'kek-1' };
 
-/** Everything that is asked for is served, and nothing else. */
+/** The replicas serve exactly these keys. */
 export function anObservation(served: readonly string[], more: Partial<Observation> = {}): Observation {
   return {
     servedKeyIDs: new Set(served),
@@ -33,7 +33,7 @@ export function anObservation(served: readonly string[], more: Partial<Observati
   };
 }
 
-/** Revision 1 signs since the beginning, all is served, opens and is in time; `more` says what is different. */
+/** Revision 1 signs since `epoch`, every key is served and can be decrypted, and the clock is right, except as `more` says. */
 export function aLifecycle({ served, detail = '', cacheLifetime = 0, observed = {}, ...more }: Parts = {}): Lifecycle {
   const ledger = more.ledger ?? aLedger([aKey(1, 'Active')]);
   const live = liveKeys(ledger).map(({ keyID }) => keyID);
@@ -51,7 +51,7 @@ export function aLifecycle({ served, detail = '', cacheLifetime = 0, observed = 
   };
 }
 
-/** A registration that was applied and whose ledger was read; its LtiKeys show it, unless `more` says otherwise. */
+/** A registration with a readable ledger that its LtiKeys show, except as `more` says. */
 export function aSituation(more: Partial<Situation> = {}): Situation {
   const object = more.registration?.kind === 'present' ? more.registration.object : anLtiRegistration();
   const ledger = more.ledger ?? { kind: 'present', ledger: aLedger([aKey(1, 'Active')]) };

@@ -22,7 +22,7 @@ function* paths(schema: Schema, path: string): Generator<string> {
   }
 }
 
-/** The lines of a test file that give tests and cases their names. */
+/** The lines of a test file with the titles of tests and cases. */
 function titles(file: string): string {
   const named = /^\s*(?:(?:it|describe)\(|(?:what|when):|\{ what:|(?:'[^']+'|`[^`]+`)[:,])/;
   return read(file)

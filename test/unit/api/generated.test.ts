@@ -12,7 +12,7 @@ function generate(folder: string, ...options: readonly string[]): { status: numb
   return { status, stderr };
 }
 
-/** Runs `test` on a copy of what generates and of what is generated. */
+/** Runs `test` on a copy of the generator and the generated files. */
 function onCopy(test: (folder: string) => void): void {
   const copy = mkdtempSync(join(tmpdir(), 'generated-'));
   try {

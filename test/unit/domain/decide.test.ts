@@ -12,7 +12,7 @@ import { aKey, aLedger, epoch, keyFacts } from '../../builders/ledger.ts';
 import { anLtiRegistration } from '../../builders/registration.ts';
 import { anObservation, aSituation, damaged, noKek, opens } from '../../builders/situation.ts';
 
-/** What is done about one registration, whatever is so in the world: effects as data, in the order in which they happen. */
+/** The effects for one registration in many situations, in the order in which they are carried out. */
 
 type Spec = Partial<LtiRegistration['spec']>;
 
@@ -52,7 +52,7 @@ function refused(...effects: readonly string[]): ReadonlyMap<string, Refusal> {
   return new Map(effects.map((id) => [id, { object: `object of ${id}`, verb: 'update', because }]));
 }
 
-/** In one line: what is done, in order. */
+/** The effects, each as a few words. */
 function done(situation: Situation): string[] {
   return decide(situation)
     .effects.filter((effect) => !situation.refused.has(effectID(effect)))

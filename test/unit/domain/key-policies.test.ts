@@ -9,14 +9,14 @@ import { aKey, aLedger, epoch } from '../../builders/ledger.ts';
 import { aRegistration } from '../../builders/registration.ts';
 import { aLifecycle, damaged, opens } from '../../builders/situation.ts';
 
-/** One sentence per rule and per thing that keeps it from acting: what is told, what each key is then. */
+/** One case per policy and per condition that blocks it: the transitions, and the states of the keys afterwards. */
 interface Case {
   readonly when: string;
   readonly situation: Lifecycle;
-  /** `reason: message` of each step. */
+  /** The reason of each transition, with its message if it has one. */
   readonly told: readonly string[];
   readonly states?: readonly string[];
-  /** Fields of one row afterwards; `undefined`: it has none such. */
+  /** Fields of one row afterwards; `undefined`: it has no such field. */
   readonly key?: readonly [revision: number, KeyChange];
 }
 

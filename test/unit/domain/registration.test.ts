@@ -95,7 +95,7 @@ describe('Reading a registration', () => {
       expect(request(value), 'repeated').to.equal(read);
       expect(storableRequest(read), 'read again').to.equal(read);
       expect(request(`${value}!`)).not.to.equal(read);
-      // Where neither beginning nor length tell, the checksum does.
+      // If neither beginning nor length changes, the checksum does.
       expect(request(`a${'x'.repeat(300)}b`)).not.to.equal(request(`a${'x'.repeat(300)}c`));
     });
   }

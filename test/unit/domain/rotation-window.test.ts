@@ -48,7 +48,7 @@ describe('A rotation window', () => {
     const patient = registration([saturdays], 7 * day);
     expect(permittedTime(patient, due, due)).to.equal(at('2026-11-28T01:00:00Z'));
     expect(permittedTime(registration([saturdays], 2 * day), due, due)).to.equal(due + 2 * day);
-    // A window that was missed is over: the next one counts, and the deadline stays where it was.
+    // After a missed window the next one applies, and the deadline does not change.
     expect(permittedTime(patient, due, at('2026-11-28T06:00:00Z'))).to.equal(due + 7 * day);
   });
 
@@ -72,7 +72,7 @@ describe('A rotation window', () => {
     });
   }
 
-  // What github.com/robfig/cron v3.0.1, the parser of CronJobs, gives for the first five times after 23 November 2026.
+  // The first five times after 23 November 2026 from github.com/robfig/cron v3.0.1, the parser of CronJobs.
   for (const [schedule, ...openings] of [
     ['0 2 * * 6', '11-28', '12-05', '12-12', '12-19', '12-26'],
     ['0 2 ? * sat', '11-28', '12-05', '12-12', '12-19', '12-26'],

@@ -5,14 +5,14 @@ import type { LedgerKey } from '../../../../src/domain/ledger.ts';
 import { tick, timing, type World } from './world.ts';
 
 /**
- * One text for all worlds that go on in the same way: keys are named by the order of their revisions, times count from
- * now, and what lies so far back that it no longer matters is one time. Without `times` for all that go on alike for a minute.
+ * The same text for all worlds that continue in the same way: keys are named by the order of their revisions, times are relative to
+ * now, and all times that no longer matter are equal. Without `times`, the same text for all that are alike for a minute.
  */
 export function canonical(world: World, times = true): string {
   const { ledger, object, registration, keys, secrets, replicas, real } = world;
   const names = new Map((ledger?.keys ?? []).map(({ keyID }, index) => [keyID, String.fromCharCode(65 + index)]));
   for (const { spec } of keys.values()) if (!names.has(spec.keyID)) names.set(spec.keyID, `x${names.size}`);
-  // Keys that no record and no LtiKey knows matter only as what a Secret or a replica still holds.
+  // A key without a record and an LtiKey matters only if a Secret or a replica still has it.
   const nameOf = (keyID: string | undefined): string => (keyID === undefined ? '-' : (names.get(keyID) ?? '?'));
   const serial = ledger?.serial ?? 0;
   let text = `${world.disturbances}${world.clockAhead / tick}${world.kekMissing ? 'k' : ''}${nameOf(world.damagedKeyID)}`;

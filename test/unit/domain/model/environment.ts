@@ -16,13 +16,13 @@ import {
   writeKinds,
 } from './world.ts';
 
-/** Something that may happen next, as a label for the trace and the world after it. */
+/** Something that may happen next: a label for the trace, and the world after it. */
 export type Step = readonly [label: string, world: World];
 
-/** Ten years on the grid: longer than anything counts. */
+/** Ten years on the grid: longer than every period. */
 const ages = 3650 * day;
 
-/** Time, replicas, faults, people. Healing and answering are free; the rest uses up the disturbances. */
+/** Time, replicas, faults and users. Repairs and answers are free; everything else uses up a disturbance. */
 export function environmentSteps(world: World, kinds: readonly Kind[]): Step[] {
   return [...timeSteps(world), ...healingSteps(world), ...(world.disturbances > 0 ? disturbances(world, kinds) : [])];
 }
@@ -61,7 +61,7 @@ function healingSteps(world: World): Step[] {
   return steps;
 }
 
-/** What the process had in mind is lost. */
+/** The memory of the process is lost. */
 export function restarted(world: World): World {
   return { ...world, generating: undefined, pair: undefined, seen: world.object !== undefined };
 }
@@ -118,7 +118,7 @@ const disturbancesOf: Readonly<Record<Kind, (world: World) => Step[]>> = {
     ]);
     return [...steps, ...damaged];
   },
-  // One that nothing tells of is as if it had never been; an older one is known by the status for sure.
+  // A lost ledger without a trace is as if it had never existed; the status always proves an older one.
   ledger: (world) => {
     const { ledger, ledgerFault, older, object, keys } = world;
     if (!ledger || ledgerFault !== undefined) return [];
@@ -168,7 +168,7 @@ const disturbancesOf: Readonly<Record<Kind, (world: World) => Step[]>> = {
     }
     const policy = registration.deletionPolicy === 'Delete' ? 'Retain' : 'Delete';
     const steps: Step[] = [['change the deletion policy', edited(world, { deletionPolicy: policy })]];
-    // The API server refuses to delete one whose newest spec the operator has not seen.
+    // An admission policy rejects the deletion of a registration whose newest spec the operator has not seen.
     if (object.status?.observedGeneration !== object.metadata.generation) return steps;
     return [
       ...steps,
@@ -192,7 +192,7 @@ function disturbances(world: World, kinds: readonly Kind[]): Step[] {
   return worlds.map(([label, after]) => [label, observed({ ...after, disturbances: world.disturbances - 1 })]);
 }
 
-/** Each live key, all of them at once, and a revocation taken back. */
+/** The revocation of each live key, of all of them at once, and a withdrawn revocation. */
 function revocations({ ledger, keys, registration, object }: World): [string, ReadonlySet<string>][] {
   if (!object) return [];
   const { revokedKeyIDs } = registration;
@@ -231,7 +231,7 @@ export function edited(world: World, edit: Edit, annotations: Readonly<Record<st
   return observed({ ...world, object: changed, last: changed, registration: readRegistration(changed) });
 }
 
-/** Worlds with more live keys than this are checked but not gone on from. */
+/** Worlds with more live keys than this are checked, but the search does not continue from them. */
 export const mostLiveKeys = 3;
 
 export function isWithinBounds(world: World): boolean {

@@ -8,8 +8,8 @@ import { checkDecision, checkEffect, checkStatus } from './invariants.ts';
 import { observed, type Ours, readableLedger, type World, type WriteKind } from './world.ts';
 
 /**
- * Carries effects out on a world as controller/apply.ts does on an API server, and knows no rule about keys. An object that
- * another one took the place of since it was read is a conflict.
+ * Applies effects to a world as controller/apply.ts does to an API server, without any rule about keys. An object that was replaced
+ * since it was read is a conflict.
  */
 
 export interface Progress {
@@ -28,7 +28,7 @@ const kindOf: Readonly<Record<Effect['kind'], WriteKind | undefined>> = {
   removeDelivery: 'delete',
 };
 
-/** What is so after the effect; `undefined` on a conflict: then everything is read again. */
+/** The state after the effect; `undefined` on a conflict, after which everything is read again. */
 export function carryOut({ world, situation }: Progress, effect: Effect): Progress | undefined {
   const kind = kindOf[effect.kind];
   if (kind !== undefined && kind === world.refused && reachesServer(situation, effect)) {
@@ -45,7 +45,7 @@ export function carryOut({ world, situation }: Progress, effect: Effect): Progre
   return { world: known, situation: after.situation };
 }
 
-/** Some effects find on the way that there is nothing to write. */
+/** Some effects turn out to have nothing to write. */
 function reachesServer(situation: Situation, effect: Effect): boolean {
   switch (effect.kind) {
     case 'showKey':
@@ -174,24 +174,22 @@ function deliver({ world, situation }: Progress, { content }: EffectOf<'deliver'
 
 export interface Reconciled {
   readonly world: World;
-  /** The last decision, and what it was made from; absent where nothing of the registration is left. */
+  /** The last decision and its situation; absent if nothing of the registration is left. */
   readonly decision?: Decision;
   readonly situation?: Situation;
 }
 
 export interface ReconcileOptions {
-  /** Hears of every world in which the process may be killed on the way. */
+  /** Called with every intermediate world, in which the process may be killed. */
   readonly crash?: (effect: string, world: World) => void;
-  /** Whether the last decision is made again, now and just before the next look. */
+  /** Whether to repeat the last decision, now and just before the next check. */
   readonly repeats?: boolean;
 }
 
 /** More than any sequence of steps needs. */
 const mostPasses = 20;
 
-/**
- * A whole reconcile, undisturbed, as controller/reconcile.ts.
- */
+/** A complete, undisturbed reconcile, as in controller/reconcile.ts. */
 export function reconcile(start: World, { crash, repeats = true }: ReconcileOptions = {}): Reconciled {
   const situation = gather(start);
   if (!situation) return { world: start };
@@ -225,13 +223,13 @@ function carryOutAll(
     if (next.world !== at.world) crash?.(effectID(effect), next.world);
     const isRefused = next.situation.refused.has(effectID(effect));
     at = next;
-    // What follows is of the ledger that was not written.
+    // The effects that follow depend on the ledger that was not written.
     if (isRefused && effect.kind === 'writeLedger') return at;
   }
   return at;
 }
 
-/** The worlds after each effect of a controller that decided in `before` and acts in `after`, until it has a conflict. */
+/** The worlds after each effect of a controller that decided in `before` and acts in `after`, until a conflict. */
 export function actLate(before: World, after: World): readonly (readonly [effect: string, world: World])[] {
   const situation = gather(before);
   if (!situation) return [];

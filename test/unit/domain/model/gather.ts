@@ -24,7 +24,7 @@ const taken: DeliverySecret = {
 };
 const absent: DeliverySecret = { kind: 'absent' };
 
-/** `undefined` if there is nothing of this name. */
+/** `undefined` if there is no such Secret. */
 export function gather(world: World): Situation | undefined {
   const { object, registration, keys, generating, pair, kekMissing, clockAhead, real } = world;
   const ledger = readLedger(world);
@@ -62,7 +62,7 @@ function readLedger(world: World): LedgerReading {
   return { kind: 'absent', ...(trace === undefined ? {} : { trace }) };
 }
 
-/** What shows that there was a ledger. */
+/** The evidence that there was a ledger. */
 export function traceOf({ object, registration, keys, secrets }: World): string | undefined {
   if (!object) return undefined;
   if (object.status?.activeKey || (object.status?.ledgerSerial ?? 0) > 0) return 'its status tells of them';
@@ -114,7 +114,7 @@ function observe(world: World, object: LtiRegistration): Observation {
   };
 }
 
-/** The wanted Secret and those on record, as far as the record can be read. */
+/** The configured Secret, and those on record if the ledger can be read. */
 function readDeliveries(world: World): ReadonlyMap<string, DeliverySecret> {
   const { object, registration, secrets, taken: others } = world;
   const names = new Set((readableLedger(world)?.deliveries ?? []).map(({ secretName }) => secretName));

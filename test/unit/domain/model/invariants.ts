@@ -11,7 +11,7 @@ import { traceOf } from './gather.ts';
 
 /** The invariants, checked against the true state of the modelled world and not against the times that the domain computed. */
 
-/** An effect that was carried out: decided in `situation`, between these two worlds. */
+/** An effect that was decided in `situation` and carried out between these two worlds. */
 export interface Happened {
   readonly before: World;
   readonly after: World;
@@ -55,9 +55,9 @@ function published({ keys }: World): string | undefined {
   return [...keys.values()].some(isShownPublished) ? 'the ledger is removed while keys are published' : undefined;
 }
 
-/** Whether everything of the registration goes, as somebody wanted. */
+/** Whether the registration is being removed, as its deletionPolicy requires. */
 function isToBeRemoved({ object, registration, ledger }: World, { registration: read }: Situation): boolean {
-  // Another object of the same name, for another platform, took the place of one that wanted its keys deleted.
+  // An object of the same name for another platform replaced one with deletionPolicy Delete.
   if (object && read.kind === 'present')
     return ledger?.deletionPolicy === 'Delete' && ledger.issuer !== registration.issuer;
   return registration.deletionPolicy === 'Delete';
@@ -123,14 +123,14 @@ function checkRemovedDelivery(before: World, situation: Situation, name: string)
   return wanted !== ledger?.activeKeyID ? 'a delivery Secret is removed before the tool has the new one' : undefined;
 }
 
-/** The same situation gives the same decision, and nothing happens by itself before the next look. */
+/** The same situation gives the same decision, and nothing is due before the next check. */
 export function checkDecision(situation: Situation, decision: Decision): void {
   const fault =
     checkRepeats(situation, decision) ?? checkNextCheck(situation, decision) ?? checkNeighbour(situation, decision);
   if (fault !== undefined) throw new Error(fault);
 }
 
-/** What a decision after which nothing is left to do says. */
+/** The status of a decision without effects. */
 export function checkStatus(world: World, situation: Situation, decision: Decision): void {
   const fault = statusFault(world, situation, decision);
   if (fault !== undefined) throw new Error(fault);
@@ -140,7 +140,7 @@ function checkRepeats(situation: Situation, decision: Decision): string | undefi
   return isDeepStrictEqual(decide(situation), decision) ? undefined : 'the decision is not the same twice';
 }
 
-/** Another registration in whose documents the same keys are changes what is said, and nothing that is done. */
+/** Another registration with the same keys changes the status, but no effect. */
 function checkNeighbour(situation: Situation, decision: Decision): string | undefined {
   if (situation.shown.every(({ status }) => status?.state !== 'Revoked')) return undefined;
   const shared = new Map(situation.shown.map(({ spec }) => [spec.keyID, ['moodle']]));
@@ -149,10 +149,10 @@ function checkNeighbour(situation: Situation, decision: Decision): string | unde
   return same ? undefined : 'a registration with the same key changes what is done';
 }
 
-/** Nothing may become due before the next look, nor be looked at without a pause. */
+/** Nothing may be due before the next check, and checks must not follow each other without a pause. */
 function checkNextCheck(situation: Situation, { status, nextCheckAt }: Decision): string | undefined {
   const { now, registration, refused } = situation;
-  // A key pair that is ready has the operator look.
+  // A key pair that is ready triggers a reconcile.
   const wakes = situation.generating === true;
   if (registration.kind === 'present' && !status && !wakes && (nextCheckAt ?? Infinity) > now + 4 * second)
     return 'there is no status, and no look within 4 seconds';
@@ -161,7 +161,7 @@ function checkNextCheck(situation: Situation, { status, nextCheckAt }: Decision)
   const rows = ({ ledger }: Situation): number => (ledger.kind === 'present' ? ledger.ledger.keys.length : 0);
   const due = later.effects.find((effect) => {
     if (refused.has(effectID(effect))) return false;
-    // The history is pruned at the next occasion.
+    // The history is pruned at the next reconcile.
     const prunes = later.effects.some(
       (other) => other.kind === 'writeLedger' && other.ledger.keys.length < rows(situation),
     );

@@ -3,26 +3,26 @@ import { activeKey, emptyLedger, type Ledger, type LedgerKey, liveKeys } from '.
 import type { Situation } from '../../../../src/domain/situation.ts';
 import { limits, type World } from './world.ts';
 
-/** What must hold whenever the ledger is written, whoever decided it on what grounds. */
+/** What must hold for every write of the ledger, whatever its reason. */
 
-/** The diagram once more, independent of src/domain/key-state.ts. */
+/** The state diagram, independent of src/domain/key-state.ts. */
 const legalMoves = new Set([
   'Next Active',
   'Next Retired',
   'Next Revoked',
   'Active Retiring',
   'Active Revoked',
-  // In one write: another key takes over, and the overlap is over.
+  // In one write, another key became the signing key and the overlap ended.
   'Active Retired',
   'Retiring Active',
   'Retiring Retired',
   'Retiring Revoked',
 ]);
 
-/** Twice the clock difference that is tolerated. */
+/** Twice the tolerated clock difference. */
 const slack = 10 * minute;
 
-/** What is wrong with the ledger of `after`, which was decided in `situation` and took the place of that of `before`. */
+/** What is wrong with the ledger of `after`, which was decided in `situation` and replaced the one of `before`. */
 export function checkWrite(before: World, after: World, situation: Situation): string | undefined {
   const { registration } = before;
   const old = before.ledger ?? emptyLedger(registration.namespace, registration.name);
@@ -48,7 +48,7 @@ export function checkWrite(before: World, after: World, situation: Situation): s
 
 function checkRow(before: World, after: World, situation: Situation, was: LedgerKey): string | undefined {
   const found = after.ledger!.keys.find(({ keyID }) => keyID === was.keyID);
-  // A row that was pruned ended in the same write.
+  // A pruned row became final in the same write.
   const state = wasToLeave(situation, before, was) ? 'Revoked' : 'Retired';
   const is: LedgerKey = found ?? { ...was, state: isLive(before.ledger!, was.keyID) ? state : was.state };
   if (is.size !== was.size || is.revision !== was.revision || is.createdAt !== was.createdAt) return 'facts changed';
@@ -111,12 +111,12 @@ function isSkewed({ clockSkew }: Situation): boolean {
   return Math.abs(clockSkew) > 5 * minute;
 }
 
-/** The revocations that whoever decided had seen. */
+/** The revocations that the situation has. */
 function wanted({ registration: read }: Situation): ReadonlySet<string> {
   return new Set(read.kind === 'present' ? read.object.spec.revokedKeyIDs : []);
 }
 
-/** Its revocation was asked for by what the operator had read, or had begun before. */
+/** Whether the situation requests the revocation of the key, or it had begun before. */
 function wasToLeave(situation: Situation, { registration }: World, key: LedgerKey): boolean {
   const { registration: read } = situation;
   if (read.kind === 'present') return wanted(situation).has(key.keyID);

@@ -6,13 +6,14 @@ import { searchTenants } from './tenants.ts';
 import { newWorld, type Spec, type World } from './world.ts';
 
 /**
- * Drives `decide` alone through the worlds that can come about, breadth first, by any order of: a process that is killed after
- * any effect, a second one that acts on what is no longer so, time, replicas that follow or lag, healing, and so many
- * disturbances of the named kinds (see environment.ts). Every effect, every decision and every status is held against the
- * truth; from every world everything settles once all is well, and revoked keys are out within a minute if nothing is.
+ * Runs `decide` alone through every reachable world, breadth first, in any order of: a process that is killed after any effect, a
+ * second one that acts on a stale state, time, replicas that follow or lag, repairs, and a number of disturbances of the named kinds
+ * (see environment.ts). Every effect, decision and status is compared with the truth. From every world, everything settles once all
+ * faults are repaired, and revoked keys leave within a minute even if no fault is.
  *
- * The bounds: more than 100,000 worlds in all; each search ends with the level that reaches its number of worlds; at most 3 live keys, 2 Retired and 2 Revoked
- * records, two replicas, ticks of 20 min with jumps to the next check and of ten years, clocks wrong by 40 min.
+ * The bounds: more than 100,000 worlds in total; each search ends with the level that reaches its number of worlds; at most 3 live
+ * keys, 2 Retired and 2 Revoked records, two replicas, ticks of 20 min with jumps to the next check and of ten years, clocks that
+ * are wrong by 40 min.
  */
 describe('The decisions in every reachable state', function () {
   this.timeout(240_000);
@@ -96,7 +97,7 @@ describe('The decisions in every reachable state', function () {
   for (const [what, least, run] of searches) {
     it(`keep every invariant ${what}`, function () {
       const found = run(least);
-      // A search that lost its way would find nothing wrong either.
+      // A search that ends too early would find no violation either.
       expect(found.worlds).to.be.at.least(least);
       this.test!.title += ` (${found.worlds} worlds, ${found.steps} steps)`;
     });

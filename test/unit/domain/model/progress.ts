@@ -6,9 +6,9 @@ import { edited, synchronizeReplicas, withPair } from './environment.ts';
 import { reconcile, type Reconciled } from './executor.ts';
 import { isDelivered, isPublished, observed, tick, timing, type World } from './world.ts';
 
-/** What has to come about once everything is well, and within which time a revoked key is gone. */
+/** What must be reached once all faults are repaired, and within which time a revoked key leaves. */
 
-/** The world with every fault gone, and with people who have stopped editing and paste what they are asked to. */
+/** The world without faults, in which users make no edits except the requested acknowledgements. */
 export function healed(world: World): World {
   const well: World = {
     ...world,
@@ -28,7 +28,7 @@ export function healed(world: World): World {
 
 const mostSteps = 60;
 
-/** Follows a healed world until nothing is under way; worlds in `known` are known to get there. */
+/** Follows a repaired world until no operation is in progress; worlds in `known` are known to get there. */
 export function settle(start: World, known: Set<string>): World {
   const path: string[] = [];
   let current = healed(start);
@@ -68,7 +68,7 @@ function isQuiet({ ledger, secrets, registration }: World): boolean {
   return keysIn(ledger!, 'Retiring').length === 0 && secrets.size === wanted;
 }
 
-/** People paste the key they are asked for; time passes only where nothing else happens. */
+/** Users acknowledge the key that they are asked for; time passes only if nothing else happens. */
 function obeyed(world: World, idle: boolean): World {
   const { registration, ledger, generating } = world;
   if (generating !== undefined) return withPair(world, generating);
@@ -85,8 +85,8 @@ function obeyed(world: World, idle: boolean): World {
 }
 
 /**
- * What is revoked now, or was before, is out everywhere within a minute, whatever is broken or refused: the replacement
- * never comes, and the operator looks again only if it said so.
+ * A key that is or was revoked leaves everywhere within a minute, whatever is broken or rejected: no replacement ever comes, and the
+ * operator checks again only if it scheduled a check.
  */
 export function checkRevocations(world: World, known: Set<string>): void {
   if (!world.object) return;

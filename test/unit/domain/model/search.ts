@@ -11,9 +11,9 @@ export interface Found {
 
 export interface Options {
   readonly kinds: readonly Kind[];
-  /** Whether a second controller acts on what is no longer so. */
+  /** Whether a second controller acts on a stale state. */
   readonly late?: boolean;
-  /** The search ends with the level that reaches so many. */
+  /** The search ends with the level that reaches this number. */
   readonly mostWorlds?: number;
 }
 
@@ -23,7 +23,7 @@ export interface Visit<Kept = World> {
   readonly from: Visit<Kept> | undefined;
 }
 
-/** Breadth first through every world that can come about; throws the shortest way to one that must not. */
+/** Searches every reachable world, breadth first; throws with the shortest trace to a violation. */
 export function search(start: World, { kinds, late = false, mostWorlds = Infinity }: Options): Found {
   const seen = new Set([canonical(start)]);
   const settling = new Set<string>();
@@ -59,7 +59,7 @@ export function search(start: World, { kinds, late = false, mostWorlds = Infinit
   return { worlds: seen.size, steps };
 }
 
-/** A whole reconcile, and one that is killed after any of its effects. */
+/** A complete reconcile, and one that is killed after any of its effects. */
 export function operatorSteps(world: World): Step[] {
   const steps: Step[] = [];
   const { world: after, decision } = reconcile(world, {

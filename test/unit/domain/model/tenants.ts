@@ -11,13 +11,13 @@ import { checkRevocations, settle } from './progress.ts';
 import { attempt, type Found, operatorSteps, type Visit } from './search.ts';
 import { observed, type World } from './world.ts';
 
-/** Two registrations of one namespace: whatever befalls the first, the second one's keys come and go as they should. */
+/** Two registrations of one namespace: whatever happens to the first, the keys of the second rotate as they should. */
 interface Tenants {
   readonly troubled: World;
   readonly other: World;
 }
 
-/** What they share is the time and the names of Secrets; a write over the other one's Secret is a conflict, and fails. */
+/** They share the time and the names of Secrets; a write to a Secret of the other one is a conflict and fails. */
 function together({ troubled, other }: Tenants): Tenants {
   return {
     troubled: { ...troubled, taken: new Set(other.secrets.keys()) },

@@ -9,49 +9,49 @@ import { epoch } from '../../../builders/ledger.ts';
 import { anLtiRegistration } from '../../../builders/registration.ts';
 
 /**
- * One registration, everything that a decision about it depends on, and what really happened to its keys. Nothing in it is ever
- * edited, so that an object is its own resourceVersion.
+ * One registration, everything that a decision about it depends on, and what really happened to its keys. Immutable, so that the
+ * identity of an object is its resourceVersion.
  */
 export interface World {
   /** The API server's time, which is the true one. */
   readonly real: Instant;
-  /** What the operator's clock is ahead of it. */
+  /** How far the operator's clock is ahead of it. */
   readonly clockAhead: Duration;
   /** The LtiRegistration with its status, unless it was deleted. */
   readonly object: LtiRegistration | undefined;
-  /** As it was applied at last. */
+  /** The registration as it was last applied. */
   readonly last: LtiRegistration;
-  /** What that says. */
+  /** The spec of that. */
   readonly registration: Registration;
-  /** Whether this process saw what it said at last before it was deleted. */
+  /** Whether this process saw the last spec before the deletion. */
   readonly seen: boolean;
-  /** The newest ledger. `ledgerFault`: what became of the Secret; it can be put back. */
+  /** The newest ledger. `ledgerFault`: what happened to the Secret, which can be restored. */
   readonly ledger: Ledger | undefined;
   readonly ledgerFault: LedgerFault | undefined;
-  /** The ledger before its last write, as a backup has it. */
+  /** The ledger before its last write, as in a backup. */
   readonly older: Ledger | undefined;
   /** LtiKeys by name. */
   readonly keys: ReadonlyMap<string, LtiKey>;
   /** The delivery Secrets of the registration by name. */
   readonly secrets: ReadonlyMap<string, Ours>;
-  /** Names under which there are Secrets of somebody else. */
+  /** Names of Secrets that do not belong to the operator. */
   readonly taken: ReadonlySet<string>;
   readonly replicas: readonly Replica[];
-  /** Memory of the process: a key pair of this size is being made, or this one waits. */
+  /** The memory of the process: a key pair of this size is being generated, or this one waits. */
   readonly generating: number | undefined;
   readonly pair: KeyFacts | undefined;
-  /** How many key pairs were made so far. */
+  /** The number of key pairs generated so far. */
   readonly made: number;
-  /** Writes of this kind are refused until somebody sees to it. */
+  /** Writes of this kind are rejected until the fault is repaired. */
   readonly refused: WriteKind | undefined;
   readonly kekMissing: boolean;
   readonly damagedKeyID: string | undefined;
   /** Edits, faults and losses that may still happen. */
   readonly disturbances: number;
-  /** The truth, which the operator does not see: since when a key is served by all, and until when a tool had it. */
+  /** The truth, which the operator does not see: since when every replica serves a key, and until when a tool had it. */
   readonly servedSince: ReadonlyMap<string, Instant>;
   readonly signedUntil: ReadonlyMap<string, Instant>;
-  /** Keys that the registration lists as revoked and that were neither published nor delivered since. */
+  /** Keys that the registration revokes and that have been neither published nor delivered since. */
   readonly left: ReadonlySet<string>;
 }
 
@@ -117,7 +117,7 @@ export function newWorld(disturbances: number, spec: Partial<Spec> = {}): World 
   };
 }
 
-/** The ledger as it can be read: none where it is missing or corrupt, an older one where that was put over it. */
+/** The ledger as it can be read: none if it is missing or corrupt, an older one if that was restored over it. */
 export function readableLedger({ ledger, ledgerFault, older }: World): Ledger | undefined {
   if (ledgerFault === undefined) return ledger;
   return ledgerFault === 'rolledBack' ? older : undefined;
@@ -142,13 +142,13 @@ export function isDelivered({ secrets }: World, keyID: string): boolean {
   return false;
 }
 
-/** The key IDs that some tool can sign with at this moment: the delivered ones, and without delivery the active one. */
+/** The IDs of the keys that a tool can sign with now: the delivered ones or, without delivery, the active one. */
 function signing({ secrets, ledger }: World): readonly string[] {
   const delivered = [...secrets.values()].flatMap(({ keyID }) => (keyID === undefined ? [] : [keyID]));
   return secrets.size === 0 && ledger?.activeKeyID !== undefined ? [ledger.activeKeyID] : delivered;
 }
 
-/** The world with the truth brought up to date after something happened. */
+/** The world with the truth updated after something happened. */
 export function observed(world: World): World {
   const { real, servedSince, signedUntil, left, registration, replicas } = world;
   const since = [...replicas[0]!.serves].filter((keyID) => !servedSince.has(keyID) && isServedByAll(world, keyID));
