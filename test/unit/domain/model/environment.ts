@@ -232,11 +232,11 @@ export function edited(world: World, edit: Edit, annotations: Readonly<Record<st
 }
 
 /** Worlds with more live keys than this are checked, but the search does not continue from them. */
-export const mostLiveKeys = 3;
+export const maximumLiveKeys = 3;
 
 export function isWithinBounds(world: World): boolean {
   const { ledger } = world;
   if (!ledger) return true;
   const live = Math.max(liveKeys(ledger).length, liveKeys(readableLedger(world) ?? ledger).length);
-  return live <= mostLiveKeys && keysIn(ledger, 'Retired').length <= 2 && keysIn(ledger, 'Revoked').length <= 2;
+  return live <= maximumLiveKeys && keysIn(ledger, 'Retired').length <= 2 && keysIn(ledger, 'Revoked').length <= 2;
 }

@@ -37,41 +37,41 @@ describe('The decisions in every reachable state', function () {
   const removed = { deletionPolicy: 'Delete' } as const;
 
   const searches: readonly (readonly [what: string, least: number, run: (least: number) => Found])[] = [
-    ['of a new registration', 9000, (most) => search(newWorld(1), { kinds: everything, mostWorlds: most })],
+    ['of a new registration', 9000, (most) => search(newWorld(1), { kinds: everything, maximumWorlds: most })],
     [
       'with revocations and refused writes',
       12_000,
-      (most) => search(settled(2), { kinds: ['revocation', 'refusal'], mostWorlds: most }),
+      (most) => search(settled(2), { kinds: ['revocation', 'refusal'], maximumWorlds: most }),
     ],
     [
       'with revocations and ledgers that are lost, corrupt or old',
       12_000,
-      (most) => search(settled(2), { kinds: ['revocation', 'ledger'], mostWorlds: most }),
+      (most) => search(settled(2), { kinds: ['revocation', 'ledger'], maximumWorlds: most }),
     ],
     [
       'with three of revocations, refused writes and lost ledgers',
       14_000,
-      (most) => search(settled(3), { kinds: ['revocation', 'ledger', 'refusal'], mostWorlds: most }),
+      (most) => search(settled(3), { kinds: ['revocation', 'ledger', 'refusal'], maximumWorlds: most }),
     ],
     [
       'with revocations, lost KEKs, wrong clocks and lagging replicas',
       14_000,
-      (most) => search(settled(2), { kinds: ['revocation', 'fault', 'clock', 'replica'], mostWorlds: most }),
+      (most) => search(settled(2), { kinds: ['revocation', 'fault', 'clock', 'replica'], maximumWorlds: most }),
     ],
     [
       'with removals and refused writes',
       12_000,
-      (most) => search(settled(2, removed), { kinds: ['removal', 'refusal'], mostWorlds: most }),
+      (most) => search(settled(2, removed), { kinds: ['removal', 'refusal'], maximumWorlds: most }),
     ],
     [
       'with removals, revocations and lost ledgers',
       9000,
-      (most) => search(settled(2), { kinds: ['removal', 'revocation', 'ledger'], mostWorlds: most }),
+      (most) => search(settled(2), { kinds: ['removal', 'revocation', 'ledger'], maximumWorlds: most }),
     ],
     [
       'with other delivery Secrets',
       8000,
-      (most) => search(settled(2), { kinds: ['delivery', 'foreign'], mostWorlds: most }),
+      (most) => search(settled(2), { kinds: ['delivery', 'foreign'], maximumWorlds: most }),
     ],
     [
       'with a second controller',
@@ -80,7 +80,7 @@ describe('The decisions in every reachable state', function () {
         search(settled(1), {
           kinds: ['revocation', 'removal', 'delivery', 'edit', 'replica'],
           late: true,
-          mostWorlds: most,
+          maximumWorlds: most,
         }),
     ],
     [

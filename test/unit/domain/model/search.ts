@@ -14,7 +14,7 @@ export interface Options {
   /** Whether a second controller acts on a stale state. */
   readonly late?: boolean;
   /** The search ends with the level that reaches this number. */
-  readonly mostWorlds?: number;
+  readonly maximumWorlds?: number;
 }
 
 export interface Visit<Kept = World> {
@@ -24,13 +24,13 @@ export interface Visit<Kept = World> {
 }
 
 /** Searches every reachable world, breadth first; throws with the shortest trace to a violation. */
-export function search(start: World, { kinds, late = false, mostWorlds = Infinity }: Options): Found {
+export function search(start: World, { kinds, late = false, maximumWorlds = Infinity }: Options): Found {
   const seen = new Set([canonical(start)]);
   const settling = new Set<string>();
   const revoking = new Set<string>();
   let level: Visit[] = [{ world: start, label: 'the beginning', from: undefined }];
   let steps = 0;
-  while (level.length > 0 && seen.size < mostWorlds) {
+  while (level.length > 0 && seen.size < maximumWorlds) {
     const next: Visit[] = [];
     for (const visit of level) {
       const { world } = visit;

@@ -25,13 +25,13 @@ function together({ troubled, other }: Tenants): Tenants {
   };
 }
 
-export function searchTenants(start: Tenants, kinds: readonly Kind[], mostWorlds: number): Found {
+export function searchTenants(start: Tenants, kinds: readonly Kind[], maximumWorlds: number): Found {
   const seen = new Set<string>();
   const settling = new Set<string>();
   const revoking = new Set<string>();
   let level: Visit<Tenants>[] = [{ world: together(start), label: 'the beginning', from: undefined }];
   let steps = 0;
-  while (level.length > 0 && seen.size < mostWorlds) {
+  while (level.length > 0 && seen.size < maximumWorlds) {
     const next: Visit<Tenants>[] = [];
     for (const visit of level) {
       for (const [label, after] of attempt(visit, 'an operator looks', () => stepsOf(visit.world, kinds))) {
