@@ -26,7 +26,7 @@ export interface LtiKeySpec {
    */
   readonly algorithm: 'RS256';
   /**
-   * The size of the RSA modulus in bits. An imported key may have a size that the operator does not generate.
+   * The size of the RSA modulus in bits, which is 2048, 3072 or 4096.
    */
   readonly size: number;
   /**

@@ -224,7 +224,7 @@ export interface VerifyOnly {
      */
     readonly kid?: string;
     /**
-     * The modulus, base64url without padding; from 2048 to 8192 bits.
+     * The modulus, base64url without padding; of 2048, 3072 or 4096 bits.
      */
     readonly n: string;
     /**

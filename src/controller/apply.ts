@@ -1,10 +1,10 @@
 import { isDeepStrictEqual } from 'node:util';
 import { ltiKeys, ltiRegistrations, secrets } from '../api/names.ts';
 import type { LtiKey, LtiRegistration } from '../api/objects.ts';
-import type { KeySize } from '../crypto/key-pair.ts';
 import type { KekProvider } from '../crypto/kek-provider.ts';
 import { type Announcement, type Effect, announcementsBetween, effectID, targetOf } from '../domain/effects.ts';
 import { liveKeys } from '../domain/ledger.ts';
+import type { KeySize } from '../domain/public-jwk.ts';
 import type { KeyMaterial, Refusal, Situation } from '../domain/situation.ts';
 import type { KubeClient } from '../kube/client.ts';
 import { type ApiError, isAlreadyExists, isObjectNotFound, isRefusedWrite, refusalText } from '../kube/errors.ts';

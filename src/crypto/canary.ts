@@ -3,8 +3,8 @@ import type { Kek, KekProvider } from './kek-provider.ts';
 import { parseWrappedKey } from './wrapped-key.ts';
 
 /**
- * A known text sealed under a key-encryption key, as JWE JSON: what opens it is the key that sealed it. Of a KMS's key the
- * canary keeps the wrapping key it was sealed under: if the KMS still decrypts that, it will decrypt the others.
+ * A known text sealed under a key-encryption key, as JWE JSON. Only the key that sealed it opens it. For a key in a KMS, the canary
+ * contains the wrapping key that sealed it: if the KMS still decrypts that one, it decrypts the others.
  */
 
 const plaintext = 'lti-key-operator KEK canary';
@@ -16,19 +16,18 @@ export async function makeCanary(kek: Kek): Promise<string> {
   return JSON.stringify(await encrypt.encrypt(kek.key));
 }
 
-/** Whether it has the shape of a canary of this KEK ID; says nothing about which bytes it was sealed under. */
+/** Whether `text` has the shape of a canary for this KEK ID. It may be sealed under other bytes. */
 export function isCanary(text: string, kekID: string): boolean {
   const header = headerOf(text);
   return header?.['alg'] === algorithms.alg && header['enc'] === algorithms.enc && header['kid'] === kekID;
 }
 
-/** False for a canary that was sealed under other bytes. Throws `KekError` when a KMS does not give the canary's key. */
+/** False for a canary that was sealed under other bytes. Throws `KekError` if a KMS does not decrypt the canary's key. */
 export async function canaryOpens(text: string, kek: Kek, keks: KekProvider): Promise<boolean> {
   const wrapped = wrappedKeyOf(text);
-  const then = wrapped ? await keks.openingKey(kek.id, wrapped) : kek;
-  const opened = await decrypted(text, then);
-  if (opened !== plaintext) return false;
-  then.confirm();
+  const openingKek = wrapped ? await keks.openingKey(kek.id, wrapped) : kek;
+  if ((await decrypted(text, openingKek)) !== plaintext) return false;
+  openingKek.confirm();
   return true;
 }
 
@@ -49,7 +48,7 @@ function wrappedKeyOf(text: string): ReturnType<typeof parseWrappedKey> | undefi
   try {
     return kms === undefined ? undefined : parseWrappedKey(kms, refuse);
   } catch {
-    // Not one that any KMS could decrypt; then nothing opens the canary either.
+    // No KMS could decrypt it, so nothing opens the canary.
     return undefined;
   }
 }

@@ -1,10 +1,10 @@
-import { KekError } from './kek-error.ts';
+import { KekError } from './errors.ts';
 import type { Kek, KekProvider, KekStatus } from './kek-provider.ts';
 import type { WrappedKey } from './wrapped-key.ts';
 
 /**
- * A directory of KEKs beside a KMS, for the way from one to the other: each opens what it sealed. The directory seals where
- * its file `primary` names a KEK, and where there is none the KMS does.
+ * A directory of KEKs and a KMS, for migrating from one to the other. Each opens what it sealed. The directory seals if its file
+ * `primary` names a KEK; otherwise the KMS seals.
  */
 export class CombinedKekProvider implements KekProvider {
   readonly #files: KekProvider;
@@ -38,7 +38,7 @@ export class CombinedKekProvider implements KekProvider {
   }
 }
 
-/** A directory that is missing altogether is none that only opens. */
+/** Not so for a missing directory, which is a fault. */
 function sealsNothing({ reason }: KekError): boolean {
   return reason === 'KEKPrimaryMissing';
 }

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import type { Clock } from '../lib/clock.ts';
 import { fingerprint, missingKek, readKekDirectory, type KekDirectory } from './kek-directory.ts';
-import { KekError } from './kek-error.ts';
+import { KekError } from './errors.ts';
 import type { Kek, KekProvider, KekStatus } from './kek-provider.ts';
 import type { WrappedKey } from './wrapped-key.ts';
 
@@ -9,12 +9,12 @@ interface Snapshot extends KekDirectory {
   readonly fingerprint: string;
 }
 
-/** How long a change of the directory may go unnoticed. A problem is looked at again at once. */
+/** How long a change of the directory may go unnoticed. If there is a problem, the directory is read again at once. */
 const checkIntervalMs = 2_000;
 
 /**
- * KEKs from a directory, one 256-bit key per file in base64; the file name is the KEK ID and the file `primary` names
- * the one that seals. Follows changes of the directory. The operator only reads it: it never makes a KEK.
+ * KEKs in a directory, one 256-bit key per file in base64. The file name is the KEK ID, and the file `primary` names the KEK that
+ * seals. Follows changes of the directory. The operator never creates a KEK.
  */
 export class FileKekProvider implements KekProvider {
   readonly #directory: string;
@@ -43,13 +43,13 @@ export class FileKekProvider implements KekProvider {
 
   async openingKey(kekID: string, wrapped?: WrappedKey): Promise<Kek> {
     if (wrapped) {
-      const message = `KEK ${kekID} is a key of a KMS, and no file can stand in for it: give the socket of its plugin with --kms-socket.`;
+      const message = `KEK ${kekID} is a key in a KMS, not a file: name the socket of its plugin with --kms-socket.`;
       throw new KekError('KEKMissing', message);
     }
     return this.#get((snapshot) => this.#find(snapshot, kekID));
   }
 
-  /** A problem is looked at again before it is believed: the mount may have been swapped since, or while it was read. */
+  /** Reads the directory again before it reports a problem: the mount may have been replaced since, or during the read. */
   async #get(choose: (snapshot: Snapshot) => Kek | KekError): Promise<Kek> {
     const first = choose(await this.#current());
     const kek = first instanceof KekError ? choose(await this.#refresh()) : first;
@@ -75,7 +75,7 @@ export class FileKekProvider implements KekProvider {
     if (confirmed !== undefined && confirmed !== file.digest) {
       return new KekError(
         'KEKChanged',
-        `KEK file ${join(this.#directory, id)} holds another key than the one in use under this name: put the former back and give the new one a name of its own.`,
+        `KEK file ${join(this.#directory, id)} contains another key than the one in use under this name: put the old key back, and add the new one under another name.`,
       );
     }
     return {
@@ -97,7 +97,7 @@ export class FileKekProvider implements KekProvider {
   }
 
   async #read(): Promise<Snapshot> {
-    // Taken before the read: a change while reading shows at the next look.
+    // Taken before the read, so that the next check detects a change during the read.
     const seen = await fingerprint(this.#directory);
     if (this.#snapshot?.fingerprint !== seen) {
       this.#snapshot = { ...(await readKekDirectory(this.#directory)), fingerprint: seen };

@@ -1,19 +1,20 @@
-import { createHash, webcrypto } from 'node:crypto';
+import { createHash, type webcrypto } from 'node:crypto';
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { KekError } from './kek-error.ts';
+import { importAesKw } from './aes-kw.ts';
+import { KekError } from './errors.ts';
 
 export interface KekFile {
   readonly key: webcrypto.CryptoKey;
-  /** SHA-256 of the key's bytes, to tell whether they change. It stays in the process. */
+  /** SHA-256 of the key, to detect changes. It never leaves the process. */
   readonly digest: string;
 }
 
-/** What a KEK directory holds. One bad file does not disable the others. */
+/** The content of a KEK directory. One bad file does not disable the others. */
 export interface KekDirectory {
-  /** Why the directory itself cannot be used; then there is nothing else. */
+  /** Why the directory cannot be read; `files` is then empty. */
   readonly directoryError?: KekError;
-  /** The content of `primary`, or why there is none. */
+  /** The content of the file `primary`, or why it cannot be used. */
   readonly primary: string | KekError;
   readonly files: ReadonlyMap<string, KekFile | KekError>;
 }
@@ -22,18 +23,18 @@ const primaryFile = 'primary';
 const kekID = /^[A-Za-z0-9._-]{1,63}$/;
 /** 32 bytes in base64, as `openssl rand -base64 32` prints them; the last character carries four bits and two zeros. */
 const base64Key = /^[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=\s*$/;
-/** A key file has 45 bytes, `primary` at most 64: what is much larger is not read into memory. */
+/** A key file has 45 bytes and `primary` at most 64, so larger files are not read into memory. */
 const longestFile = 1024;
-/** Where people find the files: those that are mounted are read-only in the Pod. */
-const mounted = 'the Secret lti-key-operator-kek, unless you mount another volume';
+/** Where users edit the files, which are mounted read-only. */
+const volume = 'the mounted volume (by default, the Secret lti-key-operator-kek)';
 
-/** Reads every KEK. The keys cannot be exported and the buffers they were read into are zeroed. Never throws for a file. */
+/** Reads every KEK and zeroes the buffers that it read. The keys cannot be exported. Never throws for a bad file. */
 export async function readKekDirectory(directory: string): Promise<KekDirectory> {
   let names: string[];
   try {
     names = await listFiles(directory);
   } catch (error) {
-    const message = `The KEK directory ${directory} cannot be listed (${codeOf(error)}): mount it, or name another with --kek-dir.`;
+    const message = `KEK directory ${directory} cannot be listed (${codeOf(error)}): mount it, or name another directory with --kek-dir.`;
     const directoryError = new KekError('KEKDirectoryMissing', message);
     return { directoryError, primary: directoryError, files: new Map() };
   }
@@ -46,7 +47,7 @@ export async function readKekDirectory(directory: string): Promise<KekDirectory>
   return { primary: primary ?? noPrimary(directory, 'is missing'), files };
 }
 
-/** Changes whenever a file of the directory does, also when a mount swaps the target of its `..data` link. */
+/** Changes whenever a file of the directory changes, also if a mount replaces the target of its `..data` link. */
 export async function fingerprint(directory: string): Promise<string> {
   try {
     const names = await listFiles(directory);
@@ -64,23 +65,23 @@ export function missingKek(directory: string, id: string): KekError {
   const file = join(directory, id);
   return new KekError(
     'KEKMissing',
-    `KEK file ${file} is missing: put the same key back from your backup into what is mounted there (${mounted}). Never make a new key under this name: it opens nothing that was sealed before.`,
+    `KEK file ${file} is missing: restore the same key from your backup into ${volume}. Never create a new key under this name: it cannot open what the old key sealed.`,
   );
 }
 
-/** Mounted Secrets have entries such as `..data` that are not keys. */
+/** Leaves out entries such as `..data`, which mounted Secrets have. */
 async function listFiles(directory: string): Promise<string[]> {
   const names = await readdir(directory);
   return names.filter((name) => !name.startsWith('.')).toSorted();
 }
 
-/** Undefined for what is no file, such as `lost+found` of a volume. */
+/** Undefined for anything other than a file, such as the `lost+found` of a volume. */
 async function readKek(directory: string, name: string): Promise<KekFile | undefined> {
   const path = join(directory, name);
   const malformed = (what: string): KekError =>
     new KekError(
       'KEKMalformed',
-      `KEK file ${path} ${what}: put the same key back from your backup into what is mounted there (${mounted}). If nothing was ever sealed under this name, write 32 random bytes in base64 on one line.`,
+      `KEK file ${path} ${what}: restore the same key from your backup into ${volume}. If this KEK never sealed anything, write 32 random bytes in base64 on one line.`,
     );
   const bytes = await readSmallFile(path);
   if (bytes === undefined) return undefined;
@@ -89,20 +90,14 @@ async function readKek(directory: string, name: string): Promise<KekFile | undef
   if (!kekID.test(name)) {
     throw new KekError(
       'KEKMalformed',
-      `KEK file ${path} has a name that cannot be a KEK ID: rename it to at most 63 letters, digits, dots, dashes and underscores.`,
+      `KEK file ${path} has a name that is not a valid KEK ID: rename it to at most 63 letters, digits, dots, dashes and underscores.`,
     );
   }
-  if (!base64Key.test(text)) throw malformed('does not hold 256 bits in base64 on one line');
+  if (!base64Key.test(text)) throw malformed('does not contain 256 bits in base64 on one line');
   const key = Buffer.from(text, 'base64');
-  try {
-    if (key.every((byte) => byte === 0)) throw malformed('holds only zeros');
-    return {
-      key: await webcrypto.subtle.importKey('raw', key, 'AES-KW', false, ['wrapKey', 'unwrapKey']),
-      digest: createHash('sha256').update(key).digest('base64'),
-    };
-  } finally {
-    key.fill(0);
-  }
+  if (key.every((byte) => byte === 0)) throw malformed('contains only zeros');
+  const digest = createHash('sha256').update(key).digest('base64');
+  return { key: await importAesKw(key), digest };
 }
 
 async function readPrimary(directory: string): Promise<string | undefined> {
@@ -115,18 +110,18 @@ function noPrimary(directory: string, what: string): KekError {
   const path = join(directory, primaryFile);
   return new KekError(
     'KEKPrimaryMissing',
-    `KEK file ${path} ${what}: in what is mounted there (${mounted}), let it hold the name of the KEK file that seals, for example kek-1.`,
+    `KEK file ${path} ${what}: in ${volume}, write the name of the KEK file that seals, such as kek-1, into it.`,
   );
 }
 
-/** Undefined for what is no file; empty for one too large to be meant. */
+/** Undefined for anything other than a file, and empty for a file that is too large. */
 async function readSmallFile(path: string): Promise<Buffer | undefined> {
   try {
     const at = await stat(path);
     if (!at.isFile()) return undefined;
     return at.size > longestFile ? Buffer.alloc(0) : await readFile(path);
   } catch (error) {
-    const message = `KEK file ${path} cannot be read (${codeOf(error)}): let the user the operator runs as read it.`;
+    const message = `KEK file ${path} cannot be read (${codeOf(error)}): make it readable for the user that the operator runs as.`;
     throw new KekError('KEKUnreadable', message);
   }
 }

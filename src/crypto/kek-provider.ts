@@ -1,13 +1,13 @@
 import type { webcrypto } from 'node:crypto';
-import type { KekError } from './kek-error.ts';
+import type { KekError } from './errors.ts';
 import type { WrappedKey } from './wrapped-key.ts';
 
 /** A key-encryption key (KEK) for AES Key Wrap with 256 bits (RFC 3394). It cannot be exported. */
 export interface Kek {
-  /** What a sealed key calls it. */
+  /** Its name in the headers of sealed keys. */
   readonly id: string;
   readonly key: webcrypto.CryptoKey;
-  /** Where the KEK itself stays in a KMS and `key` is one that it encrypted: what is kept beside everything sealed. */
+  /** If the KEK is in a KMS: the ciphertext of `key`, stored beside everything that `key` seals. */
   readonly wrapped?: WrappedKey;
   /** Records that this key decrypted something; from then on its provider refuses other bytes under the same ID. */
   confirm(): void;
@@ -21,18 +21,18 @@ export interface Kek {
 }
 
 export interface KekStatus {
-  /** The KEK that seals; undefined when nothing can be sealed, and `problems` says why. */
+  /** The KEK that seals, or undefined if none can; `problems` then has the reason. */
   readonly sealingKeyID: string | undefined;
-  /** Everything wrong with the provider's keys, also those that do not seal. Healthy means none. */
+  /** All problems with the provider's keys, including those that do not seal. */
   readonly problems: readonly KekError[];
 }
 
-/** Where KEKs come from. Implemented by the `file` and `kmsv2` providers; see docs/design/0002-sealing.md. */
+/** A source of KEKs, such as a directory or a KMS; see docs/design/0002-sealing.md. */
 export interface KekProvider {
-  /** Never throws for a bad KEK: that is what it reports. */
+  /** Reports bad KEKs; never throws for them. */
   status(): Promise<KekStatus>;
   /** The KEK that seals now. Throws `KekError`. */
   sealingKey(): Promise<Kek>;
-  /** The KEK something was sealed under, with what was kept beside it; never another one to try. Throws `KekError`. */
+  /** The KEK that something was sealed under, never a substitute. Throws `KekError`. */
   openingKey(kekID: string, wrapped?: WrappedKey): Promise<Kek>;
 }

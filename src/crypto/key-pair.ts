@@ -1,21 +1,14 @@
 import { createPublicKey, generateKeyPair as generate, type KeyObject } from 'node:crypto';
 import { promisify } from 'node:util';
-import type { PublicJwk } from '../domain/public-jwk.ts';
+import type { KeyFacts } from '../domain/ledger.ts';
+import type { KeySize, PublicJwk } from '../domain/public-jwk.ts';
 import { rsaThumbprint } from '../lib/thumbprint.ts';
 
-export type KeySize = 2048 | 3072 | 4096;
-
-export interface KeyPair {
-  /** RFC 7638 SHA-256 thumbprint of the public half. */
-  readonly keyID: string;
-  readonly algorithm: 'RS256';
-  /** Modulus length in bits. */
-  readonly size: KeySize;
-  readonly publicJWK: PublicJwk;
+export interface KeyPair extends KeyFacts {
   readonly privateKey: KeyObject;
 }
 
-/** An RSA private JWK as tool libraries read it (RFC 7518 §6.3.2). Every member beyond `PublicJwk` is secret. */
+/** An RSA private JWK as libraries for tools read it (RFC 7518 §6.3.2). Every member beyond `PublicJwk` is secret. */
 export interface PrivateJwk extends PublicJwk {
   readonly d: string;
   readonly p: string;
@@ -27,14 +20,14 @@ export interface PrivateJwk extends PublicJwk {
 
 const generateOffTheEventLoop = promisify(generate);
 
-/** Makes an RSA key pair for RS256, named by its thumbprint; a thread of the pool that files are read with computes it. */
+/** Generates an RSA key pair for RS256 on a thread of libuv's pool. Its key ID is its RFC 7638 thumbprint. */
 export async function generateKeyPair(size: KeySize): Promise<KeyPair> {
   const { privateKey } = await generateOffTheEventLoop('rsa', { modulusLength: size, publicExponent: 0x10001 });
   const publicJWK = publicJwk(privateKey);
   return { keyID: publicJWK.kid, algorithm: 'RS256', size, publicJWK, privateKey };
 }
 
-/** The public half of an RSA private key. Without a `keyID` its RFC 7638 thumbprint is the `kid`. */
+/** The public half of an RSA private key. `keyID` defaults to its RFC 7638 thumbprint. */
 export function publicJwk(privateKey: KeyObject, keyID?: string): PublicJwk {
   const { n, e } = createPublicKey(privateKey).export({ format: 'jwk' });
   if (n === undefined || e === undefined) throw new TypeError('Only RSA keys sign RS256.');
@@ -51,7 +44,7 @@ export function publicPem(privateKey: KeyObject): string {
   return createPublicKey(privateKey).export({ format: 'pem', type: 'spki' }).toString();
 }
 
-/** The private JWK with the `kid`, `alg` and `use` a tool signs with. Secret. */
+/** The private JWK with `kid`, `alg` and `use`, for the tool. Secret. */
 export function privateJwk({ keyID, privateKey }: Pick<KeyPair, 'keyID' | 'privateKey'>): PrivateJwk {
   const { n, e, d, p, q, dp, dq, qi } = privateKey.export({ format: 'jwk' });
   if (!n || !e || !d || !p || !q || !dp || !dq || !qi) throw new TypeError('Only RSA keys sign RS256.');

@@ -1,21 +1,20 @@
 import { createPrivateKey, type JsonWebKey, type KeyObject } from 'node:crypto';
 import { errors, flattenedDecrypt, FlattenedEncrypt } from 'jose';
 import type { PublicJwk } from '../domain/public-jwk.ts';
-import { KekError } from './kek-error.ts';
+import { KekError, SealError } from './errors.ts';
 import { publicJwk } from './key-pair.ts';
 import type { Kek, KekProvider } from './kek-provider.ts';
-import { SealError } from './seal-error.ts';
 import { parseSealed, sealedHeader, type ParsedSeal, type SealContext } from './sealed-format.ts';
 
-/** `publicJWK` is needed for a key that keeps a foreign key ID: the thumbprint cannot vouch for that one. */
+/** `publicJWK` is required for a key with a foreign key ID, which is not its thumbprint. */
 export interface KeyContext extends SealContext {
   readonly publicJWK?: PublicJwk;
 }
 
 /**
- * Seals a private key for one place: JWE JSON serialization (RFC 7516 §7.2.2), A256KW and A256GCM with a fresh content
- * key. What it returns has been opened and compared. Throws `KekError` when nothing can seal and `SealError` when the
- * context does not fit the key.
+ * Seals a private key for one registration and key ID: JWE JSON serialization (RFC 7516 §7.2.2), A256KW and A256GCM with a fresh
+ * content key. Opens and compares the result before returning it. Throws `KekError` if no KEK can seal, and `SealError` if the
+ * context does not match the key.
  */
 export async function seal(
   privateKey: KeyObject,
@@ -34,19 +33,19 @@ export async function seal(
   }
 }
 
-/** A sealed key where it belongs, and the KEK that it says it is sealed under. */
+/** A sealed key whose header matches its context, and the KEK that the header names. */
 export interface Located {
   readonly parsed: ParsedSeal;
   readonly context: KeyContext;
   readonly kek: Kek;
 }
 
-/** Opens a sealed key where it belongs. Throws `SealError`. */
+/** Opens a sealed key. Throws `SealError`, also if it was sealed for another context. */
 export async function open(jwe: string, context: KeyContext, keks: KekProvider): Promise<KeyObject> {
   return openLocated(await locate(jwe, context, keks));
 }
 
-/** The first half of opening: compares the header, and looks up the KEK. Throws `SealError`. */
+/** First half of opening: compares the header with the context and finds the KEK. Throws `SealError`. */
 export async function locate(jwe: string, context: KeyContext, keks: KekProvider): Promise<Located> {
   const parsed = parseInPlace(jwe, context);
   const { kekID, kms } = parsed.header;
@@ -57,7 +56,7 @@ export async function locate(jwe: string, context: KeyContext, keks: KekProvider
   return { parsed, context, kek };
 }
 
-/** The second half: decrypts, and compares the public half. Throws `SealError`. */
+/** Second half of opening: decrypts and compares the public half. Throws `SealError`. */
 export function openLocated({ parsed, context, kek }: Located): Promise<KeyObject> {
   return decrypt(parsed, context, kek);
 }
@@ -67,7 +66,7 @@ function parseInPlace(jwe: string, context: KeyContext): ParsedSeal {
   for (const member of ['namespace', 'registration', 'keyID'] as const) {
     if (parsed.header[member] === context[member]) continue;
     const { namespace, registration, keyID } = parsed.header;
-    const message = `${subject(context)} has another ${member}: it was sealed as key ${keyID} of ${namespace}/${registration}. Restore the ledger Secret it was taken from and this one from a backup.`;
+    const message = `${subject(context)} has another ${member}: it was sealed as key ${keyID} of ${namespace}/${registration}. Restore its ledger Secret and that of ${namespace}/${registration} from a backup.`;
     throw new SealError('SealContextMismatch', message);
   }
   return parsed;
@@ -80,14 +79,14 @@ async function decrypt({ header, parts }: ParsedSeal, context: KeyContext, kek: 
   });
   const privateKey = importPrivateKey(plaintext);
   if (!privateKey || !isExpected(privateKey, context)) {
-    const message = `${subject(context)} opens, but holds another key. Restore its ledger Secret from a backup.`;
+    const message = `${subject(context)} decrypts to another key. Restore its ledger Secret from a backup.`;
     throw new SealError('SealKeyMismatch', message, { kekID: header.kekID });
   }
   kek.confirm();
   return privateKey;
 }
 
-/** The sealed key or the KEK was changed; the remedies are not the same, so the KEK is looked at where it can be. */
+/** Either the sealed key or the KEK was changed. The remedies differ, so this checks the KEK if it can. */
 async function unopened(context: KeyContext, kek: Kek): Promise<SealError> {
   const kekID = kek.id;
   const cause = await kek.verify?.();
@@ -96,8 +95,8 @@ async function unopened(context: KeyContext, kek: Kek): Promise<SealError> {
     const message = `${subject(context)} was changed after it was sealed. Restore its ledger Secret from a backup.`;
     return new SealError('SealTampered', message, { kekID });
   }
-  const what = `${subject(context)} does not open: KEK ${kekID} has other bytes than those it was sealed with, or the sealed key was changed.`;
-  const remedy = 'Put the former KEK back; if this is the one, restore the ledger Secret from a backup.';
+  const what = `${subject(context)} does not decrypt: KEK ${kekID} has other bytes than when the key was sealed, or the sealed key was changed.`;
+  const remedy = 'Restore the old KEK; if the KEK is unchanged, restore the ledger Secret from a backup.';
   const message = [what, remedy, ...(cause ? [cause.message] : [])].join(' ');
   return new SealError('SealTampered', message, { kekID, cause });
 }
@@ -115,7 +114,7 @@ async function decryptBytes(parts: ParsedSeal['parts'], kek: Kek): Promise<Uint8
   return plaintext;
 }
 
-/** Zeroes `plaintext`. Undefined when it is not an RSA private JWK; the parsers' errors are dropped, they quote it. */
+/** Zeroes `plaintext`. Undefined if it is not an RSA private JWK. Drops the errors of the parsers, which quote it. */
 function importPrivateKey(plaintext: Uint8Array): KeyObject | undefined {
   try {
     const jwk: JsonWebKey = JSON.parse(

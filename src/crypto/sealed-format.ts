@@ -1,40 +1,40 @@
 import type { SealReason } from '../api/reasons.ts';
 import { isKeyID } from '../domain/ledger-format.ts';
 import type { Kek } from './kek-provider.ts';
-import { SealError } from './seal-error.ts';
+import { SealError } from './errors.ts';
 import { kekIDOf, parseWrappedKey, type WrappedKey } from './wrapped-key.ts';
 import { isJsonObject } from '../lib/json-object.ts';
 
-/** What a sealed key is bound to: it opens nowhere else. */
+/** What a sealed key is bound to. It opens in no other context. */
 export interface SealContext {
   readonly namespace: string;
   readonly registration: string;
   readonly keyID: string;
 }
 
-/** The protected header. It can be read without a KEK, and is proved only by opening. */
+/** The protected header. It is readable without a KEK, and authenticated only by opening. */
 export interface SealedHeader extends SealContext {
   readonly alg: 'A256KW';
   readonly enc: 'A256GCM';
   readonly typ: 'lti-sealed-key';
   /** The plaintext is a private JWK (RFC 7517 §7). */
   readonly cty: 'jwk+json';
-  /** 2 exactly where there is `kms`. */
+  /** 2 if there is `kms`, otherwise 1. */
   readonly version: 1 | 2;
   readonly kekID: string;
-  /** The wrapping key it is sealed under, as a KMS encrypted it. `kekID` then stands for the KMS's `key_id`. */
+  /** The wrapping key, encrypted by a KMS. `kekID` is then derived from the `key_id` of the KMS. */
   readonly kms?: WrappedKey;
 }
 
 export interface ParsedSeal {
   readonly header: SealedHeader;
-  /** In base64url, each of the length its algorithm gives it. */
+  /** In base64url, each with the length that its algorithm requires. */
   readonly parts: Readonly<Record<'protected' | 'encrypted_key' | 'iv' | 'ciphertext' | 'tag', string>>;
 }
 
 const fixed = { alg: 'A256KW', enc: 'A256GCM', typ: 'lti-sealed-key', cty: 'jwk+json' } as const;
 const versions: readonly unknown[] = [1, 2];
-/** Kubernetes names and KEK IDs fit. As with `isKeyID`, messages can quote what passes. */
+/** Matches Kubernetes names and KEK IDs. As with `isKeyID`, messages can quote what matches. */
 const isName = (value: string): boolean => /^[A-Za-z0-9._-]{1,253}$/.test(value);
 /** The members of `ParsedSeal.parts`. */
 const members = ['protected', 'encrypted_key', 'iv', 'ciphertext', 'tag'];
@@ -46,20 +46,21 @@ export function sealedHeader(context: SealContext, kek: Pick<Kek, 'id' | 'wrappe
 }
 
 /**
- * Reads the one shape that is written, a flattened JWE without unprotected headers (RFC 7516 §7.2.2): anything more, such
- * as `zip` or another algorithm, is refused here, before a KEK is touched. Throws `SealError` (SealMalformed,
- * SealVersionUnknown); `subject` begins its message.
+ * Parses the only shape that the operator writes, a flattened JWE without unprotected headers (RFC 7516 §7.2.2), and refuses
+ * anything else, such as `zip` or another algorithm, before any use of a KEK. Throws `SealError` (SealMalformed,
+ * SealVersionUnknown), with `subject` at the start of its message.
  */
 export function parseSealed(jwe: string, subject: string): ParsedSeal {
   const refuse = (what: string, reason: SealReason = 'SealMalformed'): never => {
-    throw new SealError(reason, `${subject} ${what}. Restore its ledger Secret from a backup.`);
+    const other = reason === 'SealVersionUnknown' ? 'Run the release that sealed it, or restore' : 'Restore';
+    throw new SealError(reason, `${subject} ${what}. ${other} its ledger Secret from a backup.`);
   };
   const json = parseObject(jwe) ?? refuse('is not a JWE in JSON');
   if (!sameMembers(Object.keys(json), members)) refuse('does not have exactly the members of a sealed key');
   const part = (member: string, size?: number): string => {
     const value = json[member];
     const bytes = typeof value === 'string' ? Buffer.from(value, 'base64url') : Buffer.alloc(0);
-    // Decoders ignore the spare bits of the last character, which would let a changed text pass as unchanged.
+    // Decoders ignore the spare bits of the last character, so a changed text could decode to the same bytes.
     const text = bytes.toString('base64url');
     if (text !== value) refuse(`has a "${member}" that is not canonical base64url`);
     if (size !== undefined && bytes.length !== size) refuse(`has a "${member}" of ${bytes.length} bytes, not ${size}`);
@@ -79,7 +80,7 @@ function parseHeader(encoded: string, refuse: (what: string, reason?: SealReason
   const json = parseObject(Buffer.from(encoded, 'base64url').toString()) ?? refuse('has a header that is not JSON');
   if (json['typ'] !== fixed.typ) refuse(`has a header whose "typ" is not ${fixed.typ}`);
   if (!versions.includes(json['version'])) {
-    refuse(`is not of format version ${versions.join(' or ')}, which this release reads`, 'SealVersionUnknown');
+    refuse(`has a format version other than ${versions.join(' and ')}, which this release reads`, 'SealVersionUnknown');
   }
   for (const [member, value] of Object.entries(fixed)) {
     if (json[member] !== value) refuse(`has a header whose "${member}" is not ${value}`);
@@ -103,7 +104,7 @@ function parseHeader(encoded: string, refuse: (what: string, reason?: SealReason
   return header;
 }
 
-/** What a sealed key says about itself, unproved: which KEK is needed, and where it belongs. Throws `SealError`. */
+/** The context and KEK ID in the header of a sealed key, not authenticated. Throws `SealError`. */
 export function describeSealed(jwe: string): SealContext & { readonly kekID: string } {
   const { namespace, registration, keyID, kekID } = parseSealed(jwe, 'The sealed key').header;
   return { namespace, registration, keyID, kekID };

@@ -1,38 +1,35 @@
 import { createHash } from 'node:crypto';
 import { isJsonObject } from '../lib/json-object.ts';
 
-/**
- * A wrapping key as a KMS encrypted it: what `Decrypt` of the KMS v2 API needs to give it back. It lies in the open beside
- * what was sealed under that key.
- */
+/** A wrapping key encrypted by a KMS: the input of `Decrypt` in the KMS v2 API. It is stored in the header of what the key sealed. */
 export interface WrappedKey {
-  /** `key_id`: which key of the KMS encrypted it. */
+  /** `key_id` of the key in the KMS that encrypted it. */
   readonly keyID: string;
   /** In base64url. */
   readonly ciphertext: string;
-  /** What the KMS wants back besides; values in base64url. */
+  /** Further input of `Decrypt`; values in base64url. */
   readonly annotations: Readonly<Record<string, string>>;
 }
 
-/** Bounds of k8s.io/kms/apis/v2/api.proto in bytes, as kube-apiserver holds plugins to them. */
+/** Bounds of k8s.io/kms/apis/v2/api.proto in bytes, as kube-apiserver enforces them. */
 const longestKeyID = 1024;
 const longestCiphertext = 1024;
 const mostAnnotations = 32 * 1024;
 /** A fully qualified domain name of RFC 1123 with at least two labels. */
 const domainName = /^(?=.{1,253}$)[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(\.[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)+$/;
 
-/** Short, stable and fit to be a name, whatever a KMS calls its keys; the same `key_id` always gives the same. */
+/** A short, valid name derived from any `key_id`. */
 export function kekIDOf(keyID: string): string {
   return `kms-${createHash('sha256').update(keyID).digest('hex').slice(0, 16)}`;
 }
 
-/** What is wrong with a `key_id`, as the end of a sentence that begins with it; undefined when nothing is. */
+/** What is wrong with a `key_id`, such as "key_id is empty"; undefined if it is valid. */
 export function keyIDProblem(keyID: unknown): string | undefined {
   if (typeof keyID !== 'string' || keyID === '') return 'key_id is empty';
   return Buffer.byteLength(keyID) > longestKeyID ? `key_id has more than ${longestKeyID} bytes` : undefined;
 }
 
-/** Narrows what a KMS answered or a header says. What is wrong goes to `refuse`, as in "key_id is empty". */
+/** Narrows a response of a KMS or a header. Calls `refuse` with what is wrong, such as "key_id is empty". */
 export function parseWrappedKey(value: unknown, refuse: (what: string) => never): WrappedKey {
   const { keyID, ciphertext, annotations, ...unknown } = isJsonObject(value) ? value : {};
   if (Object.keys(unknown).length > 0) refuse('wrapping key has unknown members');
@@ -54,7 +51,7 @@ export function parseWrappedKey(value: unknown, refuse: (what: string) => never)
   return { keyID, ciphertext, annotations } as WrappedKey;
 }
 
-/** Decoders ignore the spare bits of the last character, which would let a changed text pass as unchanged. */
+/** Decoders ignore the spare bits of the last character, so a changed text could decode to the same bytes. */
 function lengthOf(text: unknown): number | undefined {
   if (typeof text !== 'string') return undefined;
   const bytes = Buffer.from(text, 'base64url');

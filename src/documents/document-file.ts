@@ -94,7 +94,7 @@ function readAsWritten(bytes: Buffer): KeySet | undefined {
 const [openingBrace, closingBrace, closingBracket, comma] = [0x7b, 0x7d, 0x5d, 0x2c];
 /** Limit of the bytes after the last key; `revokedUntil` takes far fewer. */
 const longestEnding = 256;
-/** Limit of the bytes of a key: one of 8192 bits with the longest key ID, escaped, fits. */
+/** Limit of the bytes of a key: one of 4096 bits with the longest key ID, escaped, fits. */
 const longestKey = 4096;
 
 /** A key contains no object, so it ends at the first brace outside a string. */

@@ -1,5 +1,10 @@
 import { isJsonObject } from '../lib/json-object.ts';
 
+/** RSA moduli in bits, of generated and imported keys alike. The public exponent is always 65537. */
+export const keySizes = [2048, 3072, 4096] as const;
+export type KeySize = (typeof keySizes)[number];
+export const publicExponent = 'AQAB';
+
 /** The public half of an RSA signing key, with exactly the members that are served (RFC 7517 §4, RFC 7518 §6.3.1). */
 export interface PublicJwk {
   readonly kty: 'RSA';
@@ -23,8 +28,8 @@ export function narrowPublicJwk(value: unknown): PublicJwk | string {
   const bits = modulusBits(n);
   if (typeof n !== 'string' || bits === undefined)
     return 'has an n that is not an unpadded base64url integer without leading zeros';
-  if (bits < 2048 || bits > 8192) return 'has a modulus outside 2048 to 8192 bits';
-  if (!isExponent(e)) return 'has an e that is not an odd base64url integer of 2 to 64 bits';
+  if (!isKeySize(bits)) return `has a modulus that is not of ${keySizes.join(', ')} bits`;
+  if (e !== publicExponent) return `has an e other than ${publicExponent} (65537)`;
   return { kty, use, alg, kid, n, e };
 }
 
@@ -43,7 +48,6 @@ function modulusBits(n: unknown): number | undefined {
   return octets && octets.length * 8 - (Math.clz32(octets[0] ?? 0) - 24);
 }
 
-function isExponent(e: unknown): e is string {
-  const octets = decodeInteger(e);
-  return octets !== undefined && octets.length <= 8 && (octets.at(-1) ?? 0) % 2 === 1 && !octets.equals(Buffer.of(1));
+export function isKeySize(bits: number): bits is KeySize {
+  return keySizes.some((size) => size === bits);
 }

@@ -6,7 +6,7 @@ export type LogLevel = (typeof logLevels)[number];
 export const logFormats = ['json', 'text'] as const;
 export type LogFormat = (typeof logFormats)[number];
 
-/** Longer texts are cut: a line of the log names things, it does not carry documents. */
+/** Longer texts are truncated, because log lines name things and do not contain documents. */
 const longestText = 1024;
 
 const text = (value: unknown): string | undefined =>
@@ -14,13 +14,13 @@ const text = (value: unknown): string | undefined =>
 const number = (value: unknown): number | undefined =>
   typeof value === 'number' && Number.isFinite(value) ? value : undefined;
 
-/** What a log says of an error: never its stack, its cause or anything else that hangs on it. */
+/** The logged part of an error: never its stack, cause or other properties. */
 export interface LoggedError {
   readonly name: string;
   readonly message?: string;
   /** HTTP status of an API error. */
   readonly status?: number;
-  /** Node's error code, as `ECONNREFUSED`. */
+  /** Node's error code, such as `ECONNREFUSED`. */
   readonly code?: string;
 }
 
@@ -41,8 +41,8 @@ type LogValue = string | number | LoggedError;
 type Narrow = (value: unknown) => LogValue | undefined;
 
 /**
- * Every field a log line may have. What is not here is dropped, and so are objects: a list of what is allowed cannot
- * forget a field that carries a private key.
+ * Every field that a log line may have. Other fields and objects are dropped: an allow-list cannot miss a field that contains a
+ * private key.
  */
 const allowedFields = {
   address: text,
@@ -75,17 +75,17 @@ export type LogFields = {
   readonly [Field in keyof AllowedFields]?: Field extends 'error' ? unknown : ReturnType<AllowedFields[Field]>;
 };
 
-/** Messages are constant sentences; what varies goes into fields. */
+/** Messages are constant; variable parts belong in fields. */
 export interface Logger {
   debug(fields: LogFields, message: string): void;
   info(fields: LogFields, message: string): void;
   warn(fields: LogFields, message: string): void;
   error(fields: LogFields, message: string): void;
-  /** A logger whose lines all have `fields` too. */
+  /** A logger that adds `fields` to every line. */
   child(fields: LogFields): Logger;
 }
 
-/** Takes one finished line at a time, newline included. */
+/** Receives one complete line at a time, including the newline. */
 export interface LogDestination {
   write(line: string): void;
 }
@@ -93,14 +93,14 @@ export interface LogDestination {
 export interface LoggerOptions {
   readonly level: LogLevel;
   readonly format: LogFormat;
-  /** Standard output, written synchronously, unless given. */
+  /** Defaults to standard output, written synchronously. */
   readonly destination?: LogDestination;
 }
 
 type WrittenFields = Record<string, LogValue>;
 type Write = (level: LogLevel, fields: WrittenFields, message: string) => void;
 
-/** Lines of JSON (`level`, `time` as RFC 3339, `message`, fields), or short lines for people. */
+/** Writes JSON (`level`, `time` as RFC 3339, `message`, fields) or short lines of text. */
 export function createLogger(options: LoggerOptions): Logger {
   const destination = options.destination ?? pinoDestination({ dest: 1, sync: true });
   const write = options.format === 'json' ? jsonLines(destination) : textLines(destination);

@@ -1,5 +1,4 @@
 import { Registry } from 'prom-client';
-
 import type { ControllerMetrics } from '../kube/controller.ts';
 import type { EventRecorderOptions } from '../kube/events.ts';
 import type { LeaderOptions } from '../kube/leader.ts';
@@ -9,8 +8,8 @@ import { computedCounter, computedGauge, counter, epochSeconds, gauge, histogram
 import { clientTable, controllerTable, processTable, publisherTable, sidecarTable } from './metric-table.ts';
 
 /**
- * A registry with what every process says of itself. prom-client's default metrics are not used: they keep a 10 ms
- * timer and a garbage collection observer running and give some fifty series of which these are the ones to act on.
+ * A registry with the metrics of every process. prom-client's default metrics keep a 10 ms timer and a garbage collection observer
+ * running, for some fifty series of which a user can act on these.
  */
 export function createRegistry(version: string): Registry {
   const registry = new Registry();
@@ -46,7 +45,7 @@ export function clientMetrics(registry: Registry): ClientMetrics {
   };
 }
 
-/** One kind in one namespace, or in all, as it is watched. */
+/** The watch of one resource in one namespace, or in all. */
 export interface WatchSource {
   readonly namespace: string | undefined;
   readonly resource: string;
@@ -55,7 +54,7 @@ export interface WatchSource {
   currentUntil(): Date | undefined;
 }
 
-/** There are as many series as options --namespace. */
+/** One series per resource and --namespace. */
 export function watchMetrics(registry: Registry, watches: readonly WatchSource[]): void {
   const labels = ({ resource, namespace = '' }: WatchSource) => ({ resource, namespace });
   computedGauge(registry, clientTable.watchCurrent, () =>
@@ -99,7 +98,7 @@ export function controllerMetrics(registry: Registry): ControllerMetrics {
     watch(controller, concurrency, activeWorkers) {
       maximum.set({ controller }, concurrency);
       controllers.set(controller, activeWorkers);
-      // Series that begin at zero, so that a first error is an increase.
+      // Series start at zero, so that Prometheus sees the first error as an increase.
       for (const result of ['success', 'requeue_after', 'error']) reconciles.inc({ controller, result }, 0);
       errors.inc({ controller }, 0);
     },
@@ -122,13 +121,13 @@ export function eventMetrics(registry: Registry): NonNullable<EventRecorderOptio
 }
 
 export interface OperatorSources {
-  /** Why nothing can be sealed, one of a fixed set of reasons; `undefined` when it can. */
+  /** Why private keys cannot be sealed, one of a fixed set of reasons; undefined if they can. */
   readonly kekError: () => string | undefined;
-  /** Keys sealed under each key-encryption key, and whether every ledger was counted; undefined where nobody counts. */
+  /** Keys sealed under each key-encryption key, and whether every ledger was counted; undefined unless leading. */
   readonly sealedKeys: () => { readonly complete: boolean; readonly counts: ReadonlyMap<string, number> } | undefined;
   /** Local clock minus the API server's. */
   readonly clockSkew: () => number | undefined;
-  /** Key pairs that are being generated or wait for a core. */
+  /** Key pairs that are being generated or waiting for a core. */
   readonly pendingKeyPairs: () => number;
   /** Ready endpoints of the JWKS Service. */
   readonly jwksReplicas: () => number | undefined;
@@ -142,7 +141,7 @@ export interface OperatorMetrics {
 
 const writtenResources = ['secrets', 'ltikeys', 'ltikeys/status', 'ltiregistrations/status'];
 
-/** What the operator as a whole can say of its own work; the sources are read at each scrape. */
+/** Metrics of the operator as a whole. The sources are read at each scrape. */
 export function operatorMetrics(registry: Registry, sources: OperatorSources): OperatorMetrics {
   const rotations = counter(registry, controllerTable.rotations);
   for (const result of ['started', 'activated']) rotations.inc({ result }, 0);
@@ -175,7 +174,7 @@ export function operatorMetrics(registry: Registry, sources: OperatorSources): O
 export interface PublisherSources {
   readonly documents: () => number;
   readonly lastSync: () => Date | undefined;
-  /** Attempts in a row that could not write the publish directory. */
+  /** Consecutive failed writes to the publish directory. */
   readonly failures: () => number;
 }
 
@@ -187,14 +186,14 @@ export function publisherMetrics(registry: Registry, sources: PublisherSources):
 
 export interface SidecarSources {
   readonly documents: () => number;
-  /** Seconds since what is served was known to be current; `undefined` before the first sync. */
+  /** Seconds since the served documents were known to be current; undefined before the first sync. */
   readonly ageSeconds: () => number | undefined;
-  /** Whether a publisher has synchronised since this process started. */
+  /** Whether a publisher has synchronized since this process started. */
   readonly synced: () => boolean;
   readonly refusalReasons: readonly string[];
-  /** The reason of each file that is refused now. */
+  /** The reason for each file that is refused now. */
   readonly refusals: () => Iterable<string>;
-  /** Of the certificate in force; `undefined` without TLS. */
+  /** Validity of the current certificate; undefined without TLS. */
   readonly certificate: () => { readonly validFrom: Date; readonly validTo: Date } | undefined;
 }
 
@@ -203,7 +202,7 @@ export interface SidecarMetrics {
 }
 
 export function sidecarMetrics(registry: Registry, sources: SidecarSources): SidecarMetrics {
-  // Counted in a Map and handed over at scrape: a counter with labels costs as much as answering the request.
+  // Counted in a Map and copied at the scrape: incrementing a counter with labels costs as much as serving the request.
   const requests = new Map<number, number>();
   computedCounter(registry, sidecarTable.requests, () =>
     [...requests].map(([code, total]) => [{ code: String(code) }, total] as const),

@@ -1,18 +1,16 @@
 import type { RegistrationConditionType } from '../api/conditions.ts';
 import { type KeyState, keyStates } from '../domain/key-state.ts';
 import { epochSeconds } from './instruments.ts';
-import type { MetricRow } from './metric-table.ts';
-import { registrationTable } from './registration-table.ts';
-import { header, seriesLine } from './text-format.ts';
+import { type MetricRow, registrationTable } from './metric-table.ts';
 
-/** A condition that is not as it should be. */
+/** A condition that reports a problem. */
 export interface Trouble {
   readonly type: RegistrationConditionType;
   readonly status: string;
   readonly reason: string;
 }
 
-/** What is said of one registration; each member is asked for once a scrape, and may be computed then. */
+/** One registration. Each member is read once per scrape and may be a getter. */
 export interface RegistrationMetrics {
   readonly namespace: string;
   readonly name: string;
@@ -31,12 +29,12 @@ export interface OrphanMetrics {
   readonly publishedKeys: number;
 }
 
-/** What the leader has seen, at the moment of a scrape. */
+/** The leader's caches at the time of a scrape. */
 export interface ObjectSnapshot {
-  /** Gone over several times. */
+  /** Iterated several times. */
   readonly registrations: { readonly length: number } & Iterable<RegistrationMetrics>;
   readonly keysByState: ReadonlyMap<KeyState, number>;
-  /** Registrations that are gone while keys of theirs are still published. */
+  /** Deleted registrations that still have published keys. */
   readonly orphans: readonly OrphanMetrics[];
 }
 
@@ -48,14 +46,14 @@ const perRegistration: readonly (readonly [MetricRow, Value])[] = [
   [registrationTable.suspended, ({ suspended }) => (suspended ? 1 : undefined)],
   [registrationTable.keyCreated, (of) => epochSeconds(of.activeKeyCreatedAt)],
   [registrationTable.keyActivated, (of) => epochSeconds(of.activeKeyActivatedAt)],
-  // Its status may lag behind a spec that was suspended.
+  // The status may be older than spec.suspend.
   [registrationTable.nextRotation, (of) => (of.suspended ? undefined : epochSeconds(of.nextRotationAt))],
   [registrationTable.rotateAfter, (of) => of.rotateAfterSeconds],
 ];
 
 /**
- * The series of all registrations, a line at a time: at most ten for each, in a text that is never held as a whole, computed
- * from the caches, so that what is deleted leaves nothing behind.
+ * The metrics of all registrations in Prometheus's text format, line by line, because the whole text may be too long for one
+ * string: at most ten series per registration. They come from the caches, so a deleted registration leaves no series.
  */
 export function* objectMetrics({ registrations, keysByState, orphans }: ObjectSnapshot): Generator<string> {
   yield* family(registrationTable.registrations, [[{}, registrations.length]]);
@@ -75,7 +73,7 @@ function* family(
   row: MetricRow,
   series: Iterable<readonly [labels: Labels, value: number | undefined]>,
 ): Generator<string> {
-  yield header(row);
+  yield `# HELP ${row.name} ${row.help.replaceAll('\\', '\\\\')}\n# TYPE ${row.name} ${row.type}\n`;
   for (const [labels, value] of series) {
     if (value !== undefined && !Number.isNaN(value)) yield seriesLine(row.name, labels, value);
   }
@@ -88,7 +86,7 @@ function* samples(
   for (const of of registrations) yield [labelsOf(of), value(of)];
 }
 
-/** As numbers, so that a rule can tell no from unknown. */
+/** Numbers, so that alert rules can distinguish False from Unknown. */
 const statusValue: Readonly<Record<string, number>> = { True: 1, False: 0, Unknown: -1 };
 
 function* troubles(registrations: Iterable<RegistrationMetrics>): Generator<readonly [Labels, number | undefined]> {
@@ -99,4 +97,15 @@ function* troubles(registrations: Iterable<RegistrationMetrics>): Generator<read
 
 function labelsOf({ namespace, name }: { readonly namespace: string; readonly name: string }): Labels {
   return { namespace, registration: name };
+}
+
+function seriesLine(name: string, labels: Labels, value: number): string {
+  let pairs = '';
+  for (const label in labels) pairs += `${pairs === '' ? '' : ','}${label}="${escaped(labels[label]!)}"`;
+  return pairs === '' ? `${name} ${value}\n` : `${name}{${pairs}} ${value}\n`;
+}
+
+function escaped(value: string): string {
+  if (!/["\\\n]/.test(value)) return value;
+  return value.replaceAll('\\', '\\\\').replaceAll('"', '\\"').replaceAll('\n', '\\n');
 }

@@ -5,12 +5,12 @@ import type { Logger } from './log.ts';
 import { type MetricsRegistry, Scrapes } from './scrapes.ts';
 
 export interface ProbeOptions {
-  /** `host:port`, or `:port` for every interface; port 0 takes a free one. */
+  /** `host:port`, or `:port` for every interface. Port 0 selects a free port. */
   readonly address: string;
-  /** The named conditions of being ready, all of which must hold. */
+  /** Named conditions. The process is ready if all of them hold. */
   readonly ready: Readonly<Record<string, () => boolean>>;
   readonly metrics: MetricsRegistry;
-  /** More metrics, in pieces of the text format, for what is too much to be one string. */
+  /** Further metrics in the text format, in pieces, because they may be too long for one string. */
   readonly streamed?: () => Iterable<string>;
   readonly log: Logger;
   readonly clock?: Clock;
@@ -18,7 +18,7 @@ export interface ProbeOptions {
 
 export interface ProbeServer {
   readonly port: number;
-  /** Resolves when the last answer is out. */
+  /** Resolves after the last response. */
   close(): Promise<void>;
 }
 
@@ -27,12 +27,12 @@ interface Answer {
   readonly body: string;
 }
 
-/** The kubelet, a few Prometheus servers and a person; an idle connection gives way to a new one. */
+/** Enough for the kubelet, a few Prometheus servers and a user. Idle connections are closed for new ones. */
 const mostConnections = 64;
 
 /**
- * Serves `/healthz` (200 while the process answers at all), `/readyz` (200, or 503 with the names of what is not ready,
- * one a line) and `/metrics`. Rejects when it cannot listen.
+ * Serves `/healthz` (always 200), `/readyz` (200, or 503 with the conditions that do not hold, one per line) and `/metrics`. Rejects
+ * if it cannot listen.
  */
 export async function startProbes(options: ProbeOptions): Promise<ProbeServer> {
   const scrapes = new Scrapes({ clock: systemClock, ...options });
@@ -44,7 +44,7 @@ export async function startProbes(options: ProbeOptions): Promise<ProbeServer> {
   server.on('drop', () => server.closeIdleConnections());
   await new Promise<void>((resolve, reject) => {
     server.once('error', (error: NodeJS.ErrnoException) =>
-      reject(new Error(`cannot serve probes and metrics on ${options.address}: ${error.code ?? error.name}`)),
+      reject(new Error(`cannot listen on ${options.address} for probes and metrics: ${error.code ?? error.name}`)),
     );
     server.listen(parseAddress(options.address), resolve);
   });

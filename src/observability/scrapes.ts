@@ -3,7 +3,7 @@ import { setImmediate } from 'node:timers/promises';
 import { type Clock, sleep } from '../lib/clock.ts';
 import type { Logger } from './log.ts';
 
-/** Of prom-client's Registry what is needed here. */
+/** The part of prom-client's Registry that scrapes use. */
 export interface MetricsRegistry {
   readonly contentType: string;
   metrics(): Promise<string>;
@@ -11,42 +11,42 @@ export interface MetricsRegistry {
 
 export interface ScrapeOptions {
   readonly metrics: MetricsRegistry;
-  /** More of the text, in pieces, after what the registry says. */
+  /** Text after that of the registry, in pieces. */
   readonly streamed?: () => Iterable<string>;
   readonly log: Logger;
   readonly clock: Clock;
 }
 
-/** Characters that are written at once. */
+/** Characters per chunk. */
 const chunkLength = 16_384;
-/** A reader that leaves a chunk untaken for this long is cut off, for others wait behind it … */
+/** A client that does not read a chunk in this time is disconnected, because others wait behind it. */
 export const stallMs = 2000;
-/** … and so is one that has not taken everything in this time, which is Prometheus's own timeout. */
+/** So is a client that has not read everything in this time, the default timeout of Prometheus. */
 export const scrapeMs = 10_000;
-/** Scrapes that wait; more are sent away. */
-export const longestLine = 16;
+/** Scrapes that may wait; further ones are refused. */
+export const longestQueue = 16;
 
 /**
- * Answers scrapes one after the other, each in chunks that are made when the reader has taken the one before. However many
- * registrations and readers there are, memory holds one chunk.
+ * Answers scrapes one at a time, in chunks that are rendered when the client has read the previous one. So memory holds one chunk,
+ * whatever the number of registrations and clients.
  */
 export class Scrapes {
   readonly #options: ScrapeOptions;
   #turn: Promise<void> = Promise.resolve();
-  #inLine = 0;
+  #queued = 0;
 
   constructor(options: ScrapeOptions) {
     this.#options = options;
   }
 
-  /** Resolves when the answer has ended, one way or another. */
+  /** Resolves when the response has ended, completely or not. */
   async answer(response: ServerResponse): Promise<void> {
-    if (this.#inLine >= longestLine) {
+    if (this.#queued >= longestQueue) {
       return void response
         .writeHead(503, { 'Content-Type': 'text/plain; charset=utf-8', 'Retry-After': '5', ...noStore })
         .end('too many scrapes at once\n');
     }
-    this.#inLine += 1;
+    this.#queued += 1;
     const before = this.#turn;
     const { promise, resolve: pass } = Promise.withResolvers<void>();
     this.#turn = promise;
@@ -54,14 +54,14 @@ export class Scrapes {
       await before;
       if (!response.destroyed) await this.#stream(response);
     } finally {
-      this.#inLine -= 1;
+      this.#queued -= 1;
       pass();
     }
   }
 
   async #stream(response: ServerResponse): Promise<void> {
     const { metrics, log, clock } = this.#options;
-    // Of all of it: the end may be in a buffer still when the next one has its turn.
+    // Covers the whole response, the end of which may still be buffered when the next scrape starts.
     response.once(
       'close',
       clock.setTimer(() => response.destroy(), scrapeMs),
@@ -71,14 +71,14 @@ export class Scrapes {
         if (!response.headersSent) response.writeHead(200, { 'Content-Type': metrics.contentType, ...noStore });
         if (!response.write(chunk)) await this.#taken(response);
         if (response.destroyed) return;
-        // Reconciles and probes get their turn.
+        // Lets reconciles and probes run between chunks.
         await setImmediate();
       }
       response.end();
     } catch (error) {
       log.error({ error }, 'cannot compute the metrics');
       if (response.headersSent) response.destroy();
-      else response.writeHead(500, noStore).end('the metrics cannot be computed; the log says why\n');
+      else response.writeHead(500, noStore).end('the metrics cannot be computed; see the log\n');
     }
   }
 

@@ -103,13 +103,13 @@ describe('Import of keys from a former system', () => {
     expect(await accepted(await large.sign(large.thumbprint))).to.equal(true);
   });
 
-  it('The sidecar serves a key of 8192 bits in the document of the registration', async () => {
+  it('The sidecar serves a key of 4096 bits in the document of the registration', async () => {
     const verifyOnly = [{ ...longKey, until: new Date(now() + day).toISOString() }];
     await tenant.apply('canvas', { import: importing({ verifyOnly }) });
     await tenant.untilStates('canvas', 'canvas-1 Active, canvas-2 Retiring');
     await tenant.untilSays('canvas', 'Reconciling', 'False UpToDate');
     expect(await ownKeyIDs()).to.include('big');
-    expect((await tenant.key('canvas-2')).spec.size).to.equal(8192);
+    expect((await tenant.key('canvas-2')).spec.size).to.equal(4096);
   });
 
   it('The sidecar serves verify-only keys until their time, and then they retire', async () => {
@@ -196,19 +196,19 @@ describe('Import of keys from a former system', () => {
         what: 'a weak key',
         entries: { 'private.pem': new FormerKey(1024).pem() },
         reason: 'ImportKeyRefused',
-        says: 'entry private.pem is not taken over: it has 1024 bits; RS256 needs at least 2048',
+        says: 'entry private.pem is not taken over: it has 1024 bits; only RSA keys of 2048, 3072, 4096 bits can be imported',
       },
       {
         what: 'a key cut short',
         entries: { 'private.pem': old.pem().slice(0, 700) },
         reason: 'ImportKeyRefused',
-        says: 'it is PEM without its END line: it was cut short; copy the whole file',
+        says: 'it is PEM without its END line; it was truncated: copy the whole file',
       },
       {
         what: 'two keys in one file',
         entries: { 'private.pem': older.pem() + old.pem() },
         reason: 'ImportKeyRefused',
-        says: 'it holds 2 private keys; keep the one that signs',
+        says: 'it contains 2 private keys; keep only the one that signs',
       },
       {
         what: 'a key for encryption',
@@ -220,13 +220,13 @@ describe('Import of keys from a former system', () => {
         what: 'a key of another kind',
         entries: { 'private.pem': ec.export({ format: 'pem', type: 'pkcs8' }).toString() },
         reason: 'ImportKeyRefused',
-        says: 'a key of type ec; RS256 needs RSA',
+        says: 'a key of type ec; RS256 requires RSA',
       },
       {
         what: 'a key with a passphrase',
         entries: { 'private.pem': old.privateKey.export(locked).toString() },
         reason: 'ImportKeyRefused',
-        says: 'encrypted with a passphrase; remove that first',
+        says: 'encrypted with a passphrase; remove the passphrase',
       },
     ];
     for (const { what, entries, grantedTo = 'canvas', reason, says } of refusals) {
@@ -401,12 +401,12 @@ describe('Import of keys from a former system', () => {
   });
 });
 
-/** 8192 bits that nobody generates in a test: a public key that is only served. */
+/** A public key of 4096 bits that is only served, so no test has to generate it. */
 const longKey = {
   publicJWK: {
     kty: 'RSA' as const,
     kid: 'big',
-    n: Buffer.concat([Buffer.of(0xc1), Buffer.alloc(1022, 0x5a), Buffer.of(0x35)]).toString('base64url'),
+    n: Buffer.concat([Buffer.of(0xc1), Buffer.alloc(510, 0x5a), Buffer.of(0x35)]).toString('base64url'),
     e: 'AQAB',
   },
 };

@@ -9,7 +9,7 @@ import { OpenedKeys } from '../../src/controller/keys/opened-keys.ts';
 import { OwnWrites } from '../../src/controller/own-writes.ts';
 import { reconciler, type ReconcilerOptions } from '../../src/controller/reconcile.ts';
 import { RecentLedgers } from '../../src/controller/secrets/recent-ledgers.ts';
-import type { KekError } from '../../src/crypto/kek-error.ts';
+import type { KekError } from '../../src/crypto/errors.ts';
 import type { Kek, KekProvider, KekStatus } from '../../src/crypto/kek-provider.ts';
 import { generateKeyPair, type KeyPair } from '../../src/crypto/key-pair.ts';
 import { hour, minute } from '../../src/domain/duration.ts';

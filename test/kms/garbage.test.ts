@@ -5,12 +5,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Server as GrpcServer, ServerCredentials } from '@grpc/grpc-js';
 import { expect } from 'chai';
-import { KekError } from '../../src/crypto/kek-error.ts';
+import { KekError } from '../../src/crypto/errors.ts';
 import { GrpcKms } from '../../src/crypto/kms/grpc-kms.ts';
 import type { WrappedKey } from '../../src/crypto/wrapped-key.ts';
 import { second } from '../../src/domain/duration.ts';
 
-/** Bytes that look random and are the same each time. */
+/** Deterministic pseudorandom bytes. */
 function noise(seed: number, length: number): Buffer {
   const blocks = Array.from({ length: Math.ceil(length / 32) }, (_, index) =>
     createHash('sha256').update(`${seed} ${index}`).digest(),
@@ -38,7 +38,7 @@ describe('A socket without a KMS plugin behind it', () => {
     rmSync(folder, { recursive: true });
   });
 
-  /** What every call of it comes to. */
+  /** The error of each call. */
   async function failures(): Promise<KekError[]> {
     const calls = [() => kms.status(), () => kms.encrypt(Buffer.alloc(32, 7)), () => kms.decrypt(wrapped)];
     const outcomes: KekError[] = [];

@@ -10,7 +10,7 @@ import { forgetCanaries, makeKekDirectory, startOperator, type Operator } from '
 import { eventually, Tenant } from '../fixtures/tenant.ts';
 import { Plugin } from '../fixtures/kms-plugin.ts';
 
-describe('An operator whose key-encryption key stays in a KMS', () => {
+describe('An operator with its key-encryption key in a KMS', () => {
   let plugin: Plugin;
   let tenant: Tenant;
   let operator: Operator;
@@ -40,7 +40,7 @@ describe('An operator whose key-encryption key stays in a KMS', () => {
   const inStep = (): Promise<void> => tenant.untilInStep(operator.url, 'canvas');
   const kekIDs = async () => (await tenant.keys('canvas')).map(({ status }) => status?.kekID);
   const served = async () => (await tenant.servedOf(operator.url, 'canvas')).text;
-  /** Lets time pass, a little at a time, until it holds. */
+  /** Advances the clock in small steps until the assertion holds. */
   const inTime = (assertion: () => Promise<unknown>): Promise<void> =>
     eventually(async () => {
       await operator.travel(15 * second);
@@ -123,7 +123,7 @@ describe('An operator whose key-encryption key stays in a KMS', () => {
     await tenant.untilSays('canvas', 'KeyMaterialAvailable', 'False SealKEKMissing');
     await tenant.apply('moodle');
     const message = await tenant.untilSays('moodle', 'Stalled', 'True KMSRefused');
-    expect(message).to.include('the key of the KMS may be gone or another one');
+    expect(message).to.include('the key in the KMS may be deleted or replaced');
     await operator.travel(minute);
     expect(await tenant.secret(ledgerSecretName('moodle'))).to.equal(undefined);
     expect((await tenant.ledgerSecret('canvas')).data).to.deep.equal(before.data);

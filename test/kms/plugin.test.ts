@@ -5,7 +5,7 @@ import { promisify } from 'node:util';
 import { fromJSON, loadSync } from '@grpc/proto-loader';
 import { expect } from 'chai';
 import type { KekReason } from '../../src/api/reasons.ts';
-import type { KekError } from '../../src/crypto/kek-error.ts';
+import type { KekError } from '../../src/crypto/errors.ts';
 import { generateKeyPair, type KeyPair } from '../../src/crypto/key-pair.ts';
 import { GrpcKms } from '../../src/crypto/kms/grpc-kms.ts';
 import { KmsKekProvider } from '../../src/crypto/kms/kms-kek-provider.ts';
@@ -49,7 +49,7 @@ describe('A KMS plugin', () => {
   const closing: GrpcKms[] = [];
   const place = () => ({ namespace: 'gradebook', registration: 'canvas', keyID: pair.keyID });
 
-  /** As after a restart of the operator: nothing is remembered. */
+  /** A provider without caches, as after a restart of the operator. */
   function newProvider(options: { deadline?: number } = {}): KmsKekProvider {
     kms = new GrpcKms({ socket: plugin.socket, ...options });
     closing.push(kms);
@@ -64,7 +64,7 @@ describe('A KMS plugin', () => {
     expect(problems[0]!.message).to.include(plugin.socket);
     return problems[0]!;
   }
-  /** It takes a plugin a moment to listen, and gRPC one to connect again. */
+  /** A plugin takes a moment to listen, and gRPC to reconnect. */
   async function untilHealthy(): Promise<void> {
     for (const deadline = Date.now() + 60_000; (await keks.status()).sealingKeyID === undefined;) {
       if (Date.now() > deadline) throw await problem();
@@ -110,7 +110,7 @@ describe('A KMS plugin', () => {
     const down = await problem();
     expect(down.reason).to.equal('KMSUnavailable');
     expect(down.message).to.match(
-      /cannot be reached \((ECONNREFUSED|the connection broke)\): start it, mount its socket, or/,
+      /cannot be reached \((ECONNREFUSED|connection lost)\): start it, mount its socket, or/,
     );
     expect(await opens(jwe)).to.equal(true);
     const restarted = newProvider();
@@ -130,7 +130,7 @@ describe('A KMS plugin', () => {
     const missing = await problem(newProvider());
     expect(missing.reason).to.equal('KMSUnavailable');
     expect(missing.message).to.equal(
-      `The KMS plugin at ${plugin.socket} cannot be reached (ENOENT): start it, mount its socket, or name another with --kms-socket.`,
+      `The KMS plugin at ${plugin.socket} cannot be reached (ENOENT): start it, mount its socket, or name another socket with --kms-socket.`,
     );
   });
 
@@ -139,7 +139,7 @@ describe('A KMS plugin', () => {
     const slow = newProvider({ deadline: second / 4 });
     expect(await problem(slow)).to.include({
       reason: 'KMSUnavailable',
-      message: `The KMS plugin at ${plugin.socket} did not answer Status within 0.25 s: see whether it reaches the service behind it.`,
+      message: `The KMS plugin at ${plugin.socket} did not answer Status within 0.25 s: check whether it reaches the service behind it.`,
     });
   });
 
@@ -160,24 +160,24 @@ describe('A KMS plugin', () => {
     const error = await sealFailure(open(jwe, place(), newProvider()));
     expect(error).to.include({ reason: 'SealKEKMissing', kekID: kekIDOf('kek-1') });
     expect(error.cause).to.include({ reason: 'KMSRefused' });
-    expect(error.message).to.include('refused Decrypt (UNKNOWN): the key of the KMS may be gone or another one');
+    expect(error.message).to.include('refused Decrypt (UNKNOWN): the key in the KMS may be deleted or replaced');
   });
 
   const faults: { mode: Mode; reason: KekReason; says: string }[] = [
-    { mode: 'unhealthy', reason: 'KMSUnhealthy', says: 'says in Status that it is not healthy' },
+    { mode: 'unhealthy', reason: 'KMSUnhealthy', says: 'reports in Status that it is not healthy' },
     {
       mode: 'refuse',
       reason: 'KMSRefused',
-      says: 'refused Encrypt (PERMISSION_DENIED): the plugin may lack the right',
+      says: 'refused Encrypt (PERMISSION_DENIED): the plugin may lack permission',
     },
-    { mode: 'status-garbage', reason: 'KMSMalformed', says: 'gave an answer to Status whose version is not v2' },
-    { mode: 'no-key-id', reason: 'KMSMalformed', says: 'to Status whose key_id is empty' },
-    { mode: 'big-key-id', reason: 'KMSMalformed', says: 'to Status whose key_id has more than 1024 bytes' },
-    { mode: 'big-ciphertext', reason: 'KMSMalformed', says: 'to Encrypt whose ciphertext has more than 1024 bytes' },
-    { mode: 'bad-annotation', reason: 'KMSMalformed', says: 'to Encrypt whose annotation is not named by' },
-    { mode: 'foreign-key-id', reason: 'KMSMalformed', says: 'encrypts with another key_id than its Status names' },
+    { mode: 'status-garbage', reason: 'KMSMalformed', says: 'sent an invalid response to Status: version is not v2' },
+    { mode: 'no-key-id', reason: 'KMSMalformed', says: 'to Status: key_id is empty' },
+    { mode: 'big-key-id', reason: 'KMSMalformed', says: 'to Status: key_id has more than 1024 bytes' },
+    { mode: 'big-ciphertext', reason: 'KMSMalformed', says: 'to Encrypt: ciphertext has more than 1024 bytes' },
+    { mode: 'bad-annotation', reason: 'KMSMalformed', says: 'to Encrypt: annotation is not named by' },
+    { mode: 'foreign-key-id', reason: 'KMSMalformed', says: 'encrypts with another key_id than its Status reports' },
     { mode: 'encrypt-garbage', reason: 'KMSRefused', says: 'refused Decrypt (UNKNOWN)' },
-    { mode: 'decrypt-garbage', reason: 'KMSMalformed', says: 'to Decrypt whose plaintext is not the 32 bytes' },
+    { mode: 'decrypt-garbage', reason: 'KMSMalformed', says: 'to Decrypt: plaintext is not the 32 bytes' },
   ];
   for (const { mode, reason, says } of faults) {
     it(`A KMS plugin in mode ${mode} seals nothing, is reported as ${reason}, and loses nothing when it recovers`, async () => {

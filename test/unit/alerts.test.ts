@@ -40,7 +40,7 @@ const tests = testFiles.flatMap((file) => (parse(read(file)) as RuleTests).tests
 const alerts = rules.groups.flatMap((group) => group.rules);
 
 describe('The alerts', function () {
-  // promtool computes through days; on a busy machine that takes its time.
+  // promtool simulates days, which takes long on a busy machine.
   this.timeout(300_000);
   let promtool = '';
 
@@ -55,12 +55,12 @@ describe('The alerts', function () {
     });
   }
 
-  it('are written about in docs/runbooks.md, each in a section of its own, and nothing else is', () => {
+  it('each have a section in docs/runbooks.md, which has no others', () => {
     const sections = [...read('docs/runbooks.md').matchAll(/^## (.*)$/gm)].map(([, title]) => title);
     expect(sections).to.have.members(alerts.map(({ alert }) => alert));
   });
 
-  it('are all that deploy/alerts.inhibition.yaml names, and no cause hides itself there', () => {
+  it('include every name in deploy/alerts.inhibition.yaml, where no alert inhibits itself', () => {
     const { inhibit_rules: inhibitions }: Inhibitions = parse(read('deploy/alerts.inhibition.yaml'));
     const named = (matchers: readonly string[]): readonly string[] => matchers.join().match(/LTI\w+/g) ?? [];
     const names = alerts.map(({ alert }) => alert);
@@ -71,13 +71,13 @@ describe('The alerts', function () {
     }
   });
 
-  it('name in their expressions no other alert than there is', () => {
+  it('refer in their expressions only to alerts that exist', () => {
     const names = alerts.map(({ alert }) => alert);
     const named = alerts.flatMap(({ expr }) => expr.match(/LTI\w+/g) ?? []);
     expect(names).to.include.members(named);
   });
 
-  it('tell of every reason why a registration stalls: those of ledgers and of key-encryption keys as key material', () => {
+  it('cover every reason for a stall, with those of ledgers and key-encryption keys as key material', () => {
     const ofMaterial = (reason: string): boolean => /^(?:Ledger.+|Seal.+|KEK.+|KMS.+)$/.test(reason);
     expect(Object.keys(kekReasons).filter((reason) => !/^(?:KEK.+|KMS.+)$/.test(reason))).to.deep.equal([]);
     expect(Object.keys(sealReasons).filter((reason) => !ofMaterial(reason))).to.deep.equal([]);
@@ -93,7 +93,7 @@ describe('The alerts', function () {
 
   const perRegistration = alerts.filter(({ expr }) => /registration[,)]/.test(expr));
 
-  it('on a registration group by its whole name, and stay while nobody reports registrations', () => {
+  it('on registrations group by namespace and name, and keep their state while no replica reports registrations', () => {
     expect(perRegistration.length).to.equal(11);
     for (const { alert, expr } of perRegistration) {
       for (const [, labels = ''] of expr.matchAll(/(?:by|on) \(([^)]*registration[^)]*)\)/g)) {
@@ -108,7 +108,7 @@ describe('The alerts', function () {
 
   for (const { alert, expr, labels, annotations } of alerts) {
     describe(alert, () => {
-      it('is shown firing and not firing', () => {
+      it('has a test in which it fires and one in which it does not', () => {
         const shown = tests
           .flatMap((test) => test.alert_rule_test)
           .filter(({ alertname }) => alertname === alert)
@@ -116,13 +116,13 @@ describe('The alerts', function () {
         expect(shown).to.include.members([true, false]);
       });
 
-      it('uses metrics that docs/metrics.md explains', () => {
+      it('uses only metrics that are in docs/metrics.md', () => {
         const used = expr.match(/\b(?:lti|controller_runtime|leader_election)_[a-z_]+/g) ?? [];
         expect(used).to.not.deep.equal([]);
         expect(used.filter((name) => !documented.has(name))).to.deep.equal([]);
       });
 
-      it('says what is wrong and which runbook helps', () => {
+      it('has a summary, a description and the URL of its runbook', () => {
         expect(labels.severity).to.match(/^(?:critical|warning)$/);
         expect(annotations.summary).to.match(/\.$/);
         expect(annotations.description).to.match(/\.$/);

@@ -2,7 +2,7 @@ import type { webcrypto } from 'node:crypto';
 import { operatorName, secrets } from '../../api/names.ts';
 import type { LtiKey } from '../../api/objects.ts';
 import { canaryOpens, isCanary, makeCanary } from '../../crypto/canary.ts';
-import { KekError } from '../../crypto/kek-error.ts';
+import { KekError } from '../../crypto/errors.ts';
 import type { Kek, KekProvider, KekStatus } from '../../crypto/kek-provider.ts';
 import type { WrappedKey } from '../../crypto/wrapped-key.ts';
 import { type Duration, second } from '../../domain/duration.ts';

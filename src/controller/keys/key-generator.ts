@@ -1,5 +1,6 @@
 import { availableParallelism } from 'node:os';
-import { generateKeyPair, type KeyPair, type KeySize } from '../../crypto/key-pair.ts';
+import { generateKeyPair, type KeyPair } from '../../crypto/key-pair.ts';
+import type { KeySize } from '../../domain/public-jwk.ts';
 import type { KeyFacts } from '../../domain/ledger.ts';
 import { FairQueue } from '../../kube/fair-queue.ts';
 import { type ObjectKey, splitKey } from '../../kube/objects.ts';

@@ -1,7 +1,6 @@
 import type { KeyObject, webcrypto } from 'node:crypto';
-import { KekError } from '../../crypto/kek-error.ts';
+import { KekError, SealError } from '../../crypto/errors.ts';
 import type { KekProvider } from '../../crypto/kek-provider.ts';
-import { SealError } from '../../crypto/seal-error.ts';
 import { locate, openLocated, seal } from '../../crypto/seal.ts';
 import { describeSealed } from '../../crypto/sealed-format.ts';
 import { type KeyFacts, type LedgerKey, sealedKeys } from '../../domain/ledger.ts';

@@ -1,7 +1,7 @@
 import type { KeyObject } from 'node:crypto';
 import { importGrantAnnotation } from '../../api/names.ts';
 import type { LtiRegistration } from '../../api/objects.ts';
-import { ImportKeyError } from '../../crypto/import-key-error.ts';
+import { ImportKeyError } from '../../crypto/errors.ts';
 import { importPrivateKey, importPublicKey } from '../../crypto/import-key.ts';
 import type { Instant } from '../../domain/duration.ts';
 import type { KeyFacts } from '../../domain/ledger.ts';

@@ -3,26 +3,26 @@ import { resolve } from 'node:path';
 import { Client, credentials, type ServiceError, status } from '@grpc/grpc-js';
 import { fromJSON, type ServiceDefinition } from '@grpc/proto-loader';
 import { type Duration, second } from '../../domain/duration.ts';
-import { KekError } from '../kek-error.ts';
+import { KekError } from '../errors.ts';
 import { keyIDProblem, parseWrappedKey, type WrappedKey } from '../wrapped-key.ts';
 import api from './api.json' with { type: 'json' };
 import type { Kms } from './kms.ts';
 
-/** Importing this file loads gRPC, which takes memory: only a controller with `--kms-socket` does. */
+/** Importing this file loads gRPC, which takes memory, so only a controller with `--kms-socket` imports it. */
 
 type Method = 'Status' | 'Encrypt' | 'Decrypt';
 
 const defaultDeadline: Duration = 10 * second;
-/** Of wrapping keys, in bytes. */
+/** Bytes of a wrapping key. */
 const keySize = 32;
-/** `v2beta1` is the same API, says its definition. */
+/** `v2beta1` is the same API according to its definition. */
 const versions: readonly unknown[] = ['v2', 'v2beta1'];
 
 const channelOptions = {
-  // A plugin that comes back is found at the next poll, not after gRPC's usual two minutes.
+  // Reconnects to a restarted plugin by the next poll, not after gRPC's default of two minutes.
   'grpc.initial_reconnect_backoff_ms': second,
   'grpc.max_reconnect_backoff_ms': 5 * second,
-  // The largest answer has 34 KiB.
+  // The largest valid response has 34 KiB.
   'grpc.max_receive_message_length': 64 * 1024,
 };
 
@@ -32,15 +32,15 @@ const service = fromJSON(definition, { bytes: Buffer, defaults: true, objects: t
 ] as ServiceDefinition;
 
 /**
- * A KMS v2 plugin on a unix socket. Nothing that the plugin says gets into a message: conditions are read by tenants, and
- * a broken plugin might repeat what it was given.
+ * A KMS v2 plugin on a Unix socket. Error messages quote nothing that the plugin sent, because tenants can read conditions and a
+ * broken plugin might return its input.
  */
 export class GrpcKms implements Kms {
   readonly subject: string;
   readonly #deadline: Duration;
   readonly #client: Client;
 
-  /** `deadline` is that of one call. Connects at the first. */
+  /** Connects at the first call. `deadline` applies to each call. */
   constructor({ socket, deadline = defaultDeadline }: { socket: string; deadline?: Duration }) {
     const path = resolve(socket);
     this.subject = `The KMS plugin at ${path}`;
@@ -56,7 +56,7 @@ export class GrpcKms implements Kms {
     const { version, healthz, keyId } = await this.#call('Status', {});
     if (!versions.includes(version)) throw this.#malformed('Status', 'version is not v2');
     if (healthz !== 'ok') {
-      const what = 'says in Status that it is not healthy: its log and the service behind it say why.';
+      const what = 'reports in Status that it is not healthy: check its log and the service behind it.';
       throw new KekError('KMSUnhealthy', `${this.subject} ${what}`);
     }
     const problem = keyIDProblem(keyId);
@@ -101,39 +101,39 @@ export class GrpcKms implements Kms {
         }
       };
       const options = { deadline: Date.now() + this.#deadline };
-      // Decoded above, where a message that cannot be decoded is told from an error of the plugin.
+      // The callback decodes, to distinguish a malformed message from an error of the plugin.
       this.#client.makeUnaryRequest(path, requestSerialize, (bytes) => bytes, request, options, answered);
     });
   }
 
   #malformed(method: Method, what: string): KekError {
-    const remedy = 'Look for a release of the plugin that keeps to the KMS v2 API of Kubernetes.';
-    return new KekError('KMSMalformed', `${this.subject} gave an answer to ${method} whose ${what}. ${remedy}`);
+    const remedy = 'Use a release of the plugin that implements the KMS v2 API of Kubernetes.';
+    return new KekError('KMSMalformed', `${this.subject} sent an invalid response to ${method}: ${what}. ${remedy}`);
   }
 
   #failure(method: Method, error: ServiceError | null): KekError {
     const code = error?.code ?? status.UNKNOWN;
     switch (code) {
       case status.UNAVAILABLE: {
-        const cause = /\bE[A-Z]{3,}\b/.exec(error?.details ?? '')?.[0] ?? 'the connection broke';
-        const what = `cannot be reached (${cause}): start it, mount its socket, or name another with --kms-socket.`;
+        const cause = /\bE[A-Z]{3,}\b/.exec(error?.details ?? '')?.[0] ?? 'connection lost';
+        const what = `cannot be reached (${cause}): start it, mount its socket, or name another socket with --kms-socket.`;
         return new KekError('KMSUnavailable', `${this.subject} ${what}`);
       }
       case status.DEADLINE_EXCEEDED: {
-        const what = `did not answer ${method} within ${this.#deadline / second} s: see whether it reaches the service behind it.`;
+        const what = `did not answer ${method} within ${this.#deadline / second} s: check whether it reaches the service behind it.`;
         return new KekError('KMSUnavailable', `${this.subject} ${what}`);
       }
       case status.UNIMPLEMENTED:
         return new KekError(
           'KMSMalformed',
-          `${this.subject} does not know ${method} of the KMS v2 API: start one that does.`,
+          `${this.subject} does not implement ${method} of the KMS v2 API: use a plugin that does.`,
         );
       default: {
         const remedy =
           method === 'Decrypt'
-            ? 'the key of the KMS may be gone or another one, or the plugin may not use it.'
-            : 'the plugin may lack the right to use its key.';
-        const what = `refused ${method} (${status[code] ?? code}): ${remedy} Its log says more.`;
+            ? 'the key in the KMS may be deleted or replaced, or the plugin may lack permission to use it.'
+            : 'the plugin may lack permission to use its key.';
+        const what = `refused ${method} (${status[code] ?? code}): ${remedy} Check its log.`;
         return new KekError('KMSRefused', `${this.subject} ${what}`);
       }
     }

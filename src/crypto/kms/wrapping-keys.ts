@@ -1,15 +1,15 @@
-import { webcrypto } from 'node:crypto';
 import { type Duration, second } from '../../domain/duration.ts';
 import type { Clock } from '../../lib/clock.ts';
-import { KekError } from '../kek-error.ts';
+import { importAesKw } from '../aes-kw.ts';
+import { KekError } from '../errors.ts';
 import type { Kek } from '../kek-provider.ts';
 import { kekIDOf, type WrappedKey } from '../wrapped-key.ts';
 import type { Kms } from './kms.ts';
 
-/** A few for every start of an operator since the keys in use were sealed. */
+/** A few per start of an operator since the current keys were sealed. */
 const mostKept = 1000;
-/** After this time the KMS is asked again for a key that it refused or that has decrypted nothing. */
-const askAgainAfter: Duration = 10 * second;
+/** How long a refusal, or a key that has decrypted nothing yet, is cached. */
+const retryAfter: Duration = 10 * second;
 
 type WrappingKek = Kek & { readonly wrapped: WrappedKey };
 
@@ -39,7 +39,7 @@ export class WrappingKeys {
   async get(wrapped: WrappedKey): Promise<WrappingKek> {
     const name = nameOf(wrapped);
     const known = this.#entries.get(name);
-    const entry = known && this.#clock.monotonic() < known.staleAt ? known : this.#ask(wrapped);
+    const entry = known && this.#clock.monotonic() < known.staleAt ? known : this.#request(wrapped);
     this.#keep(name, entry);
     const outcome = await entry.outcome;
     if (outcome instanceof KekError) throw outcome;
@@ -62,10 +62,10 @@ export class WrappingKeys {
     }
   }
 
-  #ask(wrapped: WrappedKey): Entry {
+  #request(wrapped: WrappedKey): Entry {
     const keep = (): void => void (entry.staleAt = Infinity);
     const outcome = this.#decrypt(wrapped, keep).finally(() => {
-      entry.staleAt = this.#clock.monotonic() + askAgainAfter;
+      entry.staleAt = this.#clock.monotonic() + retryAfter;
     });
     const entry: Entry = { outcome, staleAt: Infinity };
     return entry;
@@ -87,12 +87,7 @@ export class WrappingKeys {
       this.#confirmed.add(id);
       keep();
     };
-    try {
-      const key = await webcrypto.subtle.importKey('raw', bytes, 'AES-KW', false, ['wrapKey', 'unwrapKey']);
-      return { id, key, wrapped, confirm, isConfirmed: () => this.#confirmed.has(id) };
-    } finally {
-      bytes.fill(0);
-    }
+    return { id, key: await importAesKw(bytes), wrapped, confirm, isConfirmed: () => this.#confirmed.has(id) };
   }
 }
 

@@ -3,7 +3,7 @@ import { expect } from 'chai';
 import { ledgerSecretName, ltiKeys, ltiRegistrations, secrets } from '../../../src/api/names.ts';
 import type { LtiKey, LtiRegistration } from '../../../src/api/objects.ts';
 import { gather, type Sources } from '../../../src/controller/gather.ts';
-import { KekError } from '../../../src/crypto/kek-error.ts';
+import { KekError } from '../../../src/crypto/errors.ts';
 import { hour, second } from '../../../src/domain/duration.ts';
 import type { Situation } from '../../../src/domain/situation.ts';
 import { ApiError, TransportError } from '../../../src/kube/errors.ts';

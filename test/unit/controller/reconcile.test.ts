@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { ledgerSecretName, secrets } from '../../../src/api/names.ts';
-import { KekError } from '../../../src/crypto/kek-error.ts';
+import { KekError } from '../../../src/crypto/errors.ts';
 import { minute, second } from '../../../src/domain/duration.ts';
 import { parseLedger } from '../../../src/domain/ledger-format.ts';
 import type { Ledger } from '../../../src/domain/ledger.ts';

@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { CombinedKekProvider } from '../../../src/crypto/combined-kek-provider.ts';
 import { FileKekProvider } from '../../../src/crypto/file-kek-provider.ts';
-import { KekError } from '../../../src/crypto/kek-error.ts';
+import { KekError } from '../../../src/crypto/errors.ts';
 import { generateKeyPair } from '../../../src/crypto/key-pair.ts';
 import { KmsKekProvider } from '../../../src/crypto/kms/kms-kek-provider.ts';
 import { open, seal } from '../../../src/crypto/seal.ts';
@@ -9,7 +9,7 @@ import { kekIDOf } from '../../../src/crypto/wrapped-key.ts';
 import { KekFiles, kekText, ManualClock } from './kek-files.ts';
 import { FakeKms } from './kms/fake-kms.ts';
 
-describe('a directory of KEKs beside a KMS', () => {
+describe('CombinedKekProvider', () => {
   let files: KekFiles;
   let kms: FakeKms;
   let keks: CombinedKekProvider;
@@ -30,7 +30,7 @@ describe('a directory of KEKs beside a KMS', () => {
     });
   }
 
-  it('seals with the file that primary names, and with the KMS where there is no primary', async () => {
+  it('seals with the KEK file that primary names, and with the KMS if there is no file primary', async () => {
     files.write({ primary: 'kek-1', 'kek-1': kekText(1) });
     expect(await keks.status()).to.deep.equal({ sealingKeyID: 'kek-1', problems: [] });
     expect((await keks.sealingKey()).id).to.equal('kek-1');
@@ -40,7 +40,7 @@ describe('a directory of KEKs beside a KMS', () => {
     expect((await keks.sealingKey()).id).to.equal(inKms);
   });
 
-  it('opens what either of them sealed', async () => {
+  it('opens keys sealed by the directory and keys sealed by the KMS', async () => {
     const { keyID, privateKey } = await generateKeyPair(2048);
     const context = { namespace: 'gradebook', registration: 'canvas', keyID };
     files.write({ primary: 'kek-1', 'kek-1': kekText(1) });
@@ -52,7 +52,7 @@ describe('a directory of KEKs beside a KMS', () => {
     for (const { jwe } of [byFile, byKms]) expect((await open(jwe, context, keks)).equals(privateKey)).to.equal(true);
   });
 
-  it('does not seal with the KMS because a file is missing or unusable', async () => {
+  it('does not fall back to the KMS if a KEK file is missing or unusable', async () => {
     files.write({ primary: 'kek-2', 'kek-1': kekText(1) });
     const { sealingKeyID, problems } = await keks.status();
     expect([sealingKeyID, problems.map(({ reason }) => reason)]).to.deep.equal([undefined, ['KEKMissing']]);
@@ -64,7 +64,7 @@ describe('a directory of KEKs beside a KMS', () => {
     expect((await keks.status()).sealingKeyID).to.equal(undefined);
   });
 
-  it('tells what is wrong with the one that does not seal', async () => {
+  it('reports the problems of the provider that does not seal', async () => {
     files.write({ primary: 'kek-1', 'kek-1': kekText(1), 'kek-2': 'short' });
     kms.failure = new KekError('KMSUnavailable', 'The fake KMS is down.');
     const one = await keks.status();

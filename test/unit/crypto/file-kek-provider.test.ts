@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { expect } from 'chai';
 import { FileKekProvider } from '../../../src/crypto/file-kek-provider.ts';
 import type { KekReason } from '../../../src/api/reasons.ts';
-import { KekError } from '../../../src/crypto/kek-error.ts';
+import { KekError } from '../../../src/crypto/errors.ts';
 import { KekFiles, kekText, ManualClock } from './kek-files.ts';
 
 async function failure(promise: Promise<unknown>): Promise<KekError> {
@@ -15,7 +15,7 @@ async function failure(promise: Promise<unknown>): Promise<KekError> {
   throw new Error(`expected a KekError, got ${String(outcome)}`);
 }
 
-describe('file KEK provider', () => {
+describe('FileKekProvider', () => {
   let files: KekFiles;
   let clock: ManualClock;
   let keks: FileKekProvider;
@@ -27,14 +27,14 @@ describe('file KEK provider', () => {
   });
   afterEach(() => files.dispose());
 
-  it('seals with the KEK that primary names and opens with any', async () => {
+  it('seals with the KEK that primary names, and opens with every KEK', async () => {
     files.write({ primary: 'kek-2\n', 'kek-1': kekText(1), 'kek-2': kekText(2) });
     expect(await keks.status()).to.deep.equal({ sealingKeyID: 'kek-2', problems: [] });
     expect((await keks.sealingKey()).id).to.equal('kek-2');
     expect((await keks.openingKey('kek-1')).id).to.equal('kek-1');
   });
 
-  it('hands out keys that cannot be exported', async () => {
+  it('returns keys that cannot be exported', async () => {
     files.write({ primary: 'kek-1', 'kek-1': kekText(1) });
     const { key } = await keks.sealingKey();
     expect(key.extractable).to.equal(false);
@@ -47,20 +47,20 @@ describe('file KEK provider', () => {
     expect(await keks.status()).to.deep.equal({ sealingKeyID: 'kek-1', problems: [] });
   });
 
-  it('does not take a directory or a dotfile for a KEK', async () => {
+  it('ignores directories and dotfiles', async () => {
     files.write({ primary: 'kek-1', 'kek-1': kekText(1), '.gitkeep': '' }).mount({});
     symlinkSync('.', join(files.path, 'lost+found'));
     expect(await keks.status()).to.deep.equal({ sealingKeyID: 'kek-1', problems: [] });
   });
 
-  describe('when KEKs are bad', () => {
+  describe('with bad KEK files', () => {
     const good = kekText(7);
     const bad: { when: string; content: Record<string, string | Buffer>; reason: KekReason; says: RegExp }[] = [
       {
         when: 'primary is absent',
         content: { 'kek-1': good },
         reason: 'KEKPrimaryMissing',
-        says: /primary is missing: .*Secret lti-key-operator-kek.* for example kek-1\.$/,
+        says: /primary is missing: .*Secret lti-key-operator-kek.* such as kek-1, into it\.$/,
       },
       {
         when: 'primary is empty',
@@ -84,19 +84,19 @@ describe('file KEK provider', () => {
         when: 'primary names an absent file',
         content: { primary: 'kek-9' },
         reason: 'KEKMissing',
-        says: /kek-9 is missing: put the same key back .*Secret lti-key-operator-kek.* Never make a new key under this name/,
+        says: /kek-9 is missing: restore the same key .*Secret lti-key-operator-kek.* Never create a new key under this name/,
       },
       {
         when: 'the key is empty',
         content: { primary: 'kek-1', 'kek-1': '' },
         reason: 'KEKMalformed',
-        says: /kek-1 does not hold 256 bits .*put the same key back .*Secret lti-key-operator-kek/,
+        says: /kek-1 does not contain 256 bits .*restore the same key .*Secret lti-key-operator-kek/,
       },
       {
         when: 'the key is raw bytes',
         content: { primary: 'kek-1', 'kek-1': Buffer.alloc(32, 7) },
         reason: 'KEKMalformed',
-        says: /does not hold 256 bits in base64/,
+        says: /does not contain 256 bits in base64/,
       },
       {
         when: 'the key is in hex',
@@ -138,11 +138,11 @@ describe('file KEK provider', () => {
         when: 'the key is all zero',
         content: { primary: 'kek-1', 'kek-1': kekText(0) },
         reason: 'KEKMalformed',
-        says: /holds only zeros/,
+        says: /contains only zeros/,
       },
     ];
     for (const { when, content, reason, says } of bad) {
-      it(`says ${reason} when ${when}`, async () => {
+      it(`reports ${reason} if ${when}`, async () => {
         files.write(content);
         const error = await failure(keks.sealingKey());
         expect(error.reason).to.equal(reason);
@@ -153,7 +153,7 @@ describe('file KEK provider', () => {
       });
     }
 
-    it('says KEKDirectoryMissing when there is no directory, for sealing and opening', async () => {
+    it('reports KEKDirectoryMissing for sealing and opening if there is no directory', async () => {
       files.dispose();
       const error = await failure(keks.sealingKey());
       expect(error.reason).to.equal('KEKDirectoryMissing');
@@ -162,7 +162,7 @@ describe('file KEK provider', () => {
       expect((await keks.status()).problems).to.have.length(1);
     });
 
-    it('says KEKUnreadable for a link that leads nowhere', async () => {
+    it('reports KEKUnreadable for a dangling link', async () => {
       files.write({ primary: 'kek-1' });
       symlinkSync('gone', join(files.path, 'kek-1'));
       const error = await failure(keks.sealingKey());
@@ -170,32 +170,32 @@ describe('file KEK provider', () => {
       expect(error.message).to.contain('kek-1 cannot be read (ENOENT)');
     });
 
-    it('says KEKMissing, naming the file, for a KEK that something was sealed under', async () => {
+    it('reports KEKMissing with the name of the file for a KEK to open with', async () => {
       files.write({ primary: 'kek-1', 'kek-1': good });
       const error = await failure(keks.openingKey('kek-0'));
       expect(error.reason).to.equal('KEKMissing');
       expect(error.message).to.contain(join(files.path, 'kek-0'));
     });
 
-    it('keeps using the good ones and reports the bad', async () => {
+    it('uses the good KEKs and reports the bad ones', async () => {
       files.write({ primary: 'kek-1', 'kek-1': good, 'kek-0': 'oops', 'my key': good });
       expect((await keks.sealingKey()).id).to.equal('kek-1');
       const { sealingKeyID, problems } = await keks.status();
       expect(sealingKeyID).to.equal('kek-1');
-      expect(problems.map(({ reason, message }) => [reason, /name that cannot be/.test(message)])).to.have.deep.members(
-        [
-          ['KEKMalformed', false],
-          ['KEKMalformed', true],
-        ],
-      );
+      expect(
+        problems.map(({ reason, message }) => [reason, /name that is not a valid KEK ID/.test(message)]),
+      ).to.have.deep.members([
+        ['KEKMalformed', false],
+        ['KEKMalformed', true],
+      ]);
     });
 
-    it('opens while primary is absent', async () => {
+    it('opens keys while the file primary is missing', async () => {
       files.write({ 'kek-1': good });
       expect((await keks.openingKey('kek-1')).id).to.equal('kek-1');
     });
 
-    it('never says what a file holds', async () => {
+    it('never quotes the content of a file', async () => {
       const text = Buffer.from('0123456789abcdefghijklmnopqrstuvwxyz').toString('base64');
       files.write({ primary: `${text}${text}`, 'kek-1': text });
       const { problems } = await keks.status();
@@ -206,7 +206,7 @@ describe('file KEK provider', () => {
   });
 
   describe('when the directory changes', () => {
-    it('follows a swapped mount at the next check', async () => {
+    it('follows a replaced mount at the next check', async () => {
       files.mount({ primary: 'kek-1', 'kek-1': kekText(1) });
       expect((await keks.sealingKey()).id).to.equal('kek-1');
       files.mount({ primary: 'kek-2', 'kek-1': kekText(1), 'kek-2': kekText(2) });
@@ -215,20 +215,20 @@ describe('file KEK provider', () => {
       expect((await keks.sealingKey()).id).to.equal('kek-2');
     });
 
-    it('looks at once for a KEK it does not have', async () => {
+    it('reads the directory immediately for a KEK that it does not have', async () => {
       files.mount({ primary: 'kek-1', 'kek-1': kekText(1) });
       await keks.status();
       files.mount({ primary: 'kek-1', 'kek-1': kekText(1), 'kek-2': kekText(2) });
       expect((await keks.openingKey('kek-2')).id).to.equal('kek-2');
     });
 
-    it('heals at once when the file that was missing appears', async () => {
+    it('finds a missing KEK file immediately when it appears', async () => {
       await failure(keks.sealingKey());
       files.write({ primary: 'kek-1', 'kek-1': kekText(1) });
       expect((await keks.sealingKey()).id).to.equal('kek-1');
     });
 
-    it('reports a repaired file as repaired at once', async () => {
+    it('stops reporting a repaired KEK file immediately', async () => {
       files.write({ primary: 'kek-1', 'kek-1': 'oops' });
       expect((await keks.status()).problems).to.have.length(1);
       files.write({ 'kek-1': kekText(1) });
@@ -243,7 +243,7 @@ describe('file KEK provider', () => {
       expect((await failure(keks.sealingKey())).reason).to.equal('KEKMissing');
     });
 
-    it('keeps the same key when a file is written again with the same bytes', async () => {
+    it('keeps the key if its file is rewritten with the same bytes', async () => {
       files.mount({ primary: 'kek-1', 'kek-1': kekText(1) });
       (await keks.sealingKey()).confirm();
       files.mount({ primary: 'kek-1', 'kek-1': kekText(1) });
@@ -252,7 +252,7 @@ describe('file KEK provider', () => {
       expect(await keks.status()).to.deep.equal({ sealingKeyID: 'kek-1', problems: [] });
     });
 
-    it('refuses other bytes under a name that has opened something, until they are put back', async () => {
+    it('refuses other bytes under a name that has opened something, until the old bytes are restored', async () => {
       files.mount({ primary: 'kek-1', 'kek-1': kekText(1) });
       (await keks.sealingKey()).confirm();
       files.mount({ primary: 'kek-1', 'kek-1': kekText(2) });
@@ -260,7 +260,7 @@ describe('file KEK provider', () => {
       for (const attempt of [keks.sealingKey(), keks.openingKey('kek-1')]) {
         const error = await failure(attempt);
         expect(error.reason).to.equal('KEKChanged');
-        expect(error.message).to.contain(join(files.path, 'kek-1')).and.to.contain('put the former back');
+        expect(error.message).to.contain(join(files.path, 'kek-1')).and.to.contain('put the old key back');
       }
       const { sealingKeyID, problems } = await keks.status();
       expect(sealingKeyID).to.equal(undefined);
@@ -269,7 +269,7 @@ describe('file KEK provider', () => {
       expect((await keks.sealingKey()).id).to.equal('kek-1');
     });
 
-    it('takes other bytes under a name that has opened nothing yet', async () => {
+    it('accepts other bytes under a name that has opened nothing yet', async () => {
       files.mount({ primary: 'kek-1', 'kek-1': kekText(1) });
       await keks.sealingKey();
       files.mount({ primary: 'kek-1', 'kek-1': kekText(2) });

@@ -1,6 +1,6 @@
 import { createPrivateKey, generatePrimeSync, type KeyObject } from 'node:crypto';
 
-/** Private keys in shapes that Node.js does not write. */
+/** Private keys in forms that Node.js does not write. */
 
 const armour = (label: string, der: Buffer): string =>
   `-----BEGIN ${label}-----\n${der.toString('base64').replaceAll(/.{64}/g, '$&\n').trimEnd()}\n-----END ${label}-----\n`;
@@ -41,15 +41,16 @@ function inverse(value: bigint, modulus: bigint): bigint {
   return ((x % modulus) + modulus) % modulus;
 }
 
-/** RFC 8017 §3.2 and appendix A.1.2: a key of three primes. */
+/** RFC 8017 §3.2 and appendix A.1.2: a key of 2048 bits with three primes. */
 export function threePrimes(): { readonly pem: string; readonly jwk: object } {
   const e = 65537n;
-  const prime = (): bigint => {
-    const found = generatePrimeSync(720, { bigint: true });
-    return found % e === 1n ? prime() : found;
+  const prime = (bits: number): bigint => {
+    const found = generatePrimeSync(bits, { bigint: true });
+    return found % e === 1n ? prime(bits) : found;
   };
-  const [p, q, r] = [prime(), prime(), prime()];
+  const [p, q, r] = [prime(683), prime(683), prime(682)];
   const n = p * q * r;
+  if (n >> 2047n === 0n) return threePrimes();
   const d = inverse(e, (p - 1n) * (q - 1n) * (r - 1n));
   const t = inverse(p * q, r);
   const numbers = [n, e, d, p, q, d % (p - 1n), d % (q - 1n), inverse(q, p)];
@@ -85,7 +86,7 @@ export function openSshPem(key: KeyObject): string {
   return armour('OPENSSH PRIVATE KEY', Buffer.concat([...head, text(Buffer.concat([secret, padding]))]));
 }
 
-/** A throw-away self-signed certificate (RFC 5280) of a key that nobody has any more. */
+/** A self-signed certificate (RFC 5280) whose private key was discarded. */
 export const certificatePem = `-----BEGIN CERTIFICATE-----
 MIIBbTCCAROgAwIBAgIUUHEa/flcdeld/W4cROhMxJXWQOcwCgYIKoZIzj0EAwIw
 DDEKMAgGA1UEAwwBeDAeFw0yNjExMjYyMjAyNTZaFw0zNjExMjMyMjAyNTZaMAwx
@@ -98,7 +99,7 @@ IE3JgjyVII3AM9Q09kbhgS6QFJX+88YFskE1KfPBDvqk
 -----END CERTIFICATE-----
 `;
 
-/** Whether Node.js itself reads it: a shape that is none would prove nothing. */
+/** Whether Node.js reads it, so that a test does not pass because of a malformed key. */
 export function isReadable(pem: string): boolean {
   return createPrivateKey(pem).type === 'private';
 }

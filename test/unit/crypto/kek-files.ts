@@ -3,10 +3,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Clock } from '../../../src/lib/clock.ts';
 
-/** Fixed KEKs as `openssl rand -base64 32` prints them. */
+/** Fixed KEKs in the form of `openssl rand -base64 32`. */
 export const kekText = (seed: number): string => `${Buffer.alloc(32, seed).toString('base64')}\n`;
 
-/** A KEK directory of a test, with everything it holds removed afterwards. */
+/** A KEK directory that is removed after the test. */
 export class KekFiles {
   readonly path = mkdtempSync(join(tmpdir(), 'kek-'));
   #mounts = 0;
@@ -20,7 +20,7 @@ export class KekFiles {
     rmSync(join(this.path, name), { recursive: true });
   }
 
-  /** Replaces the content as the kubelet does for a Secret: a new directory, and one atomic swap of the `..data` link. */
+  /** Replaces the content as the kubelet does for a Secret: a new directory, and one atomic replacement of the `..data` link. */
   mount(files: Record<string, string>): this {
     const version = `..version-${(this.#mounts += 1)}`;
     mkdirSync(join(this.path, version));
@@ -39,7 +39,7 @@ export class KekFiles {
   }
 }
 
-/** A clock that moves when told to. */
+/** A clock that the test advances. */
 export class ManualClock implements Clock {
   #milliseconds = 0;
 

@@ -1,6 +1,6 @@
 import { createPublicKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { expect } from 'chai';
-import { ImportKeyError } from '../../../src/crypto/import-key-error.ts';
+import { ImportKeyError } from '../../../src/crypto/errors.ts';
 import { importPrivateKey } from '../../../src/crypto/import-key.ts';
 import { certificatePem, isReadable, openSshPem, pemBody, relabelled, threePrimes } from './former-key-texts.ts';
 
@@ -52,7 +52,7 @@ describe('The text of a private key of a former system', () => {
       ext: true,
     }),
   })) {
-    it(`is taken with ${shape}`, () => {
+    it(`importPrivateKey reads a key with ${shape}`, () => {
       expect(importPrivateKey(text).privateKey.equals(key)).to.equal(true);
     });
   }
@@ -61,55 +61,61 @@ describe('The text of a private key of a former system', () => {
     'nothing but blanks': [' \n\t', 'it is empty'],
     'escaped newlines': [
       pem.replaceAll('\n', String.raw`\n`),
-      String.raw`it is PEM whose line breaks are written as \n, backslash and n; make them real ones: printf '%b\n'`,
+      String.raw`it is PEM whose line breaks are written as \n, backslash and n; make them real line breaks: printf '%b\n'`,
     ],
-    'newlines that became blanks': [pem.replaceAll('\n', ' '), 'it is PEM that lost its line breaks'],
-    'newlines that are gone': [pem.replaceAll('\n', ''), 'it is PEM that lost its line breaks'],
+    'newlines that became blanks': [pem.replaceAll('\n', ' '), 'it is PEM without line breaks'],
+    'newlines that are gone': [pem.replaceAll('\n', ''), 'it is PEM without line breaks'],
     'the indentation of a YAML block': [
       pem.replaceAll(/^(?=.)/gm, '    '),
-      "it is PEM whose lines are indented, as in a YAML file; remove the blanks: sed 's/^[[:blank:]]*//'",
+      "it is PEM whose lines are indented, as in a YAML file; remove the indentation: sed 's/^[[:blank:]]*//'",
     ],
     'carriage returns alone': [
       pem.replaceAll('\n', '\r'),
-      String.raw`it is PEM whose lines end with a carriage return alone; convert them: tr '\r' '\n'`,
+      String.raw`it is PEM whose lines end with a carriage return only; convert them: tr '\r' '\n'`,
     ],
     'base64 in base64': [Buffer.from(pem).toString('base64'), 'it is base64 in base64'],
     'base64 of a JWK': [Buffer.from(json(jwk)).toString('base64'), 'it is base64 in base64'],
     'no BEGIN and END lines': [
       pem.replaceAll(/-----.*-----\n/g, ''),
-      'it is the base64 of a key without its BEGIN and END lines; make it PEM: base64 -d < key | openssl pkey',
+      'it is the base64 of a key without BEGIN and END lines; convert it to PEM: base64 -d < key | openssl pkey',
     ],
-    'the quotes of a JSON string': [json(pem), 'it is a JSON string; store what is in it'],
+    'the quotes of a JSON string': [json(pem), 'it is a JSON string; store its content'],
     'the format of OpenSSH': [openSshPem(key), "convert it in place: ssh-keygen -p -m PEM -N '' -f key"],
-    'a JWK Set': [json({ keys: [jwk] }), "it is a JWK Set; take the private key out of it: jq '.keys[] | select(.d)'"],
-    'a list of JWKs': [json([jwk]), "it is a list of JWKs; take the private key out of it: jq '.[] | select(.d)'"],
+    'a JWK Set': [json({ keys: [jwk] }), "it is a JWK Set; extract the private key: jq '.keys[] | select(.d)'"],
+    'a list of JWKs': [json([jwk]), "it is a list of JWKs; extract the private key: jq '.[] | select(.d)'"],
     'a JWK of n, e and d only': [json({ kty, n, e, d }), 'it is a private JWK without p, q, dp, dq, qi; export it'],
     'a JWK without qi': [json({ ...jwk, qi: undefined }), 'it is a private JWK without qi; export it'],
-    'three primes in PEM': [threePrimes().pem, 'it is an RSA key of more than two primes'],
-    'three primes in a JWK': [json(threePrimes().jwk), 'it is an RSA key of more than two primes'],
+    'three primes in PEM': [threePrimes().pem, 'it is an RSA key with more than two primes'],
+    'three primes in a JWK': [json(threePrimes().jwk), 'it is an RSA key with more than two primes'],
     'RSA-PSS': [
       pkcs8(generateKeyPairSync('rsa-pss', { modulusLength: 2048 }).privateKey),
-      'it is an RSA-PSS key, which may not sign RS256',
+      'it is an RSA-PSS key, which cannot sign RS256',
     ],
     'a passphrase (PKCS#8)': [
       locked,
-      'it is encrypted with a passphrase; remove that first: openssl pkey -in private.pem -out plain.pem',
+      'it is encrypted with a passphrase; remove the passphrase: openssl pkey -in private.pem -out plain.pem',
     ],
-    'a passphrase (PKCS#1)': [lockedPkcs1, 'it is encrypted with a passphrase; remove that first: openssl pkey -in'],
-    'a public key alone': [spki, 'it is a public key, without a private one; take the file with the private key'],
-    'a certificate alone': [certificatePem, 'it is a certificate, without a private key; take the file with'],
-    'a public JWK alone': [json({ kty, n, e }), 'it is a public JWK, and a public key signs nothing'],
-    'an EC key': [pkcs8(ec), 'it is a key of type ec; RS256 needs RSA'],
+    'a passphrase (PKCS#1)': [
+      lockedPkcs1,
+      'it is encrypted with a passphrase; remove the passphrase: openssl pkey -in',
+    ],
+    'a public key alone': [spki, 'it is a public key without a private key; use the file with the private key'],
+    'a certificate alone': [certificatePem, 'it is a certificate without a private key; use the file with'],
+    'a public JWK alone': [json({ kty, n, e }), 'it is a public JWK, which cannot sign'],
+    'an EC key': [pkcs8(ec), 'it is a key of type ec; RS256 requires RSA'],
     'an Ed25519 key': [
       pkcs8(generateKeyPairSync('ed25519').privateKey),
-      'it is a key of type ed25519; RS256 needs RSA',
+      'it is a key of type ed25519; RS256 requires RSA',
     ],
-    'an EC JWK': [json(ec.export({ format: 'jwk' })), 'it is a key of type ec; RS256 needs RSA'],
-    'a symmetric JWK': [json({ kty: 'oct', k: d }), 'it is a symmetric key (kty oct); RS256 needs an RSA key pair'],
+    'an EC JWK': [json(ec.export({ format: 'jwk' })), 'it is a key of type ec; RS256 requires RSA'],
+    'a symmetric JWK': [json({ kty: 'oct', k: d }), 'it is a symmetric key (kty oct); RS256 requires an RSA key pair'],
     'JSON that is no JWK': [json({ private_key: 'x' }), 'it is a JSON object, but not a JWK: it has no member kty'],
-    'JSON cut short': [json(jwk).slice(0, 400), 'it begins as JSON but is not; it was cut short or changed'],
+    'JSON cut short': [
+      json(jwk).slice(0, 400),
+      'it starts like JSON but is not valid JSON; it was truncated or changed',
+    ],
     'JWK members that are no numbers': [json({ ...jwk, p: 7 }), 'whose members are not the base64url numbers'],
-    'no END line': [pem.slice(0, 700), 'it is PEM without its END line: it was cut short'],
+    'no END line': [pem.slice(0, 700), 'it is PEM without its END line; it was truncated'],
     'no BEGIN line': [pem.slice(40), 'it is PEM without its BEGIN line; copy the whole file'],
     'BEGIN and END of two formats': [
       pem.replace('END PRIVATE', 'END RSA PRIVATE'),
@@ -117,7 +123,7 @@ describe('The text of a private key of a former system', () => {
     ],
     'lines missing in the middle': [
       pem.split('\n').toSpliced(5, 3).join('\n'),
-      'what stands between its BEGIN and END lines is no private key',
+      'the text between its BEGIN and END lines is not a private key',
     ],
     'UTF-16': [Buffer.from(`\uFEFF${pem}`, 'utf16le').toString(), 'it is text in UTF-16; convert it: iconv'],
     'UTF-16, big endian': [
@@ -140,21 +146,21 @@ describe('The text of a private key of a former system', () => {
     'key_ops decrypt': [json({ ...jwk, key_ops: ['decrypt'] }), 'its member key_ops does not contain sign'],
     'key_ops verify': [json({ ...jwk, key_ops: ['verify'] }), 'its member key_ops does not contain sign'],
     'key_ops that is no list': [json({ ...jwk, key_ops: 'sign' }), 'its member key_ops does not contain sign'],
-    'two PEM keys': [pem + pkcs8(other), 'it holds 2 private keys; keep the one that signs'],
-    'an EC key before it': [pkcs8(ec) + pem, 'it holds 2 private keys'],
-    'a locked key after it': [pem + locked, 'it holds 2 private keys'],
-    'a truncated key before it': [pkcs8(other).slice(0, 640) + pem, 'it holds 2 private keys'],
-    'a key without BEGIN before it': [pkcs8(other).slice(40) + pem, 'it holds 2 private keys'],
-    'two keys with escaped newlines': [(pem + pkcs1).replaceAll('\n', String.raw`\n`), 'it holds 2 private keys'],
-    'two keys in base64': [Buffer.from(pem + pkcs1).toString('base64'), 'it holds 2 private keys'],
+    'two PEM keys': [pem + pkcs8(other), 'it contains 2 private keys; keep only the one that signs'],
+    'an EC key before it': [pkcs8(ec) + pem, 'it contains 2 private keys'],
+    'a locked key after it': [pem + locked, 'it contains 2 private keys'],
+    'a truncated key before it': [pkcs8(other).slice(0, 640) + pem, 'it contains 2 private keys'],
+    'a key without BEGIN before it': [pkcs8(other).slice(40) + pem, 'it contains 2 private keys'],
+    'two keys with escaped newlines': [(pem + pkcs1).replaceAll('\n', String.raw`\n`), 'it contains 2 private keys'],
+    'two keys in base64': [Buffer.from(pem + pkcs1).toString('base64'), 'it contains 2 private keys'],
     'three keys in a JWK Set': [
       json({ keys: [jwk, jwk, { kty, n, e }, { kty: 'oct', k: d }] }),
-      'it holds 3 private keys',
+      'it contains 3 private keys',
     ],
-    'two JWKs in a row': [`${json(jwk)}\n${json(jwk)}`, 'it holds 2 private keys'],
+    'two JWKs in a row': [`${json(jwk)}\n${json(jwk)}`, 'it contains 2 private keys'],
   };
   for (const [shape, [text, message]] of Object.entries(refusals)) {
-    it(`is refused with ${shape}, in a sentence of its own that quotes nothing of it`, () => {
+    it(`importPrivateKey refuses ${shape}, with a message of its own that quotes no part of the text`, () => {
       const refusal = refusalOf(text);
       expect(refusal).to.include(message);
       for (const secret of [d!, body, ...text.split(/\s/)]) {
@@ -164,11 +170,11 @@ describe('The text of a private key of a former system', () => {
     });
   }
 
-  it('is one that Node.js reads, where the operator alone refuses it', () => {
+  it('importPrivateKey refuses keys of three primes, which Node.js reads', () => {
     expect(isReadable(threePrimes().pem)).to.equal(true);
   });
 
-  it('is refused in no time, whatever is repeated in it', () => {
+  it('importPrivateKey refuses a megabyte of repeated text in under two seconds', () => {
     for (const part of [
       '-----BEGIN CERTIFICATE-----',
       '-----BEGIN PRIVATE KEY',

@@ -10,7 +10,7 @@ import { describeSealed, type SealContext } from '../../../src/crypto/sealed-for
 import { KekFiles, kekText, ManualClock } from './kek-files.ts';
 import { forge, headerOf, leakFinder, parts, sealFailure, withHeader } from '../../fixtures/sealing.ts';
 
-describe('sealing', () => {
+describe('A sealed key', () => {
   let files: KekFiles;
   let keks: FileKekProvider;
   let pair: KeyPair;
@@ -28,11 +28,11 @@ describe('sealing', () => {
   });
   after(() => files.dispose());
 
-  it('gives back the same key', async () => {
+  it('opens to the same key', async () => {
     expect((await open(jwe, context, keks)).equals(pair.privateKey)).to.equal(true);
   });
 
-  it('writes a flattened JWE whose header says what and where it is', () => {
+  it('is a flattened JWE whose header names its registration, key ID and KEK', () => {
     expect(Object.keys(parts(jwe))).to.have.members(['protected', 'encrypted_key', 'iv', 'ciphertext', 'tag']);
     expect(headerOf(jwe)).to.deep.equal({
       alg: 'A256KW',
@@ -46,7 +46,7 @@ describe('sealing', () => {
     expect(describeSealed(jwe)).to.deep.equal({ ...context, kekID: 'kek-1' });
   });
 
-  it('takes a fresh content key and initialization vector each time', async () => {
+  it('has a fresh content key and initialization vector each time', async () => {
     const again = await seal(pair.privateKey, context, keks);
     expect(again.kekID).to.equal('kek-1');
     for (const member of ['encrypted_key', 'iv', 'ciphertext', 'tag'] as const) {
@@ -54,14 +54,14 @@ describe('sealing', () => {
     }
   });
 
-  it('opens what an older KEK sealed after primary moved on', async () => {
+  it('opens under its own KEK after primary names another KEK', async () => {
     files.write({ primary: 'kek-0\n' });
     const moved = new FileKekProvider({ directory: files.path, clock: new ManualClock() });
     files.write({ primary: 'kek-1' });
     expect((await open(jwe, context, moved)).equals(pair.privateKey)).to.equal(true);
   });
 
-  it('compares the whole public half of a key with a foreign key ID', async () => {
+  it('opens with a foreign key ID only if the whole public half matches', async () => {
     const foreign = { ...context, keyID: 'legacy-1', publicJWK: publicJwk(pair.privateKey, 'legacy-1') };
     const sealed = await seal(pair.privateKey, foreign, keks);
     expect((await open(sealed.jwe, foreign, keks)).equals(pair.privateKey)).to.equal(true);
@@ -70,7 +70,7 @@ describe('sealing', () => {
   });
 
   for (const keyID of ['tool:2019', 'Zm9v+/==', 'https://tool.example.org/keys/1?v=2#k', '~'.repeat(256)]) {
-    it(`carries a key ID as former systems have it: ${keyID.slice(0, 40)}`, async () => {
+    it(`can have a key ID of a former system: ${keyID.slice(0, 40)}`, async () => {
       const foreign = { ...context, keyID, publicJWK: publicJwk(pair.privateKey, keyID) };
       const sealed = await seal(pair.privateKey, foreign, keks);
       expect((await open(sealed.jwe, foreign, keks)).equals(pair.privateKey)).to.equal(true);
@@ -78,38 +78,38 @@ describe('sealing', () => {
     });
   }
 
-  it('takes for a key ID only what a message can quote', async () => {
+  it('is refused as malformed with a key ID that a message could not quote', async () => {
     for (const keyID of ['', 'tool 2019', 'tool\n2019', 'tool\u200B', 'k'.repeat(257)]) {
       const error = await sealFailure(seal(pair.privateKey, { ...context, keyID }, keks));
       expect(error.message).to.include('has a header whose "keyID" is not a name');
     }
   });
 
-  it('does not seal a key under the key ID of another', async () => {
+  it('is not created under the key ID of another key', async () => {
     const error = await sealFailure(seal(other.privateKey, context, keks));
     expect(error.reason).to.equal('SealKeyMismatch');
   });
 
-  it('does not seal without a KEK, and passes its error on', async () => {
+  it('is not created without a KEK: seal throws the KekError', async () => {
     const empty = new FileKekProvider({ directory: `${files.path}-absent`, clock: new ManualClock() });
     const error: unknown = await seal(pair.privateKey, context, empty).catch((reason: unknown) => reason);
     expect(error).to.include({ name: 'KekError', reason: 'KEKDirectoryMissing' });
   });
 
-  describe('in another place', () => {
+  describe('context', () => {
     const moves: { to: Partial<SealContext>; says: string }[] = [
       { to: { namespace: 'library' }, says: 'another namespace' },
       { to: { registration: 'moodle' }, says: 'another registration' },
       { to: { keyID: 'A'.repeat(43) }, says: 'another keyID' },
     ];
     for (const { to, says } of moves) {
-      it(`is refused because it has ${says}, and says where it belongs`, async () => {
+      it(`A sealed key with ${says} is refused with its original context in the message`, async () => {
         const error = await sealFailure(open(jwe, { ...context, ...to }, keks));
         expect(error.reason).to.equal('SealContextMismatch');
         expect(error.message).to.contain(says).and.to.contain(`sealed as key ${pair.keyID} of gradebook/canvas`);
       });
 
-      it(`is refused because it has ${says} although its header was edited to fit`, async () => {
+      it(`A sealed key with ${says} is refused although its header was edited to match`, async () => {
         const edited = withHeader(jwe, { ...headerOf(jwe), ...to });
         const error = await sealFailure(open(edited, { ...context, ...to }, keks));
         expect(error.reason).to.equal('SealTampered');
@@ -117,7 +117,7 @@ describe('sealing', () => {
     }
   });
 
-  describe('with a changed header', () => {
+  describe('header', () => {
     const changes: { change: Record<string, unknown>; reason: SealReason }[] = [
       { change: { alg: 'dir' }, reason: 'SealMalformed' },
       { change: { alg: 'RSA-OAEP' }, reason: 'SealMalformed' },
@@ -147,14 +147,14 @@ describe('sealing', () => {
       { change: { p2c: 1 }, reason: 'SealMalformed' },
     ];
     for (const { change, reason } of changes) {
-      it(`is refused as ${reason} for ${inspect(change)}`, async () => {
+      it(`A sealed key with the header ${inspect(change)} is refused as ${reason}`, async () => {
         const error = await sealFailure(open(withHeader(jwe, { ...headerOf(jwe), ...change }), context, keks));
         expect(error.reason).to.equal(reason);
         expect(error.message).to.contain(`${pair.keyID} of registration gradebook/canvas`);
       });
     }
 
-    it('says which KEK is missing and what the provider says about it', async () => {
+    it('The error for a missing KEK has its ID and the message of the provider', async () => {
       const error = await sealFailure(open(withHeader(jwe, { ...headerOf(jwe), kekID: 'kek-9' }), context, keks));
       expect(error.kekID).to.equal('kek-9');
       expect(error.message).to.contain('under KEK kek-9').and.to.contain(`${files.path}/kek-9 is missing`);
@@ -162,7 +162,7 @@ describe('sealing', () => {
     });
   });
 
-  describe('damaged', () => {
+  describe('damage', () => {
     const damages: { what: string; damage: (jwe: string) => string }[] = [
       { what: 'empty', damage: () => '' },
       { what: 'null', damage: () => 'null' },
@@ -194,14 +194,14 @@ describe('sealing', () => {
       },
     ];
     for (const { what, damage } of damages) {
-      it(`is refused as malformed when it is ${what}`, async () => {
+      it(`A sealed key that is ${what} is refused as malformed`, async () => {
         const error = await sealFailure(open(damage(jwe), context, keks));
         expect(error.reason).to.equal('SealMalformed');
         expect(error.message).to.match(/Restore its ledger Secret from a backup\.$/);
       });
     }
 
-    it('is refused when it carries the parts of another sealing of the same key', async () => {
+    it('A sealed key with parts of another sealing of the same key is refused', async () => {
       const again = parts((await seal(pair.privateKey, context, keks)).jwe);
       for (const member of ['encrypted_key', 'iv', 'ciphertext', 'tag'] as const) {
         const mixed = JSON.stringify({ ...parts(jwe), [member]: again[member] });
@@ -209,7 +209,7 @@ describe('sealing', () => {
       }
     });
 
-    it('is refused for every one of 1,000 flipped bits of its bytes', async () => {
+    it('A sealed key with any of 1,000 flipped bits in its bytes is refused', async () => {
       const members = ['encrypted_key', 'iv', 'ciphertext', 'tag', 'protected'] as const;
       const flipOne = fc.asyncProperty(fc.constantFrom(...members), fc.nat(), async (member, at) => {
         const bytes = Buffer.from(parts(jwe)[member] ?? '', 'base64url');
@@ -223,7 +223,7 @@ describe('sealing', () => {
       await fc.assert(flipOne, { numRuns: 1000, seed: 20261123 });
     });
 
-    it('is refused for every one of 1,000 flipped bits of its text, also those a decoder ignores', async () => {
+    it('A sealed key with any of 1,000 flipped bits in its text is refused, also bits that decoders ignore', async () => {
       const ignored = jwe.lastIndexOf(parts(jwe).tag ?? '') + 21;
       const positions = fc.oneof({ weight: 20, arbitrary: fc.nat(jwe.length - 1) }, fc.constant(ignored));
       const flipOne = fc.asyncProperty(positions, fc.nat(6), async (at, bit) => {
@@ -234,7 +234,7 @@ describe('sealing', () => {
     });
   });
 
-  describe('forged', () => {
+  describe('forgery', () => {
     const rsa = generateKeyPairSync('rsa', { modulusLength: 2048 });
     const keysOf: Record<string, Parameters<typeof forge>[2]> = {
       dir: kekBytes,
@@ -243,7 +243,7 @@ describe('sealing', () => {
       A256GCMKW: kekBytes,
     };
     for (const [alg, key] of Object.entries(keysOf)) {
-      it(`is refused when the algorithm is ${alg}`, async () => {
+      it(`A sealed key with the algorithm ${alg} is refused`, async () => {
         const forged = await forge(
           { ...headerOf(jwe), alg },
           JSON.stringify(pair.privateKey.export({ format: 'jwk' })),
@@ -253,14 +253,14 @@ describe('sealing', () => {
       });
     }
 
-    it('is refused when the content encryption is not the one that is written', async () => {
+    it('A sealed key with another content encryption is refused', async () => {
       for (const enc of ['A128GCM', 'A192GCM', 'A256CBC-HS512', 'A128CBC-HS256']) {
         const forged = await forge({ ...headerOf(jwe), enc }, '{}', kekBytes);
         expect((await sealFailure(open(forged, context, keks))).reason, enc).to.equal('SealMalformed');
       }
     });
 
-    it('is refused under another KEK with the same ID', async () => {
+    it('A sealed key under another KEK with the same ID is refused', async () => {
       const forged = await forge(headerOf(jwe), '{}', randomBytes(32));
       const error = await sealFailure(open(forged, context, keks));
       expect(error.reason).to.equal('SealTampered');
@@ -268,7 +268,7 @@ describe('sealing', () => {
       expect(error.kekID).to.equal('kek-1');
     });
 
-    it('is refused when it holds something else than the key', async () => {
+    it('A sealed key that does not contain the expected key is refused', async () => {
       const otherJwk = other.privateKey.export({ format: 'jwk' });
       const elliptic = generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey.export({ format: 'jwk' });
       const contents: (JsonWebKey | string)[] = [
@@ -287,7 +287,7 @@ describe('sealing', () => {
       }
     });
 
-    it('does not let a key that failed to open block the repair of its KEK file', async () => {
+    it('A sealed key that failed to open does not block the repair of its KEK file', async () => {
       const repaired = new KekFiles().mount({ primary: 'kek-1', 'kek-1': kekText(9) });
       const clock = new ManualClock();
       const provider = new FileKekProvider({ directory: repaired.path, clock });
@@ -304,7 +304,7 @@ describe('sealing', () => {
     });
   });
 
-  it('never says key material in an error', async () => {
+  it('has no key material in its errors', async () => {
     const leaks = leakFinder(pair.privateKey, kekBytes);
     const plaintext = JSON.stringify(pair.privateKey.export({ format: 'jwk' }));
     const attempts = [
@@ -321,7 +321,7 @@ describe('sealing', () => {
       expect(error).to.be.an('error');
       expect(leaks(`${inspect(error, { depth: 9, showHidden: true })}${JSON.stringify(error)}`)).to.equal(false);
     }
-    // The search finds what it looks for, and a parser would have told.
+    // Proves that the search finds key material, and that a parser's message quotes it.
     expect(leaks(`at ${kekBytes.toString('hex').slice(3, 13)}`)).to.equal(true);
     expect(leaks(plaintext.slice(-40))).to.equal(true);
     let told = '';

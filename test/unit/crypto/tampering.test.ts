@@ -3,12 +3,12 @@ import { FileKekProvider } from '../../../src/crypto/file-kek-provider.ts';
 import { generateKeyPair } from '../../../src/crypto/key-pair.ts';
 import { open, seal } from '../../../src/crypto/seal.ts';
 import type { SealReason } from '../../../src/api/reasons.ts';
-import { SealError } from '../../../src/crypto/seal-error.ts';
+import { SealError } from '../../../src/crypto/errors.ts';
 import type { SealContext } from '../../../src/crypto/sealed-format.ts';
 import { KekFiles, kekText, ManualClock } from './kek-files.ts';
 import { parts, sealFailure } from '../../fixtures/sealing.ts';
 
-/** Deterministic, so that a trial that opens can be repeated. */
+/** Deterministic, so that a failed trial can be repeated. */
 function numbersFrom(seed: number): (below: number) => number {
   let state = seed;
   return (below) => {
@@ -23,10 +23,10 @@ function numbersFrom(seed: number): (below: number) => number {
 const members = ['protected', 'encrypted_key', 'iv', 'ciphertext', 'tag'] as const;
 type Member = (typeof members)[number];
 
-describe('a sealed key that was tampered with', () => {
+describe('A sealed key after tampering', () => {
   let files: KekFiles;
   let keks: FileKekProvider;
-  /** Sealings of two keys of one registration, each twice: what could be swapped among them without a trace elsewhere. */
+  /** Two keys of one registration, each sealed twice, among which an attacker could swap parts unnoticed. */
   let sealings: readonly { readonly jwe: string; readonly context: SealContext }[];
 
   before(async () => {
@@ -61,7 +61,7 @@ describe('a sealed key that was tampered with', () => {
         {
           tamper: (jwe: string, _: string, below: (limit: number) => number) => flipBits(jwe, member, below),
           trials: member === 'ciphertext' ? 3100 : 1400,
-          // A flipped header may still be one, of another place, version or KEK.
+          // A flipped header may be valid, with another context, version or KEK.
           reasons:
             member === 'protected'
               ? (['SealMalformed', 'SealVersionUnknown', 'SealContextMismatch', 'SealKEKMissing'] as const)
@@ -102,13 +102,13 @@ describe('a sealed key that was tampered with', () => {
 
   let trials = 0;
   for (const [index, [what, tampering]] of Object.entries(tamperings).entries()) {
-    it(`never opens: ${what}, ${tampering.trials} times`, async () => {
+    it(`never opens with ${what}, in ${tampering.trials} trials`, async () => {
       const below = numbersFrom(20_261_123 + index);
       const told = new Set<string>();
       for (let trial = 0; trial < tampering.trials; trial++) {
         const at = below(sealings.length);
         const { jwe, context } = sealings[at]!;
-        // Never the sealing itself: of the other key, or of the same key at another time.
+        // Another seal: of the other key, or of the same key at another time.
         const { jwe: other } = sealings[(at + 1 + below(sealings.length - 1)) % sealings.length]!;
         const changed = tampering.tamper(jwe, other, below);
         if (changed === jwe || changed === other) continue;
@@ -122,7 +122,7 @@ describe('a sealed key that was tampered with', () => {
     });
   }
 
-  it('was tried 10,000 times, and the untouched ones open', async () => {
+  it('was tried 10,000 times, and opens without tampering', async () => {
     expect(trials).to.be.at.least(10_000);
     for (const { jwe, context } of sealings) {
       const opened: unknown = await open(jwe, context, keks).catch((error: unknown) => error);

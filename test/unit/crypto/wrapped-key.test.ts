@@ -22,21 +22,25 @@ function problemOf(value: unknown): string {
   }
 }
 
-describe('a wrapping key that a KMS encrypted', () => {
+describe('A wrapping key encrypted by a KMS', () => {
   const cases: { when: string; value: unknown; problem: string }[] = [
-    { when: 'all is as it should be', value: good, problem: 'none' },
+    { when: 'all members are valid', value: good, problem: 'none' },
     {
-      when: 'all is as large as allowed',
+      when: 'all members have their maximum length',
       value: { keyID: 'k'.repeat(1024), ciphertext: bytes(1024), annotations: { 'a.b': bytes(32 * 1024 - 3) } },
       problem: 'none',
     },
     { when: 'there are no annotations', value: { ...good, annotations: {} }, problem: 'none' },
     { when: 'an annotation is empty', value: { ...good, annotations: { 'a.b': '' } }, problem: 'none' },
-    { when: 'an annotation ends in the root', value: { ...good, annotations: { 'a.b.': '' } }, problem: 'none' },
-    { when: 'it is absent', value: undefined, problem: 'key_id is empty' },
+    {
+      when: 'the name of an annotation ends with a dot',
+      value: { ...good, annotations: { 'a.b.': '' } },
+      problem: 'none',
+    },
+    { when: 'it is undefined', value: undefined, problem: 'key_id is empty' },
     { when: 'it is a list', value: [good], problem: 'key_id is empty' },
     { when: 'key_id is empty', value: { ...good, keyID: '' }, problem: 'key_id is empty' },
-    { when: 'key_id is no text', value: { ...good, keyID: 7 }, problem: 'key_id is empty' },
+    { when: 'key_id is not a string', value: { ...good, keyID: 7 }, problem: 'key_id is empty' },
     {
       when: 'key_id is too long in characters',
       value: { ...good, keyID: 'k'.repeat(1025) },
@@ -66,7 +70,7 @@ describe('a wrapping key that a KMS encrypted', () => {
     { when: 'annotations are absent', value: { keyID: 'k', ciphertext: 'AA' }, problem: 'annotations are missing' },
     { when: 'annotations are a list', value: { ...good, annotations: ['a.b'] }, problem: 'annotations are missing' },
     {
-      when: 'an annotation is no base64url',
+      when: 'an annotation is not base64url',
       value: { ...good, annotations: { 'a.b': '+' } },
       problem: 'annotation is not canonical base64url',
     },
@@ -82,15 +86,19 @@ describe('a wrapping key that a KMS encrypted', () => {
         problem: 'annotation is not named by a fully qualified domain name',
       }),
     ),
-    { when: 'it has another member', value: { ...good, plaintext: 'x' }, problem: 'wrapping key has unknown members' },
+    {
+      when: 'it has an unknown member',
+      value: { ...good, plaintext: 'x' },
+      problem: 'wrapping key has unknown members',
+    },
   ];
   for (const { when, value, problem } of cases) {
-    it(`has ${problem === 'none' ? 'no problem' : 'its problem named'} when ${when}`, () => {
+    it(`${problem === 'none' ? 'is valid' : 'is refused'} if ${when}`, () => {
       expect(problemOf(value)).to.equal(problem);
     });
   }
 
-  it('is called after its key_id, in a name of 20 characters', () => {
+  it('has a KEK ID of 20 characters, derived from its key_id', () => {
     expect(kekIDOf('key-1')).to.equal('kms-be2974546978e373');
     expect(kekIDOf('arn:aws:kms:eu-central-1:111122223333:key/x'.repeat(20))).to.have.length(20);
   });
@@ -127,7 +135,7 @@ describe('a wrapping key that a KMS encrypted', () => {
       },
     ];
     for (const { what, change, says } of changes) {
-      it(`is refused as malformed with ${what}`, async () => {
+      it(`A sealed key with ${what} in its header is refused as malformed`, async () => {
         const header = headerOf(jwe);
         const error = await sealFailure(open(withHeader(jwe, { ...header, ...change(header) }), context(), keks));
         expect(error.reason).to.equal('SealMalformed');
@@ -135,14 +143,14 @@ describe('a wrapping key that a KMS encrypted', () => {
       });
     }
 
-    it('is bound to it: one that decrypts to the same key, under other annotations, does not open it', async () => {
+    it('A sealed key does not open if another wrapping of the same key is put into its header', async () => {
       const header = headerOf(jwe);
       const kms = { ...(header['kms'] as object), annotations: { 'version.fake.example': 'Mg' } };
       const error = await sealFailure(open(withHeader(jwe, { ...header, kms }), context(), keks));
       expect(error.reason).to.equal('SealTampered');
     });
 
-    it('shows every one of 1,000 flipped bits', async () => {
+    it('A sealed key with any of 1,000 flipped bits in its wrapping key is refused', async () => {
       const flipOne = fc.asyncProperty(fc.nat(), async (at) => {
         const header = Buffer.from(parts(jwe).protected!, 'base64url');
         const bit = at % (header.length * 8);

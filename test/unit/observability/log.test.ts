@@ -25,7 +25,7 @@ function json(fields: LogFields): Record<string, unknown> {
   return rest;
 }
 
-/** Fields that the types forbid, as a careless spread would pass them. */
+/** Fields that the types forbid, as a careless spread passes them. */
 function careless(fields: Record<string, unknown>): LogFields {
   return fields;
 }
@@ -37,12 +37,15 @@ describe('createLogger', () => {
   });
 
   for (const [what, fields] of [
-    ['a field that is not on the list', { privateJwk: 'hidden', d: 'hidden', pem: 'hidden' }],
-    ['an object in a field that is', { name: { d: 'hidden' }, kid: ['hidden'], count: { d: 'hidden' } }],
+    ['a field that is not in the allow-list', { privateJwk: 'hidden', d: 'hidden', pem: 'hidden' }],
+    ['an object in an allowed field', { name: { d: 'hidden' }, kid: ['hidden'], count: { d: 'hidden' } }],
     ['a field of the wrong type', { attempt: 'hidden', namespace: 5 }],
-    ['a number that is none', { count: Number.NaN, revision: Infinity }],
+    ['a number that is not finite', { count: Number.NaN, revision: Infinity }],
     ['a field without a value', { name: undefined, kid: null }],
-    ['what is inherited by every object', { toString: 'hidden', constructor: 'hidden', __proto__: { name: 'hidden' } }],
+    [
+      'a field with the name of an inherited property',
+      { toString: 'hidden', constructor: 'hidden', __proto__: { name: 'hidden' } },
+    ],
   ] as const) {
     it(`drops ${what}`, () => expect(json(careless(fields))).to.deep.equal({}));
   }
@@ -63,16 +66,16 @@ describe('createLogger', () => {
     ['only the type of what is no error', { d: 'hidden' }, { name: 'thrown object' }],
     ['a long message cut', new Error('x'.repeat(5000)), { name: 'Error', message: 'x'.repeat(1024) }],
   ] as const) {
-    it(`says of an error ${what}`, () => {
+    it(`logs of an error ${what}`, () => {
       const fields = json({ error });
       expect(fields['error']).to.deep.equal(expected);
       expect(JSON.stringify(fields)).not.to.include('hidden');
     });
   }
 
-  it('cuts long texts', () => expect(json({ file: 'x'.repeat(2000) })).to.deep.equal({ file: 'x'.repeat(1024) }));
+  it('truncates long texts', () => expect(json({ file: 'x'.repeat(2000) })).to.deep.equal({ file: 'x'.repeat(1024) }));
 
-  it('gives the lines of a child its fields too, filtered as well', () => {
+  it('adds the fields of a child logger to its lines, filtered by the allow-list', () => {
     const { log, lines } = capture('json');
     const child = log.child({ controller: 'registration', ...careless({ d: 'hidden' }) }).child({ namespace: 'ns' });
     child.warn({ name: 'canvas' }, 'said');
@@ -81,7 +84,7 @@ describe('createLogger', () => {
   });
 
   for (const format of ['json', 'text'] as const) {
-    it(`writes nothing below its level as ${format}`, () => {
+    it(`writes no lines below its level in the format ${format}`, () => {
       const { log, lines } = capture(format, 'warn');
       const child = log.child({});
       for (const level of ['debug', 'info', 'warn', 'error'] as const) child[level]({}, level);
@@ -91,7 +94,7 @@ describe('createLogger', () => {
     });
   }
 
-  it('writes a short line for people as text', () => {
+  it('writes short lines in the format text', () => {
     const { log, lines } = capture('text');
     log.warn({ name: 'ns/canvas', reason: 'two words', ...careless({ d: 'hidden' }), attempt: 3 }, 'said');
     log.error({ error: new ApiError('no "x"', { status: 403, reason: 'Forbidden' }) }, 'failed');
@@ -102,7 +105,7 @@ describe('createLogger', () => {
     expect(lines[0]?.slice(0, 13)).to.match(/^\d\d:\d\d:\d\d\.\d{3} $/u);
   });
 
-  it('keeps a line a line, whatever a text holds', () => {
+  it('escapes line breaks in texts', () => {
     const { log, lines } = capture('text');
     log.info({ name: 'a\n00:00:00.000 ERROR forged' }, 'said');
     expect(lines[0]?.trimEnd().split('\n')).to.have.length(1);

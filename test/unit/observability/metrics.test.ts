@@ -19,7 +19,7 @@ import { computedGauge } from '../../../src/observability/instruments.ts';
 import { metricTables } from '../../../src/observability/metric-table.ts';
 import { objectMetrics } from '../../../src/observability/object-metrics.ts';
 
-/** The series of the metrics whose name starts so, buckets left out. */
+/** The series of the metrics whose name starts with a prefix, without buckets. */
 async function series(registry: Registry, prefix: string): Promise<string[]> {
   const lines = (await registry.metrics()).split('\n');
   return lines.filter((line) => line.startsWith(prefix) && !line.includes('_bucket'));
@@ -35,7 +35,7 @@ const sidecar: SidecarSources = {
 };
 
 describe('createRegistry', () => {
-  it('says which version runs and how the process is', async () => {
+  it('reports the version, memory and event loop lag of the process', async () => {
     const registry = createRegistry('1.2.3');
     expect(await series(registry, 'lti_build_info')).to.deep.equal(['lti_build_info{version="1.2.3"} 1']);
     const value = async (name: string): Promise<number> => Number((await series(registry, name))[0]?.split(' ')[1]);
@@ -46,7 +46,7 @@ describe('createRegistry', () => {
     expect(await value('nodejs_eventloop_lag_seconds')).to.be.within(0, 10);
   });
 
-  it('counts CPU time once, however often it is scraped', async () => {
+  it('counts CPU time once, regardless of the number of scrapes', async () => {
     const registry = createRegistry('1.2.3');
     await registry.metrics();
     const [line = ''] = await series(registry, 'process_cpu_seconds_total');
@@ -56,15 +56,15 @@ describe('createRegistry', () => {
 });
 
 describe('computedGauge', () => {
-  it('has the series that its source gives at the scrape, none of an earlier one, and none without a value', async () => {
+  it('has exactly the series that its source returns at the scrape, without those that have no value', async () => {
     const registry = new Registry();
     let samples: (readonly [{ of: string }, number | undefined])[] = [
       [{ of: 'a' }, 1],
       [{ of: 'b' }, undefined],
     ];
     let plain: number | undefined = 2;
-    computedGauge(registry, { name: 'labelled', help: 'h', labels: ['of'] }, () => samples);
-    computedGauge(registry, { name: 'plain', help: 'h', labels: [] }, () => [[{}, plain]]);
+    computedGauge(registry, { name: 'labelled', type: 'gauge', help: 'h', labels: ['of'] }, () => samples);
+    computedGauge(registry, { name: 'plain', type: 'gauge', help: 'h', labels: [] }, () => [[{}, plain]]);
     expect([...(await series(registry, 'labelled')), ...(await series(registry, 'plain'))]).to.deep.equal([
       'labelled{of="a"} 1',
       'plain 2',
@@ -76,8 +76,8 @@ describe('computedGauge', () => {
   });
 });
 
-describe('metrics of the controller', () => {
-  it('count a reconcile by its result', async () => {
+describe('The metrics of the controller', () => {
+  it('count reconciles by result', async () => {
     const registry = createRegistry('1');
     const metrics = controllerMetrics(registry);
     metrics.watch('registration', 4, () => 2);
@@ -97,7 +97,7 @@ describe('metrics of the controller', () => {
     ]);
   });
 
-  it('shows a queue as it is at the scrape, the latest of its name', async () => {
+  it('show the state of a queue at the scrape, for the latest queue of a name', async () => {
     const registry = createRegistry('1');
     const metrics = workQueueMetrics(registry);
     metrics.watch('q', () => ({ depth: 99, unfinishedSeconds: 99, longestRunningSeconds: 99 }));
@@ -119,7 +119,7 @@ describe('metrics of the controller', () => {
     ]);
   });
 
-  it('counts requests, events and terms of leadership', async () => {
+  it('count requests and dropped events, and show leadership', async () => {
     const registry = createRegistry('1');
     const client = clientMetrics(registry);
     client.request('GET', '200', 0.01);
@@ -138,7 +138,7 @@ describe('metrics of the controller', () => {
     expect(await series(registry, 'leader')).to.deep.equal(['leader_election_master_status{name="lease"} 0']);
   });
 
-  it('says whether keys can be sealed, why not, and how far the clocks are apart', async () => {
+  it('show whether keys can be sealed, the reason if not, and the clock skew', async () => {
     const registry = createRegistry('1');
     let kekError: string | undefined = 'KEKMissing';
     let clockSkew: number | undefined;
@@ -187,8 +187,8 @@ describe('metrics of the controller', () => {
   });
 });
 
-describe('metrics of publishing', () => {
-  it('say how many documents there are and when they were current', async () => {
+describe('The metrics of publisher and sidecar', () => {
+  it('show the number of documents and when they were current', async () => {
     const registry = createRegistry('1');
     let lastSync: Date | undefined;
     publisherMetrics(registry, { documents: () => 3, lastSync: () => lastSync, failures: () => 0 });
@@ -199,7 +199,7 @@ describe('metrics of publishing', () => {
     ]);
   });
 
-  it('say how often in a row the publish directory could not be written', async () => {
+  it('count consecutive failed writes to the publish directory', async () => {
     const registry = createRegistry('1');
     let failures = 3;
     publisherMetrics(registry, { documents: () => 0, lastSync: () => undefined, failures: () => failures });
@@ -208,7 +208,7 @@ describe('metrics of publishing', () => {
     expect(await series(registry, 'lti_publish_failures')).to.deep.equal(['lti_publish_failures 0']);
   });
 
-  it('count the answers of the sidecar, and say how old what it serves is once that is known', async () => {
+  it('count the responses of the sidecar, and show the age of its documents once it is known', async () => {
     const registry = createRegistry('1');
     let age: number | undefined;
     const metrics = sidecarMetrics(registry, { ...sidecar, documents: () => 2, ageSeconds: () => age });
@@ -225,7 +225,7 @@ describe('metrics of publishing', () => {
     ]);
   });
 
-  it('count the files that the sidecar refuses now, by reason', async () => {
+  it('count the files that the sidecar currently refuses, by reason', async () => {
     const registry = createRegistry('1');
     let refusals = ['NotJSON', 'NotJSON'];
     sidecarMetrics(registry, { ...sidecar, refusalReasons: ['NotJSON', 'TooLarge'], refusals: () => refusals });
@@ -240,7 +240,7 @@ describe('metrics of publishing', () => {
     ]);
   });
 
-  it('say when the certificate in force was issued and expires', async () => {
+  it('show the validity of the current certificate', async () => {
     const registry = createRegistry('1');
     const validity = { validFrom: new Date(1000), validTo: new Date(5000) };
     sidecarMetrics(registry, { ...sidecar, certificate: () => validity });
@@ -251,8 +251,8 @@ describe('metrics of publishing', () => {
   });
 });
 
-describe('the metrics of watches', () => {
-  it('say of each namespace whether its objects are current, and until when they were', async () => {
+describe('The metrics of watches', () => {
+  it('show for each namespace whether its cache is current, and when it last was', async () => {
     const registry = createRegistry('1');
     const watch = (namespace: string | undefined, synced: boolean, failing: boolean, until: Date | undefined) => ({
       resource: 'ltikeys',
@@ -279,8 +279,8 @@ describe('the metrics of watches', () => {
   });
 });
 
-describe('the table of metrics', () => {
-  it('is what the processes register, by name, type and help', async () => {
+describe('The metric table', () => {
+  it('matches the registered metrics in name, type and help', async () => {
     const registry = createRegistry('1');
     clientMetrics(registry);
     workQueueMetrics(registry);

@@ -4,7 +4,7 @@ import { setImmediate } from 'node:timers/promises';
 import { expect } from 'chai';
 
 import { startProbes, type ProbeServer } from '../../../src/observability/probes.ts';
-import { longestLine, scrapeMs, stallMs } from '../../../src/observability/scrapes.ts';
+import { longestQueue, scrapeMs, stallMs } from '../../../src/observability/scrapes.ts';
 import { FakeClock } from '../../fakes/fake-clock.ts';
 import { recordingLog } from '../../fakes/recording-log.ts';
 
@@ -37,11 +37,11 @@ describe('startProbes', () => {
     return { status: response.status, body: await response.text(), type: response.headers.get('content-type') };
   }
 
-  it('is healthy while it answers', async () => {
+  it('answers 200 on /healthz', async () => {
     expect(await ask('/healthz')).to.deep.equal({ status: 200, body: 'ok\n', type: text });
   });
 
-  it('names what is not ready, and is ready when all of it is', async () => {
+  it('answers 503 on /readyz with the conditions that are not met, and 200 when all are', async () => {
     Object.assign(state, { synced: false, connected: false });
     const body = 'not ready: registrations are synced\nnot ready: watch is connected\n';
     expect(await ask('/readyz')).to.deep.equal({ status: 503, body, type: text });
@@ -51,35 +51,35 @@ describe('startProbes', () => {
     expect(await ask('/readyz')).to.deep.equal({ status: 200, body: 'ok\n', type: text });
   });
 
-  it('serves the metrics in the type of the registry', async () => {
+  it('serves /metrics with the content type of the registry', async () => {
     expect(await ask('/metrics?x=1')).to.deep.equal({ status: 200, body: 'up 1\n', type: 'text/plain; version=0.0.4' });
   });
 
-  it('answers 500 when the metrics cannot be computed, and says why in the log', async () => {
+  it('answers 500 if the metrics cannot be computed, and logs the error', async () => {
     state.broken = true;
     const { status, body } = await ask('/metrics');
     state.broken = false;
-    expect({ status, body }).to.deep.equal({ status: 500, body: 'the metrics cannot be computed; the log says why\n' });
+    expect({ status, body }).to.deep.equal({ status: 500, body: 'the metrics cannot be computed; see the log\n' });
     expect(lines.map(({ message }) => message)).to.deep.equal(['cannot compute the metrics']);
   });
 
-  it('answers a HEAD without a body', async () => {
+  it('answers HEAD without a body', async () => {
     expect(await ask('/healthz', 'HEAD')).to.deep.equal({ status: 200, body: '', type: text });
   });
 
   for (const path of ['/', '/healthz/', '/metrics/<script>', '//x', '/%2e%2e/etc/passwd']) {
-    it(`answers the same 404 to ${path}`, async () => {
+    it(`answers 404 to ${path}`, async () => {
       expect(await ask(path)).to.deep.equal({ status: 404, body: 'not found\n', type: text });
     });
   }
 
-  it('takes no other method', async () => {
+  it('refuses other methods with 405', async () => {
     const response = await fetch(`http://127.0.0.1:${server.port}/metrics`, { method: 'POST', body: 'x' });
     expect(response.status).to.equal(405);
     expect(response.headers.get('allow')).to.equal('GET, HEAD');
   });
 
-  it('survives a request that is none', async () => {
+  it('answers 400 to a malformed request and continues to serve', async () => {
     const socket = connect(server.port, '127.0.0.1');
     const answer = await new Promise<string>((resolve) => {
       socket.once('data', (data) => resolve(data.toString()));
@@ -89,11 +89,11 @@ describe('startProbes', () => {
     expect((await ask('/healthz')).status).to.equal(200);
   });
 
-  it('says where it cannot listen', async () => {
+  it('rejects with the address on which it cannot listen', async () => {
     const address = `127.0.0.1:${server.port}`;
     const metrics = { contentType: text, metrics: async (): Promise<string> => '' };
     const failure: unknown = await startProbes({ address, ready: {}, metrics, log }).catch((error: unknown) => error);
-    expect(String(failure)).to.equal(`Error: cannot serve probes and metrics on ${address}: EADDRINUSE`);
+    expect(String(failure)).to.equal(`Error: cannot listen on ${address} for probes and metrics: EADDRINUSE`);
   });
 });
 
@@ -101,14 +101,14 @@ describe('Scrapes', () => {
   const { log, lines } = recordingLog();
   let server: ProbeServer;
   let clock: FakeClock;
-  /** Pieces that were asked for, of all scrapes. */
+  /** Pieces requested by all scrapes. */
   let made: number;
   let over: boolean;
   let pieces: () => Iterable<string>;
   const sockets = new Set<Socket>();
 
   const line = `series{of="${'x'.repeat(1000)}"} 1\n`;
-  /** More than the kernel takes for a reader that does not read. */
+  /** More than the kernel buffers for a client that does not read. */
   function* endless(): Generator<string> {
     for (; made < 1e6; made += 1) yield line;
   }
@@ -129,7 +129,7 @@ describe('Scrapes', () => {
     await server.close();
   });
 
-  /** Asks for the metrics and reads nothing of the answer. */
+  /** Requests the metrics and reads nothing of the response. */
   function slowScrape(): void {
     const socket = connect(server.port, '127.0.0.1', () => socket.write('GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n'));
     sockets.add(socket);
@@ -140,7 +140,7 @@ describe('Scrapes', () => {
     return (await fetch(`http://127.0.0.1:${server.port}/metrics`)).text();
   }
 
-  /** Until nothing is made any more, because the reader's buffers are full, or the test is over. */
+  /** Waits until nothing more is rendered because the client's buffers are full. */
   async function untilStalled(): Promise<number> {
     for (let before = -1; ; before = made) {
       for (let turn = 0; turn < 50; turn += 1) await setImmediate();
@@ -148,14 +148,14 @@ describe('Scrapes', () => {
     }
   }
 
-  it('put what is streamed after what the registry says', async () => {
+  it('append streamed metrics to those of the registry', async () => {
     pieces = () => ['a 1\n', 'b 2\n'];
     expect(await scrape()).to.equal('up 1\na 1\nb 2\n');
     for (let turn = 0; turn < 1000 && clock.pendingTimers > 0; turn += 1) await setImmediate();
     expect(clock.pendingTimers, 'deadlines of what was taken').to.equal(0);
   });
 
-  it('make no more than the reader takes, and cut off one that takes nothing for two seconds', async () => {
+  it('render no more than the client reads, and disconnect one that reads nothing for two seconds', async () => {
     pieces = endless;
     slowScrape();
     const stalled = await untilStalled();
@@ -169,7 +169,7 @@ describe('Scrapes', () => {
     expect(made).to.equal(stalled);
   });
 
-  it('cut off a reader that goes on taking, when ten seconds are over', async () => {
+  it('disconnect a client that is still reading after ten seconds', async () => {
     pieces = function* () {
       for (;;) yield line;
     };
@@ -195,7 +195,7 @@ describe('Scrapes', () => {
     expect(most).to.equal(1);
   });
 
-  it('leave probes answered while one is rendered', async () => {
+  it('leave the probes responsive while one is rendered', async () => {
     pieces = function* () {
       for (;;) yield line;
     };
@@ -209,12 +209,12 @@ describe('Scrapes', () => {
     expect(await scrape(), 'who left lets go of the turn').to.equal('up 1\n');
   });
 
-  it('are sent away when many wait already', async () => {
+  it('are refused with 503 if sixteen are waiting', async () => {
     pieces = endless;
-    for (let count = 0; count < longestLine; count += 1) slowScrape();
+    for (let count = 0; count < longestQueue; count += 1) slowScrape();
     await untilStalled();
     let status = 0;
-    // The last of them may be on its way still.
+    // The last request may still be in flight.
     while (status !== 503) {
       const abort = new AbortController();
       const asked = fetch(`http://127.0.0.1:${server.port}/metrics`, { signal: abort.signal });
@@ -225,7 +225,7 @@ describe('Scrapes', () => {
     expect((await fetch(`http://127.0.0.1:${server.port}/healthz`)).status).to.equal(200);
   });
 
-  it('end without the end of the answer when a source fails in the middle, and the log says why', async () => {
+  it('end with a broken response if a source fails midway, and log the error', async () => {
     pieces = function* () {
       for (let count = 0; count < 100; count += 1) yield line;
       throw new Error('source failed');

@@ -2,7 +2,7 @@ import { expect } from 'chai';
 import type { LtiKey } from '../../../../src/api/objects.ts';
 import { CanariedKekProvider, canarySecretName } from '../../../../src/controller/keks/kek-canary.ts';
 import { FileKekProvider } from '../../../../src/crypto/file-kek-provider.ts';
-import { KekError } from '../../../../src/crypto/kek-error.ts';
+import { KekError } from '../../../../src/crypto/errors.ts';
 import { generateKeyPair, type KeyPair } from '../../../../src/crypto/key-pair.ts';
 import { open, seal } from '../../../../src/crypto/seal.ts';
 import { second } from '../../../../src/domain/duration.ts';

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { KekWatch } from '../../../../src/controller/keks/kek-watch.ts';
-import { KekError } from '../../../../src/crypto/kek-error.ts';
+import { KekError } from '../../../../src/crypto/errors.ts';
 import type { KekProvider, KekStatus } from '../../../../src/crypto/kek-provider.ts';
 import { second } from '../../../../src/domain/duration.ts';
 import { FakeClock } from '../../../fakes/fake-clock.ts';

@@ -3,8 +3,9 @@ import { runInNewContext } from 'node:vm';
 import { expect } from 'chai';
 
 import { type GeneratedKey, KeyGenerator, keptPerNamespace } from '../../../../src/controller/keys/key-generator.ts';
-import { KekError } from '../../../../src/crypto/kek-error.ts';
-import { generateKeyPair, type KeyPair, type KeySize } from '../../../../src/crypto/key-pair.ts';
+import { KekError } from '../../../../src/crypto/errors.ts';
+import { generateKeyPair, type KeyPair } from '../../../../src/crypto/key-pair.ts';
+import type { KeySize } from '../../../../src/domain/public-jwk.ts';
 import { settle } from '../../../fakes/fake-clock.ts';
 
 const calm = { size: 2048, urgent: false } as const;

@@ -10,7 +10,7 @@ import {
 import type { LedgerRecord } from '../../../../src/controller/secrets/ledger-secret.ts';
 import { OpenedKeys } from '../../../../src/controller/keys/opened-keys.ts';
 import { FileKekProvider } from '../../../../src/crypto/file-kek-provider.ts';
-import { KekError } from '../../../../src/crypto/kek-error.ts';
+import { KekError } from '../../../../src/crypto/errors.ts';
 import type { Kek, KekProvider } from '../../../../src/crypto/kek-provider.ts';
 import { generateKeyPair, type KeyPair } from '../../../../src/crypto/key-pair.ts';
 import { seal } from '../../../../src/crypto/seal.ts';

@@ -139,7 +139,7 @@ describe('Reading the keys of a former system', () => {
   it('refuses what the entry holds as a fault that names Secret and entry', async () => {
     const bad = { 'private.pem': `${pem}${pem}` };
     expect((await imported(old, oldKey('canvas', bad))).fault).to.equal(
-      'ImportKeyRefused: Secret gradebook/old, entry private.pem is not taken over: it holds 2 private keys; keep the one that signs',
+      'ImportKeyRefused: Secret gradebook/old, entry private.pem is not taken over: it contains 2 private keys; keep only the one that signs',
     );
     for (const text of ['', '{"kty":"RSA"}', '[[[', '{"kty":"RSA","d":{}}', '\0', pem.slice(0, 99), '"'.repeat(9)]) {
       const { fault } = await imported(old, oldKey('canvas', { 'private.pem': text }));

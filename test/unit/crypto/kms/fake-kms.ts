@@ -1,22 +1,22 @@
 import { createHash } from 'node:crypto';
-import { KekError } from '../../../../src/crypto/kek-error.ts';
+import { KekError } from '../../../../src/crypto/errors.ts';
 import type { Kms } from '../../../../src/crypto/kms/kms.ts';
 import type { WrappedKey } from '../../../../src/crypto/wrapped-key.ts';
 
-/** A KMS in memory that does what it is told. What it encrypted it can decrypt as long as `secret` stays the same. */
+/** A KMS in memory. It decrypts what it encrypted as long as `secret` stays the same. */
 export class FakeKms implements Kms {
   readonly subject = 'The fake KMS';
   keyID = 'key-1';
   secret = 'of the fake KMS';
   /** Thrown by every call. */
   failure: KekError | undefined;
-  /** Replace an answer. */
+  /** Replace a response. */
   encrypts: ((wrapped: WrappedKey) => WrappedKey) | undefined;
   decrypts: ((key: Buffer) => Buffer) | undefined;
-  /** Holds up every call until it resolves. */
+  /** Delays every call until it resolves. */
   slow: Promise<void> | undefined;
   readonly calls: ('status' | 'encrypt' | 'decrypt')[] = [];
-  /** The buffers that it was given or gave, not copies: whoever uses them zeroes them. */
+  /** The buffers that it received or returned, not copies: the caller zeroes them. */
   readonly plaintexts: Uint8Array[] = [];
 
   async status(): Promise<string> {

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { KekError } from '../../../../src/crypto/kek-error.ts';
+import { KekError } from '../../../../src/crypto/errors.ts';
 import { generateKeyPair, type KeyPair } from '../../../../src/crypto/key-pair.ts';
 import { KmsKekProvider } from '../../../../src/crypto/kms/kms-kek-provider.ts';
 import { open, seal } from '../../../../src/crypto/seal.ts';
@@ -18,7 +18,7 @@ async function failure(promise: Promise<unknown>): Promise<KekError> {
   throw new Error(`expected a KekError, got ${String(outcome)}`);
 }
 
-describe('KMS KEK provider', () => {
+describe('KmsKekProvider', () => {
   let kms: FakeKms;
   let clock: FakeClock;
   let keks: KmsKekProvider;
@@ -26,7 +26,7 @@ describe('KMS KEK provider', () => {
   const place = () => ({ namespace: 'gradebook', registration: 'canvas', keyID: pair.keyID });
   const restarted = (): KmsKekProvider => new KmsKekProvider({ kms, clock });
   const count = (call: string): number => kms.calls.filter((each) => each === call).length;
-  /** Looks every five seconds, as the controller does. */
+  /** Requests the status every five seconds, as the controller does. */
   const watch = async (duration: number): Promise<void> => {
     for (let passed = 0; passed < duration; passed += 5 * second) {
       await clock.advance(5 * second);
@@ -44,7 +44,7 @@ describe('KMS KEK provider', () => {
     keks = restarted();
   });
 
-  it('seals under a wrapping key that only the KMS can give back, and says which in the header', async () => {
+  it('seals under a wrapping key that only the KMS can decrypt, and stores its ciphertext in the header', async () => {
     const { jwe, kekID } = await seal(pair.privateKey, place(), keks);
     expect(kekID)
       .to.equal(kekIDOf('key-1'))
@@ -55,7 +55,7 @@ describe('KMS KEK provider', () => {
     expect((await open(jwe, place(), restarted())).equals(pair.privateKey)).to.equal(true);
   });
 
-  it('uses one wrapping key for everything, decrypted once more by each process that opens', async () => {
+  it('uses one wrapping key for all seals, which each process decrypts once to open them', async () => {
     const sealed = await Promise.all([1, 2, 3].map(() => seal(pair.privateKey, place(), keks)));
     expect(new Set(sealed.map(({ jwe }) => (headerOf(jwe)['kms'] as WrappedKey).ciphertext)).size).to.equal(1);
     expect(kms.calls).to.deep.equal(['status', 'encrypt', 'decrypt']);
@@ -64,7 +64,7 @@ describe('KMS KEK provider', () => {
     expect(count('decrypt')).to.equal(2);
   });
 
-  it('hands out keys that cannot be exported, and zeroes the bytes they came from', async () => {
+  it('returns keys that cannot be exported, and zeroes their bytes', async () => {
     const { wrapped } = await keks.sealingKey();
     const kek = await restarted().openingKey('', wrapped);
     expect(kek.key.extractable).to.equal(false);
@@ -72,7 +72,7 @@ describe('KMS KEK provider', () => {
     expect(kms.plaintexts.every((bytes) => bytes.every((byte) => byte === 0))).to.equal(true);
   });
 
-  it('asks a healthy KMS how it is once a minute and a bad one every ten seconds', async () => {
+  it('polls a healthy KMS once a minute and an unhealthy one every ten seconds', async () => {
     await keks.status();
     await watch(5 * minute);
     expect(count('status')).to.equal(1 + 5);
@@ -83,7 +83,7 @@ describe('KMS KEK provider', () => {
     expect(count('status') - before).to.equal(6);
   });
 
-  it('goes on sealing for three minutes after the last good answer, says what is wrong, and goes on opening', async () => {
+  it('seals for three minutes after the last successful poll, reports the problem, and continues to open', async () => {
     const { jwe } = await seal(pair.privateKey, place(), keks);
     kms.failure = unavailable;
     await watch(minute);
@@ -98,7 +98,7 @@ describe('KMS KEK provider', () => {
     expect(count('encrypt'), 'the same wrapping key').to.equal(1);
   });
 
-  it('asks before it seals when nobody has asked for three minutes', async () => {
+  it('polls the KMS before it seals if the last poll is three minutes old', async () => {
     await keks.status();
     await clock.advance(10 * minute);
     expect((await keks.sealingKey()).id).to.equal(kekIDOf('key-1'));
@@ -107,7 +107,7 @@ describe('KMS KEK provider', () => {
     expect(await failure(keks.sealingKey())).to.equal(unavailable);
   });
 
-  it('does not seal on an answer that took longer than three minutes', async () => {
+  it('does not seal after a poll that took longer than three minutes', async () => {
     let answer = (): void => undefined;
     kms.slow = new Promise((resolve) => (answer = resolve));
     const status = keks.status();
@@ -115,10 +115,12 @@ describe('KMS KEK provider', () => {
     answer();
     const { sealingKeyID, problems } = await status;
     expect(sealingKeyID).to.equal(undefined);
-    expect(problems[0]?.message).to.equal('The fake KMS has not been found healthy for 3 minutes: it is asked again.');
+    expect(problems[0]?.message).to.equal(
+      'The fake KMS has not reported healthy for 3 minutes, so nothing is sealed with it: check its log.',
+    );
   });
 
-  it('holds nobody up while a slow KMS is asked again', async () => {
+  it('does not wait for a repeated poll of a slow KMS', async () => {
     await keks.status();
     kms.slow = new Promise(() => undefined);
     await clock.advance(minute);
@@ -127,7 +129,7 @@ describe('KMS KEK provider', () => {
     expect(count('status'), 'asked once, not once for each').to.equal(2);
   });
 
-  it('makes a wrapping key when the KMS names another key, and opens what was sealed under the former', async () => {
+  it('creates a new wrapping key if the KMS reports another key_id, and opens what the old one sealed', async () => {
     const { jwe } = await seal(pair.privateKey, place(), keks);
     kms.keyID = 'key-2';
     await watch(minute);
@@ -140,7 +142,7 @@ describe('KMS KEK provider', () => {
     }
   });
 
-  it('keeps the former wrapping key for its time when the KMS names a key that it cannot use', async () => {
+  it('keeps the old wrapping key for its time if the KMS reports a key that it cannot use', async () => {
     await keks.status();
     kms.keyID = 'key-2';
     kms.encrypts = () => {
@@ -154,32 +156,34 @@ describe('KMS KEK provider', () => {
     expect((await keks.status()).sealingKeyID).to.equal(undefined);
   });
 
-  describe('does not seal under a key that might be lost', () => {
-    it('when the KMS encrypts with another key than it names', async () => {
+  describe('refuses to seal', () => {
+    it('if the KMS encrypts with another key_id than it reports', async () => {
       kms.encrypts = (wrapped) => ({ ...wrapped, keyID: 'key-7' });
       const error = await failure(keks.sealingKey());
       expect(error.reason).to.equal('KMSMalformed');
       expect(error.message).to.match(
-        /^The fake KMS encrypts with another key_id than its Status names: .* nothing new/,
+        /^The fake KMS encrypts with another key_id than its Status reports, so nothing new/,
       );
     });
 
-    it('when the KMS does not give back what it encrypted', async () => {
+    it('if the KMS does not decrypt what it encrypted', async () => {
       kms.encrypts = (wrapped) => ({ ...wrapped, ciphertext: Buffer.alloc(32, 7).toString('base64url') });
       const error = await failure(keks.sealingKey());
       expect(error.reason).to.equal('KMSMalformed');
-      expect(error.message).to.match(/^The fake KMS does not give back what it encrypted: /);
+      expect(error.message).to.match(
+        /^The fake KMS does not decrypt what it encrypted, so nothing new is sealed with it: /,
+      );
     });
   });
 
-  describe('when a key does not open', () => {
+  describe('if a key does not open', () => {
     let jwe: string;
     beforeEach(async () => {
       ({ jwe } = await seal(pair.privateKey, place(), keks));
       keks = restarted();
     });
 
-    it('asks a KMS that does not decrypt again after ten seconds, not for every sealed key', async () => {
+    it('retries a failed Decrypt after ten seconds, not for every sealed key', async () => {
       kms.failure = unavailable;
       const before = count('decrypt');
       for (let attempt = 0; attempt < 5; attempt += 1) {
@@ -193,7 +197,7 @@ describe('KMS KEK provider', () => {
       expect((await open(jwe, place(), keks)).equals(pair.privateKey)).to.equal(true);
     });
 
-    it('does not believe a wrong key for longer than ten seconds', async () => {
+    it('caches a wrong key for at most ten seconds', async () => {
       kms.decrypts = () => Buffer.alloc(32, 9);
       expect((await sealFailure(open(jwe, place(), keks))).reason).to.equal('SealTampered');
       kms.decrypts = undefined;
@@ -201,7 +205,7 @@ describe('KMS KEK provider', () => {
       expect((await open(jwe, place(), keks)).equals(pair.privateKey)).to.equal(true);
     });
 
-    it('believes a key that opened something for as long as the process lives', async () => {
+    it('caches a key that opened something for the life of the process', async () => {
       await open(jwe, place(), keks);
       kms.failure = unavailable;
       await clock.advance(1000 * minute);
@@ -220,7 +224,7 @@ describe('KMS KEK provider', () => {
     expect([kek.id, kek.isConfirmed()]).to.deep.equal([kekIDOf('key-2'), false]);
   });
 
-  it('forgets the wrapping keys not used for longest when there are more than a thousand', async () => {
+  it('drops the least recently used wrapping keys beyond a thousand', async () => {
     const wrapped = (index: number): WrappedKey => ({
       keyID: 'key-1',
       ciphertext: Buffer.alloc(32, `${index} `).toString('base64url'),
@@ -237,11 +241,9 @@ describe('KMS KEK provider', () => {
     expect(count('decrypt')).to.equal(1002);
   });
 
-  it('says what to start the operator with for a KEK that came from a file', async () => {
+  it('names the missing option for a KEK that is a file', async () => {
     const error = await failure(keks.openingKey('kek-1'));
     expect(error.reason).to.equal('KEKMissing');
-    expect(error.message).to.equal(
-      'KEK kek-1 comes from a file, and no KMS can stand in for it: give its directory with --kek-dir.',
-    );
+    expect(error.message).to.equal('KEK kek-1 is a file, not a key in a KMS: name its directory with --kek-dir.');
   });
 });
