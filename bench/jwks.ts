@@ -13,7 +13,7 @@ import { namespaceFile, registrationFile } from '../src/documents/document-names
 import { Child } from './jwks-child.ts';
 import { createLive } from './jwks-live.ts';
 
-/** Many short rounds: on a machine that others use too, neighbours in time are alike. */
+/** Many short rounds: on a machine that others use too, neighbors in time are alike. */
 const rounds = 40;
 const roundMs = 200;
 const warmUpMs = 4000;
@@ -29,7 +29,7 @@ export interface Rate {
   readonly p99: number;
 }
 
-/** Our rate over the other's: the median over pairs of neighbouring rounds; 1 is as fast. */
+/** Our rate over the other's: the median over pairs of neighboring rounds; 1 is as fast. */
 export interface Compared {
   readonly ours: Rate;
   readonly theirs: Rate;

@@ -29,7 +29,7 @@ process.exitCode = await runCli(process.argv.slice(2), {
   readInput: () => text(process.stdin),
   interactive: process.stdout.isTTY,
   columns: process.stdout.columns ?? 80,
-  colour: process.stdout.isTTY && !process.env['NO_COLOR'],
+  color: process.stdout.isTTY && !process.env['NO_COLOR'],
   environment: process.env,
   clock: systemClock,
   signal: interrupt.signal,

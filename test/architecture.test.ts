@@ -46,11 +46,11 @@ const isIn =
   ({ path }: { path: string }): boolean =>
     folders.some((folder) => path.startsWith(`${folder}/`));
 
-/** `file: what` for everything that `offends` in the files of `room`. */
-function offences(room: (file: SourceFile) => boolean, offends: (imported: Import) => boolean): string[] {
+/** `file: what` for everything that `violates` in the files of `room`. */
+function violations(room: (file: SourceFile) => boolean, violates: (imported: Import) => boolean): string[] {
   return files
     .filter(room)
-    .flatMap(({ path, imports }) => imports.filter(offends).map(({ from }) => `${path} imports ${from}`));
+    .flatMap(({ path, imports }) => imports.filter(violates).map(({ from }) => `${path} imports ${from}`));
 }
 
 function uses(room: (file: SourceFile) => boolean, pattern: RegExp): string[] {
@@ -74,7 +74,7 @@ describe('The architecture of src/', () => {
     // They compute from their arguments and do nothing else.
     const pure: ReadonlySet<string> = new Set(['node:buffer', 'node:util', 'croner', 'lib/json-object.ts']);
     const foreign = ({ from }: Import): boolean => !/^(domain|api)\//.test(from) && !pure.has(from);
-    expect(offences(isIn('domain'), foreign)).to.deep.equal([]);
+    expect(violations(isIn('domain'), foreign)).to.deep.equal([]);
   });
 
   it('domain/ knows no present, no chance, no promise and no environment', () => {
@@ -86,33 +86,35 @@ describe('The architecture of src/', () => {
   it('api/ imports its own, and the types of objects that Kubernetes has', () => {
     const foreign = ({ from, typeOnly }: Import): boolean =>
       !from.startsWith('api/') && !(typeOnly && from === 'kube/objects.ts');
-    expect(offences(isIn('api'), foreign)).to.deep.equal([]);
+    expect(violations(isIn('api'), foreign)).to.deep.equal([]);
   });
 
   it('only kube/ imports the Kubernetes client', () => {
     const client = ({ from }: Import): boolean => from.startsWith('@kubernetes/');
-    expect(offences((file) => !isIn('kube')(file), client)).to.deep.equal([]);
-    expect(offences(isIn('kube'), client)).not.to.deep.equal([]);
+    expect(violations((file) => !isIn('kube')(file), client)).to.deep.equal([]);
+    expect(violations(isIn('kube'), client)).not.to.deep.equal([]);
   });
 
   it('kube/ and crypto/ know nothing of controllers, publishing or serving', () => {
-    expect(offences(isIn('kube', 'crypto'), ({ from }) => /^(controller|publish|jwks)\//.test(from))).to.deep.equal([]);
-    expect(offences(isIn('kube'), ({ from }) => from.startsWith('crypto/'))).to.deep.equal([]);
+    expect(violations(isIn('kube', 'crypto'), ({ from }) => /^(controller|publish|jwks)\//.test(from))).to.deep.equal(
+      [],
+    );
+    expect(violations(isIn('kube'), ({ from }) => from.startsWith('crypto/'))).to.deep.equal([]);
     const kubernetes = ({ from }: Import): boolean => from.startsWith('kube/') && from !== 'kube/objects.ts';
-    expect(offences(isIn('crypto'), kubernetes)).to.deep.equal([]);
+    expect(violations(isIn('crypto'), kubernetes)).to.deep.equal([]);
   });
 
   it('what publishes and serves cannot reach a private key', () => {
-    expect(offences(isIn('publish', 'jwks'), ({ from }) => /^(crypto|controller)\//.test(from))).to.deep.equal([]);
-    expect(offences(isIn('jwks'), ({ from }) => /^(kube|publish)\//.test(from))).to.deep.equal([]);
+    expect(violations(isIn('publish', 'jwks'), ({ from }) => /^(crypto|controller)\//.test(from))).to.deep.equal([]);
+    expect(violations(isIn('jwks'), ({ from }) => /^(kube|publish)\//.test(from))).to.deep.equal([]);
   });
 
   it('cli/ shares api/, domain/, documents/, crypto/ and kube/ with the operator, and no part that runs in a Pod', () => {
-    expect(offences(isIn('cli'), ({ from }) => /^(controller|publish|jwks|observability)\//.test(from))).to.deep.equal(
-      [],
-    );
     expect(
-      offences(
+      violations(isIn('cli'), ({ from }) => /^(controller|publish|jwks|observability)\//.test(from)),
+    ).to.deep.equal([]);
+    expect(
+      violations(
         (file) => !isIn('cli')(file) && file.path !== 'kubectl-lti.ts',
         ({ from }) => from.startsWith('cli/'),
       ),
@@ -122,8 +124,8 @@ describe('The architecture of src/', () => {
   it('observability/ is passed in: of what it watches it knows types alone', () => {
     const watched = ({ from, typeOnly }: Import): boolean =>
       !typeOnly && /^(controller|kube|crypto|publish|jwks)\//.test(from);
-    expect(offences(isIn('observability'), watched)).to.deep.equal([]);
-    expect(offences(isIn('domain', 'api'), ({ from }) => from.startsWith('observability/'))).to.deep.equal([]);
+    expect(violations(isIn('observability'), watched)).to.deep.equal([]);
+    expect(violations(isIn('domain', 'api'), ({ from }) => from.startsWith('observability/'))).to.deep.equal([]);
   });
 
   it('only main.ts and kubectl-lti.ts see arguments, environment, signals and the exit', () => {

@@ -18,7 +18,7 @@ function helpTexts(): string[] {
     readInput: () => Promise.resolve(''),
     interactive: false,
     columns: 80,
-    colour: false,
+    color: false,
     environment: {},
     clock: systemClock,
     signal: new AbortController().signal,

@@ -36,9 +36,9 @@ export function formatValue(format: 'json' | 'yaml', value: unknown): string {
 export type Tone = 'good' | 'warning' | 'bad' | 'quiet';
 const styles = { good: 'green', warning: 'yellow', bad: 'red', quiet: 'dim' } as const;
 
-/** Colours a word where the terminal may have colour. */
-export function toned({ colour }: Pick<Terminal, 'colour'>, tone: Tone, text: string): string {
-  return colour ? styleText(styles[tone], text, { validateStream: false }) : text;
+/** Colors a word where the terminal may have color. */
+export function toned({ color }: Pick<Terminal, 'color'>, tone: Tone, text: string): string {
+  return color ? styleText(styles[tone], text, { validateStream: false }) : text;
 }
 
 /** How long ago or until: two units at most, as kubectl prints ages. */

@@ -14,8 +14,8 @@ export interface Terminal {
   readonly interactive: boolean;
   /** The width of the terminal in characters; 80 where there is none. */
   readonly columns: number;
-  /** Whether output may have colour: a terminal, and no `NO_COLOR` (https://no-color.org). */
-  readonly colour: boolean;
+  /** Whether output may have color: a terminal, and no `NO_COLOR` (https://no-color.org). */
+  readonly color: boolean;
   readonly environment: Readonly<Record<string, string | undefined>>;
   readonly clock: Clock;
   /** Aborts when the user interrupts the command. */

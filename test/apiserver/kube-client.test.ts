@@ -40,19 +40,19 @@ describe('KubeClient on a real API server', () => {
   }
 
   it('The client creates, reads, replaces and deletes an object', async () => {
-    const created = await create('crud', { colour: 'red' });
+    const created = await create('crud', { color: 'red' });
     expect(created.metadata).to.include.keys('uid', 'resourceVersion').and.not.to.include.keys('managedFields');
     const read = await client.get<ConfigMap>(configMaps, namespace, 'crud');
     expect(read).to.deep.equal(created);
-    const replaced = await client.replace<ConfigMap>(configMaps, { ...read, data: { colour: 'blue' } });
-    expect(replaced.data).to.deep.equal({ colour: 'blue' });
+    const replaced = await client.replace<ConfigMap>(configMaps, { ...read, data: { color: 'blue' } });
+    expect(replaced.data).to.deep.equal({ color: 'blue' });
     await client.delete(configMaps, replaced);
     expect(isObjectNotFound(await failure(client.get(configMaps, namespace, 'crud')))).to.equal(true);
   });
 
   it('A replacement without managedFields keeps those of the server', async () => {
-    const created = await create('managed', { colour: 'red' });
-    await client.replace<ConfigMap>(configMaps, { ...created, data: { colour: 'blue' } });
+    const created = await create('managed', { color: 'red' });
+    await client.replace<ConfigMap>(configMaps, { ...created, data: { color: 'blue' } });
     const { stdout } = await controlPlane().kubectlRun([
       'get',
       'configmap',

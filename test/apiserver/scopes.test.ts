@@ -141,7 +141,7 @@ describe('An operator for two namespaces that loses the RoleBinding of one', () 
     expect(await statuses(...paths)).to.deep.equal([200, 200, 200]);
     await until(async () => (await syncedAt()) > before, 'there are heartbeats');
     const age = (await metric('lti_watch_current_timestamp')).find((line) => line.includes(leaves.namespace));
-    // By the operator's clock, which has travelled.
+    // By the operator's clock, which has traveled.
     expect(Number(age?.split(' ')[1])).to.be.lessThan((await syncedAt()) - 1);
   });
 });

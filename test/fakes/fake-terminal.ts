@@ -8,7 +8,7 @@ export interface FakeTerminal extends Terminal {
   readonly errors: () => string;
 }
 
-/** A terminal in memory, without colour. `answer`: what the user answers to every question; absent: standard input is no terminal. */
+/** A terminal in memory, without color. `answer`: what the user answers to every question; absent: standard input is no terminal. */
 export function fakeTerminal({
   answer,
   input = '',
@@ -23,7 +23,7 @@ export function fakeTerminal({
     readInput: () => Promise.resolve(input),
     interactive: false,
     columns: 80,
-    colour: false,
+    color: false,
     environment: {},
     clock: systemClock,
     signal: new AbortController().signal,

@@ -32,7 +32,7 @@ describe('The command line of the built commands', () => {
     expect(status).to.equal(2);
     const lines = stderr.trimEnd().split('\n');
     expect(lines).to.have.length(6);
-    for (const part of ['--resync', '--metrics-address', '--colour', '"loud"', '--kek-dir', '--publish-dir']) {
+    for (const part of ['--resync', '--metrics-address', '--color', '"loud"', '--kek-dir', '--publish-dir']) {
       expect(
         lines.filter((line) => line.includes(part)),
         part,

@@ -58,6 +58,6 @@ describe('Store', () => {
   });
 
   it('byIndex throws a TypeError for an unknown index', () => {
-    expect(() => store.byIndex('colour', 'red')).to.throw(TypeError, 'The store has no index "colour"');
+    expect(() => store.byIndex('color', 'red')).to.throw(TypeError, 'The store has no index "color"');
   });
 });

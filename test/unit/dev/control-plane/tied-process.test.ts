@@ -25,7 +25,7 @@ describe('a tied process', () => {
     while (alive().length > 0) await wait(20);
   }
 
-  // A shell with a child of its own, both recognisable; it says when both run.
+  // A shell with a child of its own, both recognizable; it says when both run.
   const parentAndChild = 'sh -c "sleep 600; : $1" sh "$1" & echo started; wait';
 
   it('reports the exit code of a program that ends, with its output in the log, and leaves nothing behind', async () => {

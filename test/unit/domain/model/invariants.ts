@@ -126,7 +126,7 @@ function checkRemovedDelivery(before: World, situation: Situation, name: string)
 /** The same situation gives the same decision, and nothing is due before the next check. */
 export function checkDecision(situation: Situation, decision: Decision): void {
   const fault =
-    checkRepeats(situation, decision) ?? checkNextCheck(situation, decision) ?? checkNeighbour(situation, decision);
+    checkRepeats(situation, decision) ?? checkNextCheck(situation, decision) ?? checkNeighbor(situation, decision);
   if (fault !== undefined) throw new Error(fault);
 }
 
