@@ -28,7 +28,7 @@ describe('The command line of the built commands', () => {
   }
 
   it('The controller reports all wrong options at once, with exit code 2 and no stack trace', () => {
-    const { status, stderr } = run('controller', '--resync=soon', '--metrics-address=nowhere', '--colour', 'loud');
+    const { status, stderr } = run('controller', '--resync=soon', '--metrics-address=nowhere', '--color', 'loud');
     expect(status).to.equal(2);
     const lines = stderr.trimEnd().split('\n');
     expect(lines).to.have.length(6);

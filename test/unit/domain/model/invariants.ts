@@ -141,7 +141,7 @@ function checkRepeats(situation: Situation, decision: Decision): string | undefi
 }
 
 /** Another registration with the same keys changes the status, but no effect. */
-function checkNeighbour(situation: Situation, decision: Decision): string | undefined {
+function checkNeighbor(situation: Situation, decision: Decision): string | undefined {
   if (situation.shown.every(({ status }) => status?.state !== 'Revoked')) return undefined;
   const shared = new Map(situation.shown.map(({ spec }) => [spec.keyID, ['moodle']]));
   const { effects, nextCheckAt } = decide({ ...situation, shared });
