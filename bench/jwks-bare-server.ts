@@ -1,8 +1,8 @@
 import { createServer } from 'node:http';
 
 /**
- * The yardstick: node:http and nothing else, in its fastest use, answering every request with what its first argument
- * says, `{"status": code, "headers": {name: value}, "body": text}`. Prints the address it listens on.
+ * The baseline: a plain node:http server in its fastest use. It answers every request with the JSON of its first argument,
+ * `{"status": code, "headers": {name: value}, "body": text}`, and prints the address that it listens on.
  */
 interface Answer {
   readonly status: number;

@@ -5,7 +5,7 @@ import { writeFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { residentMiB } from './process-figures.ts';
 
-/** A process on one core, where taskset can see to that; it is spoken with in lines. `args` are Node's by default. */
+/** A child process that exchanges lines, pinned to one core if there is a taskset. `args` are Node's by default. */
 export class Child {
   readonly #process: ChildProcess;
   readonly #lines: AsyncIterator<string>;
@@ -31,7 +31,7 @@ export class Child {
     }
   }
 
-  /** The port in the line that says what it listens on. */
+  /** The port in the line with the listening address. */
   async port(containing: string): Promise<number> {
     const { address }: { address: string } = JSON.parse(await this.line(containing));
     return Number(address.split(':').at(-1));
@@ -45,7 +45,7 @@ export class Child {
     return residentMiB(this.#process.pid ?? 0);
   }
 
-  /** The most there was since the process began, or since `forgetPeak`. */
+  /** The peak since the process started, or since `forgetPeak`. */
   peakMiB(): number {
     return residentMiB(this.#process.pid ?? 0).peak;
   }

@@ -5,11 +5,11 @@ import { allKeysPath } from '../src/api/names.ts';
 import { allFile, namespaceFile, registrationFile } from '../src/documents/document-names.ts';
 
 /**
- * The sidecar while registrations are created: its files come one by one, as the publisher writes them, and with each
- * hundred the document of their namespace and that of all of them are others. Resolves when the last one is served.
+ * Plays the publisher while registrations are created: it writes their files one by one, and after each hundred the documents of
+ * their namespaces and of all namespaces. Resolves when the last one is served.
  */
 const atOnce = 100;
-/** Longer than the publisher lets aggregates rest that it writes in 20 ms, so that they are written more often than there. */
+/** Shorter than the publisher's own pause between aggregates that take 20 ms to write, so that they change more often. */
 const pauseMs = 250;
 
 export async function createLive(

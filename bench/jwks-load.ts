@@ -2,13 +2,12 @@ import { connect } from 'node:net';
 import type { Socket } from 'node:net';
 
 /**
- * The load: keep-alive connections with one request in flight each, over loopback. Reads jobs as JSON lines
- * `{"port", "paths", "ifNoneMatch"?, "milliseconds"}` and prints `{"requests", "seconds", "p99Milliseconds"}` for each; the
- * paths are asked for in turn, and all their answers must be alike in length. Bodies are not looked into beyond it, so
- * that this process can outrun the server it measures.
+ * The load generator: keep-alive connections with one request in flight each, over loopback. Reads jobs as JSON lines
+ * `{"port", "paths", "ifNoneMatch"?, "milliseconds"}` and prints `{"requests", "seconds", "p99Milliseconds"}` for each. It requests the
+ * paths in turn, and all answers must have the same length. It checks only the length, to be faster than the server it measures.
  */
 const connections = 32;
-/** Before the sidecar's limit of 1000 ends the connection. */
+/** Below the 1000 requests after which nginx closes a connection. */
 const requestsPerConnection = 900;
 
 interface Job {
@@ -67,7 +66,7 @@ async function run({ port, paths, ifNoneMatch, milliseconds }: Job): Promise<Fig
   return { requests: took.length, seconds, p99Milliseconds };
 }
 
-/** How many bytes one answer has. Its headers are the same every time: a Date has a fixed length. */
+/** The bytes of one answer. Every answer has the same length, because a Date has a fixed length. */
 function answerLength(port: number, request: Buffer): Promise<number> {
   return new Promise((resolve, reject) => {
     const socket: Socket = connect({ port, host: '127.0.0.1' }, () => socket.write(request));

@@ -36,7 +36,7 @@ export const jwks: Measurement = {
           value: liveMiB,
           unit: 'MiB',
           notes: [
-            'the most while the files of 10,000 registrations come one by one, and both aggregates with each hundred',
+            'peak while the files of 10,000 registrations are written one by one, and both aggregates after each hundred',
           ],
         },
         mostLiveMiB,

@@ -20,7 +20,7 @@ const warmUpMs = 4000;
 const manyRegistrations = 10_000;
 const namespaces = 100;
 
-/** The publish directory is in memory, as that of the Deployment, where the machine has such a folder. */
+/** The publish directory is in memory, as in the Deployment, if the machine has this folder. */
 const memory = '/dev/shm';
 
 /** Requests per second and milliseconds, medians over the rounds. */
@@ -39,22 +39,22 @@ export interface Compared {
 export interface JwksFigures {
   readonly one200: Compared;
   readonly one304: Compared;
-  /** A sidecar with 10,000 registrations, asked for all of them. */
+  /** A sidecar with 10,000 registrations; the load requests all of them. */
   readonly many200: Compared;
   readonly many304: Compared;
-  /** nginx serving the same file; absent where there is no nginx. */
+  /** nginx serving the same file; absent if nginx is not installed. */
   readonly nginx?: Compared;
-  /** Of the sidecar with 10,000 registrations, after that load. */
+  /** Memory of the sidecar with 10,000 registrations, after that load. */
   readonly manyMiB: number;
-  /** The most of one that was ready before 10,000 registrations were created. */
+  /** Peak memory of a sidecar while 10,000 registrations are created. */
   readonly liveMiB: number;
-  /** Of one with three keys to each of them, once all are taken over. */
+  /** Memory of a sidecar with three keys for each of them, after it has read all. */
   readonly manyKeysMiB: number;
 }
 
 /**
- * The sidecar, started as in production, against a bare node:http server that sends the same headers and body, each on
- * the same core while the load comes from another.
+ * Compares the sidecar, started as in production, with a bare node:http server that sends the same headers and body. Both run on
+ * one core, and the load generator on another.
  */
 export async function measureJwks(): Promise<JwksFigures> {
   const folder = await mkdtemp(join(existsSync(memory) ? memory : tmpdir(), 'jwks-bench-'));
@@ -121,7 +121,7 @@ async function compare(load: Child, first: Target, second: Target): Promise<Comp
   for (const target of [first, second]) await round(target, warmUpMs);
   const [firsts, seconds]: [Rate[], Rate[]] = [[], []];
   for (let index = 0; index < rounds; index += 1) {
-    // Whoever goes first changes, so that a drift of the machine favours nobody.
+    // The order alternates, so that a drift of the machine favours neither.
     const order = index % 2 === 0 ? [firsts, seconds] : [seconds, firsts];
     for (const rates of order) rates.push(await round(rates === firsts ? first : second, roundMs));
   }
@@ -151,7 +151,7 @@ async function startSidecar(
   const child = start(0, [...nodeArguments, 'jwks', ...anyPort, '--publish-dir', directory], env);
   const port = await child.port('serving JWKS');
   const adminPort = await child.port('serving probes and metrics');
-  // Plays the publisher until the sidecar has taken over everything.
+  // Plays the publisher until the sidecar has read every file.
   for (let ready = false; !ready;) {
     await writeFile(join(directory, '.tmp-1'), JSON.stringify({ syncedAt: new Date().toISOString() }));
     await rename(join(directory, '.tmp-1'), join(directory, 'sync.json'));
@@ -179,7 +179,7 @@ async function startBare(start: Start, answer: object): Promise<number> {
   return start(0, [sibling('jwks-bare-server.ts'), JSON.stringify(answer)]).port('address');
 }
 
-/** nginx from the PATH or where Debian has it, serving the answer's body as a file with its headers. */
+/** nginx from the PATH or from Debian's folder, serving the answer's body as a file with its headers. */
 async function startNginx(
   start: Start,
   folder: string,
@@ -213,7 +213,7 @@ async function startNginx(
   }
 }
 
-/** Five digits each, so that all answers and requests are of one length. */
+/** Five digits, so that all requests and answers have the same length. */
 function nameOf(number: number): string {
   return `canvas-${String(number).padStart(5, '0')}`;
 }
@@ -226,7 +226,7 @@ function pathOf(number: number): string {
   return registrationPath(namespaceOf(number), nameOf(number));
 }
 
-/** Nobody verifies a signature with it. */
+/** A random modulus: no signature is verified with it. */
 function key(): object {
   const n = randomBytes(256);
   n[0] = 0x80;
@@ -242,7 +242,7 @@ async function answerOf(
   const condition = ifNoneMatch === undefined ? {} : { 'If-None-Match': ifNoneMatch };
   const response = await fetch(`http://127.0.0.1:${port}${path}`, { headers: condition });
   const body = await response.text();
-  // What node:http adds by itself, it adds to both.
+  // Without the headers that node:http adds to both.
   const own = [...response.headers].filter(([name]) => !['date', 'connection', 'keep-alive'].includes(name));
   return { status: response.status, headers: Object.fromEntries(own), body };
 }

@@ -44,7 +44,8 @@ describe('The jwks container, with clients that do not read their answers,', fun
         client.on('error', () => resolve());
         client.on('close', () => resolve());
       });
-    for (let opened = 0; opened < count; opened += 50) await Promise.all(Array.from({ length: 50 }, open));
+    for (let opened = 0; opened < count; opened += 50)
+      await Promise.all(Array.from({ length: Math.min(50, count - opened) }, open));
   }
 
   /** The bytes of one honest answer over a new connection. */
@@ -66,17 +67,19 @@ describe('The jwks container, with clients that do not read their answers,', fun
     if (!tls) return jwks.start();
     const [certificate, key] = [join(jwks.folder, 'tls.crt'), join(jwks.folder, 'tls.key')];
     const subject = ['-subj', '/CN=keys.example.org', '-days', '2', '-out', certificate, '-keyout', key];
-    execFileSync('openssl', ['req', '-x509', '-newkey', 'rsa:2048', '-nodes', ...subject], { stdio: 'ignore' });
+    execFileSync(
+      'openssl',
+      ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', ...subject],
+      { stdio: 'ignore' },
+    );
     return jwks.start(`--tls-cert=${certificate}`, `--tls-key=${key}`);
   }
 
-  // With more, the kernel has no memory left for the sockets, here and there, and resets any of them.
+  // With more, the kernel has no memory left for the sockets, and resets some of them.
   for (const [what, tls, count, keys, times] of [
-    ['800 connections over TLS with one GET of a document of 248 KB each', true, 800, 600, 1],
-    ['1,000 connections over TLS with 60 GETs of a document of 248 KB each', true, 1000, 600, 60],
-    ['40 connections over TLS with one GET of a document of 6 MB each', true, 40, 15_000, 1],
+    ['800 connections over TLS with 60 GETs of a document of 248 KB each', true, 800, 600, 60],
     ['2,000 connections with 60 GETs of a document of 16 KB each', false, 2000, 38, 60],
-    ['500 connections with 1,000 GETs of a document of 4 KB each', false, 500, 9, 1000],
+    ['100 connections with 1,000 GETs of a document of 4 KB each', false, 100, 9, 1000],
     ['200 connections with one GET of a document of 6 MB each', false, 200, 15_000, 1],
   ] as const) {
     it(`stays below its memory limit and answers other clients, with whole aggregates, during ${what}`, async () => {
@@ -86,7 +89,7 @@ describe('The jwks container, with clients that do not read their answers,', fun
       const [whole, small] = [await ask(tls, aggregate), await ask(tls, path)];
       const before = jwks.residentMiB();
       await unreading(count, tls, want(aggregate, times));
-      for (let asked = 0; asked < 20; asked += 1) {
+      for (let asked = 0; asked < 10; asked += 1) {
         expect([await ask(tls, path), await ask(tls, aggregate)]).to.deep.equal([small, whole]);
         await pause(20);
       }
@@ -96,17 +99,20 @@ describe('The jwks container, with clients that do not read their answers,', fun
     });
   }
 
-  it('stays below its memory limit while an aggregate that no client reads is replaced 30 times', async () => {
-    const sets = Array.from({ length: 4 }, () => keySet(10_000));
+  it('stays below its memory limit while an aggregate that no client reads is replaced 20 times', async () => {
+    const sets = [keySet(10_000), keySet(10_000)];
+    const etag = async (): Promise<string | null> => {
+      const { headers } = await fetch(`http://127.0.0.1:${jwks.port}${aggregate}`, { method: 'HEAD' });
+      return headers.get('etag');
+    };
     jwks.publish('namespace_gradebook.json', sets[0]!);
     await start(false);
-    for (let version = 1; version <= 30; version += 1) {
-      await unreading(50, false, want(aggregate));
-      const next = sets[version % sets.length]!;
-      jwks.publish('namespace_gradebook.json', next);
-      await eventually('the next version is served', async () => {
-        return (await (await fetch(`http://127.0.0.1:${jwks.port}${aggregate}`)).text()) === next;
-      });
+    // All versions together take 80 MB.
+    for (let version = 1; version <= 20; version += 1) {
+      await unreading(10, false, want(aggregate));
+      const before = await etag();
+      jwks.publish('namespace_gradebook.json', sets[version % 2]!);
+      await eventually('the next version is served', async () => (await etag()) !== before);
     }
     const peak = jwks.peakMiB();
     console.log(`      ${peak.toFixed(0)} of ${limitMiB} MiB at most`);
