@@ -48,6 +48,6 @@ await build({
   logLevel: 'warning',
 });
 
-// Swapped in at once, so that a process that starts meanwhile finds all of the old or all of the new.
+// Swapped in at once, so that a process that starts meanwhile finds all old or all new files.
 rmSync(dist, { recursive: true, force: true });
 renameSync(outdir, dist);

@@ -31,7 +31,7 @@ function rows(page: string, heading: string): string[][] {
 }
 
 describe('docs/configuration.md', () => {
-  it('has one row for each option, with its commands, default and help, and no other', () => {
+  it('The table of options has one row for each option, with its commands, default and help, and no other', () => {
     const expected = optionTable.map(({ name, commands, default: value, required, help }) => [
       `--${name}`,
       commands.map((command) => `\`${command}\``).join(', '),
@@ -50,13 +50,13 @@ describe('The reasons of src/api/reasons.ts', () => {
     eventReasons,
   ].flatMap((table) => Object.entries(table));
 
-  it('are each given by some code', () => {
-    const code = sources.filter((file) => !file.startsWith('api/')).map(withoutComments);
+  it('Every reason is used in src/', () => {
+    const code = sources.filter((file) => !file.startsWith('api/')).map((file) => read(join('src', file)));
     const dead = reasons.filter(([name]) => !code.some((text) => text.includes(`'${name}'`)));
     expect(dead.map(([name]) => name)).to.deep.equal([]);
   });
 
-  it('each have a remedy, but for those of conditions that nothing is wrong with, and of events', () => {
+  it('Every reason has a remedy, except those of healthy conditions and of events', () => {
     const events = Object.keys(eventReasons);
     const silent = reasons.filter(([name, { remedy }]) => remedy === '' && !events.includes(name));
     expect(silent.map(([name]) => name)).to.deep.equal([
@@ -70,7 +70,7 @@ describe('The reasons of src/api/reasons.ts', () => {
     ]);
   });
 
-  it('have remedies whose links lead to pages and headings that exist', () => {
+  it('The links in remedies lead to pages and headings that exist', () => {
     const links = reasons.flatMap(([, { remedy }]) => linksIn(remedy));
     expect(links.length).to.be.greaterThan(3);
     expect(links.filter((link) => isBroken('docs/conditions.md', link))).to.deep.equal([]);
@@ -78,14 +78,14 @@ describe('The reasons of src/api/reasons.ts', () => {
 });
 
 describe('docs/errors.md', () => {
-  it('quotes messages that the log has', () => {
+  it('docs/errors.md quotes messages that the code logs', () => {
     const text = sources.map((file) => read(join('src', file))).join('\n');
     const quoted = rows('docs/errors.md', 'In the log').map(([message]) => message);
     expect(quoted.length).to.be.greaterThan(3);
     expect(quoted.filter((message) => !text.includes(`'${message}'`))).to.deep.equal([]);
   });
 
-  it('quotes the admission policy', () => {
+  it('docs/errors.md quotes the admission policy', () => {
     const policy = read('deploy/admission-policy.yaml').replaceAll(/\s+/g, ' ');
     const [, quoted = ''] = /## Forbidden writes\n\n`([^`]+)`/.exec(read('docs/errors.md')) ?? [];
     expect(quoted).not.to.equal('');
@@ -125,12 +125,6 @@ describe('Links and paths in the docs', () => {
     expect(named.filter((page) => !existsSync(join(root, page)))).to.deep.equal([]);
   });
 });
-
-function withoutComments(file: string): string {
-  return read(join('src', file))
-    .replaceAll(/\/\*[\s\S]*?\*\//g, '')
-    .replaceAll(/(^|\s)\/\/.*$/gm, '$1');
-}
 
 /** The targets of relative links, as `recovery.md#the-ledger-is-lost`. */
 function linksIn(text: string): string[] {

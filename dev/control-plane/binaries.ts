@@ -8,7 +8,7 @@ export interface FindOptions {
   readonly environment?: NodeJS.ProcessEnv;
   /** False where the user named a server, and only kubectl is looked for. */
   readonly serversAreOurs?: boolean;
-  /** Told in one line what is being built and for how long. */
+  /** Called with a line that says what is being built and for how long. */
   readonly report?: (line: string) => void;
 }
 

@@ -7,7 +7,7 @@ const pollMs = 500;
 
 /**
  * Runs `work` while holding the lock folder, so that two runs do not build the same thing twice. The lock of a
- * process that is gone, or that has not touched it for a minute, is taken over. Should two processes take it over at
+ * process that is gone, or that has not touched it for a minute, is taken over. If two processes take it over at
  * once, both build; every result is renamed into place whole, so that costs time and nothing else.
  *
  * @param onWait called once when another process holds the lock, with its process ID where it is known
@@ -25,7 +25,7 @@ export async function withBuildLock<T>(
       await rm(folder, { recursive: true, force: true });
       continue;
     }
-    // Who has just taken it says a moment later who that is.
+    // A process writes its ID a moment after it took the lock.
     if (!told && (holder !== undefined || waited)) {
       told = true;
       onWait(holder);

@@ -19,7 +19,7 @@ export interface BuildOptions {
   readonly modules: ControlPlaneModules;
   /** Go's environment: where it is (PATH) and how it reaches its modules. */
   readonly environment: NodeJS.ProcessEnv;
-  /** Told in one line what is being built and for how long. */
+  /** Called with a line that says what is being built and for how long. */
   readonly report: (line: string) => void;
 }
 
@@ -84,7 +84,7 @@ async function build(
   }
 }
 
-/** One sentence a person can act on, before minutes are spent. */
+/** Fails early with a sentence that says what to do. */
 async function checkGo({ modules: { goVersion, plans }, environment }: BuildOptions): Promise<void> {
   const remedy =
     `install Go ${goVersion} or newer (https://go.dev/dl) and put it on the PATH, or set KUBEBUILDER_ASSETS to a ` +

@@ -5,7 +5,7 @@ import type { ControlPlane, Restartable } from './control-plane.ts';
 import { kubectlOf } from './kubectl.ts';
 import { temporaryFolder } from './temporary-folder.ts';
 
-/** Names the kubeconfig of a server to use instead of starting one. Not KUBECONFIG: that may be anybody's production. */
+/** Names the kubeconfig of a server to use instead of starting one. Not KUBECONFIG, which may be a production cluster. */
 export const kubeconfigVariable = 'CONTROL_PLANE_KUBECONFIG';
 
 /** The server the user named; nothing is started, and nothing of it is stopped. */
@@ -40,7 +40,7 @@ async function readCluster(
   kubectlRun: ControlPlane['kubectlRun'],
 ): Promise<{ url: string; certificateAuthority: Buffer }> {
   const complaint = `${kubeconfigVariable} is ${file}, `;
-  // kubectl takes a missing file for an empty one.
+  // kubectl treats a missing file as an empty one.
   if (!existsSync(file)) throw new Error(`${complaint}which does not exist: set it to a kubeconfig, or unset it.`);
   const cluster = '.clusters[0].cluster';
   const output = `jsonpath={${cluster}.server} {${cluster}.certificate-authority-data}`;

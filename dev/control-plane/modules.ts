@@ -9,7 +9,7 @@ export type ControlPlaneProgram = (typeof programs)[number];
 export const nodePrograms = ['kube-scheduler', 'kubelet', 'kube-proxy'] as const;
 export type Program = ControlPlaneProgram | (typeof nodePrograms)[number];
 
-/** What `go build` is told for one program; everything that pins a version comes from the two Go modules beside this file. */
+/** The arguments of `go build` for one program; all pinned versions are in the two Go modules beside this file. */
 export interface BuildPlan {
   readonly folder: string;
   readonly package: string;
@@ -67,7 +67,7 @@ export function readModules(root: string = import.meta.dirname): ControlPlaneMod
   return { goVersion, plans, fingerprint: hash.digest('hex').slice(0, 16) };
 }
 
-/** Without these kubectl and Helm cannot parse what the server says its version is. */
+/** Without these, kubectl and Helm cannot parse the version that the server reports. */
 function versionStamps(version: string): string {
   const [major = '', minor = ''] = version.slice(1).split('.');
   const stamps = { gitVersion: version, gitMajor: major, gitMinor: minor, gitTreeState: 'clean' };

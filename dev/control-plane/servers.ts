@@ -7,7 +7,7 @@ import type { Restartable } from './control-plane.ts';
 import { server } from './server.ts';
 
 /**
- * How each server of the control plane is told to run: on loopback, with everything it writes under `folder`.
+ * The command line of each server of the control plane: on loopback, with everything it writes under `folder`.
  */
 
 export function etcdServer(program: string, folder: string, port: number): Restartable & { readonly url: string } {
@@ -17,7 +17,7 @@ export function etcdServer(program: string, folder: string, port: number): Resta
     `--listen-client-urls=${url}`,
     `--advertise-client-urls=${url}`,
     '--listen-peer-urls=http://127.0.0.1:0',
-    // The data need not survive a power cut, only a kill; the disk is not waited for.
+    // The data has to survive a kill, not a power cut, so writes do not wait for the disk.
     '--unsafe-no-fsync',
     '--log-level=warn',
   ];

@@ -21,11 +21,11 @@ export interface ControlPlaneOptions {
 }
 
 /**
- * A control plane on loopback with RBAC on, ready to use. It ends with this process whatever ends it, and keeps this
+ * A control plane on loopback with RBAC on, ready to use. It ends with this process, however that ends, and keeps this
  * process alive until `stop()`.
  *
- * Where `CONTROL_PLANE_KUBECONFIG` names a kubeconfig, its server is used and nothing is started; the options then do
- * nothing. Else the programs are found or built as binaries.ts says.
+ * If `CONTROL_PLANE_KUBECONFIG` names a kubeconfig, its server is used and nothing is started; the options then do
+ * nothing. Otherwise the programs are found or built as binaries.ts says.
  *
  * @throws Error that says what is missing, or which server did not start with the end of its log
  */

@@ -21,7 +21,7 @@ export interface KeyChangesOptions {
   readonly registration: string;
 }
 
-/** Tells of each change of the followed keys: a sentence, and then what kubectl shows. */
+/** Prints each change of the followed keys: a sentence, and then what kubectl shows. */
 export class KeyChanges {
   readonly #options: KeyChangesOptions;
   #told: Promise<void> = Promise.resolve();
@@ -32,7 +32,7 @@ export class KeyChanges {
     this.#options = options;
   }
 
-  /** What came before is not told: it was the beginning of everything. */
+  /** Changes before this call are not printed. */
   begin(): void {
     this.#begun = true;
   }
@@ -41,11 +41,11 @@ export class KeyChanges {
     if (!this.#begun) return;
     this.#waiting.push(`${name} ${meaning[state]}.`);
     if (this.#waiting.length === 1) this.#told = this.#told.then(() => this.#tell());
-    // Whoever settles hears of it.
+    // settled() reports the error.
     this.#told.catch(() => undefined);
   }
 
-  /** Resolves when all that was added is told. */
+  /** Resolves when everything that was added is printed. */
   settle(): Promise<void> {
     return this.#told;
   }

@@ -11,7 +11,7 @@ export interface KeyRecord {
   readonly states: KeyState[];
 }
 
-/** The keys of one registration and the states that each reached, from what a watch of LtiKeys tells. */
+/** The keys of one registration and the states that each reached, as a watch of LtiKeys reports them. */
 export class KeyHistory {
   readonly #records = new Map<string, KeyRecord>();
 

@@ -58,7 +58,7 @@ async function tell(
 }
 
 function howToUse({ kubeconfig, kubectl, folder }: ControlPlane): string {
-  return `All of it goes on running. In another terminal:
+  return `Everything keeps running. In another terminal:
 
   export KUBECONFIG=${kubeconfig}
   alias kubectl=${kubectl}
@@ -83,5 +83,5 @@ try {
   console.error(error instanceof Error ? error.message : error);
   process.exitCode = error instanceof UsageError ? 2 : 1;
 }
-// What was interrupted may still wait for something; whatever it started ends with this process.
+// Interrupted work may still wait for something; the processes that it started end with this one.
 if (interruption.signal.aborted) process.exit();

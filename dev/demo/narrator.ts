@@ -1,6 +1,6 @@
 import type { ControlPlane } from '../control-plane/control-plane.ts';
 
-/** Tells on standard output what happens and when. */
+/** Prints on standard output what happens and when. */
 export interface Narrator {
   /** Milliseconds since the start of the demo. */
   elapsed(): number;

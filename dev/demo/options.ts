@@ -36,7 +36,7 @@ export function parseOptions(args: readonly string[], environment: NodeJS.Proces
     if (token.kind === 'option-terminator') continue;
     const written = token.kind === 'option' ? token.rawName : token.value;
     if (token.kind === 'positional' || !Object.hasOwn(options, token.name)) {
-      throw new UsageError(`${written} is not an option of the demo: it knows --story, --json and --keep.`);
+      throw new UsageError(`${written} is not an option of the demo. Its options are --story, --json and --keep.`);
     }
     if (token.name === 'keep' ? token.value !== undefined : !token.value) {
       throw new UsageError(`${written} ${token.name === 'keep' ? 'takes no value' : 'needs a value'}.`);
@@ -61,7 +61,7 @@ function storyNamed(name: string): StoryName {
   return name;
 }
 
-/** Better said now than after a minute. */
+/** Fails now rather than after a minute. */
 function writable(file: string): string {
   const folder = dirname(file);
   if (!existsSync(folder))

@@ -62,7 +62,7 @@ function margins(
   const [first, last] = [signatures[0], signatures.at(-1)];
   const [entered, left] = [served.firstSeen(keyID), served.left(keyID)];
   return [
-    // Before the first key of a registration nobody has fetched anything, so it signs as soon as it is published.
+    // No cache holds a document from before the first key, so that key signs as soon as it is published.
     ...(first !== undefined && entered !== undefined && revision > 1
       ? [`${name} was in the JWKS for ${seconds(first - entered)} s before its first signature.`]
       : []),

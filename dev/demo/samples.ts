@@ -31,5 +31,5 @@ export function readSamples(durations: Story['durations']): Samples {
 export async function applySamples(controlPlane: ControlPlane, { objects }: Samples): Promise<void> {
   const list = { apiVersion: 'v1', kind: 'List', items: objects };
   const { code, stderr } = await controlPlane.kubectlRun(['apply', '--filename=-'], { input: JSON.stringify(list) });
-  if (code !== 0) throw new Error(`The samples were not accepted: ${stderr.trim()}`);
+  if (code !== 0) throw new Error(`The API server refused the samples: ${stderr.trim()}`);
 }

@@ -11,7 +11,7 @@ export class Tally {
   readonly tokens: TokenRecord[] = [];
   readonly #revoked = new Set<string>();
 
-  /** From now on a token of this key may be refused; that is then no rejection. */
+  /** From now on, a refused token of this key does not count as a rejection. */
   expectRefusalOf(keyID: string): void {
     this.#revoked.add(keyID);
   }

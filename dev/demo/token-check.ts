@@ -14,7 +14,7 @@ export interface TokenCheckOptions {
   readonly clock: Clock;
 }
 
-/** Every second until `signal` aborts: mount, sign, have it verified by all. A rejection is told at once. */
+/** Every second until `signal` aborts: mount, sign, have it verified by all. A rejection is reported at once. */
 export async function checkTokens(
   { tool, verifiers, tally, narrator, clock }: TokenCheckOptions,
   signal: AbortSignal,
@@ -26,7 +26,7 @@ export async function checkTokens(
     const token = await signAssertion(key);
     const signedAt = narrator.elapsed();
     const refusals = await Promise.all(verifiers.map((verifier) => verifier.refusal(token, key)));
-    // Whoever is stopped half-way says nothing about the token.
+    // A check that was aborted has no verdict on the token.
     if (signal.aborted) return;
     const outcome = tally.note(
       key.keyID,

@@ -20,7 +20,7 @@ export interface ToolOptions {
   readonly folder: string;
 }
 
-/** A tool as a Pod would run it: it knows nothing but the files of its mounted delivery Secret. */
+/** A tool as a Pod would run it: its only input is the files of its mounted delivery Secret. */
 export class Tool {
   readonly #options: ToolOptions;
 

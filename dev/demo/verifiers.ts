@@ -11,7 +11,7 @@ export interface Verifier {
 }
 
 /**
- * Two habits between which the platforms are. Both are scaled to the shortened delay: against the 20 minutes that the
+ * The two extremes between which platforms cache. Both are scaled to the shortened delay: against the 20 minutes that the
  * delay has at least, jose's pause of 30 s between two fetches is a fortieth.
  *
  * @param activationDelay milliseconds
@@ -27,7 +27,7 @@ export function verifiers(jwksUrl: string, activationDelay: number): readonly Ve
     },
     {
       name: 'stubborn',
-      habit: `goes on with a JWKS that it fetched up to ${held / 1000} s ago, whatever key ID it meets.`,
+      habit: `uses a JWKS that it fetched up to ${held / 1000} s ago, even for unknown key IDs.`,
       refusal: refusalBy(stubbornKeySet(url, held)),
     },
   ];

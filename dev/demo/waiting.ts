@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
 const pollMs = 100;
-/** Nothing that a story waits for takes half as long, even on a busy machine. */
+/** Twice as long as the longest wait of a story on a busy machine. */
 const patienceMs = 90_000;
 
 /** Waits for a condition. @throws Error that says what did not happen and, from `explanation`, why */
@@ -13,7 +13,7 @@ export async function until(
   const deadline = performance.now() + patienceMs;
   while (!(await condition())) {
     if (performance.now() > deadline) {
-      throw new Error(`Waited ${patienceMs / 1000} s in vain until ${what}. The operator says: ${explanation()}`);
+      throw new Error(`Not within ${patienceMs / 1000} s: ${what}. The operator reports: ${explanation()}`);
     }
     await sleep(pollMs);
   }

@@ -52,7 +52,7 @@ function hierarchies(): string[] {
 function makeGroup(hierarchy: string, path: string): void {
   const group = join(hierarchy, path);
   mkdirSync(group);
-  // With version 1, a new group has no processors and no memory until it is told which.
+  // With version 1, a new group has no processors and no memory until they are assigned.
   for (const name of ['cpuset.cpus', 'cpuset.mems']) {
     const [from, to] = [join(hierarchy, name), join(group, name)];
     if (existsSync(from) && existsSync(to)) writeFileSync(to, readFileSync(from));

@@ -3,7 +3,7 @@ import { dirname, join } from 'node:path';
 import { run } from './run.ts';
 
 /**
- * What kubelet wants of the kernel, and would set for the whole machine. It finds these values in files of ours that lie
+ * Kernel settings that kubelet requires, and would set for the whole machine. It finds these values in files of ours that lie
  * over the kernel's, and so sets nothing.
  */
 const tunables: Readonly<Record<string, string>> = {
@@ -16,7 +16,7 @@ const tunables: Readonly<Record<string, string>> = {
 };
 
 /**
- * Lays folders of ours over those that container tools write to whatever they are told, in the mount namespace of this
+ * Lays folders of ours over those that container tools always write to, in the mount namespace of this
  * process.
  */
 export async function hideTheMachine(folder: string): Promise<void> {

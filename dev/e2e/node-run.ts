@@ -21,7 +21,7 @@ async function main(): Promise<void> {
   if (process.argv.includes('--keep')) console.log(howToLookAround(cluster));
   try {
     await play(cluster, folder);
-    say('All of it is as it should be.');
+    say('The end-to-end run passed.');
   } catch (error) {
     console.error(error instanceof Error ? error.message : error);
     console.error(await explanation(cluster));
@@ -56,7 +56,7 @@ async function explanation({ controlPlane }: Cluster): Promise<string> {
 
 function howToLookAround({ controlPlane: { kubectl, kubeconfig } }: Cluster): string {
   return `
-Everything goes on running until Ctrl-C. To look around, in another terminal:
+Everything keeps running until Ctrl-C. To look around, in another terminal:
 
   nsenter --all --target $(pgrep --full --oldest dev/e2e/node-run.ts) env KUBECONFIG=${kubeconfig} PATH=$PATH:${kubectl.replace(/\/kubectl$/, '')} sh
 `;
@@ -64,5 +64,5 @@ Everything goes on running until Ctrl-C. To look around, in another terminal:
 
 await main();
 if (process.argv.includes('--keep')) await new Promise((resolve) => setTimeout(resolve, 2 ** 31 - 1));
-// Whatever still runs ends with this process.
+// Everything that still runs ends with this process.
 process.exit();

@@ -5,7 +5,7 @@ import { nodePrograms, programs } from '../control-plane/modules.ts';
 import { say } from './narrate.ts';
 import { run } from './run.ts';
 
-/** This machine cannot do it; the message is one sentence that says what is missing. */
+/** This machine cannot run a node; the message is one sentence that says what is missing. */
 export class LeftOutError extends Error {
   override readonly name = 'LeftOutError';
 }
@@ -33,7 +33,7 @@ export function cniFolder(): string | undefined {
 }
 
 /**
- * Sees that this machine can run a node: Linux, root, namespaces, the programs. Installs Debian's packages where it
+ * Checks that this machine can run a node: Linux, root, namespaces, the programs. Installs Debian's packages where it
  * may, and builds those of Kubernetes.
  *
  * @throws LeftOutError

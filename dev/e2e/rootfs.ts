@@ -28,7 +28,7 @@ export async function makeRootfs(folder: string, programs: Readonly<Record<strin
   writeFileSync(join(folder, 'etc/group'), 'root:x:0:\n');
 }
 
-/** Adds npm, where `node:*-slim` has it, from the npm package at `source`; it trusts whom this machine trusts. */
+/** Adds npm, where `node:*-slim` has it, from the npm package at `source`; it trusts the authorities that this machine trusts. */
 export function addNpm(folder: string, source: string, registry: string): void {
   const target = 'usr/local/lib/node_modules/npm';
   cpSync(source, join(folder, target), { recursive: true, dereference: true });

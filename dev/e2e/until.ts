@@ -16,7 +16,7 @@ export async function until(what: string, condition: () => Promise<boolean>, wit
     } catch (error) {
       last = `: ${error instanceof Error ? error.message : String(error)}`;
     }
-    if (performance.now() > deadline) throw new Error(`Waited ${withinMs / 1000} s in vain until ${what}${last}`);
+    if (performance.now() > deadline) throw new Error(`Not within ${withinMs / 1000} s: ${what}${last}`);
     await wait(pollMs);
   }
 }

@@ -19,7 +19,7 @@ export async function kmsPluginProgram(environment: NodeJS.ProcessEnv = process.
   const program = join(cache, 'kms-plugin');
   if (existsSync(program)) return program;
   await mkdir(cache, { recursive: true });
-  // Whoever builds at the same time puts the same file in its place.
+  // A concurrent build puts the same file in its place.
   const temporary = join(cache, `.kms-plugin-${process.pid}`);
   const env = { ...environment, ...goBuildEnvironment };
   await promisify(execFile)('go', ['build', ...goBuildFlags, '-o', temporary, '.'], { cwd: folder, env });

@@ -65,12 +65,15 @@ describe('demo', () => {
   });
 
   it('The demo exits with code 2 and one sentence if an option is unknown', async () => {
-    const message = '--fast is not an option of the demo: it knows --story, --json and --keep.';
+    const message = '--fast is not an option of the demo. Its options are --story, --json and --keep.';
     expect(await runDemo(['--fast'])).to.deep.equal({ code: 2, output: `${message}\n` });
   });
 
   const refused: readonly { args: readonly string[]; env?: NodeJS.ProcessEnv; message: string }[] = [
-    { args: ['rotation'], message: 'rotation is not an option of the demo: it knows --story, --json and --keep.' },
+    {
+      args: ['rotation'],
+      message: 'rotation is not an option of the demo. Its options are --story, --json and --keep.',
+    },
     {
       args: ['--story', 'wedding'],
       message: 'There is no story "wedding": choose rotation, revoke, kek-rotation or restore.',

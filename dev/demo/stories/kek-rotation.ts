@@ -26,7 +26,7 @@ export const kekRotation: Story = {
     await until(`every key is sealed under ${present}`, async () =>
       (await kekIDs(scene)).every((id) => id === present),
     );
-    narrator.say('The operator opened each private key, sealed it anew, opened that again and compared:');
+    narrator.say('The operator decrypted each private key, sealed it again, and verified the result:');
     await showKeks(scene);
     if ((await documentOf(jwksUrl)) !== before) throw new Error('The JWKS changed.');
     narrator.say('No key was rotated: the JWKS is the same to the byte.');
@@ -36,7 +36,7 @@ export const kekRotation: Story = {
       said = await unusedLine(scene);
       return said !== undefined;
     });
-    narrator.say(`4. The controller's log tells that ${former} is unused:`);
+    narrator.say(`4. The controller logs that ${former} is unused:`);
     narrator.print(`\n${said}\n`);
     narrator.say(`5. It is removed: rm ${former}`);
     await rm(file(former));

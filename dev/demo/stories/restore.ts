@@ -30,7 +30,7 @@ export const restore: Story = {
     await controlPlane.kubectlRun(['delete', 'lease', operatorName, '--namespace', operatorName]);
     await narrator.kubectl(controlPlane, ['delete', 'namespace', namespace]);
     await narrator.kubectl(controlPlane, ['get', 'ltiregistrations,ltikeys', '--all-namespaces', '--ignore-not-found']);
-    narrator.say('The sidecar goes on serving what it had, and the tool goes on signing with what it has mounted.');
+    narrator.say('The sidecar keeps serving its documents, and the tool keeps signing with its mounted key.');
     const signed = tally.signed;
     await until('tokens are signed meanwhile', () => tally.signed > signed + 2);
 

@@ -50,7 +50,7 @@ export const revoke: Story = {
     const forged = await signAssertion(leaked);
     if (await isAccepted(forged, jwksUrl))
       throw new Error('A token of the revoked key was accepted after it had left.');
-    narrator.say('A token forged with the leaked key is refused by whoever fetches the JWKS now.');
+    narrator.say('A verifier that fetches the JWKS now refuses a token forged with the leaked key.');
     await until(`key ${third} signs`, () => keys.state(third) === 'Active');
     await until(`the tool signs with ${third}`, () => tally.count(keys.keyID(third)) > 1);
   },

@@ -21,7 +21,7 @@ export interface Stage {
   readonly controlPlane: ControlPlane;
   readonly operator: Operator;
   readonly narrator: Narrator;
-  /** Aborting it ends what goes on in the background. */
+  /** Aborting it ends the background work. */
   readonly signal: AbortSignal;
 }
 

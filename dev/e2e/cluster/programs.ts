@@ -5,7 +5,7 @@ import type { Restartable } from '../../control-plane/control-plane.ts';
 import { server } from '../../control-plane/server.ts';
 import { nodeAddress, podSubnet } from './network.ts';
 
-/** How each program of the node is told to run, with everything it writes under `folder` or in a folder of ours. */
+/** The command line of each program of the node; everything it writes is under `folder` or in a folder of ours. */
 
 export const nodeName = 'node';
 export const containerdSocket = '/run/containerd/containerd.sock';

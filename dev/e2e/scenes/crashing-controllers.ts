@@ -26,7 +26,7 @@ export async function crashControllers(cluster: Cluster, operator: Operator): Pr
   await operator.hasReadyEndpoints(2);
 }
 
-/** deploy/publisher and back, with the Service answering all the while, and controllers that hurt nobody any more. */
+/** deploy/publisher and back: the Service answers throughout, and crashing controllers do not take the documents away. */
 export async function moveToPublishers(cluster: Cluster, operator: Operator): Promise<void> {
   await underLoad(operator, 'while publishers came, served alone and with the operator, and left', async () => {
     await operator.with([publisher], 5);

@@ -51,7 +51,7 @@ export async function install(cluster: Cluster, folder: string): Promise<Operato
   return operator;
 }
 
-/** So that a rotation takes a minute, not days. The shipped floors protect caches that nobody has here. */
+/** So that a rotation takes a minute, not days. The shipped minimums protect caches, and there are none here. */
 const accelerated = ['--minimum-overlap=30s', '--minimum-activation-delay=5s'];
 
 interface Overlay {
@@ -61,7 +61,7 @@ interface Overlay {
   readonly components?: readonly string[];
 }
 
-/** A user's own kustomization, as deploy/kustomization.yaml describes it; applies it anew each time. */
+/** A user's own kustomization, as deploy/kustomization.yaml describes it; applies it again each time. */
 function kustomization(cluster: Cluster, folder: string): (overlay: Overlay) => Promise<void> {
   const overlay = join(folder, 'overlay');
   mkdirSync(overlay);

@@ -33,7 +33,7 @@ export async function loseContainers(cluster: Cluster, operator: Operator, tool:
   say(`Both came back with the same document. The tool: ${verified} verified, ${retried} fetches retried.`);
 }
 
-/** Without an API server the Service goes on serving, and when it is back nothing was lost. */
+/** The Service keeps serving without an API server, and nothing is lost when that is back. */
 export async function loseServer({ controlPlane }: Cluster, operator: Operator): Promise<void> {
   const before = await operator.document();
   const pods = await operator.pods();

@@ -7,7 +7,7 @@ import type { Tool } from './tool.ts';
 
 const registration = ['ltiregistration/canvas', '--namespace=gradebook'];
 
-/** A rotation from Git: a changed rotationTrigger. The tool goes on signing all through it. */
+/** A rotation from Git: a changed rotationTrigger. The tool keeps signing throughout. */
 export async function rotate(cluster: Cluster, tool: Tool): Promise<void> {
   say('With lower floors now (an accelerated run): rotationTrigger changes, activationDelay 10s, overlap 45s.');
   await trigger(cluster, 'first');

@@ -34,7 +34,7 @@ export async function startTool(cluster: Cluster, operator: Operator): Promise<T
     async check() {
       const tally = await tool.tally();
       assert.deepEqual(tally.rejected, [], 'no token is rejected');
-      assert.ok(tally.signed > signedBefore, 'the tool goes on signing');
+      assert.ok(tally.signed > signedBefore, 'the tool keeps signing');
       assert.ok(tally.signed - tally.verified <= 1, 'all but a token under way are verified');
       signedBefore = tally.signed;
       return tally;
