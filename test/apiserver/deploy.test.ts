@@ -5,6 +5,7 @@ import { parse, parseAllDocuments } from 'yaml';
 import { parseConfig } from '../../src/config.ts';
 import { commands } from '../../src/option-table.ts';
 import { controlPlane, createNamespace, installCrds } from '../fixtures/control-plane.ts';
+import { until } from '../fixtures/operator.ts';
 import { rawRequest, type Answer } from '../fixtures/raw-api.ts';
 import { overlayFolder, render } from '../fixtures/rendered.ts';
 
@@ -256,11 +257,9 @@ describe('The roles for tenants', () => {
 
   /** A controller copies the rules into `view` and `edit`. */
   async function aggregated(): Promise<void> {
-    for (let attempt = 0; attempt < 50; attempt++) {
-      if ((await canI('edit', 'create', 'ltiregistrations.ltikeys.dev')) === 'yes') return;
-      await new Promise((resolve) => setTimeout(resolve, 100));
-    }
-    throw new Error('The rules for tenants did not reach the role edit.');
+    const reached = async (): Promise<boolean> =>
+      (await canI('edit', 'create', 'ltiregistrations.ltikeys.dev')) === 'yes';
+    await until(reached, 'the rules for tenants reach the role edit');
   }
 
   const rights: readonly (readonly [user: string, verb: string, resource: string, answer: string])[] = [
