@@ -57,8 +57,7 @@ func (p plugin) Status(ctx context.Context) (*service.StatusResponse, error) {
 	answer := &service.StatusResponse{Version: "v2", Healthz: "ok", KeyID: b.keyID}
 	switch b.mode {
 	case "slow":
-		<-ctx.Done()
-		return nil, ctx.Err()
+		return nil, tooLate(ctx)
 	case "unhealthy":
 		answer.Healthz = "the HSM is on fire"
 	case "status-garbage":
@@ -75,8 +74,7 @@ func (p plugin) Encrypt(ctx context.Context, uid string, data []byte) (*service.
 	b := p.behaviour()
 	switch b.mode {
 	case "slow":
-		<-ctx.Done()
-		return nil, ctx.Err()
+		return nil, tooLate(ctx)
 	case "refuse":
 		return nil, status.Error(codes.PermissionDenied, "not allowed to use the key")
 	}
@@ -110,8 +108,7 @@ func (p plugin) Decrypt(ctx context.Context, uid string, request *service.Decryp
 	b := p.behaviour()
 	switch b.mode {
 	case "slow":
-		<-ctx.Done()
-		return nil, ctx.Err()
+		return nil, tooLate(ctx)
 	case "refuse":
 		return nil, status.Error(codes.PermissionDenied, "not allowed to use the key")
 	case "decrypt-garbage":
@@ -144,4 +141,12 @@ func main() {
 		log.Fatal(err)
 	}
 	log.Fatal(service.NewGRPCService(os.Args[1], 5*time.Second, plugin{control: os.Args[2]}).ListenAndServe())
+}
+
+// tooLate returns long after the deadline of the caller. A plugin that returned at the deadline could answer first,
+// because the caller may be late to notice it.
+func tooLate(ctx context.Context) error {
+	<-ctx.Done()
+	time.Sleep(5 * time.Second)
+	return ctx.Err()
 }

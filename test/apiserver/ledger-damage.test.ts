@@ -175,6 +175,14 @@ describe('Damaged ledgers', () => {
     intact = await tenant.ledgerSecret('canvas');
   });
 
+  /** A damage that was not repaired would fail every test after it. */
+  afterEach(async function () {
+    if (this.currentTest?.state !== 'failed') return;
+    await tenant.restore(intact);
+    await tenant.edit('canvas', { rotationTrigger: 'b' });
+    await operator.travel(40 * minute);
+  });
+
   const what = {
     data: (secret?: Secret) => secret?.data,
     version: (secret?: Secret) => secret?.metadata.resourceVersion,
