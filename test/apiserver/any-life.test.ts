@@ -29,7 +29,7 @@ const namespaces = 3;
 const batch = 20;
 
 describe(`${count} random registrations that the API server accepts`, function () {
-  this.timeout(60_000 + count * 1000);
+  this.timeout(240_000 + count * 3000);
   const tenants: Tenant[] = [];
   let operator: Operator;
 
