@@ -1,5 +1,5 @@
 import { registrationMetrics } from '../src/controller/registration-metrics.ts';
-import { ltiKeyIndexers } from '../src/controller/wake-ups.ts';
+import { ltiKeyIndexers } from '../src/controller/event-handlers.ts';
 import type { LtiKey, LtiRegistration } from '../src/api/objects.ts';
 import { Store } from '../src/kube/store.ts';
 import { createLogger } from '../src/observability/log.ts';

@@ -16,7 +16,7 @@ import { deliveryReading, writeDelivery } from './secrets/delivery-secret.ts';
 import type { Gathered } from './gather.ts';
 import type { KeyGenerator } from './keys/key-generator.ts';
 import { createLedger, type LedgerRecord, replaceLedger, type SealedKey } from './secrets/ledger-secret.ts';
-import type { RecentLedgers } from './secrets/recent-ledgers.ts';
+import type { LedgerCache } from './secrets/ledger-cache.ts';
 import type { OwnWrites } from './own-writes.ts';
 
 /**
@@ -28,8 +28,8 @@ export interface ApplierOptions {
   readonly client: KubeClient;
   readonly keks: KekProvider;
   readonly generator: Pick<KeyGenerator, 'request' | 'drop'>;
-  readonly written: { readonly registrations: OwnWrites<LtiRegistration>; readonly keys: OwnWrites<LtiKey> };
-  readonly recent: Pick<RecentLedgers, 'wrote' | 'forget'>;
+  readonly ownWrites: { readonly registrations: OwnWrites<LtiRegistration>; readonly keys: OwnWrites<LtiKey> };
+  readonly ledgers: Pick<LedgerCache, 'set' | 'delete'>;
   readonly events: Pick<EventRecorder, 'record'>;
   readonly log: Logger;
   readonly metrics?: ApplierMetrics | undefined;
@@ -73,9 +73,9 @@ export class Applier {
     const { object } = registration;
     if ((object.status?.ledgerSerial ?? 0) > (status.ledgerSerial ?? 0)) return;
     if (isDeepStrictEqual({ ...object.status, ledgerSerial: 0 }, { ...status, ledgerSerial: 0 })) return;
-    const { client, written } = this.#options;
+    const { client, ownWrites } = this.#options;
     try {
-      await written.registrations.write(objectKey(object), () =>
+      await ownWrites.registrations.write(objectKey(object), () =>
         client.replaceStatus(ltiRegistrations, { ...object, status }),
       );
     } catch (error) {
@@ -110,7 +110,7 @@ export class Applier {
       case 'removeLedger': {
         const { record, ...rest } = gathered;
         if (record) await this.#options.client.delete(secrets, record.secret);
-        this.#options.recent.forget(keyOf(gathered.situation));
+        this.#options.ledgers.delete(keyOf(gathered.situation));
         return withSituation(rest, { ledger: { kind: 'absent' }, keyMaterial: new Map() });
       }
       case 'createKey':
@@ -127,14 +127,14 @@ export class Applier {
   }
 
   async #writeLedger(gathered: Gathered, effect: EffectOf<'writeLedger'>): Promise<Gathered> {
-    const { client, keks, generator, recent, metrics, log } = this.#options;
+    const { client, keks, generator, ledgers, metrics, log } = this.#options;
     const { record: previous, situation } = gathered;
     const { ledger, create, cause } = effect;
     const pair = effect.pair ? gathered.pair : undefined;
     const anew = previous && effect.reseal.length > 0 ? await sealAnew(previous, effect.reseal, keks) : [];
     const sealed = [...anew, ...(pair ? [{ keyID: pair.facts.keyID, jwe: pair.jwe, kekID: pair.kekID }] : [])];
     const record = await writeRecord(client, create ? undefined : previous, ledger, sealed);
-    recent.wrote(keyOf(situation), record);
+    ledgers.set(keyOf(situation), record);
     if (pair) generator.drop(keyOf(situation));
     if (cause && !create) metrics?.rotation('started');
     for (const { reason } of effect.announcements)
@@ -155,14 +155,14 @@ export class Applier {
   }
 
   async #createKey(key: LtiKey): Promise<LtiKey> {
-    const { client, written } = this.#options;
+    const { client, ownWrites } = this.#options;
     const { status: _, ...bare } = key;
     try {
-      return await written.keys.write(objectKey(key), () => client.create<LtiKey>(ltiKeys, bare));
+      return await ownWrites.keys.write(objectKey(key), () => client.create<LtiKey>(ltiKeys, bare));
     } catch (error) {
       // The cache is behind, or somebody else made it: what there is now decides.
       if (isAlreadyExists(error)) {
-        written.keys.remember(await client.get<LtiKey>(ltiKeys, key.metadata.namespace!, key.metadata.name));
+        ownWrites.keys.add(await client.get<LtiKey>(ltiKeys, key.metadata.namespace!, key.metadata.name));
       }
       throw error;
     }
@@ -172,16 +172,16 @@ export class Applier {
   async #showKey(gathered: Gathered, key: LtiKey): Promise<Gathered> {
     const current = gathered.situation.shown.find(({ metadata }) => metadata.name === key.metadata.name);
     if (!current || !key.status) return gathered;
-    const { client, written } = this.#options;
+    const { client, ownWrites } = this.#options;
     const { status } = key;
-    const stored = await written.keys.write(objectKey(key), () =>
+    const stored = await ownWrites.keys.write(objectKey(key), () =>
       client.replaceStatus<LtiKey>(ltiKeys, { ...current, status }),
     );
     return withKey(gathered, stored);
   }
 
   async #removeKey(gathered: Gathered, key: LtiKey): Promise<Gathered> {
-    const { client, written } = this.#options;
+    const { client, ownWrites } = this.#options;
     const { shown } = gathered.situation;
     const current = shown.find(({ metadata }) => metadata.name === key.metadata.name);
     try {
@@ -189,7 +189,7 @@ export class Applier {
     } catch (error) {
       if (!isObjectNotFound(error)) throw error;
     }
-    written.keys.forget(objectKey(key));
+    ownWrites.keys.forget(objectKey(key));
     return withSituation(gathered, { shown: shown.filter((other) => other !== current) });
   }
 

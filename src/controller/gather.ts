@@ -27,9 +27,9 @@ import type { KeyGenerator, GeneratedKey } from './keys/key-generator.ts';
 import { newestLedger, withTrace } from './secrets/ledger-reading.ts';
 import type { LedgerRecord } from './secrets/ledger-secret.ts';
 import type { OpenedKeys } from './keys/opened-keys.ts';
-import { notObserved, observe, sharedWith } from './observation.ts';
+import { notObserved, observe, sharedWith } from './observed-keys.ts';
 import type { PublicationObserver } from './publication/observer.ts';
-import type { RecentLedgers } from './secrets/recent-ledgers.ts';
+import type { LedgerCache } from './secrets/ledger-cache.ts';
 import { readRecipient, type Recipient } from './secrets/recipient.ts';
 import type { OwnWrites } from './own-writes.ts';
 
@@ -40,8 +40,8 @@ export interface Sources {
   readonly registrations: Pick<Informer<LtiRegistration>, 'get'>;
   /** With the indexes `registration` (`namespace/name` of theirs) and `keyID` (`namespace/keyID`). */
   readonly keys: Pick<Informer<LtiKey>, 'byIndex' | 'scopeOf'>;
-  readonly written: { readonly registrations: OwnWrites<LtiRegistration>; readonly keys: OwnWrites<LtiKey> };
-  readonly recent: RecentLedgers;
+  readonly ownWrites: { readonly registrations: OwnWrites<LtiRegistration>; readonly keys: OwnWrites<LtiKey> };
+  readonly ledgers: LedgerCache;
   /** How registrations that this process saw go were at last. */
   readonly lastSeen: Map<ObjectKey, LtiRegistration>;
   readonly keks: KekProvider;
@@ -67,9 +67,52 @@ export interface Gathered {
   readonly pair?: GeneratedKey;
 }
 
-/** `undefined` if there is nothing of this name. */
+/** Returns `undefined` if nothing of this name exists. */
 export async function gather(sources: Sources, key: ObjectKey): Promise<Gathered | undefined> {
-  const { client, usage } = sources;
+  const { namespace, name } = splitKey(key);
+  const stored = await readStored(sources, key);
+  if (!stored) return forget(sources, key);
+  const { object, record, deliveries, ...known } = stored;
+  const { registration, ledger, shown } = known;
+  countSealedKeys(sources.usage, key, record, ledger, shown);
+  const isNew = ledger.kind === 'absent' && ledger.trace === undefined && object !== undefined;
+  const shared = sharedWith(sources.keys, key, shown);
+  const sealing = await sealingState(sources.keks);
+  const [imports, recipient, observation] = await Promise.all([
+    isNew ? readImports(sources.client, object) : undefined,
+    object && readRecipient(object),
+    registration.kind === 'present' ? observe(sources, key, shown, shared, record?.ledger, registration) : notObserved,
+  ]);
+  const pair = await waitingPair(sources, key, imports);
+  return {
+    situation: {
+      namespace,
+      name,
+      ...known,
+      observation,
+      shared,
+      ...sealing,
+      deliveries: new Map([...deliveries].map(([secretName, { state }]) => [secretName, state])),
+      ...(recipient ? { recipient: isFault(recipient) ? recipient : { thumbprint: recipient.thumbprint } } : {}),
+      ...(imports ? { imports: imports.state } : {}),
+      ...(pair ? { pair: { facts: pair.facts, kekID: pair.kekID } } : {}),
+      refused: new Map(),
+      ...surroundings(sources, namespace, name),
+    },
+    ...(record ? { record } : {}),
+    secrets: new Map([...deliveries].flatMap(([secretName, { secret }]) => (secret ? [[secretName, secret]] : []))),
+    ...(recipient && !isFault(recipient) ? { recipient } : {}),
+    ...(pair ? { pair } : {}),
+  };
+}
+
+interface Stored extends Pick<Situation, 'registration' | 'ledger' | 'shown' | 'keyMaterial'> {
+  readonly object: LtiRegistration | undefined;
+  readonly record: LedgerRecord | undefined;
+  readonly deliveries: ReadonlyMap<string, DeliveryReading>;
+}
+
+async function readStored(sources: Sources, key: ObjectKey): Promise<Stored | undefined> {
   const { namespace, name } = splitKey(key);
   // Caches are read before the ledger: what they show was written after it, so it cannot be newer than what is read now.
   const cached = sources.registrations.get(key);
@@ -77,14 +120,8 @@ export async function gather(sources: Sources, key: ObjectKey): Promise<Gathered
   const reading = await newestLedger(sources, key, cached, cachedKeys);
   const record = reading.kind === 'present' ? reading.record : undefined;
   const shown = shownKeys(sources, key, cachedKeys, record?.ledger);
-  if (!cached && reading.kind === 'absent' && shown.length === 0) {
-    usage.forget(key);
-    sources.opened.forget(key);
-    sources.lastSeen.delete(key);
-    sources.generator.drop(key);
-    return undefined;
-  }
-  const object = cached && sources.written.registrations.newest(key, cached);
+  if (!cached && reading.kind === 'absent' && shown.length === 0) return undefined;
+  const object = cached && sources.ownWrites.registrations.newest(key, cached);
   const registration = object ? presentReading(object) : await readGone(sources, key);
   const keyMaterial = record
     ? await keyMaterialOf(record, sources.keks, sources.opened)
@@ -94,44 +131,40 @@ export async function gather(sources: Sources, key: ObjectKey): Promise<Gathered
     reading.kind === 'present'
       ? { kind: 'present', ledger: reading.record.ledger }
       : await withTrace(sources, reading, shown, object, deliveries);
+  return { object, registration, record, ledger, shown, keyMaterial, deliveries };
+}
+
+function forget({ usage, opened, lastSeen, generator }: Sources, key: ObjectKey): undefined {
+  usage.forget(key);
+  opened.forget(key);
+  lastSeen.delete(key);
+  generator.drop(key);
+}
+
+function countSealedKeys(
+  usage: LedgerUsage,
+  key: ObjectKey,
+  record: LedgerRecord | undefined,
+  ledger: LedgerReading,
+  shown: readonly LtiKey[],
+): void {
   if (record) usage.read(key, sealedUnder(record));
   else if (ledger.kind === 'absent' && ledger.trace === undefined && !lastingKey(shown)) usage.forget(key);
   else usage.unreadable(key);
-  const isNew = ledger.kind === 'absent' && ledger.trace === undefined && object !== undefined;
-  const shared = sharedWith(sources.keys, key, shown);
-  const sealing = await sealingState(sources.keks);
-  const [imports, recipient, observation] = await Promise.all([
-    isNew ? readImports(client, object) : undefined,
-    object && readRecipient(object),
-    registration.kind === 'present' ? observe(sources, key, shown, shared, record?.ledger, registration) : notObserved,
-  ]);
-  const pair = await waitingPair(sources, key, imports);
-  const skew = sources.clockSkew() ?? 0;
+}
+
+/** What does not depend on the objects of the registration. */
+function surroundings(
+  { clock, clockSkew, limits, publicUrl }: Sources,
+  namespace: string,
+  name: string,
+): Pick<Situation, 'clockSkew' | 'limits' | 'jwksURL' | 'now'> {
+  const skew = clockSkew() ?? 0;
   return {
-    situation: {
-      namespace,
-      name,
-      registration,
-      ledger,
-      shown,
-      keyMaterial,
-      observation,
-      deliveries: new Map([...deliveries].map(([secretName, { state }]) => [secretName, state])),
-      ...(recipient ? { recipient: isFault(recipient) ? recipient : { thumbprint: recipient.thumbprint } } : {}),
-      ...(imports ? { imports: imports.state } : {}),
-      ...(pair ? { pair: { facts: pair.facts, kekID: pair.kekID } } : {}),
-      ...sealing,
-      shared,
-      refused: new Map(),
-      clockSkew: skew,
-      limits: sources.limits,
-      ...(sources.publicUrl === undefined ? {} : { jwksURL: sources.publicUrl + registrationPath(namespace, name) }),
-      now: serverTime(sources.clock, skew),
-    },
-    ...(record ? { record } : {}),
-    secrets: new Map([...deliveries].flatMap(([secretName, { secret }]) => (secret ? [[secretName, secret]] : []))),
-    ...(recipient && !isFault(recipient) ? { recipient } : {}),
-    ...(pair ? { pair } : {}),
+    clockSkew: skew,
+    limits,
+    ...(publicUrl === undefined ? {} : { jwksURL: publicUrl + registrationPath(namespace, name) }),
+    now: serverTime(clock, skew),
   };
 }
 
@@ -145,7 +178,7 @@ function serverTime(clock: Clock, skew: Duration): Instant {
 
 /** The newest known of each: the cache may not yet have those that this process just wrote. */
 function shownKeys(
-  { written }: Sources,
+  { ownWrites }: Sources,
   key: ObjectKey,
   cachedKeys: readonly LtiKey[],
   ledger: Ledger | undefined,
@@ -154,7 +187,7 @@ function shownKeys(
   const shown = new Map(cachedKeys.map((cached) => [cached.metadata.name, cached]));
   for (const row of ledger?.keys ?? []) {
     const name = ltiKeyName(ledger!.registration, row.revision);
-    const newest = written.keys.newest(`${namespace}/${name}`, shown.get(name));
+    const newest = ownWrites.keys.newest(`${namespace}/${name}`, shown.get(name));
     if (newest) shown.set(name, newest);
   }
   return [...shown.values()];

@@ -1,37 +1,37 @@
 import { objectKey, type KubeObject, type ObjectKey } from '../kube/objects.ts';
 
 /**
- * What this process writes and its caches do not show yet. It spares a read after every write and tells the echo of an own write
- * from a change by somebody else. Nothing rests on it: every write carries a resourceVersion.
+ * Objects that this process wrote and its caches may not show yet. They spare a read after each write, and separate the echo of
+ * an own write from a change by another client. Correctness does not depend on them: every write carries a resourceVersion.
  *
- *     write() ──► under way ──answer──► written ──its echo arrives──► forgotten
+ *     write() ──► in flight ──response──► written ──its event arrives──► forgotten
  *                    │ events meanwhile
- *                    └──► judged when the answer is there
+ *                    └──► checked once the response is there
  */
 export class OwnWrites<T extends KubeObject> {
   readonly #written = new Map<ObjectKey, T>();
-  /** By the object that is being written: what is to be done once it is known whose the events meanwhile are. */
-  readonly #underWay = new Map<ObjectKey, (() => void)[]>();
+  /** The events of each object that is being written: whose they are shows in the response. */
+  readonly #inFlight = new Map<ObjectKey, (() => void)[]>();
 
-  /** Writes an object that nobody else in this process writes at the same time. Rejects as `request` does. */
+  /** Writes an object. Nothing else in this process may write it at the same time. Rejects as `request` does. */
   async write(key: ObjectKey, request: () => Promise<T>): Promise<T> {
     const events: (() => void)[] = [];
-    this.#underWay.set(key, events);
+    this.#inFlight.set(key, events);
     try {
       const object = await request();
-      this.remember(object);
+      this.add(object);
       return object;
     } finally {
-      this.#underWay.delete(key);
-      for (const judge of events) judge();
+      this.#inFlight.delete(key);
+      for (const check of events) check();
     }
   }
 
-  remember(object: T): void {
+  add(object: T): void {
     this.#written.set(objectKey(object), object);
   }
 
-  /** The newer one of the cached object and the one last written. */
+  /** Returns the newer of the cached object and the one last written. */
   newest(key: ObjectKey, cached: T | undefined): T | undefined {
     const written = this.#written.get(key);
     if (!written) return cached;
@@ -40,21 +40,21 @@ export class OwnWrites<T extends KubeObject> {
     return cached;
   }
 
-  /** Calls `changed` if somebody else wrote `object`, as it arrived: at once, or when a write under way is answered. */
+  /** Calls `changed` if another client wrote `object`: at once, or after the response to a write in flight. */
   unlessOwn(object: T, changed: () => void): void {
-    const judge = (): void => {
+    const check = (): void => {
       if (!this.#isOwn(object)) changed();
     };
-    const events = this.#underWay.get(objectKey(object));
-    if (events) events.push(judge);
-    else judge();
+    const events = this.#inFlight.get(objectKey(object));
+    if (events) events.push(check);
+    else check();
   }
 
   forget(key: ObjectKey): void {
     this.#written.delete(key);
   }
 
-  /** Whether this process wrote `object` as it is here, or a later version of it. */
+  /** Whether this process wrote this version of `object`, or a later one. */
   #isOwn(object: T): boolean {
     const key = objectKey(object);
     const written = this.#written.get(key);
@@ -68,7 +68,7 @@ function isSame(one: KubeObject, other: KubeObject): boolean {
   return one.metadata.uid === other.metadata.uid;
 }
 
-/** Whether the API server went back to an earlier version of the object, after a restore: what was written since is gone. */
+/** Whether the API server returned to an earlier version of the object, as after a restore of etcd. */
 export function wentBack(object: KubeObject, previous: KubeObject | undefined): boolean {
   return previous !== undefined && isSame(previous, object) && version(object) < version(previous);
 }

@@ -1,5 +1,5 @@
 import { decide } from '../domain/decide.ts';
-import { type Duration, second } from '../domain/duration.ts';
+import { type Duration, type Instant, second } from '../domain/duration.ts';
 import { effectID } from '../domain/effects.ts';
 import { liveKeys } from '../domain/ledger.ts';
 import { resyncInterval } from '../domain/timing.ts';
@@ -11,31 +11,31 @@ import { gather, type Gathered, type Sources } from './gather.ts';
 export interface ReconcilerOptions {
   readonly sources: Sources;
   readonly applier: Pick<Applier, 'apply' | 'show'>;
-  /** Upper bound of how often every registration is looked at even if nothing changed, for Secrets are not watched. */
+  /** The longest time between two passes, because Secrets are not watched. */
   readonly resync: Duration;
-  /** How many registrations there are. */
+  /** The number of registrations. */
   readonly registrations: () => number;
   readonly random: () => number;
 }
 
-/** More than any sequence of steps needs; a decision that does not settle is a defect, and must not spin. */
+/** More than any sequence of steps needs: a decision that does not settle is a defect, and must not loop forever. */
 const mostPasses = 20;
 
-/** What replicas serve was asked before LtiKeys were written, and publishers may have nothing new to write: it is asked again. */
+/** The replicas were asked before the LtiKeys were written, so that their answer is out of date. */
 const afterShown: Duration = second;
 
 /**
- * gather → decide → apply, until nothing is left to do that was not refused; then one status write. A crash anywhere leaves a
- * ledger from which the next pass does the rest.
+ * gather → decide → apply, until no effect is left that was not refused; then one status write. After a crash, the next pass
+ * continues from the ledger.
  */
 export function reconciler(options: ReconcilerOptions): (key: ObjectKey) => Promise<Result> {
-  const { sources, applier, resync, registrations, random } = options;
+  const { sources, applier } = options;
 
   return async function reconcile(key) {
     try {
       return await settle(key);
     } catch (error) {
-      sources.recent.forget(key);
+      sources.ledgers.delete(key);
       throw error;
     }
   };
@@ -51,7 +51,7 @@ export function reconciler(options: ReconcilerOptions): (key: ObjectKey) => Prom
       if (effects.length === 0) {
         if (decision.status) await applier.show(gathered, decision.status);
         if (isOver(gathered)) return {};
-        const next = untilNextCheck(situation.now, decision.nextCheckAt);
+        const next = untilNextCheck(options, situation.now, decision.nextCheckAt);
         return { requeueAfter: shown && !isAllServed(gathered) ? Math.min(next, afterShown) : next };
       }
       shown ||= effects.some(({ kind }) => kind === 'createKey' || kind === 'showKey');
@@ -59,15 +59,16 @@ export function reconciler(options: ReconcilerOptions): (key: ObjectKey) => Prom
     }
     throw new Error('the decision does not settle');
   }
+}
 
-  function untilNextCheck(now: number, nextCheckAt: number | undefined): Duration {
-    const check = nextCheckAt === undefined ? Infinity : Math.max(nextCheckAt - now, 1);
-    return Math.min(check, withJitter(resyncInterval(registrations(), resync)));
-  }
-
-  function withJitter(duration: Duration): Duration {
-    return Math.floor(duration * (0.9 + 0.2 * random()));
-  }
+function untilNextCheck(
+  { resync, registrations, random }: ReconcilerOptions,
+  now: Instant,
+  nextCheckAt: Instant | undefined,
+): Duration {
+  const check = nextCheckAt === undefined ? Infinity : Math.max(nextCheckAt - now, 1);
+  const jitter = 0.9 + 0.2 * random();
+  return Math.min(check, Math.floor(resyncInterval(registrations(), resync) * jitter));
 }
 
 /** Whether replicas were observed to serve every live key. */
@@ -75,7 +76,7 @@ function isAllServed({ situation: { ledger, observation } }: Gathered): boolean 
   return ledger.kind !== 'present' || liveKeys(ledger.ledger).every(({ keyID }) => observation.servedKeyIDs.has(keyID));
 }
 
-/** Nothing of the registration is left. */
+/** Whether nothing of the registration is left. */
 function isOver({ situation: { registration, ledger, shown } }: Gathered): boolean {
   return registration.kind === 'gone' && ledger.kind === 'absent' && shown.length === 0;
 }

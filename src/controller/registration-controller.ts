@@ -5,10 +5,10 @@ import { type Duration, minute } from '../domain/duration.ts';
 import type { TimingLimits } from '../domain/timing.ts';
 import type { KubeClient } from '../kube/client.ts';
 import type { Informer } from '../kube/informer.ts';
-import { Controller, type ControllerMetrics } from '../kube/controller.ts';
+import { Controller, type ControllerMetrics, type Result } from '../kube/controller.ts';
 import type { EventRecorder } from '../kube/events.ts';
 import { type ObjectKey, splitKey } from '../kube/objects.ts';
-import { type Priority, WorkQueue, type WorkQueueMetrics } from '../kube/workqueue.ts';
+import { WorkQueue, type WorkQueueMetrics } from '../kube/workqueue.ts';
 import { type Clock, sleep } from '../lib/clock.ts';
 import type { Logger } from '../observability/log.ts';
 import { Applier, type ApplierMetrics } from './apply.ts';
@@ -19,9 +19,9 @@ import { OpenedKeys } from './keys/opened-keys.ts';
 import type { PublicationObserver } from './publication/observer.ts';
 import { stagger } from './publication/stagger.ts';
 import { PendingPublications } from './publication/pending-publications.ts';
-import { RecentLedgers } from './secrets/recent-ledgers.ts';
+import { LedgerCache } from './secrets/ledger-cache.ts';
 import { reconciler } from './reconcile.ts';
-import { knownRegistrations, priorityOf, watch, type Watched } from './wake-ups.ts';
+import { addEventHandlers, knownRegistrations, priorityOf, type Watched } from './event-handlers.ts';
 import { OwnWrites } from './own-writes.ts';
 
 export interface RegistrationControllerOptions {
@@ -55,18 +55,18 @@ const afterReplicasChanged: Duration = minute;
 export class RegistrationController {
   readonly #options: RegistrationControllerOptions;
   readonly #watched: Watched;
-  readonly #recent: RecentLedgers;
+  readonly #ledgers: LedgerCache;
   #queue: WorkQueue | undefined;
   #generator: KeyGenerator | undefined;
 
   constructor(options: RegistrationControllerOptions) {
     this.#options = options;
     const { registrations, keys } = options;
-    const written = { registrations: new OwnWrites<LtiRegistration>(), keys: new OwnWrites<LtiKey>() };
-    this.#watched = { registrations, keys, written, lastSeen: new Map() };
-    this.#recent = new RecentLedgers(options.clock);
-    watch(this.#watched, (key) => {
-      this.#recent.forget(key);
+    const ownWrites = { registrations: new OwnWrites<LtiRegistration>(), keys: new OwnWrites<LtiKey>() };
+    this.#watched = { registrations, keys, ownWrites, lastSeen: new Map() };
+    this.#ledgers = new LedgerCache(options.clock);
+    addEventHandlers(this.#watched, (key) => {
+      this.#ledgers.delete(key);
       this.#enqueue(key);
     });
     for (const collection of [registrations, keys]) collection.onRead((namespace) => this.enqueueAll(namespace));
@@ -84,7 +84,7 @@ export class RegistrationController {
     this.#enqueue(key, untilServed);
   }
 
-  /** Replicas came or went: whether they serve everything is looked at again, spread over time. */
+  /** Replicas came or went: enqueues every registration, evenly spread over a minute. */
   replicasChanged(): void {
     stagger([...knownRegistrations(this.#watched)], afterReplicasChanged, (key, delay) => this.#enqueue(key, delay));
   }
@@ -94,42 +94,15 @@ export class RegistrationController {
     return this.#generator?.pending ?? 0;
   }
 
-  /** Reconciles until `signal` aborts and what was under way has ended. */
+  /** Reconciles until `signal` aborts, and returns when the passes in flight have ended. */
   async run(signal: AbortSignal): Promise<void> {
-    const { registrations, keys, keks, clock, log, metrics, queueMetrics, client, events } = this.#options;
+    const { registrations, keys, observer, clock, log, metrics, queueMetrics } = this.#options;
     while (!(registrations.isUsable() && keys.isUsable()) && !signal.aborted) await sleep(clock, syncPoll, signal);
     const name = ltiRegistrations.plural;
     const queue = (this.#queue = new WorkQueue({ clock, name, ...(queueMetrics ? { metrics: queueMetrics } : {}) }));
-    const generator = (this.#generator = new KeyGenerator({
-      seal: (key, pair) => sealPair(key, pair, keks),
-      // A pair that could not be sealed is asked for again later, for each attempt makes one.
-      ready: (key, failure) =>
-        failure === undefined
-          ? queue.add(key, begun(priorityOf(this.#watched, key)))
-          : queue.addRateLimited(key, 0, priorityOf(this.#watched, key)),
-    }));
-    const { written, lastSeen } = this.#watched;
-    const recent = this.#recent;
-    const pending = new PendingPublications({
-      observer: this.#options.observer,
-      clock,
-      changed: (key) => this.#enqueue(key),
-    });
-    const reconcile = reconciler({
-      sources: {
-        ...this.#options,
-        observer: pending,
-        written,
-        lastSeen,
-        recent,
-        generator,
-        opened: new OpenedKeys(),
-      },
-      applier: new Applier({ client, keks, generator, written, recent, events, log, metrics }),
-      resync: this.#options.resync,
-      registrations: () => registrations.size,
-      random: Math.random,
-    });
+    const generator = (this.#generator = this.#createGenerator(queue));
+    const pending = new PendingPublications({ observer, clock, changed: (key) => this.#enqueue(key) });
+    const reconcile = this.#createReconciler(generator, pending);
     const controller = new Controller({
       name,
       queue,
@@ -147,6 +120,33 @@ export class RegistrationController {
     this.#queue = undefined;
   }
 
+  #createGenerator(queue: WorkQueue): KeyGenerator {
+    return new KeyGenerator({
+      seal: (key, pair) => sealPair(key, pair, this.#options.keks),
+      ready: (key, failure) => {
+        const priority = priorityOf(this.#watched, key);
+        // A registration whose key pair is there goes before new ones, so that those begun first are Ready first.
+        if (failure === undefined) queue.add(key, priority === 2 ? 1 : priority);
+        // Each attempt generates a pair: after a failure, the next request waits.
+        else queue.addRateLimited(key, 0, priority);
+      },
+    });
+  }
+
+  #createReconciler(generator: KeyGenerator, observer: PublicationObserver): (key: ObjectKey) => Promise<Result> {
+    const { client, keks, events, log, metrics, registrations, resync } = this.#options;
+    const { ownWrites, lastSeen } = this.#watched;
+    const ledgers = this.#ledgers;
+    const opened = new OpenedKeys();
+    return reconciler({
+      sources: { ...this.#options, observer, ownWrites, lastSeen, ledgers, generator, opened },
+      applier: new Applier({ client, keks, generator, ownWrites, ledgers, events, log, metrics }),
+      resync,
+      registrations: () => registrations.size,
+      random: Math.random,
+    });
+  }
+
   /** A namespace is left alone until both its registrations and its LtiKeys have been read: then all of it is looked at. */
   #enqueue(key: ObjectKey, delay: Duration = 0): void {
     const { registrations, keys } = this.#options;
@@ -156,9 +156,4 @@ export class RegistrationController {
     if (delay > 0) this.#queue?.addAfter(key, delay, priority);
     else this.#queue?.add(key, priority);
   }
-}
-
-/** A registration whose key pair is there is no new one any more: what was begun first is Ready first. */
-function begun(priority: Priority): Priority {
-  return priority === 2 ? 1 : priority;
 }

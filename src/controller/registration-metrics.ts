@@ -6,7 +6,7 @@ import { isShownPublished } from '../domain/ltikeys.ts';
 import type { Informer } from '../kube/informer.ts';
 import { objectKey } from '../kube/objects.ts';
 import type { ObjectSnapshot, OrphanMetrics, RegistrationMetrics, Trouble } from '../observability/object-metrics.ts';
-import { awaitsRevocation, registrationOf } from './wake-ups.ts';
+import { awaitsRevocation, registrationOf } from './event-handlers.ts';
 
 type Registrations = Pick<Informer<LtiRegistration>, 'list' | 'get' | 'isRead'>;
 type Keys = Pick<Informer<LtiKey>, 'list' | 'byIndex'>;

@@ -3,16 +3,12 @@ import type { Registry } from 'prom-client';
 import { endpointSlices, ltiKeys, ltiRegistrations, operatorName } from '../api/names.ts';
 import type { LtiKey, LtiRegistration } from '../api/objects.ts';
 import type { ControllerConfig } from '../config.ts';
-import { CombinedKekProvider } from '../crypto/combined-kek-provider.ts';
-import { FileKekProvider } from '../crypto/file-kek-provider.ts';
-import type { KekProvider } from '../crypto/kek-provider.ts';
-import { KmsKekProvider } from '../crypto/kms/kms-kek-provider.ts';
 import { KubeClient } from '../kube/client.ts';
 import { EventRecorder } from '../kube/events.ts';
+import { createInformer, type Informer } from '../kube/informer.ts';
 import { runAsLeader } from '../kube/leader.ts';
-import { createInformer } from '../kube/informer.ts';
 import type { Clock } from '../lib/clock.ts';
-import { together } from '../lib/together.ts';
+import { type Part, together } from '../lib/together.ts';
 import type { Logger } from '../observability/log.ts';
 import {
   clientMetrics,
@@ -24,15 +20,15 @@ import {
   watchMetrics,
   type WatchSource,
   workQueueMetrics,
+  writeMetrics,
 } from '../observability/metrics.ts';
 import { objectMetrics } from '../observability/object-metrics.ts';
 import { startProbes } from '../observability/probes.ts';
 import { createPublisher } from '../publish/create-publisher.ts';
-import { CanariedKekProvider } from './keks/kek-canary.ts';
-import { KekUsage } from './keks/kek-usage.ts';
-import { KekWatch } from './keks/kek-watch.ts';
+import { ltiKeyIndexers } from './event-handlers.ts';
+import { createKeyEncryption, type KeyEncryption } from './keks/key-encryption.ts';
 import { DocumentFetcher } from './publication/document-fetcher.ts';
-import { publicationObserver } from './publication/observer.ts';
+import { type PublicationObserver, publicationObserver } from './publication/observer.ts';
 import {
   serviceReplicas,
   type EndpointSlice,
@@ -41,7 +37,6 @@ import {
 } from './publication/replica-targets.ts';
 import { RegistrationController } from './registration-controller.ts';
 import { registrationMetrics } from './registration-metrics.ts';
-import { knownRegistrations, ltiKeyIndexers } from './wake-ups.ts';
 
 export interface ProcessContext {
   readonly clock: Clock;
@@ -51,87 +46,125 @@ export interface ProcessContext {
   readonly signal: AbortSignal;
 }
 
-/** Where tests look into the process or stand in for a part of it. All the rest is what ships. */
-export interface Seams {
+/** What tests replace. Everything else is what ships. */
+export interface Overrides {
   readonly client?: KubeClient;
-  /** Of connections to the API server, whose timeouts are about real time. */
+  /** The clock of connections to the API server, whose timeouts need real time. */
   readonly apiClock?: Clock;
-  /** Who has to serve a key, instead of the endpoints of the Service. */
+  /** The replicas that have to serve a key, in place of the endpoints of the Service. */
   readonly targets?: ReplicaTargets;
-  /** Leadership is not taken before. */
+  /** Leadership begins after this. */
   readonly mayLead?: Promise<void>;
 }
 
 /** The process that owns the keys: reconciles while it leads, publishes always. Resolves after an orderly shutdown. */
 export async function runController(
   config: ControllerConfig,
-  { clock, log, registry, signal }: ProcessContext,
-  seams: Seams = {},
+  context: ProcessContext,
+  overrides: Overrides = {},
 ): Promise<void> {
-  const { kubeconfig, namespaces, kubeApiQps: qps, kubeApiBurst: burst } = config;
-  const { apiClock = clock } = seams;
-  const api = { kubeconfig, clock: apiClock, metrics: clientMetrics(registry) };
-  const client = seams.client ?? KubeClient.load({ ...api, rate: { qps, burst } });
-  // as in client-go: the Lease waits for no other request, neither for its turn nor for a connection
-  const leaseClient = seams.client ?? KubeClient.load(api);
-  const shared = { client, clock, log };
-  const watched = { client, clock: apiClock, log, namespaces };
+  const { clock, log, registry, signal } = context;
+  const { client, leaseClient, apiClock } = apiAccess(config, context, overrides);
+  const watched = { client, clock: apiClock, log, namespaces: config.namespaces };
   const registrations = createInformer<LtiRegistration>({ ...watched, type: ltiRegistrations });
   const keys = createInformer<LtiKey>({ ...watched, type: ltiKeys, indexers: ltiKeyIndexers });
-  const all = config.clusterDocument || namespaces.length > 0;
-  const publisher = createPublisher({
-    ...shared,
-    directory: config.publishDir,
-    all,
-    keys,
-    published: (namespace, registration) => registrationController.published(`${namespace}/${registration}`),
-  });
-  const replicas = replicaTargets(config, { ...shared, clock: apiClock }, () =>
-    registrationController.replicasChanged(),
+  const shared = { client, registrations, keys, clock, log };
+  const { replicas, documents, observer } = publicationOf(config, watched, clock, overrides);
+  const metrics = eventMetrics(registry);
+  const events = new EventRecorder({ client, clock: apiClock, log, instance: hostname(), metrics });
+  const keyEncryption = await createKeyEncryption({ ...shared, config });
+  const { keks, usage } = keyEncryption;
+  const settings = controllerSettings(config, registry);
+  const clockSkew = () => client.clockSkew();
+  const controller = new RegistrationController({ ...shared, ...settings, keks, usage, observer, events, clockSkew });
+  const published = (namespace: string, name: string): void => controller.published(`${namespace}/${name}`);
+  const publisher = createPublisher({ ...shared, directory: config.publishDir, all: publishesAll(config), published });
+  keyEncryption.watch.onChange(() => controller.enqueueAll());
+  replicas.onChange(() => controller.replicasChanged());
+  exposeMetrics(registry, { ...shared, replicas, keyEncryption, controller, publisher });
+  const leadership = new Leadership(config, context, { leaseClient, mayLead: overrides.mayLead }, (term) =>
+    together(term, [controller, { run: (stop) => usage.run(clock, stop) }]),
   );
-  const targets = seams.targets ?? replicas.targets;
-  const documents = new DocumentFetcher(clock, config.jwksPublicCaFile);
-  const events = new EventRecorder({
-    client,
-    clock: apiClock,
-    log,
-    instance: hostname(),
-    metrics: eventMetrics(registry),
-  });
-  const { source, close: closeKeks } = await kekSource(config, clock);
-  const keks = new CanariedKekProvider({ keks: source, client, namespace: client.namespace, keys, clock });
-  const kekWatch = new KekWatch({ keks, clock, log, changed: () => registrationController.enqueueAll() });
-  const usage = new KekUsage({
-    known: () => (registrations.isWhole() && keys.isWhole() ? knownRegistrations({ registrations, keys }) : undefined),
-    isKnown: (key) => registrations.get(key) !== undefined || keys.byIndex('registration', key).length > 0,
-    sealingKeyID: () => kekWatch.sealingKeyID(),
-    canaryIDs: () => keks.canaryIDs(),
-    log,
-  });
-  const counters = operatorMetrics(registry, {
-    sealedKeys: () => usage.report(),
-    kekError: () => kekWatch.error(),
-    clockSkew: () => client.clockSkew(),
-    pendingKeyPairs: () => registrationController.pendingKeyPairs(),
-    jwksReplicas: () => replicas.count(),
-  });
-  const registrationController = new RegistrationController({
-    ...shared,
-    registrations,
-    keys,
-    keks,
-    usage,
-    observer: publicationObserver({ documents, targets, allKeys: all }),
-    events,
-    limits: {
-      minimumOverlap: config.minimumOverlap,
-      ...(config.minimumActivationDelay === undefined ? {} : { minimumActivationDelay: config.minimumActivationDelay }),
-    },
-    resync: config.resync,
-    clockSkew: () => client.clockSkew(),
-    publicUrl: config.jwksPublicUrl,
-    metrics: { ...controllerMetrics(registry), ...counters },
+  const streamed = () => (leadership.isLeader() ? objectMetrics(registrationMetrics(registrations, keys)) : []);
+  const ready = { 'LtiRegistrations and LtiKeys are read': () => registrations.isUsable() && keys.isUsable() };
+  const probes = await startProbes({ address: config.metricsAddress, ready, metrics: registry, streamed, log });
+  log.info({ address: config.metricsAddress }, 'controller started');
+  try {
+    await together(signal, [registrations, keys, replicas, publisher, keyEncryption.watch, leadership]);
+  } finally {
+    await events.flush();
+    keyEncryption.close();
+    await Promise.all([probes.close(), documents.close(), client.close(), leaseClient.close()]);
+  }
+}
+
+interface ApiAccess {
+  readonly client: KubeClient;
+  /** As in client-go: the Lease waits for no other request, neither for its turn nor for a connection. */
+  readonly leaseClient: KubeClient;
+  readonly apiClock: Clock;
+}
+
+function apiAccess(
+  { kubeconfig, kubeApiQps: qps, kubeApiBurst: burst }: ControllerConfig,
+  { clock, registry }: ProcessContext,
+  { client, apiClock = clock }: Overrides,
+): ApiAccess {
+  const options = { kubeconfig, clock: apiClock, metrics: clientMetrics(registry) };
+  return {
+    client: client ?? KubeClient.load({ ...options, rate: { qps, burst } }),
+    leaseClient: client ?? KubeClient.load(options),
+    apiClock,
+  };
+}
+
+function controllerSettings(config: ControllerConfig, registry: Registry) {
+  const { minimumOverlap, minimumActivationDelay, resync, jwksPublicUrl } = config;
+  return {
+    limits: { minimumOverlap, ...(minimumActivationDelay === undefined ? {} : { minimumActivationDelay }) },
+    resync,
+    publicUrl: jwksPublicUrl,
+    metrics: { ...controllerMetrics(registry), ...writeMetrics(registry) },
     queueMetrics: workQueueMetrics(registry),
+  };
+}
+
+function publicationOf(
+  config: ControllerConfig,
+  watched: Parameters<typeof replicaTargets>[1],
+  clock: Clock,
+  overrides: Overrides,
+): { replicas: Replicas; documents: DocumentFetcher; observer: PublicationObserver } {
+  const replicas = replicaTargets(config, watched);
+  const documents = new DocumentFetcher(clock, config.jwksPublicCaFile);
+  const targets = overrides.targets ?? replicas.targets;
+  const observer = publicationObserver({ documents, targets, allKeys: publishesAll(config) });
+  return { replicas, documents, observer };
+}
+
+/** Whether the document of all namespaces is published. */
+function publishesAll({ clusterDocument, namespaces }: ControllerConfig): boolean {
+  return clusterDocument || namespaces.length > 0;
+}
+
+interface Observed {
+  readonly client: KubeClient;
+  readonly registrations: Informer<LtiRegistration>;
+  readonly keys: Informer<LtiKey>;
+  readonly replicas: Replicas;
+  readonly keyEncryption: KeyEncryption;
+  readonly controller: RegistrationController;
+  readonly publisher: ReturnType<typeof createPublisher>;
+}
+
+function exposeMetrics(registry: Registry, parts: Observed): void {
+  const { client, registrations, keys, replicas, keyEncryption, controller, publisher } = parts;
+  operatorMetrics(registry, {
+    sealedKeys: () => keyEncryption.usage.report(),
+    kekError: () => keyEncryption.watch.error(),
+    clockSkew: () => client.clockSkew(),
+    pendingKeyPairs: () => controller.pendingKeyPairs(),
+    jwksReplicas: () => replicas.count(),
   });
   publisherMetrics(registry, {
     documents: () => publisher.documents(),
@@ -139,72 +172,57 @@ export async function runController(
     failures: () => publisher.failures(),
   });
   watchMetrics(registry, [...registrations.scopes, ...keys.scopes, ...replicas.scopes]);
-  const ready = { 'LtiRegistrations and LtiKeys are read': () => registrations.isUsable() && keys.isUsable() };
-  let current: AbortSignal | undefined;
-  // A registration has one reporter, so that each of its series has one value.
-  const streamed = (): Iterable<string> =>
-    current?.aborted === false ? objectMetrics(registrationMetrics(registrations, keys)) : [];
-  const probes = await startProbes({ address: config.metricsAddress, ready, metrics: registry, streamed, log });
-
-  const lead = async (term: AbortSignal): Promise<void> => {
-    await seams.mayLead;
-    current = term;
-    await together(term, [registrationController, { run: (stop) => usage.run(clock, stop) }]);
-  };
-  const lease = {
-    clock,
-    log,
-    client: leaseClient,
-    namespace: client.namespace,
-    name: operatorName,
-    identity: identity(),
-  };
-  const elected = (stop: AbortSignal): Promise<void> =>
-    runAsLeader({ ...lease, metrics: leaderMetrics(registry) }, lead, stop);
-  const leading = { run: config.leaderElect ? elected : lead };
-  log.info({ address: config.metricsAddress }, 'controller started');
-  try {
-    await together(signal, [registrations, keys, replicas, publisher, kekWatch, leading]);
-  } finally {
-    await events.flush();
-    closeKeks();
-    await Promise.all([probes.close(), documents.close(), client.close(), leaseClient.close()]);
-  }
 }
 
-/** gRPC is only loaded for a KMS: it takes memory. */
-async function kekSource(
-  { kekDir, kmsSocket }: ControllerConfig,
-  clock: Clock,
-): Promise<{ source: KekProvider; close: () => void }> {
-  const files = kekDir === undefined ? undefined : new FileKekProvider({ directory: kekDir, clock });
-  if (kmsSocket === undefined) return { source: files!, close: () => undefined };
-  const { GrpcKms } = await import('../crypto/kms/grpc-kms.ts');
-  const service = new GrpcKms({ socket: kmsSocket });
-  const kms = new KmsKekProvider({ kms: service, clock });
-  return { source: files ? new CombinedKekProvider({ files, kms }) : kms, close: () => service.close() };
+/**
+ * Runs `lead` while this process is the leader: always without --leader-elect, else while it holds the Lease. Only the leader
+ * reports registrations, so that each of their series has one value.
+ */
+class Leadership implements Part {
+  readonly run: (signal: AbortSignal) => Promise<void>;
+  #term: AbortSignal | undefined;
+
+  constructor(
+    { leaderElect }: ControllerConfig,
+    { clock, log, registry }: ProcessContext,
+    { leaseClient: client, mayLead }: { leaseClient: KubeClient; mayLead: Promise<void> | undefined },
+    lead: (term: AbortSignal) => Promise<void>,
+  ) {
+    const begin = async (term: AbortSignal): Promise<void> => {
+      await mayLead;
+      await lead((this.#term = term));
+    };
+    const lease = { clock, log, client, namespace: client.namespace, name: operatorName, identity: identity() };
+    this.run = leaderElect ? (stop) => runAsLeader({ ...lease, metrics: leaderMetrics(registry) }, begin, stop) : begin;
+  }
+
+  isLeader(): boolean {
+    return this.#term?.aborted === false;
+  }
 }
 
 interface Replicas {
   readonly targets: ReplicaTargets;
-  /** What is watched to know them. */
+  /** The watches on the endpoints. */
   readonly scopes: readonly WatchSource[];
-  /** Ready endpoints of the JWKS Service; `undefined` while nobody knows, and where --jwks-probe-url names replicas. */
+  /** Ready endpoints of the JWKS Service; `undefined` before they are read, and if --jwks-probe-url names the replicas. */
   readonly count: () => number | undefined;
+  /** Calls `handler` when replicas come or go. */
+  onChange(handler: () => void): void;
   run(signal: AbortSignal): Promise<void>;
 }
 
-/** The replicas that have to serve a key: those named, or else the endpoints of the Service; and the public URL. */
+/** The replicas that have to serve a key: those that --jwks-probe-url names, else the endpoints of the Service; and the public URL. */
 function replicaTargets(
   { jwksProbeUrls, jwksService, jwksPublicUrl }: ControllerConfig,
   watched: { readonly client: KubeClient; readonly clock: Clock; readonly log: Logger },
-  changed: () => void,
 ): Replicas {
   if (jwksProbeUrls.length > 0) {
     return {
       targets: withPublicURL(async () => jwksProbeUrls, jwksPublicUrl),
       scopes: [],
       count: () => undefined,
+      onChange: () => undefined,
       run: () => Promise.resolve(),
     };
   }
@@ -215,11 +233,11 @@ function replicaTargets(
     labelSelector: `kubernetes.io/service-name=${jwksService}`,
   });
   const endpoints = serviceReplicas(slices, watched.clock);
-  endpoints.onChange(changed);
   return {
     targets: withPublicURL(endpoints.targets, jwksPublicUrl),
     scopes: slices.scopes,
     count: () => endpoints.count(),
+    onChange: (handler) => endpoints.onChange(handler),
     run: (signal) => slices.run(signal),
   };
 }

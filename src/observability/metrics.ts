@@ -133,7 +133,7 @@ export interface OperatorSources {
   readonly jwksReplicas: () => number | undefined;
 }
 
-export interface OperatorMetrics {
+export interface WriteMetrics {
   rotation(result: 'started' | 'activated'): void;
   /** The API server refused a write of this resource. */
   refused(resource: string): void;
@@ -142,9 +142,7 @@ export interface OperatorMetrics {
 const writtenResources = ['secrets', 'ltikeys', 'ltikeys/status', 'ltiregistrations/status'];
 
 /** Metrics of the operator as a whole. The sources are read at each scrape. */
-export function operatorMetrics(registry: Registry, sources: OperatorSources): OperatorMetrics {
-  const rotations = counter(registry, controllerTable.rotations);
-  for (const result of ['started', 'activated']) rotations.inc({ result }, 0);
+export function operatorMetrics(registry: Registry, sources: OperatorSources): void {
   computedGauge(registry, controllerTable.kekAvailable, () => [[{}, sources.kekError() === undefined ? 1 : 0]]);
   computedGauge(registry, controllerTable.kekError, () => {
     const reason = sources.kekError();
@@ -163,6 +161,12 @@ export function operatorMetrics(registry: Registry, sources: OperatorSources): O
   });
   computedGauge(registry, controllerTable.jwksReplicas, () => [[{}, sources.jwksReplicas()]]);
   computedGauge(registry, controllerTable.pendingKeyPairs, () => [[{}, sources.pendingKeyPairs()]]);
+}
+
+/** What the operator writes. */
+export function writeMetrics(registry: Registry): WriteMetrics {
+  const rotations = counter(registry, controllerTable.rotations);
+  for (const result of ['started', 'activated']) rotations.inc({ result }, 0);
   const refused = counter(registry, controllerTable.refusedWrites);
   for (const resource of writtenResources) refused.inc({ resource }, 0);
   return {

@@ -8,7 +8,7 @@ import { KeyGenerator } from '../../src/controller/keys/key-generator.ts';
 import { OpenedKeys } from '../../src/controller/keys/opened-keys.ts';
 import { OwnWrites } from '../../src/controller/own-writes.ts';
 import { reconciler, type ReconcilerOptions } from '../../src/controller/reconcile.ts';
-import { RecentLedgers } from '../../src/controller/secrets/recent-ledgers.ts';
+import { LedgerCache } from '../../src/controller/secrets/ledger-cache.ts';
 import type { KekError } from '../../src/crypto/errors.ts';
 import type { Kek, KekProvider, KekStatus } from '../../src/crypto/kek-provider.ts';
 import { generateKeyPair, type KeyPair } from '../../src/crypto/key-pair.ts';
@@ -82,8 +82,8 @@ export class MemoryOperator {
       ready: () => this.#ready.resolve(),
       generate: async () => (await keyPairs())[this.#generated++ % 2]!,
     });
-    const written = { registrations: new OwnWrites<LtiRegistration>(), keys: new OwnWrites<LtiKey>() };
-    const recent = new RecentLedgers(clock);
+    const ownWrites = { registrations: new OwnWrites<LtiRegistration>(), keys: new OwnWrites<LtiKey>() };
+    const ledgers = new LedgerCache(clock);
     this.sources = {
       client,
       registrations: { get: (key) => objects.find(ltiRegistrations, splitKey(key).namespace, splitKey(key).name) },
@@ -92,8 +92,8 @@ export class MemoryOperator {
         // oxlint-disable-next-line no-unsafe-type-assertion -- gather asks it for nothing else
         scopeOf: () => ({ connected: () => true }) as Scope<LtiKey>,
       },
-      written,
-      recent,
+      ownWrites,
+      ledgers,
       lastSeen: new Map(),
       keks,
       opened: new OpenedKeys(),
@@ -117,8 +117,8 @@ export class MemoryOperator {
       client,
       keks,
       generator: this.generator,
-      written,
-      recent,
+      ownWrites,
+      ledgers,
       events: { record: (_regarding, type, reason) => void this.announced.push(`${type} ${reason}`) },
       log: this.recorded.log,
       metrics: {

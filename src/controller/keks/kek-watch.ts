@@ -10,16 +10,20 @@ export class KekWatch {
   readonly #keks: KekProvider;
   readonly #clock: Clock;
   readonly #log: Logger;
-  readonly #changed: () => void;
+  readonly #handlers: (() => void)[] = [];
   #said = '';
   #error: string | undefined;
   #sealingKeyID: string | undefined;
 
-  constructor(options: { keks: KekProvider; clock: Clock; log: Logger; changed: () => void }) {
+  constructor(options: { keks: KekProvider; clock: Clock; log: Logger }) {
     this.#keks = options.keks;
     this.#clock = options.clock;
     this.#log = options.log;
-    this.#changed = options.changed;
+  }
+
+  /** Calls `handler` when another key seals, or other problems are found. */
+  onChange(handler: () => void): void {
+    this.#handlers.push(handler);
   }
 
   /** Why nothing can be sealed, one of a fixed set of reasons; `undefined` when it can. */
@@ -60,7 +64,7 @@ export class KekWatch {
     }
     if (sealingKeyID !== undefined)
       this.#log.info({ kekID: sealingKeyID }, 'private keys are sealed under this key-encryption key');
-    if (this.#said !== '') this.#changed();
+    if (this.#said !== '') for (const handler of this.#handlers) handler();
     this.#said = now;
   }
 }

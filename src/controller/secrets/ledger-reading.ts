@@ -8,33 +8,33 @@ import { isUnreadable } from '../../kube/errors.ts';
 import { objectKey, type ObjectKey, splitKey } from '../../kube/objects.ts';
 import type { DeliveryReading } from './delivery-secret.ts';
 import { type LedgerSecretReading, readLedger } from './ledger-secret.ts';
-import type { RecentLedgers } from './recent-ledgers.ts';
+import type { LedgerCache } from './ledger-cache.ts';
 
 /** The ledger of a registration, and where there is none, whether there was one. */
 
 export interface LedgerSources {
   readonly client: KubeClient;
   readonly keys: Pick<Informer<LtiKey>, 'scopeOf'>;
-  readonly recent: RecentLedgers;
+  readonly ledgers: LedgerCache;
 }
 
 /** As this process wrote it, or found it missing, a moment ago; else from the API server. */
 export async function newestLedger(
-  { client, keys, recent }: LedgerSources,
+  { client, keys, ledgers }: LedgerSources,
   key: ObjectKey,
   cached: LtiRegistration | undefined,
   cachedKeys: readonly LtiKey[],
 ): Promise<LedgerSecretReading> {
   const { namespace, name } = splitKey(key);
-  const written = recent.written(key);
+  const written = ledgers.get(key);
   const shownSerials = [cached, ...cachedKeys].map((object) => object?.status?.ledgerSerial ?? 0);
   if (written && shownSerials.every((serial) => serial <= written.ledger.serial)) {
     return { kind: 'present', record: written };
   }
   // Whoever made keys meanwhile made LtiKeys, and an event of those has it forgotten that the ledger was missing.
   const seen = keys.scopeOf(namespace)?.connected() === true;
-  if (recent.isMissing(key) && cachedKeys.length === 0 && seen) return { kind: 'absent' };
-  recent.forget(key);
+  if (ledgers.isMissing(key) && cachedKeys.length === 0 && seen) return { kind: 'absent' };
+  ledgers.delete(key);
   return readLedger(client, namespace, name);
 }
 
@@ -43,7 +43,7 @@ export async function newestLedger(
  * time only if something happened since.
  */
 export async function withTrace(
-  { client, recent }: LedgerSources,
+  { client, ledgers }: LedgerSources,
   reading: Exclude<LedgerReading, { kind: 'present' }>,
   shown: readonly LtiKey[],
   object: LtiRegistration | undefined,
@@ -58,7 +58,7 @@ export async function withTrace(
   // A backup may bring the delivery Secret back before the ledger.
   const [delivered] = [...deliveries].find(([, { state }]) => state.kind === 'ours') ?? [];
   if (delivered !== undefined) return lost(`there is delivery Secret ${delivered}`);
-  if (recent.isMissing(objectKey(object))) return reading;
+  if (ledgers.isMissing(objectKey(object))) return reading;
   try {
     const fieldSelector = `spec.registrationRef.name=${name}`;
     const { items } = await client.list<LtiKey>(ltiKeys, { namespace, fieldSelector });
@@ -69,6 +69,6 @@ export async function withTrace(
     const message = `the operator cannot list the LtiKeys of namespace ${namespace}, so it does not know whether keys were made: ${error.message}`;
     return { kind: 'faulty', fault: { reason: 'LedgerUnreadable', message } };
   }
-  recent.foundMissing(objectKey(object));
+  ledgers.setMissing(objectKey(object));
   return reading;
 }

@@ -187,7 +187,7 @@ describe('Applier', () => {
 
   it('Applier forgets an LtiKey that it removed', async () => {
     await apply(effects.showKey, effects.removeKey);
-    expect(operator.sources.written.keys.newest('gradebook/canvas-1', undefined)).to.equal(undefined);
+    expect(operator.sources.ownWrites.keys.newest('gradebook/canvas-1', undefined)).to.equal(undefined);
   });
 
   for (const kind of ['removeKey', 'removeDelivery'] as const) {
@@ -209,7 +209,7 @@ describe('Applier', () => {
     const { key } = effects.createKey as Extract<Effect, { kind: 'createKey' }>;
     const existing = operator.objects.put<LtiKey>(ltiKeys, { ...key, metadata: { ...key.metadata, uid: 'other' } });
     expect(await thrownBy(apply(effects.createKey))).to.have.property('reason', 'AlreadyExists');
-    expect(operator.sources.written.keys.newest('gradebook/canvas-2', undefined)).to.deep.equal(existing);
+    expect(operator.sources.ownWrites.keys.newest('gradebook/canvas-2', undefined)).to.deep.equal(existing);
   });
 
   it('Applier delivers nothing if the key no longer opens, and reports the fault for the next decision', async () => {

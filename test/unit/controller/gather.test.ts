@@ -41,7 +41,7 @@ describe('gather', () => {
   async function ready(spec: Parameters<typeof anLtiRegistration>[0] = {}): Promise<void> {
     operator.apply(anLtiRegistration({ delivery, ...spec }));
     await operator.settle();
-    operator.sources.recent.forget(registrationKey);
+    operator.sources.ledgers.delete(registrationKey);
   }
   async function situation(more: Partial<Sources> = {}): Promise<Situation> {
     const gathered = await gather({ ...operator.sources, ...more }, registrationKey);
@@ -291,7 +291,7 @@ describe('gather', () => {
   it('gather reads a ledger that was missing again if an LtiKey has come', async () => {
     await ready();
     lose();
-    operator.sources.recent.foundMissing(registrationKey);
+    operator.sources.ledgers.setMissing(registrationKey);
     expect((await situation()).ledger).to.have.property('trace');
     expect(operator.objects.reads).to.include(`get secrets ${ledgerSecret}`);
   });

@@ -3,7 +3,7 @@ import { randomBytes, randomUUID, webcrypto } from 'node:crypto';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { OpenedKeys } from '../../../src/controller/keys/opened-keys.ts';
-import { keyIDOf, ltiKeyIndexers, registrationOf } from '../../../src/controller/wake-ups.ts';
+import { keyIDOf, ltiKeyIndexers, registrationOf } from '../../../src/controller/event-handlers.ts';
 import type { LtiKey, LtiRegistration } from '../../../src/api/objects.ts';
 import { objectKey } from '../../../src/kube/objects.ts';
 import { Store } from '../../../src/kube/store.ts';

@@ -60,7 +60,7 @@ describe('reconcile', () => {
 
     it('reconcile reads the caches before the ledger', async () => {
       await ready();
-      operator.sources.recent.forget(registrationKey);
+      operator.sources.ledgers.delete(registrationKey);
       const { registrations, keys } = operator.sources;
       const log = operator.objects.reads;
       const sources = {
@@ -252,7 +252,7 @@ describe('reconcile', () => {
     it('reconcile removes nothing while the ledger cannot be read', async () => {
       await ready({ deletionPolicy: 'Delete' });
       operator.deleteRegistration();
-      operator.sources.recent.forget(registrationKey);
+      operator.sources.ledgers.delete(registrationKey);
       operator.objects.before = (call) => {
         if (call === 'get secrets canvas-lti-keys') throw quota;
       };

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { Registry } from 'prom-client';
-import { ltiKeyIndexers } from '../../../src/controller/wake-ups.ts';
+import { ltiKeyIndexers } from '../../../src/controller/event-handlers.ts';
 import { registrationMetrics } from '../../../src/controller/registration-metrics.ts';
 import type { registrationConditions } from '../../../src/api/conditions.ts';
 import type { LtiKey, LtiRegistration } from '../../../src/api/objects.ts';

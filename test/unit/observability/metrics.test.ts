@@ -8,6 +8,7 @@ import {
   eventMetrics,
   leaderMetrics,
   operatorMetrics,
+  writeMetrics,
   type OperatorSources,
   publisherMetrics,
   sidecarMetrics,
@@ -151,7 +152,8 @@ describe('The metrics of the controller', () => {
       pendingKeyPairs: () => 4,
       jwksReplicas: () => replicas,
     };
-    const metrics = operatorMetrics(registry, sources);
+    operatorMetrics(registry, sources);
+    const metrics = writeMetrics(registry);
     metrics.rotation('activated');
     metrics.refused('secrets');
     const rotations = [
@@ -294,6 +296,7 @@ describe('The metric table', () => {
       pendingKeyPairs: () => 0,
       jwksReplicas: () => 0,
     });
+    writeMetrics(registry);
     publisherMetrics(registry, { documents: () => 0, lastSync: () => undefined, failures: () => 0 });
     watchMetrics(registry, []);
     sidecarMetrics(registry, sidecar);

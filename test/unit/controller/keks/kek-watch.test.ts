@@ -21,7 +21,8 @@ describe('the watch on key-encryption keys', () => {
     changes = 0;
     status = () => ({ sealingKeyID: 'k1', problems: [] });
     const keks = { status: async () => status() } as KekProvider;
-    watch = new KekWatch({ keks, clock, log: recorded.log, changed: () => void (changes += 1) });
+    watch = new KekWatch({ keks, clock, log: recorded.log });
+    watch.onChange(() => void (changes += 1));
     void watch.run(term.signal);
   });
   afterEach(() => term.abort());

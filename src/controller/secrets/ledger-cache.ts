@@ -3,17 +3,17 @@ import type { ObjectKey } from '../../kube/objects.ts';
 import type { Clock } from '../../lib/clock.ts';
 import type { LedgerRecord } from './ledger-secret.ts';
 
-/** The step after a write, such as the activation of a first key, comes well within this. */
+/** The step after a write, such as the activation of a first key, follows well within this time. */
 const writtenFor: Duration = 5 * second;
-/** A new registration may wait this long for its key pair; afterwards the operator reads again. */
+/** A new registration may wait this long for its key pair; then the operator reads again. */
 const missingFor: Duration = 10 * minute;
 
 /**
- * Ledgers that this process wrote a moment ago, and those of new registrations, which it found missing: the next step of what
- * is under way needs no further read. Nothing rests on it, because a ledger is created only where there is none and replaced
- * only in the version that was written. A change by somebody else, or a failure, has the ledger forgotten here.
+ * Ledgers that this process wrote a moment ago, and new registrations that have none: the next step needs no further read.
+ * Correctness does not depend on it, because a ledger is created only if there is none, and replaced only in the version that
+ * was written. A change by another client, and a failed pass, delete the entry.
  */
-export class RecentLedgers {
+export class LedgerCache {
   readonly #written: Expiring<LedgerRecord>;
   readonly #missing: Expiring<true>;
 
@@ -22,17 +22,17 @@ export class RecentLedgers {
     this.#missing = new Expiring(clock, missingFor);
   }
 
-  wrote(registration: ObjectKey, record: LedgerRecord): void {
+  set(registration: ObjectKey, record: LedgerRecord): void {
     this.#missing.delete(registration);
     this.#written.set(registration, record);
   }
 
-  /** There is no ledger, and nothing shows that there was one. */
-  foundMissing(registration: ObjectKey): void {
+  /** Records that there is no ledger, and no trace of one. */
+  setMissing(registration: ObjectKey): void {
     this.#missing.set(registration, true);
   }
 
-  written(registration: ObjectKey): LedgerRecord | undefined {
+  get(registration: ObjectKey): LedgerRecord | undefined {
     return this.#written.get(registration);
   }
 
@@ -40,7 +40,7 @@ export class RecentLedgers {
     return this.#missing.get(registration) === true;
   }
 
-  forget(registration: ObjectKey): void {
+  delete(registration: ObjectKey): void {
     this.#written.delete(registration);
     this.#missing.delete(registration);
   }
