@@ -9,19 +9,19 @@ import type { KeyMaterial, Refusal, Situation } from '../domain/situation.ts';
 import type { KubeClient } from '../kube/client.ts';
 import { type ApiError, isAlreadyExists, isObjectNotFound, isRefusedWrite, refusalText } from '../kube/errors.ts';
 import type { EventRecorder } from '../kube/events.ts';
-import { objectKey } from '../kube/objects.ts';
+import { type KubeObject, objectKey, type ResourceType } from '../kube/objects.ts';
 import type { Logger } from '../observability/log.ts';
 import { openKey, sealAnew } from './keys/key-material.ts';
 import { deliveryReading, writeDelivery } from './secrets/delivery-secret.ts';
 import type { Gathered } from './gather.ts';
 import type { KeyGenerator } from './keys/key-generator.ts';
-import { createLedger, type LedgerRecord, replaceLedger, type SealedKey } from './secrets/ledger-secret.ts';
+import { createLedger, replaceLedger } from './secrets/ledger-secret.ts';
 import type { LedgerCache } from './secrets/ledger-cache.ts';
 import type { OwnWrites } from './own-writes.ts';
 
 /**
- * Carries out what was decided, in the order in which it was decided, and decides nothing. A refused write becomes part of the
- * situation; a lost race is thrown, and everything is read again.
+ * Carries out effects in the order in which they were decided, and decides nothing. A refused write becomes part of the
+ * situation. A lost race is thrown, so that everything is read again.
  */
 
 export interface ApplierOptions {
@@ -50,7 +50,7 @@ export class Applier {
     this.#options = options;
   }
 
-  /** What is known after `effects` were carried out. */
+  /** Carries out `effects` and returns what is known afterwards. */
   async apply(gathered: Gathered, effects: readonly Effect[]): Promise<Gathered> {
     let current = gathered;
     for (const effect of effects) {
@@ -59,14 +59,14 @@ export class Applier {
       } catch (error) {
         if (!isRefusedWrite(error)) throw error;
         current = this.#refused(current, effect, error);
-        // What follows shows and delivers the ledger that was not written.
+        // The effects that follow would show and deliver a ledger that does not exist.
         if (effect.kind === 'writeLedger') return current;
       }
     }
     return current;
   }
 
-  /** Writes the status, unless it says the same already. */
+  /** Writes the status if it changed. */
   async show({ situation }: Gathered, status: NonNullable<LtiRegistration['status']>): Promise<void> {
     const { registration } = situation;
     if (registration.kind !== 'present') return;
@@ -97,7 +97,7 @@ export class Applier {
   async #carryOut(gathered: Gathered, effect: Effect): Promise<Gathered> {
     switch (effect.kind) {
       case 'generate':
-        // One that does not fit, under another key-encryption key for one, is of no use.
+        // The waiting pair does not fit: it has another size, or is sealed under another key-encryption key.
         if (gathered.pair) this.#options.generator.drop(keyOf(gathered.situation));
         this.#options.generator.request(keyOf(gathered.situation), {
           // oxlint-disable-next-line no-unsafe-type-assertion -- the schema allows these sizes alone
@@ -109,7 +109,7 @@ export class Applier {
         return this.#writeLedger(gathered, effect);
       case 'removeLedger': {
         const { record, ...rest } = gathered;
-        if (record) await this.#options.client.delete(secrets, record.secret);
+        await this.#delete(secrets, record?.secret);
         this.#options.ledgers.delete(keyOf(gathered.situation));
         return withSituation(rest, { ledger: { kind: 'absent' }, keyMaterial: new Map() });
       }
@@ -133,7 +133,10 @@ export class Applier {
     const pair = effect.pair ? gathered.pair : undefined;
     const anew = previous && effect.reseal.length > 0 ? await sealAnew(previous, effect.reseal, keks) : [];
     const sealed = [...anew, ...(pair ? [{ keyID: pair.facts.keyID, jwe: pair.jwe, kekID: pair.kekID }] : [])];
-    const record = await writeRecord(client, create ? undefined : previous, ledger, sealed);
+    const record =
+      previous && !create
+        ? await replaceLedger(client, previous, ledger, sealed)
+        : await createLedger(client, ledger, sealed);
     ledgers.set(keyOf(situation), record);
     if (pair) generator.drop(keyOf(situation));
     if (cause && !create) metrics?.rotation('started');
@@ -160,7 +163,7 @@ export class Applier {
     try {
       return await ownWrites.keys.write(objectKey(key), () => client.create<LtiKey>(ltiKeys, bare));
     } catch (error) {
-      // The cache is behind, or somebody else made it: what there is now decides.
+      // The cache is behind, or another client created it: the next pass decides by what exists.
       if (isAlreadyExists(error)) {
         ownWrites.keys.add(await client.get<LtiKey>(ltiKeys, key.metadata.namespace!, key.metadata.name));
       }
@@ -168,7 +171,7 @@ export class Applier {
     }
   }
 
-  /** One whose creation was refused is not there to show anything. */
+  /** Writes the status of an LtiKey that exists; its creation may have been refused. */
   async #showKey(gathered: Gathered, key: LtiKey): Promise<Gathered> {
     const current = gathered.situation.shown.find(({ metadata }) => metadata.name === key.metadata.name);
     if (!current || !key.status) return gathered;
@@ -181,15 +184,10 @@ export class Applier {
   }
 
   async #removeKey(gathered: Gathered, key: LtiKey): Promise<Gathered> {
-    const { client, ownWrites } = this.#options;
     const { shown } = gathered.situation;
     const current = shown.find(({ metadata }) => metadata.name === key.metadata.name);
-    try {
-      if (current) await client.delete(ltiKeys, current);
-    } catch (error) {
-      if (!isObjectNotFound(error)) throw error;
-    }
-    ownWrites.keys.forget(objectKey(key));
+    await this.#delete(ltiKeys, current);
+    this.#options.ownWrites.keys.forget(objectKey(key));
     return withSituation(gathered, { shown: shown.filter((other) => other !== current) });
   }
 
@@ -200,7 +198,7 @@ export class Applier {
     const row = record?.ledger.keys.find(({ keyID }) => keyID === content.keyID);
     const opened = record && row ? await openKey(record, row, keks) : undefined;
     if (content.keyID !== undefined && opened && !opened.privateKey) {
-      // It opened a moment ago: what is so now is decided upon anew.
+      // It opened when the situation was gathered. The next decision follows what is true now.
       const keyMaterial = new Map([...situation.keyMaterial, [content.keyID, opened.keyMaterial] as const]);
       return withSituation(gathered, { keyMaterial });
     }
@@ -216,16 +214,20 @@ export class Applier {
   }
 
   async #removeDelivery(gathered: Gathered, secretName: string): Promise<Gathered> {
-    const secret = gathered.secrets.get(secretName);
-    try {
-      if (secret) await this.#options.client.delete(secrets, secret);
-    } catch (error) {
-      if (!isObjectNotFound(error)) throw error;
-    }
+    await this.#delete(secrets, gathered.secrets.get(secretName));
     const { deliveries } = gathered.situation;
     const secretsLeft = new Map([...gathered.secrets].filter(([name]) => name !== secretName));
     const absent = new Map([...deliveries, [secretName, { kind: 'absent' }] as const]);
     return withSituation({ ...gathered, secrets: secretsLeft }, { deliveries: absent });
+  }
+
+  /** Deletes an object in the version that was read. One that is gone already is fine. */
+  async #delete(type: ResourceType, object: KubeObject | undefined): Promise<void> {
+    try {
+      if (object) await this.#options.client.delete(type, object);
+    } catch (error) {
+      if (!isObjectNotFound(error)) throw error;
+    }
   }
 
   #refused(gathered: Gathered, effect: Effect, error: ApiError): Gathered {
@@ -253,15 +255,6 @@ export class Applier {
       if (registration.kind === 'present') events.record(registration.object, type, reason, 'Reconcile', message);
     }
   }
-}
-
-function writeRecord(
-  client: KubeClient,
-  previous: LedgerRecord | undefined,
-  ledger: LedgerRecord['ledger'],
-  sealed: readonly SealedKey[],
-): Promise<LedgerRecord> {
-  return previous ? replaceLedger(client, previous, ledger, sealed) : createLedger(client, ledger, sealed);
 }
 
 function keyOf({ namespace, name }: Situation): string {

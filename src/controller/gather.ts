@@ -149,7 +149,7 @@ function countSealedKeys(
   shown: readonly LtiKey[],
 ): void {
   if (record) usage.read(key, sealedUnder(record));
-  else if (ledger.kind === 'absent' && ledger.trace === undefined && !lastingKey(shown)) usage.forget(key);
+  else if (ledger.kind === 'absent' && ledger.trace === undefined && !lastingKey(shown)) usage.read(key, []);
   else usage.unreadable(key);
 }
 

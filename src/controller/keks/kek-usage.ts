@@ -4,14 +4,13 @@ import { type Clock, sleep } from '../../lib/clock.ts';
 import type { Logger } from '../../observability/log.ts';
 
 const interval: Duration = 5 * second;
-/** KEK IDs that are reported besides those with a canary: whoever can write a ledger Secret can put any name into it. */
+/** The number of KEK IDs reported besides those with a canary, because a ledger Secret may contain any name. */
 const mostReported = 100;
 
 export interface KekUsageOptions {
-  /** Every registration that a cache knows, also those of which only LtiKeys are left; undefined while one may be missing. */
+  /** Every registration in the caches, including those of which only LtiKeys are left; undefined while one may be missing. */
   readonly known: () => Iterable<ObjectKey> | undefined;
-  readonly isKnown: (registration: ObjectKey) => boolean;
-  /** Undefined while it is not known which KEK seals. */
+  /** Undefined before the first check of the KEKs, and while nothing can be sealed. */
   readonly sealingKeyID: () => string | undefined;
   /** KEK IDs that were ever used. */
   readonly canaryIDs: () => readonly string[];
@@ -25,24 +24,23 @@ export interface UsageReport {
   readonly counts: ReadonlyMap<string, number>;
 }
 
-/** What a ledger said when it was read. One object for all of which the same is known. */
+/** What a ledger contained when it was last read. */
 interface Reading {
   /** One entry per sealed key. */
   readonly kekIDs: readonly string[];
-  /** Which KEK sealed at the time, as a number that rises. */
+  /** The number of changes of the sealing KEK before it was read. */
   readonly epoch: number;
-  /** Nothing has kept the ledger from being read since. */
+  /** No later attempt to read it failed. */
   readonly current: boolean;
-  ledgers: number;
 }
 
-/** What those who read ledgers say of them. */
+/** What gather reports about the ledgers it reads. */
 export type LedgerUsage = Pick<KekUsage, 'read' | 'unreadable' | 'forget'>;
 
 /**
- * How many private keys are sealed under each key-encryption key, as the ledgers say that this leader has read. Whoever
- * removes a KEK that others need loses their keys, so 0 is only said after every ledger was read since the KEK stopped
- * sealing: a pass that was under way may have sealed with it after it had read its ledger.
+ * Counts the private keys sealed under each key-encryption key in the ledgers that this leader has read. A user who removes a
+ * KEK that is in use loses keys, so 0 is reported only after every ledger was read since the KEK stopped sealing: a pass in
+ * flight may have sealed with it after it had read its ledger.
  */
 export class KekUsage {
   readonly #options: KekUsageOptions;
@@ -50,47 +48,45 @@ export class KekUsage {
   #epoch = 0;
   #sealing: string | undefined;
   readonly #ledgers = new Map<ObjectKey, Reading>();
-  readonly #readings = new Map<string, Reading>();
-  /** KEK IDs that were in use in this term; true once the log has said that they are not. */
+  /** KEK IDs that were in use in this term; true once the log has reported that they no longer are. */
   readonly #seen = new Map<string, boolean>();
 
   constructor(options: KekUsageOptions) {
     this.#options = options;
   }
 
-  /** For one term of leadership, which begins with nothing read. */
+  /** Runs for one term of leadership, which begins with nothing read. */
   async run(clock: Clock, term: AbortSignal): Promise<void> {
-    this.#begin(term);
+    this.#term = term;
+    this.#sealing = undefined;
+    this.#ledgers.clear();
+    this.#seen.clear();
     while (!term.aborted) {
-      this.#tell();
+      this.#logUnused();
       await sleep(clock, interval, term);
     }
   }
 
-  /**
-   * The ledger was read: the KEK that each of its sealed keys names, also of those that do not open. Undefined, where one
-   * does not say, is as good as unreadable.
-   */
+  /** Records the KEK of each sealed key of a ledger, readable or not; undefined, if one names none, counts as unreadable. */
   read(registration: ObjectKey, kekIDs: readonly string[] | undefined): void {
-    if (kekIDs) this.#note(registration, kekIDs, true);
+    if (kekIDs) this.#record(registration, kekIDs, true);
     else this.unreadable(registration);
   }
 
-  /** The ledger is faulty, gone although keys were made, or could not be read: what was known of it stays. */
+  /** The ledger is faulty, lost, or cannot be read: its last reading stays. */
   unreadable(registration: ObjectKey): void {
-    this.#note(registration, this.#ledgers.get(registration)?.kekIDs ?? [], false);
+    this.#record(registration, this.#ledgers.get(registration)?.kekIDs ?? [], false);
   }
 
-  /** The API server says that there is no ledger, and none is missing. */
+  /** Nothing of the registration exists. */
   forget(registration: ObjectKey): void {
-    if (this.#options.isKnown(registration)) this.read(registration, []);
-    else this.#release(registration);
+    this.#ledgers.delete(registration);
   }
 
-  /** Undefined where this process does not lead: only the leader reads ledgers. */
+  /** Undefined if this process does not lead: only the leader reads ledgers. */
   report(): UsageReport | undefined {
-    if (!this.#leads()) return undefined;
-    this.#follow();
+    if (!this.#isLeader()) return undefined;
+    this.#followSealingKey();
     const complete = this.#isComplete();
     const all = this.#count();
     const reported = new Set([...this.#seen.keys(), ...this.#options.canaryIDs()]);
@@ -101,41 +97,20 @@ export class KekUsage {
     return { complete, counts: new Map(counts) };
   }
 
-  #begin(term: AbortSignal): void {
-    this.#term = term;
-    this.#sealing = undefined;
-    for (const known of [this.#ledgers, this.#readings, this.#seen]) known.clear();
-  }
-
-  #leads(): boolean {
+  #isLeader(): boolean {
     return this.#term !== undefined && !this.#term.aborted;
   }
 
-  #note(registration: ObjectKey, kekIDs: readonly string[], current: boolean): void {
-    if (!this.#leads()) return;
-    this.#follow();
-    this.#release(registration);
-    const sorted = kekIDs.toSorted();
-    const name = JSON.stringify([this.#epoch, current, sorted]);
-    const reading = this.#readings.get(name) ?? { kekIDs: sorted, epoch: this.#epoch, current, ledgers: 0 };
-    reading.ledgers += 1;
-    this.#readings.set(name, reading);
-    this.#ledgers.set(registration, reading);
+  #record(registration: ObjectKey, kekIDs: readonly string[], current: boolean): void {
+    if (!this.#isLeader()) return;
+    this.#followSealingKey();
+    this.#ledgers.set(registration, { kekIDs, epoch: this.#epoch, current });
     for (const kekID of kekIDs) {
       if (this.#seen.has(kekID) || this.#seen.size < mostReported) this.#seen.set(kekID, false);
     }
   }
 
-  #release(registration: ObjectKey): void {
-    const reading = this.#ledgers.get(registration);
-    if (!reading) return;
-    this.#ledgers.delete(registration);
-    reading.ledgers -= 1;
-    if (reading.ledgers > 0) return;
-    this.#readings.delete(JSON.stringify([reading.epoch, reading.current, reading.kekIDs]));
-  }
-
-  #follow(): void {
+  #followSealingKey(): void {
     const sealing = this.#options.sealingKeyID();
     if (sealing === undefined || sealing === this.#sealing) return;
     this.#sealing = sealing;
@@ -144,29 +119,23 @@ export class KekUsage {
 
   #isComplete(): boolean {
     if (this.#sealing === undefined) return false;
-    for (const { epoch, current } of this.#readings.values()) if (epoch !== this.#epoch || !current) return false;
-    const known = this.#options.known();
-    if (!known) return false;
-    let some = false;
-    for (const registration of known) {
-      if (!this.#ledgers.has(registration)) return false;
-      some = true;
-    }
-    // No registration at all is what a list looks like after its CRD was installed anew.
-    return some;
+    for (const { epoch, current } of this.#ledgers.values()) if (epoch !== this.#epoch || !current) return false;
+    // After its CRD was installed again, the list of registrations is empty at first.
+    const known = [...(this.#options.known() ?? [])];
+    return known.length > 0 && known.every((registration) => this.#ledgers.has(registration));
   }
 
   #count(): Map<string, number> {
     const counts = new Map<string, number>();
-    for (const { kekIDs, ledgers } of this.#readings.values()) {
-      for (const kekID of kekIDs) counts.set(kekID, (counts.get(kekID) ?? 0) + ledgers);
+    for (const { kekIDs } of this.#ledgers.values()) {
+      for (const kekID of kekIDs) counts.set(kekID, (counts.get(kekID) ?? 0) + 1);
     }
     return counts;
   }
 
-  #tell(): void {
+  #logUnused(): void {
     const counted = this.#count();
-    const unused = [...this.#seen].filter(([kekID, told]) => !told && !counted.has(kekID));
+    const unused = [...this.#seen].filter(([kekID, logged]) => !logged && !counted.has(kekID));
     // A report enumerates all registrations.
     if (unused.length === 0) return;
     const { complete, counts } = this.report()!;

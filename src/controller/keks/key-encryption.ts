@@ -37,7 +37,6 @@ export async function createKeyEncryption(options: KeyEncryptionOptions): Promis
   const watch = new KekWatch({ keks, clock, log });
   const usage = new KekUsage({
     known: () => (registrations.isWhole() && keys.isWhole() ? knownRegistrations({ registrations, keys }) : undefined),
-    isKnown: (key) => registrations.get(key) !== undefined || keys.byIndex('registration', key).length > 0,
     sealingKeyID: () => watch.sealingKeyID(),
     canaryIDs: () => keks.canaryIDs(),
     log,

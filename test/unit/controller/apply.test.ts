@@ -190,7 +190,7 @@ describe('Applier', () => {
     expect(operator.sources.ownWrites.keys.newest('gradebook/canvas-1', undefined)).to.equal(undefined);
   });
 
-  for (const kind of ['removeKey', 'removeDelivery'] as const) {
+  for (const kind of ['removeLedger', 'removeKey', 'removeDelivery'] as const) {
     it(`Applier takes an object that is already gone as removed: ${kind}`, async () => {
       const { write, shows, is } = results.find((result) => result.kind === kind)!;
       answer(write, gone);
