@@ -33,16 +33,16 @@ import type { LedgerCache } from './secrets/ledger-cache.ts';
 import { readRecipient, type Recipient } from './secrets/recipient.ts';
 import type { OwnWrites } from './own-writes.ts';
 
-/** Reads everything that a decision about a registration depends on, and writes nothing. What cannot be read is a fault. */
+/** Reads everything that a decision about a registration depends on, and writes nothing. What is unreadable becomes a fault. */
 
 export interface Sources {
   readonly client: KubeClient;
   readonly registrations: Pick<Informer<LtiRegistration>, 'get'>;
-  /** With the indexes `registration` (`namespace/name` of theirs) and `keyID` (`namespace/keyID`). */
+  /** With the indexes of event-handlers.ts. */
   readonly keys: Pick<Informer<LtiKey>, 'byIndex' | 'scopeOf'>;
   readonly ownWrites: { readonly registrations: OwnWrites<LtiRegistration>; readonly keys: OwnWrites<LtiKey> };
   readonly ledgers: LedgerCache;
-  /** How registrations that this process saw go were at last. */
+  /** The last state of registrations whose deletion this process saw. */
   readonly lastSeen: Map<ObjectKey, LtiRegistration>;
   readonly keks: KekProvider;
   readonly opened: OpenedKeys;
@@ -56,11 +56,11 @@ export interface Sources {
   readonly clockSkew: () => Duration | undefined;
 }
 
-/** The situation, and what carrying out a decision needs besides. */
+/** The situation, and what the applier needs in addition. */
 export interface Gathered {
   readonly situation: Situation;
   readonly record?: LedgerRecord;
-  /** Delivery Secrets of ours, as they are stored. */
+  /** The operator's delivery Secrets, as stored. */
   readonly secrets: ReadonlyMap<string, Secret>;
   readonly recipient?: Recipient;
   /** The waiting key pair, sealed. */
@@ -171,12 +171,12 @@ function surroundings(
 /** The `Date` header counts whole seconds, so a smaller difference means nothing. */
 const measurableSkew: Duration = 2 * second;
 
-/** What is written is the API server's time: a wrong clock of the operator must not end up in the ledger. */
+/** The ledger records the API server's time, so that a wrong local clock does no damage. */
 function serverTime(clock: Clock, skew: Duration): Instant {
   return clock.now().getTime() - (Math.abs(skew) < measurableSkew ? 0 : skew);
 }
 
-/** The newest known of each: the cache may not yet have those that this process just wrote. */
+/** The newest known version of each LtiKey: the cache may lack what this process just wrote. */
 function shownKeys(
   { ownWrites }: Sources,
   key: ObjectKey,
@@ -197,7 +197,7 @@ function presentReading(object: LtiRegistration): RegistrationReading {
   return { kind: 'present', object, registration: readOrFault(object) };
 }
 
-/** What the schema should have refused, and did not. */
+/** Returns a fault for a spec that the schema should have rejected. */
 function readOrFault(object: LtiRegistration): Registration | Fault {
   try {
     return readRegistration(object);
@@ -207,7 +207,7 @@ function readOrFault(object: LtiRegistration): Registration | Fault {
   }
 }
 
-/** The cache may be behind, and a missing resource type is no word about the object. */
+/** Asks the API server, because the cache may be behind. A missing resource type proves nothing about the object. */
 async function readGone({ client, lastSeen }: Sources, key: ObjectKey): Promise<RegistrationReading> {
   const { namespace, name } = splitKey(key);
   try {
@@ -240,7 +240,7 @@ async function readDeliveries(
   return new Map(await Promise.all(readings));
 }
 
-/** The pair that an earlier decision asked for, or the imported key, sealed here so that nobody holds it in the clear. */
+/** The pair that an earlier decision requested, or the imported key, which is sealed here. */
 async function waitingPair(
   { keks, generator }: Sources,
   key: ObjectKey,
@@ -251,7 +251,7 @@ async function waitingPair(
   try {
     return await sealPair(key, { ...signing, privateKey: imports.privateKey }, keks);
   } catch {
-    // Why nothing can be sealed is in the situation.
+    // The situation has the reason, as `sealingFault`.
     return undefined;
   }
 }

@@ -9,7 +9,7 @@ import { type ObjectKey, splitKey } from '../kube/objects.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { PublicationObserver } from './publication/observer.ts';
 
-/** Which keys of a registration replicas are asked about: those that they should serve, and those that they should not. */
+/** Which keys the replicas are asked about: those that they should serve, and those that they should no longer serve. */
 
 export interface ObservationSources {
   readonly observer: PublicationObserver;
@@ -25,7 +25,7 @@ export const notObserved: Observation = {
   cacheLifetime: 0,
 };
 
-/** Only keys that LtiKeys show as published are looked for: what publishers cannot know yet, nobody can serve. */
+/** Looks only for keys that LtiKeys show as published, because publishers serve no others. */
 export async function observe(
   sources: ObservationSources,
   key: ObjectKey,
@@ -44,7 +44,7 @@ export async function observe(
   return sources.observer.observe(namespace, name, { present, absent, shared: new Set(shared.keys()), settled });
 }
 
-/** Keys that nobody should serve any more, for as long as somebody may: those on record, or, without a ledger, those shown. */
+/** Keys that replicas may still serve and should not: those that the ledger records, or without a ledger, the shown ones. */
 function withdrawnKeys(
   { clock }: ObservationSources,
   shown: readonly LtiKey[],
@@ -61,7 +61,7 @@ function withdrawnKeys(
   return shown.filter(({ spec }) => wanted.includes(spec.keyID)).map(({ spec }) => spec.publicJWK);
 }
 
-/** Key ID → the other registrations of the namespace in whose documents the same key is, by the index `keyID` (`namespace/keyID`). */
+/** Key ID → other registrations of the namespace that publish the same key. */
 export function sharedWith(
   keys: Pick<Informer<LtiKey>, 'byIndex'>,
   key: ObjectKey,

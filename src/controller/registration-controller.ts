@@ -43,12 +43,12 @@ export interface RegistrationControllerOptions {
   readonly queueMetrics?: WorkQueueMetrics;
 }
 
-/** Registrations wait for replicas and for the API server; this many do so at a time. */
+/** Passes at a time. They mostly wait for replicas and for the API server. */
 const workers = 16;
 const syncPoll: Duration = 50;
-/** A sidecar serves what was written beside it after about this time. */
+/** The sidecar serves a new document about this long after it was written. */
 const untilServed: Duration = 40;
-/** A change of the set of replicas has everything looked at within this time. */
+/** After a change of the replicas, every registration is reconciled within this time. */
 const afterReplicasChanged: Duration = minute;
 
 /** The controller of registrations, for one term of leadership. */
@@ -72,14 +72,14 @@ export class RegistrationController {
     for (const collection of [registrations, keys]) collection.onRead((namespace) => this.enqueueAll(namespace));
   }
 
-  /** Has every registration looked at, or those of one namespace; also those of which only keys are left. */
+  /** Enqueues every registration, or those of one namespace, including those of which only LtiKeys are left. */
   enqueueAll(namespace?: string): void {
     for (const key of knownRegistrations(this.#watched)) {
       if (namespace === undefined || splitKey(key).namespace === namespace) this.#enqueue(key);
     }
   }
 
-  /** The documents of a registration were written here; the sidecar beside it serves them in a moment. */
+  /** The documents of a registration were written: enqueues it for when the sidecar serves them. */
   published(key: ObjectKey): void {
     this.#enqueue(key, untilServed);
   }
@@ -89,7 +89,7 @@ export class RegistrationController {
     stagger([...knownRegistrations(this.#watched)], afterReplicasChanged, (key, delay) => this.#enqueue(key, delay));
   }
 
-  /** Key pairs that are being made, or wait for their turn. */
+  /** Key pairs that are being generated or wait for a core. */
   pendingKeyPairs(): number {
     return this.#generator?.pending ?? 0;
   }
@@ -147,7 +147,7 @@ export class RegistrationController {
     });
   }
 
-  /** A namespace is left alone until both its registrations and its LtiKeys have been read: then all of it is looked at. */
+  /** Ignores a namespace until its registrations and its LtiKeys have been read; then all of it is enqueued. */
   #enqueue(key: ObjectKey, delay: Duration = 0): void {
     const { registrations, keys } = this.#options;
     const { namespace } = splitKey(key);

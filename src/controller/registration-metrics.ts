@@ -12,8 +12,8 @@ type Registrations = Pick<Informer<LtiRegistration>, 'list' | 'get' | 'isRead'>;
 type Keys = Pick<Informer<LtiKey>, 'list' | 'byIndex'>;
 
 /**
- * The status of each condition while all is well; any other one is reported, with its reason. `Ready` has a metric of its own,
- * and `Reconciling` is no trouble.
+ * The status of each condition that needs no attention; any other is reported with its reason. `Ready` has a metric of its own,
+ * and `Reconciling` never needs attention.
  */
 const wellWhen = {
   Published: 'True',
@@ -23,7 +23,7 @@ const wellWhen = {
   Stalled: 'False',
 } as const satisfies Partial<Record<RegistrationConditionType, string>>;
 
-/** What metrics say of the registrations in the cache, at the moment of a scrape. */
+/** The registrations in the cache at the time of a scrape. */
 export function registrationMetrics(registrations: Registrations, keys: Keys): ObjectSnapshot {
   const listed = registrations.list();
   const all = keys.list();
@@ -39,7 +39,7 @@ export function registrationMetrics(registrations: Registrations, keys: Keys): O
   };
 }
 
-/** Computed as it is asked for: each metric goes over all registrations and looks at one thing of each. */
+/** Getters, because each metric iterates over all registrations and reads one value of each. */
 class Seen implements RegistrationMetrics {
   readonly #object: LtiRegistration;
   readonly #keys: Keys;
@@ -88,7 +88,7 @@ class Seen implements RegistrationMetrics {
 
 function troublesOf(object: LtiRegistration, keys: Keys): readonly Trouble[] {
   const troubles: Trouble[] = [];
-  // Nobody may have got as far as to say so in the status.
+  // The status may not report it yet.
   const unacted = awaitsRevocation(object, () => keys.byIndex('registration', objectKey(object)));
   if (unacted) troubles.push({ type: 'RevocationEffective', status: 'False', reason: 'RevokedKeyStillServed' });
   for (const { type, status, reason } of object.status?.conditions ?? []) {
@@ -115,7 +115,7 @@ function orphans(registrations: Registrations, keys: readonly LtiKey[]): readonl
   for (const key of keys) {
     const place = registrationOf(key);
     const { namespace = '' } = key.metadata;
-    // A namespace that was not read yet would make orphans of all its keys.
+    // Before a namespace has been read, all its keys would count as orphans.
     if (!isShownPublished(key) || !registrations.isRead(namespace) || registrations.get(place)) continue;
     const publishedKeys = (found.get(place)?.publishedKeys ?? 0) + 1;
     found.set(place, { namespace, name: key.spec.registrationRef.name, publishedKeys });
@@ -123,7 +123,7 @@ function orphans(registrations: Registrations, keys: readonly LtiKey[]): readonl
   return [...found.values()];
 }
 
-/** The condition SpecInvalid tells of a text that the operator cannot read. */
+/** Undefined for an invalid duration, which the condition SpecInvalid reports. */
 function seconds(duration: string): number | undefined {
   try {
     return parseDuration(duration) / second;

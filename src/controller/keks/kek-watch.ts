@@ -5,13 +5,13 @@ import type { Logger } from '../../observability/log.ts';
 
 const interval: Duration = 5 * second;
 
-/** Checks the key-encryption keys every few seconds, logs what is wrong with them, and calls `changed` when that changes. */
+/** Checks the key-encryption keys every few seconds, and logs their problems when these change. */
 export class KekWatch {
   readonly #keks: KekProvider;
   readonly #clock: Clock;
   readonly #log: Logger;
   readonly #handlers: (() => void)[] = [];
-  #said = '';
+  #reported = '';
   #error: string | undefined;
   #sealingKeyID: string | undefined;
 
@@ -26,12 +26,12 @@ export class KekWatch {
     this.#handlers.push(handler);
   }
 
-  /** Why nothing can be sealed, one of a fixed set of reasons; `undefined` when it can. */
+  /** The reason why nothing can be sealed; `undefined` if it can. */
   error(): string | undefined {
     return this.#error;
   }
 
-  /** The KEK that seals; undefined while there is none, or none is known yet. */
+  /** The KEK that seals; undefined before the first check, and while nothing can be sealed. */
   sealingKeyID(): string | undefined {
     return this.#sealingKeyID;
   }
@@ -39,7 +39,7 @@ export class KekWatch {
   async run(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       try {
-        await this.#look();
+        await this.#check();
       } catch (error) {
         this.#log.warn({ error }, 'cannot check the key-encryption keys; retrying');
       }
@@ -47,15 +47,15 @@ export class KekWatch {
     }
   }
 
-  async #look(): Promise<void> {
+  async #check(): Promise<void> {
     const { sealingKeyID, problems } = await this.#keks.status();
     this.#sealingKeyID = sealingKeyID;
     this.#error = sealingKeyID === undefined ? (problems[0]?.reason ?? 'KEKMissing') : undefined;
     const now = [sealingKeyID, ...problems.map(({ message }) => message)].join('\n');
-    if (now === this.#said) return;
+    if (now === this.#reported) return;
     for (const { reason, message } of problems) {
       const fields = { reason, error: new Error(message) };
-      // A key that has opened something is sound whatever becomes of its canary.
+      // A key that decrypted something is the right one, whatever the state of its canary.
       if (reason === 'KEKUnverified' && sealingKeyID !== undefined) {
         this.#log.warn(fields, 'canary of a key-encryption key is not in place');
       } else {
@@ -64,7 +64,7 @@ export class KekWatch {
     }
     if (sealingKeyID !== undefined)
       this.#log.info({ kekID: sealingKeyID }, 'private keys are sealed under this key-encryption key');
-    if (this.#said !== '') for (const handler of this.#handlers) handler();
-    this.#said = now;
+    if (this.#reported !== '') for (const handler of this.#handlers) handler();
+    this.#reported = now;
   }
 }

@@ -7,15 +7,15 @@ import { type ObjectKey, splitKey } from '../../kube/objects.ts';
 
 export interface KeyOrder {
   readonly size: KeySize;
-  /** A revocation waits for it. */
+  /** Whether a revocation waits for the pair. */
   readonly urgent: boolean;
 }
 
-/** A key pair as it is kept until the ledger has it: its private half is sealed. */
+/** A key pair that the ledger does not have yet. Its private half is sealed. */
 export interface GeneratedKey {
   readonly facts: KeyFacts;
   readonly jwe: string;
-  /** The KEK that it is sealed under: drop the pair when another one seals by now. */
+  /** The KEK that it is sealed under. Drop the pair if another KEK seals by now. */
   readonly kekID: string;
 }
 
@@ -23,26 +23,26 @@ export interface KeyGeneratorOptions {
   /** Seals the private half for its place in the ledger of `key`. */
   readonly seal: (key: ObjectKey, pair: KeyPair) => Promise<GeneratedKey>;
   /**
-   * The pair of `key` can be taken, or, with a `failure` (a KekError or SealError, most likely), could not be made. A failed
-   * request is forgotten: the next pass asks again, and should wait as after any failure, for each attempt makes a pair.
+   * The pair of `key` can be taken, or, with a `failure` (usually a KekError or SealError), could not be generated. A failed
+   * request is dropped: the next pass requests a pair again, after a back-off, because each attempt generates one.
    */
   readonly ready: (key: ObjectKey, failure?: unknown) => void;
   readonly generate?: (size: KeySize) => Promise<KeyPair>;
   readonly slots?: number;
 }
 
-/** Threads that Node.js computes and reads files with. */
+/** The default size of the thread pool of Node.js. */
 const poolThreads = 4;
 
 /**
- * More at once than there are cores finishes no sooner. Two threads of the pool stay free: one for an urgent pair, one to
- * read files and to seal.
+ * More pairs at a time than cores finish no sooner. Two threads of the pool stay free: one for an urgent pair, one for reading
+ * files and sealing.
  */
 const slotPerCore = Math.min(availableParallelism(), poolThreads - 2);
 
 /**
- * Sealed pairs of a namespace that wait to be written, 3 to 5.5 KB each. Beyond, its requests that are not urgent wait.
- * The limit is not for all namespaces together, because then a tenant whose writes are refused would stop the others.
+ * Sealed pairs that wait to be written, 3 to 5.5 KB each. Above this limit, requests that are not urgent wait. The limit is per
+ * namespace, so that a tenant whose writes are refused does not stop the others.
  */
 export const keptPerNamespace = 1000;
 
@@ -53,15 +53,15 @@ interface Request {
 }
 
 /**
- * Makes key pairs in the background, so that no worker waits for one: a pass asks for a pair and ends, and `ready` has the
- * registration looked at again.
+ * Generates key pairs in the background, so that no worker waits for one: a pass requests a pair and ends, and `ready`
+ * enqueues the registration again.
  *
  *     request() ──► waiting ──► generated and sealed ──► kept ◄─── take(), any number of times
  *                   urgent first;   one slot per core,     │
  *                   namespaces      and one more for       └──► drop(), once the ledger has it
  *                   take turns      urgent pairs alone
  *
- * A pair whose write was refused is kept for the next attempt. No private key stays in memory.
+ * A pair whose write was refused is kept for the next attempt, its private half sealed.
  */
 export class KeyGenerator {
   readonly #seal: KeyGeneratorOptions['seal'];
@@ -72,7 +72,7 @@ export class KeyGenerator {
   readonly #requests = new Map<ObjectKey, Request>();
   readonly #urgent = new FairQueue();
   readonly #others = new FairQueue();
-  /** How many pairs each namespace has kept. */
+  /** The number of pairs that each namespace has kept. */
   readonly #kept = new Map<string, number>();
   #running = 0;
   #stopped = false;
@@ -84,7 +84,7 @@ export class KeyGenerator {
     this.#slots = options.slots ?? slotPerCore;
   }
 
-  /** Asks for a pair, once for as long as it is not dropped; another size replaces the request, and urgency may rise. */
+  /** Requests a pair, unless one is requested or kept already. Another size replaces the request; urgency may rise. */
   request(key: ObjectKey, { size, urgent }: KeyOrder): void {
     const known = this.#requests.get(key);
     if (known?.size === size) {
@@ -97,17 +97,17 @@ export class KeyGenerator {
     this.#start();
   }
 
-  /** Pairs that are being made, or wait for their turn. */
+  /** Pairs that are being generated or wait for a slot. */
   get pending(): number {
     return [...this.#requests.values()].filter(({ generated }) => generated === undefined).length;
   }
 
-  /** The pair that was asked for, as soon as it is there. It stays until it is dropped. */
+  /** The requested pair, once it is generated. It stays until it is dropped. */
   take(key: ObjectKey): GeneratedKey | undefined {
     return this.#requests.get(key)?.generated;
   }
 
-  /** Forgets the request and its pair: the ledger has it, or nobody wants it any more. */
+  /** Drops the request and its pair: the ledger has it, or it is no longer needed. */
   drop(key: ObjectKey): void {
     const request = this.#requests.get(key);
     if (request === undefined) return;
@@ -117,7 +117,7 @@ export class KeyGenerator {
     this.#start();
   }
 
-  /** Forgets everything and begins nothing more: the term of leadership is over. */
+  /** Drops every request and starts no other: the term of leadership is over. */
   stop(): void {
     this.#stopped = true;
     for (const key of this.#requests.keys()) this.drop(key);

@@ -9,7 +9,7 @@ import type { KeyMaterial, Fault } from '../../domain/situation.ts';
 import { type LedgerRecord, type SealedKey, sealedKey } from '../secrets/ledger-secret.ts';
 import { digestOf, type OpenedKeys } from './opened-keys.ts';
 
-/** What opening a sealed key came to; the private key itself only where it opened and matched. */
+/** The result of opening a sealed key; with the private key only if it opened and matched. */
 export interface OpenedKey {
   readonly keyMaterial: KeyMaterial;
   readonly privateKey?: KeyObject;
@@ -20,12 +20,12 @@ interface Opened {
   readonly kek: webcrypto.CryptoKey;
 }
 
-/** Opens one key of a ledger. Faults are findings, not errors: it never throws, and nothing is ever made because of one. */
+/** Opens one key of a ledger. Never throws: a key that does not open is a fault, and is never replaced because of it. */
 export function openKey(record: LedgerRecord, key: LedgerKey, keks: KekProvider): Promise<OpenedKey> {
   return openUnless(() => false, record, key, keks);
 }
 
-/** Whether every sealed key of a ledger opens, by its key ID; `opened` spares them from being decrypted each time. Never throws. */
+/** Whether each sealed key of a ledger opens, by key ID. Keys in `opened` are not decrypted again. Never throws. */
 export async function keyMaterialOf(
   record: LedgerRecord,
   keks: KekProvider,
@@ -44,7 +44,7 @@ export async function keyMaterialOf(
   return keyMaterial;
 }
 
-/** The KEK that each sealed key of a ledger names, also those that do not open; undefined where one does not say. */
+/** The KEK that each sealed key of a ledger names, whether it opens or not; undefined if one names none. */
 export function sealedUnder(record: LedgerRecord): readonly string[] | undefined {
   const keys = sealedKeys(record.ledger);
   const kekIDs = keys.flatMap(({ keyID }) => {
@@ -55,7 +55,7 @@ export function sealedUnder(record: LedgerRecord): readonly string[] | undefined
   return kekIDs.length === keys.length ? kekIDs : undefined;
 }
 
-/** Keys of a ledger, sealed anew under the present key-encryption key; those that do not open stay as they are. */
+/** Seals keys of a ledger again, under the current key-encryption key. Omits those that do not open. */
 export async function sealAnew(
   record: LedgerRecord,
   keyIDs: readonly string[],
@@ -76,7 +76,7 @@ export async function sealAnew(
   return sealed.flat();
 }
 
-/** Seals a new key pair for the registration `namespace/name`. Throws `KekError` when nothing can seal. */
+/** Seals a new key pair for the registration `namespace/name`. Throws `KekError` if nothing can be sealed. */
 export async function sealPair(
   registration: ObjectKey,
   pair: KeyFacts & { readonly privateKey: KeyObject },
@@ -88,7 +88,7 @@ export async function sealPair(
   return { facts: { keyID, algorithm, size, publicJWK }, ...sealed };
 }
 
-/** The key-encryption key that seals now, or why there is none. Never throws. */
+/** The key-encryption key that seals now, or why nothing can be sealed. Never throws. */
 export async function sealingState(keks: KekProvider): Promise<{ sealingKeyID: string } | { sealingFault: Fault }> {
   try {
     const { sealingKeyID, problems } = await keks.status();
@@ -142,7 +142,7 @@ function faultOf(error: unknown, keyID: string): Fault {
   return { reason: 'SealKEKMissing', message };
 }
 
-/** Of an error of unknown origin its name alone: it might quote what it was given. */
+/** The name of an unexpected error. Its message is dropped, because it might quote a key. */
 function nameOf(error: unknown): string {
   return error instanceof Error ? error.name : typeof error;
 }

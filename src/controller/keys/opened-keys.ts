@@ -3,9 +3,9 @@ import type { LedgerKey } from '../../domain/ledger.ts';
 import type { ObjectKey } from '../../kube/objects.ts';
 
 /**
- * Sealed keys that this process has opened: which bytes, with which key-encryption key. A pass that only wants to know
- * whether they open need not decrypt them again, so that private keys are in memory for as long as they are used. Other
- * bytes of the sealed key, of its public half or of the KEK have it opened again. What does not open is never remembered.
+ * Sealed keys that this process has opened: which bytes, with which key-encryption key. A pass that only checks whether they
+ * open does not decrypt them again, so that private keys are in memory only while they are used. Other bytes of the sealed
+ * key, of its public half or of the KEK are opened again. Failures are not cached.
  */
 export class OpenedKeys {
   readonly #opened = new Map<ObjectKey, ReadonlyMap<string, webcrypto.CryptoKey>>();
@@ -14,7 +14,7 @@ export class OpenedKeys {
     return this.#opened.get(registration)?.get(digest) === kek;
   }
 
-  /** Replaces what was known of the registration. */
+  /** Replaces all entries of the registration. */
   remember(registration: ObjectKey, opened: ReadonlyMap<string, webcrypto.CryptoKey>): void {
     if (opened.size === 0) this.forget(registration);
     else this.#opened.set(registration, opened);
@@ -25,7 +25,7 @@ export class OpenedKeys {
   }
 }
 
-/** Stands for a sealed key and for what it has to match. */
+/** Identifies a sealed key and the public half that it has to match. */
 export function digestOf({ keyID, publicJWK }: LedgerKey, jwe: string): string {
   return createHash('sha256')
     .update(JSON.stringify([keyID, publicJWK, jwe]))

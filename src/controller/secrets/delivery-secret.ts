@@ -9,12 +9,12 @@ import type { Secret } from '../../kube/objects.ts';
 import { decode, encode, getSecret, withoutLastApplied } from './ledger-secret.ts';
 import { encryptFor, type Recipient } from './recipient.ts';
 
-/** The Secret that a tool mounts, as it is stored: entries in base64, and annotations that tell what the operator wrote. */
+/** The Secret that a tool mounts, as stored: entries in base64, and annotations with what the operator wrote. */
 
-/** Ours is what has this annotation and the type: a label is edited, and the type of a Secret never changes. */
+/** The operator's Secrets have this annotation and the type. Users edit labels; the type of a Secret never changes. */
 const registrationAnnotation = registrationLabel;
 const serialAnnotation = 'ltikeys.dev/ledger-serial';
-/** Tells whether the private entries are those that the operator wrote: their digest and for whom they are encrypted. */
+/** The digest of the private entries that the operator wrote, and the thumbprint of their recipient. */
 const proofAnnotation = 'ltikeys.dev/private-digest';
 
 const publicEntries = ['jwks.json', 'registration.json', 'kid'];
@@ -24,7 +24,7 @@ type Secrets = Pick<KubeClient, 'get' | 'create' | 'replace'>;
 
 export interface DeliveryReading {
   readonly state: DeliverySecret;
-  /** Where it is the operator's. */
+  /** If it is the operator's. */
   readonly secret?: Secret;
 }
 
@@ -117,7 +117,7 @@ async function privateHalf(
   return { ...open, 'private.jwe': await encryptFor(recipient, jwk) };
 }
 
-/** SHA-256 over the private entries in base64, base64url; what it is of cannot be found from it. */
+/** SHA-256 over the private entries, in base64url. It reveals nothing about them. */
 function digestOf(data: Readonly<Record<string, string>>): string {
   const hash = createHash('sha256');
   for (const entry of privateEntries) hash.update(`${entry}=${data[entry] ?? ''};`);

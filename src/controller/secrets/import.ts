@@ -12,8 +12,8 @@ import type { Secret } from '../../kube/objects.ts';
 import { getSecret } from './ledger-secret.ts';
 
 /**
- * The keys of a former system, read while a registration has no ledger. Nothing is made in place of one that is refused.
- * Whatever is wrong with the spec, the Secret or the right to read it is a fault; only a failed request throws.
+ * The keys of a former system, read while a registration has no ledger. No key is generated in place of one that is refused.
+ * A problem with the spec, the Secret or the permission to read it is a fault; only a failed request throws.
  */
 
 export interface Imports {
@@ -64,13 +64,13 @@ function readVerifyOnlyKeys(
   return keys;
 }
 
-/** The API server takes as date-time what no clock shows (`+99:99`), and times that are beyond 9999 in UTC. */
+/** The API server accepts impossible date-times (`+99:99`), and times after the year 9999 in UTC. */
 function instant(text: string): Instant | undefined {
   const time = Date.parse(text);
   return time < Date.UTC(10_000, 0) ? time : undefined;
 }
 
-/** RFC 1123 subdomains: names of Secrets and of registrations. `.` and `..` would be another path of the API. */
+/** RFC 1123 subdomains: names of Secrets and of registrations. `.` and `..` would change the path of the request. */
 const objectName = /^(?=.{1,253}$)[a-z0-9](?:[-a-z0-9]*[a-z0-9])?(?:\.[a-z0-9](?:[-a-z0-9]*[a-z0-9])?)*$/;
 
 async function readSigningKey(
@@ -111,15 +111,15 @@ async function readSigningKey(
   }
 }
 
-/** Whoever may write registrations may not thereby read every Secret of the namespace. */
+/** The registrations that may import from the Secret. A user who can write registrations must not gain access to every Secret. */
 function grants({ metadata }: Secret): readonly string[] {
   return (metadata.annotations?.[importGrantAnnotation] ?? '').split(',').map((name) => name.trim());
 }
 
-/** As many as a command, and with it a condition's message, has room for. */
+/** The number of names that fit into a command in a condition's message. */
 const grantsInCommand = 20;
 
-/** The command keeps the grants that are there, as far as they are names: somebody will paste it into a shell. */
+/** The command keeps existing grants that are valid names. Others are left out, because users paste it into a shell. */
 function notGranted(name: string, { metadata }: Secret, granted: readonly string[], registration: string): Fault {
   const others = granted.filter((other) => objectName.test(other));
   const value = [...others, registration].join(',');

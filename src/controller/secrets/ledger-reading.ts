@@ -10,7 +10,7 @@ import type { DeliveryReading } from './delivery-secret.ts';
 import { type LedgerSecretReading, readLedger } from './ledger-secret.ts';
 import type { LedgerCache } from './ledger-cache.ts';
 
-/** The ledger of a registration, and where there is none, whether there was one. */
+/** The ledger of a registration, or if there is none, whether there was one. */
 
 export interface LedgerSources {
   readonly client: KubeClient;
@@ -18,7 +18,7 @@ export interface LedgerSources {
   readonly ledgers: LedgerCache;
 }
 
-/** As this process wrote it, or found it missing, a moment ago; else from the API server. */
+/** The ledger that this process just wrote or found missing; else that of the API server. */
 export async function newestLedger(
   { client, keys, ledgers }: LedgerSources,
   key: ObjectKey,
@@ -31,7 +31,7 @@ export async function newestLedger(
   if (written && shownSerials.every((serial) => serial <= written.ledger.serial)) {
     return { kind: 'present', record: written };
   }
-  // Whoever made keys meanwhile made LtiKeys, and an event of those has it forgotten that the ledger was missing.
+  // Another leader that creates a ledger also creates LtiKeys, and their events delete the entry, while the watch is connected.
   const seen = keys.scopeOf(namespace)?.connected() === true;
   if (ledgers.isMissing(key) && cachedKeys.length === 0 && seen) return { kind: 'absent' };
   ledgers.delete(key);
@@ -39,8 +39,8 @@ export async function newestLedger(
 }
 
 /**
- * With what shows that there was a ledger. Asked of the API server itself, for a mint must not rest on a cache; a second
- * time only if something happened since.
+ * Adds the trace of a ledger that was lost, if any. Lists the LtiKeys from the API server, because a first key must not be
+ * generated on the word of a cache; not again until something happens.
  */
 export async function withTrace(
   { client, ledgers }: LedgerSources,
@@ -55,7 +55,7 @@ export async function withTrace(
   if (object.status?.activeKey || (object.status?.ledgerSerial ?? 0) > 0) return lost('its status tells of them');
   const known = lastingKey(shown);
   if (known) return lost(`there is LtiKey ${known.metadata.name}`);
-  // A backup may bring the delivery Secret back before the ledger.
+  // A restore may bring back the delivery Secret before the ledger.
   const [delivered] = [...deliveries].find(([, { state }]) => state.kind === 'ours') ?? [];
   if (delivered !== undefined) return lost(`there is delivery Secret ${delivered}`);
   if (ledgers.isMissing(objectKey(object))) return reading;

@@ -8,14 +8,14 @@ import type { KubeClient } from '../../kube/client.ts';
 import { isObjectNotFound, isUnreadable } from '../../kube/errors.ts';
 import type { Secret } from '../../kube/objects.ts';
 
-/** The ledger as it is stored: one Secret, found by its name, every write a compare-and-set of its resourceVersion. */
+/** The ledger as stored: one Secret, found by name. Every write is a compare-and-set of its resourceVersion. */
 
 export interface LedgerRecord {
   readonly ledger: Ledger;
   readonly secret: Secret;
 }
 
-/** `absent` is the API server's word that there is no such Secret. */
+/** `absent`: the API server reported that this Secret does not exist. */
 export type LedgerSecretReading =
   | { readonly kind: 'absent' }
   | { readonly kind: 'faulty'; readonly fault: Fault }
@@ -69,7 +69,7 @@ export function sealedKey(record: LedgerRecord, keyID: string): string | undefin
   return entry(record.secret, sealedEntry(keyID));
 }
 
-/** Stores a new ledger together with its first key; 409 AlreadyExists if somebody else was first. */
+/** Stores a new ledger together with its first key. Throws 409 AlreadyExists if another client was first. */
 export async function createLedger(
   client: Secrets,
   ledger: Ledger,
@@ -91,8 +91,8 @@ export async function createLedger(
 }
 
 /**
- * Replaces the ledger that was read; a conflict if it is no longer the stored one. Sealed keys are kept byte for byte,
- * but for those whose state became final: with this write their private halves are destroyed.
+ * Replaces the ledger that was read. Throws a conflict if it is no longer the stored one. Keeps sealed keys byte for byte,
+ * except those whose state became final: this write destroys their private halves.
  */
 export async function replaceLedger(
   client: Secrets,
@@ -115,7 +115,7 @@ export async function replaceLedger(
   return { ledger, secret };
 }
 
-/** A new key whose private half is not stored with it would be lost: a defect, which must not reach the API server. */
+/** Throws if a key would be recorded without its private half: a defect, whose write must not reach the API server. */
 function expectSealed(ledger: Ledger, known: readonly { readonly keyID: string }[]): void {
   const keyIDs = new Set(known.map(({ keyID }) => keyID));
   const bare = sealedKeys(ledger).find(({ keyID }) => !keyIDs.has(keyID));
@@ -126,7 +126,7 @@ function entriesOf(sealed: readonly SealedKey[]): Record<string, string> {
   return Object.fromEntries(sealed.map(({ keyID, jwe }) => [sealedEntry(keyID), encode(jwe)]));
 }
 
-/** The Secret, or `undefined` when the API server says that this very object does not exist. */
+/** The Secret, or `undefined` if the API server reports that this object does not exist. */
 export async function getSecret(client: Secrets, namespace: string, name: string): Promise<Secret | undefined> {
   try {
     return await client.get<Secret>(secrets, namespace, name);
@@ -138,7 +138,7 @@ export async function getSecret(client: Secrets, namespace: string, name: string
 
 const lastAppliedAnnotation = 'kubectl.kubernetes.io/last-applied-configuration';
 
-/** Without the copy that `kubectl apply` keeps beside a Secret: private halves in it would outlive their destruction. */
+/** Removes the copy that `kubectl apply` keeps in an annotation: private halves in it would outlive their destruction. */
 export function withoutLastApplied(secret: Secret): Secret {
   const { [lastAppliedAnnotation]: copy, ...annotations } = secret.metadata.annotations ?? {};
   return copy === undefined ? secret : { ...secret, metadata: { ...secret.metadata, annotations } };

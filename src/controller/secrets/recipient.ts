@@ -3,7 +3,7 @@ import { calculateJwkThumbprint, CompactEncrypt, importJWK, type JWK } from 'jos
 import type { LtiRegistration } from '../../api/objects.ts';
 import type { Fault } from '../../domain/situation.ts';
 
-/** Who alone can read the signing key, where the registration names somebody. */
+/** The holder of the only key that can decrypt the delivered signing key. */
 export interface Recipient {
   readonly jwk: JWK & { readonly alg: string };
   readonly key: webcrypto.CryptoKey;
@@ -11,7 +11,7 @@ export interface Recipient {
   readonly thumbprint: string;
 }
 
-/** The recipient of the registration, `undefined` where it names none, or why its key cannot be used. */
+/** The recipient of the registration, `undefined` if it names none, or why its key cannot be used. */
 export async function readRecipient({ spec }: LtiRegistration): Promise<Recipient | Fault | undefined> {
   const jwk = spec.delivery?.recipient;
   if (!jwk) return undefined;
@@ -19,7 +19,7 @@ export async function readRecipient({ spec }: LtiRegistration): Promise<Recipien
     const key = await importJWK({ ...jwk }, jwk.alg);
     if (key instanceof Uint8Array) throw new TypeError('not a public key');
     const recipient = { jwk: { ...jwk }, key, thumbprint: await calculateJwkThumbprint({ ...jwk }) };
-    // A short RSA modulus and a point of small order are found out in use only.
+    // Only use reveals a short RSA modulus or a point of small order.
     await encryptFor(recipient, '');
     return recipient;
   } catch {
