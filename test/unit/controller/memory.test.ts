@@ -116,11 +116,11 @@ function bytesEach<T>(make: () => T): { readonly kept: T; readonly bytes: number
   return { kept, bytes: (process.memoryUsage().heapUsed - before) / count };
 }
 
-describe('One of thousands of registrations that nothing happens to', () => {
+describe('The memory of an idle registration', () => {
   const numbers = Array.from({ length: count }, (_, index) => index);
   let keys: Store<LtiKey>;
 
-  it(`takes at most ${budget.registration} bytes as a cached object`, () => {
+  it(`A cached registration takes at most ${budget.registration} bytes`, () => {
     const { kept, bytes } = bytesEach(() => {
       const store = new Store<LtiRegistration>();
       for (const number of numbers) store.put(aStoredRegistration(number));
@@ -130,7 +130,7 @@ describe('One of thousands of registrations that nothing happens to', () => {
     expect(bytes).to.be.within(500, budget.registration);
   });
 
-  it(`takes at most ${budget.key} bytes for its cached key with both indexes`, () => {
+  it(`A cached LtiKey takes at most ${budget.key} bytes with both indexes`, () => {
     const { kept, bytes } = bytesEach(() => {
       const store = new Store<LtiKey>(ltiKeyIndexers);
       for (const number of numbers) store.put(aStoredKey(number));
@@ -141,7 +141,7 @@ describe('One of thousands of registrations that nothing happens to', () => {
     expect(bytes).to.be.within(500, budget.key);
   });
 
-  it(`takes at most ${budget.publisher} bytes in the publisher, aggregates included`, () => {
+  it(`The publisher takes at most ${budget.publisher} bytes for a registration, including aggregates`, () => {
     const { kept, bytes } = bytesEach(() => {
       const published = new PublishedKeys(() => undefined);
       const documents = new DocumentRenderer({ all: true });
@@ -156,7 +156,7 @@ describe('One of thousands of registrations that nothing happens to', () => {
     expect(bytes).to.be.within(500, budget.publisher);
   });
 
-  it(`takes at most ${budget.operator} bytes in the operator, and no timer`, async () => {
+  it(`The controller takes at most ${budget.operator} bytes for a registration, and no timer`, async () => {
     const kek = await webcrypto.subtle.importKey('raw', randomBytes(32), 'AES-KW', false, ['unwrapKey']);
     const clock = new FakeClock();
     const { kept, bytes } = bytesEach(() => {

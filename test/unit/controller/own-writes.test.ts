@@ -12,7 +12,7 @@ function version(resourceVersion: number, uid = 'u1'): KubeObject {
   };
 }
 
-describe('Written', () => {
+describe('OwnWrites', () => {
   let written: OwnWrites<KubeObject>;
   let changes: string[];
 
@@ -25,14 +25,14 @@ describe('Written', () => {
     written.unlessOwn(object, () => void changes.push(object.metadata.resourceVersion ?? ''));
   }
 
-  it('tells the echo of an own write from a change by somebody else', async () => {
+  it('OwnWrites ignores the echo of an own write and reports a change by another client', async () => {
     await written.write(key, async () => version(5));
     arrives(version(5));
     arrives(version(6));
     expect(changes).to.deep.equal(['6']);
   });
 
-  it('tells an echo that arrives before the answer of the write', async () => {
+  it('OwnWrites ignores an echo that arrives before the response to the write', async () => {
     await written.write(key, async () => {
       arrives(version(5));
       return version(5);
@@ -40,7 +40,7 @@ describe('Written', () => {
     expect(changes).to.deep.equal([]);
   });
 
-  it('tells a change by somebody else that arrives while a write is under way', async () => {
+  it('OwnWrites reports a change by another client that arrives while a write is in flight', async () => {
     await written.write(key, async () => {
       arrives(version(7));
       return version(5);
@@ -48,7 +48,7 @@ describe('Written', () => {
     expect(changes).to.deep.equal(['7']);
   });
 
-  it('tells of everything that arrived while a write was under way that failed', async () => {
+  it('OwnWrites reports every event that arrived during a write that failed', async () => {
     const failure = written.write(key, async () => {
       arrives(version(5));
       throw new Error('409');
@@ -57,7 +57,7 @@ describe('Written', () => {
     expect(changes).to.deep.equal(['5']);
   });
 
-  it('takes the earlier versions of two own writes for own ones', async () => {
+  it('OwnWrites ignores the echoes of two own writes', async () => {
     await written.write(key, async () => version(5));
     await written.write(key, async () => version(6));
     arrives(version(5));
@@ -65,13 +65,13 @@ describe('Written', () => {
     expect(changes).to.deep.equal([]);
   });
 
-  it('takes an object of the same name with another uid for somebody else’s', async () => {
+  it('OwnWrites reports an object of the same name with another uid', async () => {
     await written.write(key, async () => version(5));
     arrives(version(4, 'u2'));
     expect(changes).to.deep.equal(['4']);
   });
 
-  it('gives what was written until the cache has it', async () => {
+  it('OwnWrites returns the written object until the cache has it', async () => {
     await written.write(key, async () => version(5));
     expect(written.newest(key, undefined)).to.deep.equal(version(5));
     expect(written.newest(key, version(4))).to.deep.equal(version(5));
@@ -79,13 +79,13 @@ describe('Written', () => {
     expect(written.newest(key, version(4))).to.deep.equal(version(4));
   });
 
-  it('gives nothing that the echo has confirmed', async () => {
+  it('OwnWrites returns the cached object once the echo has arrived', async () => {
     await written.write(key, async () => version(5));
     arrives(version(5));
     expect(written.newest(key, version(4))).to.deep.equal(version(4));
   });
 
-  it('knows an object that went back after a restore of the API server', () => {
+  it('wentBack recognizes an earlier version of the same object, as after a restore of etcd', () => {
     expect(wentBack(version(4), version(5))).to.equal(true);
     expect(wentBack(version(4, 'u2'), version(5))).to.equal(false);
     expect(wentBack(version(6), version(5))).to.equal(false);

@@ -95,7 +95,7 @@ describe('The metrics of registrations', () => {
 
   const ofCanvas = (): readonly string[] => scraped().filter((line) => line.includes('registration="canvas"'));
 
-  it('are five for one that is as it should be, and none once it is gone', () => {
+  it('A registration without problems has five series, and none once it is gone', () => {
     registrations.put(registration());
     keys.put(key(1, 'Active'));
     expect(ofCanvas()).to.deep.equal([
@@ -115,7 +115,7 @@ describe('The metrics of registrations', () => {
   });
 
   for (const suspend of [false, true]) {
-    it(`are ten at most, whatever is wrong with one that is ${suspend ? '' : 'not '}suspended`, () => {
+    it(`A ${suspend ? 'suspended registration' : 'registration'} has at most ten series, whatever its problems`, () => {
       registrations.put(registration(conditionsIll, { suspend, revokedKeyIDs: ['kid-4'] }));
       keyStates.forEach((state, index) => keys.put(key(index + 1, state)));
       expect(ofCanvas().length).to.equal(10);
@@ -124,7 +124,7 @@ describe('The metrics of registrations', () => {
     });
   }
 
-  it('have one series for each condition that is not as it should be, with its status as a number and its reason', () => {
+  it('Each condition that needs attention has one series, with its status as a number and its reason', () => {
     registrations.put(
       registration([
         condition('Ready', 'False', 'NotServedByAllReplicas'),
@@ -145,18 +145,18 @@ describe('The metrics of registrations', () => {
     ]);
   });
 
-  it('say of one that nobody has looked at that it is not ready, and what its spec tells', () => {
+  it('A registration without a status is not ready, and has the series of its spec', () => {
     registrations.put(anLtiRegistration());
     expect(ofCanvas()).to.deep.equal([`lti_registration_ready{${of}} 0`, `lti_rotate_after_seconds{${of}} 7776000`]);
   });
 
-  it('say that a suspended one is, and plan no rotation for it', () => {
+  it('A suspended registration is reported as suspended, without a next rotation', () => {
     registrations.put(registration(conditionsWell, { suspend: true }));
     expect(ofCanvas()).to.include(`lti_registration_suspended{${of}} 1`);
     expect(ofCanvas().join()).not.to.include('lti_next_rotation');
   });
 
-  it('leave out a duration and a date that the operator cannot read, and keep the rest', () => {
+  it('An invalid duration or date has no series; the other series stay', () => {
     const object = registration(conditionsWell, { rotateAfter: '0.5d' });
     const status = { ...object.status, nextRotationTime: 'tomorrow' };
     registrations.put({ ...object, status });
@@ -165,7 +165,7 @@ describe('The metrics of registrations', () => {
     expect(names).not.to.include('lti_next_rotation_timestamp_seconds');
   });
 
-  it('say that a revocation is not effective while a key that it names is shown as published, whatever the status says', () => {
+  it('A revocation is reported as not effective while its key is shown as published, whatever the status says', () => {
     const series = `lti_registration_condition{${of},type="RevocationEffective",reason="RevokedKeyStillServed"} 0`;
     for (const conditions of [[], conditionsWell, [condition('RevocationEffective', 'Unknown', 'RevocationPending')]]) {
       registrations.put(registration(conditions, { revokedKeyIDs: ['kid-1'] }));
@@ -178,7 +178,7 @@ describe('The metrics of registrations', () => {
     }
   });
 
-  it('name the registrations that are gone while keys of theirs are published, once all registrations are known', () => {
+  it('A registration that is gone is reported as orphaned while its keys are published, once its namespace has been read', () => {
     for (const [revision, state] of [
       [1, 'Retired'],
       [2, 'Retiring'],
@@ -197,7 +197,7 @@ describe('The metrics of registrations', () => {
     expect(orphaned()).to.deep.equal([]);
   });
 
-  it('are text that Prometheus reads, with labels escaped as prom-client does', async () => {
+  it('The metrics of registrations are valid Prometheus text, with labels escaped as by prom-client', async () => {
     const reason = 'a "b" \\ c\nd';
     registrations.put(registration([condition('Stalled', 'True', reason)]));
     const registry = new Registry();

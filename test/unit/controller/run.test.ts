@@ -36,7 +36,7 @@ describe('runController', () => {
     return { clock: systemClock, log, registry: new Registry(), signal };
   };
 
-  it('ends with the error of a part that fails, although the others are waiting for the API server', async () => {
+  it('runController rejects with the error of a part that fails, although the others wait for the API server', async () => {
     const { promise: mayLead, reject } = Promise.withResolvers<void>();
     // nothing is ever answered
     const asked = new Promise<void>((resolve) => (server.answer = () => resolve()));
@@ -47,7 +47,7 @@ describe('runController', () => {
     expect(problem).to.have.property('message', 'broken');
   });
 
-  it('asks for the Lease while its other requests wait for their turn', async () => {
+  it('runController requests the Lease while the rate limit delays its other requests', async () => {
     let others = 0;
     const held = new Promise<number>((resolve) => {
       server.answer = ({ method, url, body }, response) => {

@@ -11,7 +11,7 @@ import { CanarySecrets, noAnswer, refusal } from './canary-secrets.ts';
 
 const secretName = `operators/${canarySecretName}`;
 
-describe('the canaries of key-encryption keys', () => {
+describe('CanariedKekProvider', () => {
   let files: KekFiles;
   let clock: ManualClock;
   let secrets: CanarySecrets;
@@ -49,7 +49,7 @@ describe('the canaries of key-encryption keys', () => {
   const claim = (kekID: string): void =>
     void (keys = [{ metadata: { namespace: 'gradebook', name: 'canvas-1' }, status: { kekID } } as LtiKey]);
 
-  it('are planted before a key-encryption key seals for the first time, and open in the next process', async () => {
+  it('A canary is created before a KEK seals for the first time, and confirms the KEK in the next process', async () => {
     expect((await start().sealingKey()).id).to.equal('k1');
     expect(secrets.entries()).to.deep.equal(['k1']);
     files.write({ primary: 'k2', k2: kekText(2) });
@@ -59,7 +59,7 @@ describe('the canaries of key-encryption keys', () => {
     expect(await start().status()).to.deep.equal({ sealingKeyID: 'k1', problems: [] });
   });
 
-  it('refuse a key of the same name with other bytes', async () => {
+  it('A canary refuses a KEK of the same ID with other bytes', async () => {
     await start().sealingKey();
     files.write({ k1: kekText(3) });
     const keks = start();
@@ -70,7 +70,7 @@ describe('the canaries of key-encryption keys', () => {
     expect((await keks.sealingKey()).id, 'as soon as the former one is back').to.equal('k1');
   });
 
-  it('that were sealed under other bytes keep a key from sealing, although it opened a sealed key', async () => {
+  it('A canary that was sealed under other bytes prevents a KEK from sealing, although it opened a sealed key', async () => {
     const jwe = await sealed();
     secrets.stored = undefined;
     files.write({ k1: kekText(3) });
@@ -82,7 +82,7 @@ describe('the canaries of key-encryption keys', () => {
     expect((await keks.status()).sealingKeyID).to.equal(undefined);
   });
 
-  it('are read once for a key that they confirm, and again for other bytes that nothing confirmed', async () => {
+  it('A canary is read once for a KEK that it confirms, and again for other bytes', async () => {
     await start().sealingKey();
     const keks = start();
     secrets.calls.length = 0;
@@ -98,7 +98,7 @@ describe('the canaries of key-encryption keys', () => {
     expect((await refused(keks)).reason).to.equal('KEKChanged');
   });
 
-  it('are read again after the directory changed, also for the same bytes, and a read that fails then stops nothing', async () => {
+  it('A canary is read again after the KEK directory changed, and a failed read then does not prevent sealing', async () => {
     const keks = start();
     await keks.sealingKey();
     secrets.before = () => {
@@ -110,7 +110,7 @@ describe('the canaries of key-encryption keys', () => {
     expect([sealingKeyID, ...problems.map(({ reason }) => reason)]).to.deep.equal(['k1', 'KEKUnverified']);
   });
 
-  describe('that cannot be read or written', () => {
+  describe('with a Secret that cannot be read or written', () => {
     const refusals: readonly {
       what: string;
       planted?: true;
@@ -125,7 +125,7 @@ describe('the canaries of key-encryption keys', () => {
       { what: 'a create that a quota refuses', verb: 'create', error: () => refusal(403, 'Forbidden') },
     ];
     for (const { what, planted, verb, error } of refusals) {
-      it(`are a problem of the status and no exception: ${what}`, async () => {
+      it(`A canary that is not available is a problem of the status, not an exception: ${what}`, async () => {
         if (planted) await start().sealingKey();
         secrets.before = (called) => {
           if (called === verb) throw error();
@@ -146,7 +146,7 @@ describe('the canaries of key-encryption keys', () => {
       });
     }
 
-    it('are asked for once in a few seconds, however many registrations want to know', async () => {
+    it('A canary is requested once in a few seconds, however many registrations need it', async () => {
       secrets.before = () => {
         throw refusal(403, 'Forbidden');
       };
@@ -160,7 +160,7 @@ describe('the canaries of key-encryption keys', () => {
       expect(secrets.calls).to.deep.equal(['get', 'get']);
     });
 
-    it('hinder nobody who opens', async () => {
+    it('A canary that cannot be read does not prevent opening', async () => {
       const jwe = await sealed();
       secrets.before = () => {
         throw refusal(403, 'Forbidden');
@@ -168,7 +168,7 @@ describe('the canaries of key-encryption keys', () => {
       expect((await open(jwe, context(), start())).equals(pair.privateKey)).to.equal(true);
     });
 
-    it('are not needed to seal by a key that has opened something, and the status says so all the same', async () => {
+    it('A canary that cannot be read does not prevent a KEK that opened a sealed key from sealing, but is reported', async () => {
       const jwe = await sealed();
       secrets.before = () => {
         throw refusal(403, 'Forbidden');
@@ -181,7 +181,7 @@ describe('the canaries of key-encryption keys', () => {
       expect([sealingKeyID, ...problems.map(({ reason }) => reason)]).to.deep.equal(['k1', 'KEKUnverified']);
     });
 
-    it('lose a race for the first write to another replica, and find that one’s', async () => {
+    it('A canary of another replica that was first is used', async () => {
       let raced = true;
       secrets.before = (verb) => {
         if (verb !== 'create' || raced) return;
@@ -197,7 +197,7 @@ describe('the canaries of key-encryption keys', () => {
     });
   });
 
-  describe('in a Secret that is not the operator’s', () => {
+  describe('with a Secret that is not the operator’s', () => {
     const metadata = { name: canarySecretName, namespace: 'operators' };
     const encode = (text: string): string => Buffer.from(text).toString('base64');
     for (const [what, secret] of [
@@ -205,7 +205,7 @@ describe('the canaries of key-encryption keys', () => {
       ['with an entry that is no canary', { metadata, type: 'Opaque', data: { password: encode('hunter2') } }],
       ['with a damaged canary of this key', { metadata, type: 'Opaque', data: { k1: encode('{"ciphertext":"x"}') } }],
     ] as const) {
-      it(`${what}, nothing is written over`, async () => {
+      it(`A Secret ${what} is not overwritten`, async () => {
         secrets.put(secret);
         const { data } = secrets.stored!;
         const { reason, message } = await refused(start());
@@ -217,8 +217,8 @@ describe('the canaries of key-encryption keys', () => {
     }
   });
 
-  describe('whose Secret was lost', () => {
-    it('are not planted anew by the process that knew them, with whatever bytes', async () => {
+  describe('with a Secret that was lost', () => {
+    it('A lost canary is not created again for other bytes by the process that read it', async () => {
       const keks = start();
       await keks.sealingKey();
       secrets.stored = undefined;
@@ -228,7 +228,7 @@ describe('the canaries of key-encryption keys', () => {
       expect(secrets.stored).to.equal(undefined);
     });
 
-    it('are planted anew only by a key that opens what LtiKeys name as sealed under it', async () => {
+    it('A lost canary is created again only by a KEK that opens a key that LtiKeys report as sealed under it', async () => {
       const jwe = await sealed();
       secrets.stored = undefined;
       claim('k1');
@@ -242,7 +242,7 @@ describe('the canaries of key-encryption keys', () => {
       expect(secrets.entries()).to.deep.equal(['k1']);
     });
 
-    it('are not planted by other bytes under the name that LtiKeys have', async () => {
+    it('A lost canary is not created for other bytes under a KEK ID that LtiKeys report', async () => {
       const jwe = await sealed();
       secrets.stored = undefined;
       claim('k1');
@@ -255,12 +255,12 @@ describe('the canaries of key-encryption keys', () => {
       expect(secrets.stored).to.equal(undefined);
     });
 
-    it('are planted for a key that no LtiKey names', async () => {
+    it('A canary is created for a KEK that no LtiKey reports', async () => {
       claim('k0');
       expect(await start().status()).to.deep.equal({ sealingKeyID: 'k1', problems: [] });
     });
 
-    it('are not planted before the LtiKeys were read', async () => {
+    it('A canary is not created before the LtiKeys were read', async () => {
       synced = false;
       const keks = start();
       expect(await keks.status(), 'nobody seals yet').to.deep.equal({ sealingKeyID: 'k1', problems: [] });
@@ -271,7 +271,7 @@ describe('the canaries of key-encryption keys', () => {
     });
   });
 
-  describe('tell why a sealed key does not open', () => {
+  describe('and a sealed key that does not open', () => {
     const failure = async (
       jwe: string,
       keks: CanariedKekProvider,
@@ -285,7 +285,7 @@ describe('the canaries of key-encryption keys', () => {
       return JSON.stringify({ ...rest, tag: (tag.startsWith('A') ? 'B' : 'A') + tag.slice(1) });
     };
 
-    it('after a restart with other bytes: the key-encryption key was changed, and the ledger is not to be touched', async () => {
+    it('A canary that does not open shows that the KEK was changed, so that the message advises against a restore', async () => {
       const jwe = await sealed();
       files.write({ k1: kekText(3) });
       const { reason, message, cause } = await failure(jwe, start());
@@ -296,14 +296,14 @@ describe('the canaries of key-encryption keys', () => {
         .and.not.match(/restore/i);
     });
 
-    it('where the canary opens: the sealed key was changed', async () => {
+    it('A canary that opens shows that the sealed key was changed', async () => {
       const jwe = damaged(await sealed());
       const { reason, message } = await failure(jwe, start());
       expect(reason).to.equal('SealTampered');
       expect(message).to.include('was changed after it was sealed').and.not.include('KEK');
     });
 
-    it('where the canary cannot be read: either, and what is wrong with the canary', async () => {
+    it('A canary that cannot be read leaves both causes, and the message has its problem', async () => {
       const jwe = damaged(await sealed());
       secrets.before = () => {
         throw refusal(403, 'Forbidden');
@@ -313,7 +313,7 @@ describe('the canaries of key-encryption keys', () => {
       expect(message).to.match(/KEK k1 has other bytes.*or the sealed key was changed.*403 Forbidden/s);
     });
 
-    it('without a read of the canary if the key-encryption key opened another sealed key before', async () => {
+    it('A canary is not read if the KEK opened another sealed key before', async () => {
       const jwe = await sealed();
       const keks = start();
       await open(jwe, context(), keks);
@@ -322,7 +322,7 @@ describe('the canaries of key-encryption keys', () => {
       expect(secrets.calls).to.deep.equal([]);
     });
 
-    it('with one read of the canary for many keys, and with none for keys that open', async () => {
+    it('A canary is read once for many sealed keys that do not open', async () => {
       const jwe = await sealed();
       files.write({ k1: kekText(3) });
       const keks = start();

@@ -7,7 +7,7 @@ import type { ObjectKey } from '../../../../src/kube/objects.ts';
 import { FakeClock } from '../../../fakes/fake-clock.ts';
 import { recordingLog } from '../../../fakes/recording-log.ts';
 
-describe('the use of key-encryption keys', () => {
+describe('KekUsage', () => {
   const [canvas, moodle] = ['gradebook/canvas', 'gradebook/moodle'];
   let known: Set<ObjectKey>;
   let synced: boolean;
@@ -52,7 +52,7 @@ describe('the use of key-encryption keys', () => {
     usage.read(moodle, second_);
   }
 
-  it('is counted from ledgers that were read, and 0 is only said of a key once all were', () => {
+  it('KekUsage counts the ledgers that were read, and reports 0 only after all were read', () => {
     expect(report()).to.deep.equal({ complete: false, counts: {} });
     usage.read(canvas, ['k1', 'k1']);
     expect(report()).to.deep.equal({ complete: false, counts: { k1: 2 } });
@@ -60,12 +60,12 @@ describe('the use of key-encryption keys', () => {
     expect(report()).to.deep.equal({ complete: true, counts: { k1: 3, k0: 0 } });
   });
 
-  it('is never 0 for the key that seals', () => {
+  it('KekUsage never reports 0 for the key that seals', () => {
     readBoth([], []);
     expect(report()).to.deep.equal({ complete: true, counts: { k0: 0 } });
   });
 
-  it('is told once a key that was in use is not any more, and not before every ledger was read again', async () => {
+  it('KekUsage logs once that a key is no longer in use, after every ledger was read again', async () => {
     readBoth(['k1'], ['k1']);
     expect(await unused()).to.deep.equal([]);
     sealing = 'k2';
@@ -84,7 +84,7 @@ describe('the use of key-encryption keys', () => {
     expect(await unused(), 'again, after it was in use again').to.deep.equal(['k1', 'k1']);
   });
 
-  it('does not rest on what was read while the key still sealed: a pass under way may have sealed since', () => {
+  it('KekUsage ignores readings from before the sealing key changed, because a pass in flight may have sealed since', () => {
     readBoth([], ['k1']);
     sealing = 'k2';
     usage.read(moodle, ['k2']);
@@ -106,7 +106,7 @@ describe('the use of key-encryption keys', () => {
     { what: 'caches that are not synced', arise: () => void (synced = false) },
   ];
   for (const { what, arise } of doubts) {
-    it(`has no key called unused because of ${what}`, async () => {
+    it(`KekUsage calls no key unused because of ${what}`, async () => {
       readBoth(['k1'], ['k1']);
       await clock.advance(5 * second);
       sealing = 'k2';
@@ -121,7 +121,7 @@ describe('the use of key-encryption keys', () => {
     });
   }
 
-  it('is not concluded from lists that are empty, as after a new installation of the CRDs', async () => {
+  it('KekUsage concludes nothing from empty lists, as after a new installation of the CRDs', async () => {
     readBoth(['k1'], ['k1']);
     await clock.advance(5 * second);
     sealing = 'k2';
@@ -133,7 +133,7 @@ describe('the use of key-encryption keys', () => {
     expect(await unused()).to.deep.equal([]);
   });
 
-  it('heals when a faulty ledger is read again, and ends with a registration that is gone', () => {
+  it('KekUsage counts a ledger again once it is readable, and no longer once its registration is gone', () => {
     readBoth(['k1', 'k0'], ['k1']);
     usage.unreadable(canvas);
     expect(report()).to.deep.equal({ complete: false, counts: { k1: 2, k0: 1 } });
@@ -146,7 +146,7 @@ describe('the use of key-encryption keys', () => {
     expect(report(), 'there, and has no ledger').to.deep.equal({ complete: true, counts: { k0: 0 } });
   });
 
-  it('is only known to the leader, who begins with nothing', () => {
+  it('KekUsage reports nothing without leadership, and begins each term with nothing read', () => {
     readBoth(['k1'], ['k1']);
     term.abort();
     expect(usage.report()).to.equal(undefined);
@@ -155,7 +155,7 @@ describe('the use of key-encryption keys', () => {
     expect(report()).to.deep.equal({ complete: false, counts: {} });
   });
 
-  it('says nothing before it is known which key seals', () => {
+  it('KekUsage is incomplete before the sealing key is known', () => {
     term.abort();
     sealing = undefined;
     lead();
@@ -163,7 +163,7 @@ describe('the use of key-encryption keys', () => {
     expect(report()).to.deep.equal({ complete: false, counts: { k1: 2 } });
   });
 
-  it('has a bounded number of series, for what names a key in a ledger is not always true', () => {
+  it('KekUsage reports a bounded number of KEK IDs, because a ledger may contain any name', () => {
     readBoth(
       Array.from({ length: 5000 }, (_, index) => `made-up-${index}`),
       ['k0'],
@@ -173,7 +173,7 @@ describe('the use of key-encryption keys', () => {
     expect(counts.get('k0')).to.equal(1);
   });
 
-  it('takes less than 250 bytes for each of 10,000 registrations', () => {
+  it('KekUsage takes less than 250 bytes for each of 10,000 registrations', () => {
     const keys = Array.from({ length: 10_000 }, (_, index) => `namespace-${index % 100}/registration-${index}`);
     known = new Set(keys);
     setFlagsFromString('--expose-gc');

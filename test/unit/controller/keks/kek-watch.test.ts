@@ -6,7 +6,7 @@ import { second } from '../../../../src/domain/duration.ts';
 import { FakeClock } from '../../../fakes/fake-clock.ts';
 import { recordingLog } from '../../../fakes/recording-log.ts';
 
-describe('the watch on key-encryption keys', () => {
+describe('KekWatch', () => {
   let clock: FakeClock;
   let recorded: ReturnType<typeof recordingLog>;
   let term: AbortController;
@@ -34,7 +34,7 @@ describe('the watch on key-encryption keys', () => {
   };
   const unverified = new KekError('KEKUnverified', 'The canary cannot be read.');
 
-  it('tells which key seals, and has everything looked at when that changes', async () => {
+  it('KekWatch reports the key that seals, and calls its handlers when that changes', async () => {
     await clock.advance(0);
     expect(watch.sealingKeyID()).to.equal('k1');
     status = () => ({ sealingKeyID: 'k2', problems: [] });
@@ -44,7 +44,7 @@ describe('the watch on key-encryption keys', () => {
     expect(changes).to.equal(1);
   });
 
-  it('tells a canary that hinders from one that is only not in place', async () => {
+  it('KekWatch logs a canary that prevents sealing as an error, and any other missing canary as a warning', async () => {
     await clock.advance(0);
     status = () => ({ sealingKeyID: undefined, problems: [unverified] });
     expect(await logged()).to.deep.equal(['error KEKUnverified: key-encryption key is not usable']);
@@ -54,7 +54,7 @@ describe('the watch on key-encryption keys', () => {
     expect([watch.error(), watch.sealingKeyID()]).to.deep.equal([undefined, 'k1']);
   });
 
-  it('goes on after an error that none should be', async () => {
+  it('KekWatch continues after an unexpected error', async () => {
     await clock.advance(0);
     status = () => {
       throw new TypeError('unexpected');

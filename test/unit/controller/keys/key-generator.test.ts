@@ -53,7 +53,7 @@ describe('KeyGenerator', () => {
     while (begun.length > 0) await endOne();
   }
 
-  it('says when a pair is ready, and hands it out until it is dropped', async () => {
+  it('KeyGenerator reports a pair that is ready, and returns it until it is dropped', async () => {
     generator.request('ns/a', calm);
     expect(generator.take('ns/a')).to.equal(undefined);
     await endOne();
@@ -65,7 +65,7 @@ describe('KeyGenerator', () => {
     expect(generator.take('ns/a')).to.equal(undefined);
   });
 
-  it('makes one pair for a registration that asks again, before and after it is ready', async () => {
+  it('KeyGenerator generates one pair for repeated requests, before and after it is ready', async () => {
     for (let pass = 0; pass < 3; pass++) generator.request('ns/a', calm);
     await endAll();
     for (let pass = 0; pass < 3; pass++) generator.request('ns/a', calm);
@@ -73,7 +73,7 @@ describe('KeyGenerator', () => {
     expect({ generations, reported }).to.deep.equal({ generations: 1, reported: ['ns/a'] });
   });
 
-  it('makes another pair when another size is asked for, and throws away what was under way', async () => {
+  it('KeyGenerator generates another pair for another size, and drops the one in progress', async () => {
     generator.request('ns/a', { size: 4096, urgent: false });
     generator.request('ns/a', { size: 3072, urgent: false });
     await endOne();
@@ -86,7 +86,7 @@ describe('KeyGenerator', () => {
     expect(generator.take('ns/a')?.facts.size).to.equal(2048);
   });
 
-  it('has one slot for each core, and one more for an urgent pair', async () => {
+  it('KeyGenerator has one slot per core, and one more for an urgent pair', async () => {
     for (const name of ['a', 'b', 'c', 'd']) generator.request(`ns/${name}`, { size: 4096, urgent: false });
     expect(begun.map(({ size }) => size)).to.deep.equal([4096, 4096]);
     generator.request('ns/u', urgent);
@@ -104,7 +104,7 @@ describe('KeyGenerator', () => {
     expect(reported).to.deep.equal(['ns/a', 'ns/b', 'ns/u', 'ns/v', 'ns/c', 'ns/d']);
   });
 
-  it('begins with urgent pairs, and gives namespaces their turns', async () => {
+  it('KeyGenerator generates urgent pairs first, and takes namespaces in turn', async () => {
     for (const key of ['bank/a', 'bank/b', 'bank/c', 'bank/d', 'college/e', 'school/f']) generator.request(key, calm);
     generator.request('bank/u', urgent);
     generator.request('bank/v', urgent);
@@ -123,7 +123,7 @@ describe('KeyGenerator', () => {
     ]);
   });
 
-  it('lets a waiting request become urgent, and none become less so', async () => {
+  it('KeyGenerator raises the urgency of a waiting request, and never lowers it', async () => {
     for (const name of ['a', 'b', 'c', 'd']) generator.request(`ns/${name}`, calm);
     generator.request('ns/d', urgent);
     generator.request('ns/d', calm);
@@ -133,7 +133,7 @@ describe('KeyGenerator', () => {
     expect(generations).to.equal(4);
   });
 
-  it('reports a pair that cannot be sealed, forgets it, and makes another when it is asked again', async () => {
+  it('KeyGenerator reports a pair that cannot be sealed, drops it, and generates another on request', async () => {
     seal = () => Promise.reject(new KekError('KEKMissing', 'no such file'));
     generator.request('ns/a', calm);
     await endOne();
@@ -146,14 +146,14 @@ describe('KeyGenerator', () => {
     expect(generations).to.equal(2);
   });
 
-  it('goes on with the next one after a failure', async () => {
+  it('KeyGenerator continues with the next request after a failure', async () => {
     seal = (key, made) => (key === 'ns/a' ? Promise.reject(new Error('broken')) : sealed(key, made));
     for (const name of ['a', 'b', 'c', 'd']) generator.request(`ns/${name}`, calm);
     await endAll();
     expect(reported).to.deep.equal(['ns/a: Error: broken', 'ns/b', 'ns/c', 'ns/d']);
   });
 
-  it('neither seals nor reports what was dropped while it was made', async () => {
+  it('KeyGenerator neither seals nor reports a pair that was dropped while it was generated', async () => {
     let seals = 0;
     seal = (key, made) => ((seals += 1), sealed(key, made));
     for (const name of ['a', 'b', 'c']) generator.request(`ns/${name}`, calm);
@@ -163,7 +163,7 @@ describe('KeyGenerator', () => {
     expect({ generations, seals, reported }).to.deep.equal({ generations: 2, seals: 1, reported: ['ns/b'] });
   });
 
-  it('forgets everything when it is stopped', async () => {
+  it('KeyGenerator drops every request when it is stopped', async () => {
     for (const name of ['a', 'b', 'c']) generator.request(`ns/${name}`, calm);
     await endOne();
     generator.stop();
@@ -174,7 +174,7 @@ describe('KeyGenerator', () => {
     expect(generations, 'c and d are not begun').to.equal(2 + 1);
   });
 
-  it('keeps a limited number of pairs of a namespace, which stops neither others nor what is urgent', async () => {
+  it('KeyGenerator limits the pairs kept per namespace, without delaying other namespaces or urgent pairs', async () => {
     for (let index = 0; index < keptPerNamespace + 10; index++) generator.request(`bank/a${index}`, calm);
     await endAll();
     const kept = reported.length;
@@ -188,7 +188,7 @@ describe('KeyGenerator', () => {
     expect(reported.slice(kept + 2)).to.include(`bank/a${kept}`);
   });
 
-  it('keeps no private key', async () => {
+  it('KeyGenerator keeps no private key', async () => {
     setFlagsFromString('--expose-gc');
     const collect: () => void = runInNewContext('gc');
     const privateKeys: WeakRef<object>[] = [];
@@ -207,7 +207,7 @@ describe('KeyGenerator', () => {
     expect(privateKeys.map((reference) => reference.deref() === undefined)).to.deep.equal([true]);
   });
 
-  it('has an urgent pair of 2048 bits ready while those of 4096 bits that were asked for earlier are made', async () => {
+  it('KeyGenerator has an urgent 2048-bit pair ready before 4096-bit pairs that were requested earlier', async () => {
     const real = new KeyGenerator({ seal: sealed, ready: (key) => void reported.push(key) });
     for (let index = 0; index < 12; index++) real.request(`bank/a${index}`, { size: 4096, urgent: false });
     real.request('school/revoked', urgent);

@@ -44,7 +44,7 @@ function fails(error: Error): KekProvider {
   return { status: fail, sealingKey: fail, openingKey: fail };
 }
 
-describe('keyMaterial of sealed keys', () => {
+describe('Key material', () => {
   let files: KekFiles;
   let clock: ManualClock;
   let keks: CountedKeks;
@@ -84,7 +84,7 @@ describe('keyMaterial of sealed keys', () => {
   };
   const entryOf = (keyID: string): string => Buffer.from(record.secret.data![sealedEntry(keyID)]!, 'base64').toString();
 
-  it('opens every key', async () => {
+  it('keyMaterialOf opens every sealed key', async () => {
     const found = await Promise.all(record.ledger.keys.map((key) => openKey(record, key, keks)));
     for (const [index, { privateKey }] of pairs.entries()) {
       expect(found[index]?.privateKey?.equals(privateKey)).to.equal(true);
@@ -94,9 +94,9 @@ describe('keyMaterial of sealed keys', () => {
     expect([...keyMaterial.values()]).to.deep.equal(pairs.map(() => ({ opens: true, kekID: 'k1' })));
   });
 
-  describe('never throws', () => {
+  describe('faults', () => {
     const unexpected = new TransportError('Connection', 'the plugin said: d=hidden');
-    it('for a provider that fails in a way that none should', async () => {
+    it('keyMaterialOf reports a fault if the KEK provider throws an unexpected error', async () => {
       const keyMaterial = await keyMaterialOf(record, fails(unexpected), opened);
       for (const { keyID } of pairs) {
         const found = keyMaterial.get(keyID)!;
@@ -111,7 +111,7 @@ describe('keyMaterial of sealed keys', () => {
       expect(JSON.stringify(state)).to.include('TransportError').and.not.include('hidden');
     });
 
-    it('for a KEK that the provider does not give', async () => {
+    it('keyMaterialOf reports a fault if the KEK is missing', async () => {
       const error = new KekError('KMSUnavailable', 'The KMS is down.');
       expect((await openKey(record, record.ledger.keys[0]!, fails(error))).keyMaterial).to.include({
         reason: 'SealKEKMissing',
@@ -121,7 +121,7 @@ describe('keyMaterial of sealed keys', () => {
       });
     });
 
-    it('for a KEK that was changed, and says so', async () => {
+    it('keyMaterialOf reports KEKChanged if the bytes of the KEK changed', async () => {
       await keks.sealingKey().then((kek) => kek.confirm());
       files.write({ k1: kekText(9) });
       clock.advance(5000);
@@ -137,7 +137,7 @@ describe('keyMaterial of sealed keys', () => {
       ['is empty', '', 'SealMalformed'],
       ['is no JWE', '{"protected":"e30"}', 'SealMalformed'],
     ] as const) {
-      it(`for an entry that ${what}`, async () => {
+      it(`keyMaterialOf reports a fault for an entry that ${what}`, async () => {
         const [{ keyID }, { keyID: sound }] = pairs;
         const damaged = withEntry(keyID, text);
         const keyMaterial = await keyMaterialOf(damaged, keks, opened);
@@ -148,7 +148,7 @@ describe('keyMaterial of sealed keys', () => {
     }
   });
 
-  it('names the KEK of every sealed key, also of those that do not open', async () => {
+  it('sealedUnder returns the KEK of every sealed key, including keys that do not open', async () => {
     files.remove('k1');
     clock.advance(5000);
     const keyMaterial = await keyMaterialOf(record, keks, opened);
@@ -156,8 +156,8 @@ describe('keyMaterial of sealed keys', () => {
     expect(sealedUnder(record)).to.deep.equal(['k1', 'k1']);
   });
 
-  describe('that nobody wants in the clear', () => {
-    it('decrypts each once, and afterwards only one that is wanted', async () => {
+  describe('already opened', () => {
+    it('keyMaterialOf decrypts each sealed key once, and openKey decrypts it each time', async () => {
       const first = await keyMaterialOf(record, keks, opened);
       expect(keks.confirmed).to.equal(2);
       const again = await keyMaterialOf(record, keks, opened);
@@ -169,7 +169,7 @@ describe('keyMaterial of sealed keys', () => {
       expect(wanted.privateKey!.equals(privateKey)).to.equal(true);
     });
 
-    it('decrypts one whose bytes changed, and finds that it does not open', async () => {
+    it('keyMaterialOf decrypts a sealed key again if its bytes changed, and reports that it does not open', async () => {
       await keyMaterialOf(record, keks, opened);
       const [{ keyID }] = pairs;
       const { tag, ...rest } = JSON.parse(entryOf(keyID)) as { tag: string };
@@ -180,7 +180,7 @@ describe('keyMaterial of sealed keys', () => {
       }
     });
 
-    it('decrypts one whose row has another public key', async () => {
+    it('keyMaterialOf decrypts a sealed key again if its row has another public key', async () => {
       await keyMaterialOf(record, keks, opened);
       const [{ keyID }, { publicJWK }] = pairs;
       const keys = record.ledger.keys.map((row) => (row.keyID === keyID ? { ...row, publicJWK } : row));
@@ -189,7 +189,7 @@ describe('keyMaterial of sealed keys', () => {
       expect(keyMaterial.get(keyID)).to.include({ reason: 'SealKeyMismatch' });
     });
 
-    it('decrypts all again once the bytes of the KEK changed', async () => {
+    it('keyMaterialOf decrypts every sealed key again if the bytes of the KEK changed', async () => {
       await keyMaterialOf(record, keks, opened);
       files.write({ k1: kekText(9) });
       // One that does not notice by itself.
@@ -202,14 +202,14 @@ describe('keyMaterial of sealed keys', () => {
       expect([...healed.values()].every((found) => found.opens)).to.equal(true);
     });
 
-    it('does not take the word of another registration for it', async () => {
+    it('keyMaterialOf decrypts a sealed key that was opened for another registration', async () => {
       await keyMaterialOf(record, keks, opened);
       const copied = { ...record, ledger: { ...record.ledger, registration: 'moodle' } };
       const keyMaterial = await keyMaterialOf(copied, keks, opened);
       for (const found of keyMaterial.values()) expect(found).to.include({ reason: 'SealContextMismatch' });
     });
 
-    it('remembers nothing of keys that left and of registrations that are forgotten', async () => {
+    it('OpenedKeys drops keys that left the ledger, and registrations that are gone', async () => {
       await keyMaterialOf(record, keks, opened);
       const fewer = { ...record, ledger: { ...record.ledger, keys: record.ledger.keys.slice(1) } };
       await keyMaterialOf(fewer, keks, opened);
@@ -221,7 +221,7 @@ describe('keyMaterial of sealed keys', () => {
     });
   });
 
-  it('seals anew the keys that are named, by itself', async () => {
+  it('sealAnew seals the given keys under the current KEK', async () => {
     const [{ keyID }] = pairs;
     files.write({ primary: 'k2' });
     clock.advance(5000);

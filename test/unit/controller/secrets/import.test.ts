@@ -49,7 +49,7 @@ async function imported(wanted: Partial<Import>, answer: Secret | Error | undefi
   return { imports, asked, fault, keyID: signing && 'keyID' in signing ? signing.keyID : undefined };
 }
 
-describe('Reading the keys of a former system', () => {
+describe('readImports', () => {
   const old = { secretName: 'old', keyID: 'tool:2019' };
 
   for (const [what, grant] of Object.entries({
@@ -57,7 +57,7 @@ describe('Reading the keys of a former system', () => {
     'a list with its name': 'moodle,canvas,sakai',
     'a list with blanks': ' moodle , canvas ',
   })) {
-    it(`takes the key of a Secret whose grant is ${what}`, async () => {
+    it(`readImports takes the key of a Secret whose grant is ${what}`, async () => {
       const { keyID, imports } = await imported(old, oldKey(grant));
       expect(keyID).to.equal('tool:2019');
       expect(imports?.privateKey?.equals(privateKey)).to.equal(true);
@@ -72,7 +72,7 @@ describe('Reading the keys of a former system', () => {
     ['a pattern', '*', ` ${importGrantAnnotation}=canvas`],
     ['very many grants', Array.from({ length: 5000 }, (_, index) => `r${index}`).join(), 'adds canvas to the list'],
   ] as const) {
-    it(`takes none of a Secret with ${what}, and says how to grant it without taking a grant away`, async () => {
+    it(`readImports refuses a Secret with ${what}, and reports a command that keeps existing grants`, async () => {
       const { fault } = await imported(old, oldKey(grant));
       expect(fault).to.match(
         /^ImportNotGranted: Secret gradebook\/old does not grant its import to registration canvas;/,
@@ -83,7 +83,7 @@ describe('Reading the keys of a former system', () => {
   }
 
   for (const entry of ['constructor', '__proto__', 'toString', 'hasOwnProperty']) {
-    it(`knows no entry ${entry} that the Secret does not have`, async () => {
+    it(`readImports does not find an entry ${entry} that the Secret lacks`, async () => {
       const { fault } = await imported({ ...old, entry }, oldKey('canvas'));
       expect(fault).to.equal(
         `ImportKeyRefused: Secret gradebook/old has no entry ${entry}; name the right one in spec.import.entry`,
@@ -93,13 +93,13 @@ describe('Reading the keys of a former system', () => {
     });
   }
 
-  it('takes an entry with such a name that the Secret has', async () => {
+  it('readImports takes an entry named like a member of objects if the Secret has it', async () => {
     const found = await imported({ ...old, entry: 'constructor' }, oldKey('canvas', { constructor: pem }));
     expect(found.keyID).to.equal('tool:2019');
   });
 
   for (const secretName of ['.', '..', '../old', 'a/b', 'Old', 'old\n', '', 'x'.repeat(254)]) {
-    it(`asks the API server for no Secret ${JSON.stringify(secretName.slice(0, 9))}`, async () => {
+    it(`readImports requests no Secret named ${JSON.stringify(secretName.slice(0, 9))}`, async () => {
       const { fault, asked } = await imported({ secretName }, oldKey('canvas'));
       expect(fault).to.equal(
         'ImportKeyRefused: spec.import.secretName is not a name that a Secret can have; correct it',
@@ -108,7 +108,7 @@ describe('Reading the keys of a former system', () => {
     });
   }
 
-  it('says of a Secret that does not exist that no key is made until it does', async () => {
+  it('readImports reports a missing Secret, and that no key is generated until it exists', async () => {
     const { fault, asked } = await imported(old, undefined);
     expect(fault).to.match(
       /^ImportSecretMissing: Secret gradebook\/old, named by spec.import.secretName, does not exist/,
@@ -117,7 +117,7 @@ describe('Reading the keys of a former system', () => {
   });
 
   for (const status of [400, 403, 422]) {
-    it(`says of a Secret that it may not read (${status}) which one it is, and what the server says`, async () => {
+    it(`readImports names a Secret that it may not read (${status}), with the response of the API server`, async () => {
       const { fault } = await imported(old, new ApiError('get secrets gradebook/old: no', { status, reason: 'No' }));
       expect(fault).to.equal(
         'ImportSecretForbidden: the API server does not let the operator read Secret gradebook/old, named by spec.import.secretName; no key is made until it does: get secrets gradebook/old: no',
@@ -125,7 +125,7 @@ describe('Reading the keys of a former system', () => {
     });
   }
 
-  it('concludes nothing from a request that failed', async () => {
+  it('readImports throws if the request fails', async () => {
     const failures = [
       new TransportError('Timeout', 'no answer'),
       new ApiError('busy', { status: 429, reason: 'TooManyRequests' }),
@@ -136,7 +136,7 @@ describe('Reading the keys of a former system', () => {
     }
   });
 
-  it('refuses what the entry holds as a fault that names Secret and entry', async () => {
+  it('readImports reports an entry without a usable key as a fault that names Secret and entry', async () => {
     const bad = { 'private.pem': `${pem}${pem}` };
     expect((await imported(old, oldKey('canvas', bad))).fault).to.equal(
       'ImportKeyRefused: Secret gradebook/old, entry private.pem is not taken over: it contains 2 private keys; keep only the one that signs',
@@ -149,7 +149,7 @@ describe('Reading the keys of a former system', () => {
     }
   });
 
-  it('asks to settle which ID is right when the JWK has another than spec.import.keyID', async () => {
+  it('readImports reports both IDs if the JWK has another one than spec.import.keyID', async () => {
     const jwk = JSON.stringify({ ...secret, n, e, kid: 'tool-2020' });
     const { fault } = await imported(old, oldKey('canvas', { 'private.pem': jwk }));
     expect(fault).to.include('its member kid is tool-2020, but spec.import.keyID is tool:2019');
@@ -168,7 +168,7 @@ describe('Reading the keys of a former system', () => {
       'x',
       '',
     ]) {
-      it(`refuses one until ${odd}, for which there is no time in a ledger`, async () => {
+      it(`readImports refuses a verify-only key until ${odd}, which a ledger cannot record`, async () => {
         const verifyOnly = [
           { publicJWK, until },
           { publicJWK, until: odd },
@@ -181,7 +181,7 @@ describe('Reading the keys of a former system', () => {
       });
     }
 
-    it('takes one until the last second of 9999', async () => {
+    it('readImports takes a verify-only key until the last second of 9999', async () => {
       const last = '9999-12-31T23:59:59Z';
       const { imports } = await imported({ verifyOnly: [{ publicJWK, until: last }] }, undefined);
       expect(imports?.state.verifyOnly.map(({ until: time }) => time)).to.deep.equal([Date.parse(last)]);
@@ -193,7 +193,7 @@ describe('Reading the keys of a former system', () => {
       'e of one': { ...publicJWK, e: 'AQ' },
       'kid with a blank': { ...publicJWK, kid: 'tool 2018' },
     })) {
-      it(`refuses one with an ${member} as a fault that names it`, async () => {
+      it(`readImports reports a verify-only key with an ${member} as a fault that names it`, async () => {
         const { fault } = await imported({ verifyOnly: [{ publicJWK: jwk, until }] }, undefined);
         expect(fault).to.match(/^ImportKeyRefused: spec.import.verifyOnly\[0\].publicJWK is not taken over: its? /);
       });

@@ -10,7 +10,7 @@ const record: LedgerRecord = {
   secret: { apiVersion: 'v1', kind: 'Secret', metadata: { name: 'canvas-lti-keys' } },
 };
 
-describe('Recent ledgers', () => {
+describe('LedgerCache', () => {
   let clock: FakeClock;
   let ledgers: LedgerCache;
 
@@ -19,7 +19,7 @@ describe('Recent ledgers', () => {
     ledgers = new LedgerCache(clock);
   });
 
-  it('know what was written for 5 seconds', async () => {
+  it('LedgerCache returns a ledger for 5 seconds after it was written', async () => {
     ledgers.set('bank/canvas', record);
     await clock.advance(4 * second);
     expect(ledgers.get('bank/canvas')).to.equal(record);
@@ -27,7 +27,7 @@ describe('Recent ledgers', () => {
     expect(ledgers.get('bank/canvas')).to.equal(undefined);
   });
 
-  it('know what was missing for 10 minutes, or until it was written', async () => {
+  it('LedgerCache reports a missing ledger for 10 minutes, or until it is written', async () => {
     for (const key of ['bank/canvas', 'bank/moodle']) ledgers.setMissing(key);
     ledgers.set('bank/canvas', record);
     expect(ledgers.isMissing('bank/canvas')).to.equal(false);
@@ -37,7 +37,7 @@ describe('Recent ledgers', () => {
     expect(ledgers.isMissing('bank/moodle')).to.equal(false);
   });
 
-  it('forget both', () => {
+  it('LedgerCache deletes both entries of a registration', () => {
     ledgers.setMissing('bank/canvas');
     ledgers.set('bank/moodle', record);
     for (const key of ['bank/canvas', 'bank/moodle']) ledgers.delete(key);
@@ -45,7 +45,7 @@ describe('Recent ledgers', () => {
     expect(ledgers.get('bank/moodle')).to.equal(undefined);
   });
 
-  it('do not keep a ledger longer because an older one was written again', async () => {
+  it('LedgerCache keeps no ledger longer because an older one was written again', async () => {
     ledgers.set('bank/canvas', record);
     await clock.advance(3 * second);
     ledgers.set('bank/moodle', record);
