@@ -74,7 +74,6 @@ export async function gather(sources: Sources, key: ObjectKey): Promise<Gathered
   if (!stored) return forget(sources, key);
   const { object, record, deliveries, ...known } = stored;
   const { registration, ledger, shown } = known;
-  countSealedKeys(sources.usage, key, record, ledger, shown);
   const isNew = ledger.kind === 'absent' && ledger.trace === undefined && object !== undefined;
   const shared = sharedWith(sources.keys, key, shown);
   const sealing = await sealingState(sources.keks);
@@ -84,6 +83,7 @@ export async function gather(sources: Sources, key: ObjectKey): Promise<Gathered
     registration.kind === 'present' ? observe(sources, key, shown, shared, record?.ledger, registration) : notObserved,
   ]);
   const pair = await waitingPair(sources, key, imports);
+  const skew = sources.clockSkew() ?? 0;
   return {
     situation: {
       namespace,
@@ -97,7 +97,10 @@ export async function gather(sources: Sources, key: ObjectKey): Promise<Gathered
       ...(imports ? { imports: imports.state } : {}),
       ...(pair ? { pair: { facts: pair.facts, kekID: pair.kekID } } : {}),
       refused: new Map(),
-      ...surroundings(sources, namespace, name),
+      clockSkew: skew,
+      limits: sources.limits,
+      ...(sources.publicUrl === undefined ? {} : { jwksURL: sources.publicUrl + registrationPath(namespace, name) }),
+      now: serverTime(sources.clock, skew),
     },
     ...(record ? { record } : {}),
     secrets: new Map([...deliveries].flatMap(([secretName, { secret }]) => (secret ? [[secretName, secret]] : []))),
@@ -106,13 +109,8 @@ export async function gather(sources: Sources, key: ObjectKey): Promise<Gathered
   };
 }
 
-interface Stored extends Pick<Situation, 'registration' | 'ledger' | 'shown' | 'keyMaterial'> {
-  readonly object: LtiRegistration | undefined;
-  readonly record: LedgerRecord | undefined;
-  readonly deliveries: ReadonlyMap<string, DeliveryReading>;
-}
-
-async function readStored(sources: Sources, key: ObjectKey): Promise<Stored | undefined> {
+/** What is stored of the registration, in the order in which it has to be read. */
+async function readStored(sources: Sources, key: ObjectKey) {
   const { namespace, name } = splitKey(key);
   // Caches are read before the ledger: what they show was written after it, so it cannot be newer than what is read now.
   const cached = sources.registrations.get(key);
@@ -131,6 +129,9 @@ async function readStored(sources: Sources, key: ObjectKey): Promise<Stored | un
     reading.kind === 'present'
       ? { kind: 'present', ledger: reading.record.ledger }
       : await withTrace(sources, reading, shown, object, deliveries);
+  if (record) sources.usage.read(key, sealedUnder(record));
+  else if (ledger.kind === 'absent' && ledger.trace === undefined && !lastingKey(shown)) sources.usage.read(key, []);
+  else sources.usage.unreadable(key);
   return { object, registration, record, ledger, shown, keyMaterial, deliveries };
 }
 
@@ -139,33 +140,6 @@ function forget({ usage, opened, lastSeen, generator }: Sources, key: ObjectKey)
   opened.forget(key);
   lastSeen.delete(key);
   generator.drop(key);
-}
-
-function countSealedKeys(
-  usage: LedgerUsage,
-  key: ObjectKey,
-  record: LedgerRecord | undefined,
-  ledger: LedgerReading,
-  shown: readonly LtiKey[],
-): void {
-  if (record) usage.read(key, sealedUnder(record));
-  else if (ledger.kind === 'absent' && ledger.trace === undefined && !lastingKey(shown)) usage.read(key, []);
-  else usage.unreadable(key);
-}
-
-/** What does not depend on the objects of the registration. */
-function surroundings(
-  { clock, clockSkew, limits, publicUrl }: Sources,
-  namespace: string,
-  name: string,
-): Pick<Situation, 'clockSkew' | 'limits' | 'jwksURL' | 'now'> {
-  const skew = clockSkew() ?? 0;
-  return {
-    clockSkew: skew,
-    limits,
-    ...(publicUrl === undefined ? {} : { jwksURL: publicUrl + registrationPath(namespace, name) }),
-    now: serverTime(clock, skew),
-  };
 }
 
 /** The `Date` header counts whole seconds, so a smaller difference means nothing. */

@@ -56,6 +56,7 @@ export class RegistrationController {
   readonly #options: RegistrationControllerOptions;
   readonly #watched: Watched;
   readonly #ledgers: LedgerCache;
+  #term: AbortSignal | undefined;
   #queue: WorkQueue | undefined;
   #generator: KeyGenerator | undefined;
 
@@ -94,9 +95,14 @@ export class RegistrationController {
     return this.#generator?.pending ?? 0;
   }
 
+  isLeading(): boolean {
+    return this.#term?.aborted === false;
+  }
+
   /** Reconciles until `signal` aborts, and returns when the passes in flight have ended. */
   async run(signal: AbortSignal): Promise<void> {
     const { registrations, keys, observer, clock, log, metrics, queueMetrics } = this.#options;
+    this.#term = signal;
     while (!(registrations.isUsable() && keys.isUsable()) && !signal.aborted) await sleep(clock, syncPoll, signal);
     const name = ltiRegistrations.plural;
     const queue = (this.#queue = new WorkQueue({ clock, name, ...(queueMetrics ? { metrics: queueMetrics } : {}) }));

@@ -5,10 +5,10 @@ import type { LtiKey, LtiRegistration } from '../api/objects.ts';
 import type { ControllerConfig } from '../config.ts';
 import { KubeClient } from '../kube/client.ts';
 import { EventRecorder } from '../kube/events.ts';
-import { createInformer, type Informer } from '../kube/informer.ts';
+import { createInformer } from '../kube/informer.ts';
 import { runAsLeader } from '../kube/leader.ts';
 import type { Clock } from '../lib/clock.ts';
-import { type Part, together } from '../lib/together.ts';
+import { together } from '../lib/together.ts';
 import type { Logger } from '../observability/log.ts';
 import {
   clientMetrics,
@@ -26,9 +26,9 @@ import { objectMetrics } from '../observability/object-metrics.ts';
 import { startProbes } from '../observability/probes.ts';
 import { createPublisher } from '../publish/create-publisher.ts';
 import { ltiKeyIndexers } from './event-handlers.ts';
-import { createKeyEncryption, type KeyEncryption } from './keks/key-encryption.ts';
+import { createKeyEncryption } from './keks/key-encryption.ts';
 import { DocumentFetcher } from './publication/document-fetcher.ts';
-import { type PublicationObserver, publicationObserver } from './publication/observer.ts';
+import { publicationObserver } from './publication/observer.ts';
 import {
   serviceReplicas,
   type EndpointSlice,
@@ -64,141 +64,98 @@ export async function runController(
   overrides: Overrides = {},
 ): Promise<void> {
   const { clock, log, registry, signal } = context;
+  const parts = await createParts(config, context, overrides);
+  const { client, leaseClient, registrations, keys, replicas, documents, events } = parts;
+  const { usage, kekWatch, closeKeks, controller, publisher } = parts;
+  operatorMetrics(registry, {
+    sealedKeys: () => usage.report(),
+    kekError: () => kekWatch.error(),
+    clockSkew: () => client.clockSkew(),
+    pendingKeyPairs: () => controller.pendingKeyPairs(),
+    jwksReplicas: () => replicas.count(),
+  });
+  publisherMetrics(registry, publisher);
+  watchMetrics(registry, [...registrations.scopes, ...keys.scopes, ...replicas.scopes]);
+  const lead = async (term: AbortSignal): Promise<void> => {
+    await overrides.mayLead;
+    await together(term, [controller, { run: (stop) => usage.run(clock, stop) }]);
+  };
+  const leading = { run: config.leaderElect ? elected(leaseClient, context, lead) : lead };
+  // Only the leader reports registrations, so that each of their series has one value.
+  const streamed = () => (controller.isLeading() ? objectMetrics(registrationMetrics(registrations, keys)) : []);
+  const ready = { 'LtiRegistrations and LtiKeys are read': () => registrations.isUsable() && keys.isUsable() };
+  const probes = await startProbes({ address: config.metricsAddress, ready, metrics: registry, streamed, log });
+  log.info({ address: config.metricsAddress }, 'controller started');
+  try {
+    await together(signal, [registrations, keys, replicas, publisher, kekWatch, leading]);
+  } finally {
+    await events.flush();
+    closeKeks();
+    await Promise.all([probes.close(), documents.close(), client.close(), leaseClient.close()]);
+  }
+}
+
+/** Creates the parts of the process and connects them; none runs yet. */
+async function createParts(config: ControllerConfig, context: ProcessContext, overrides: Overrides) {
+  const { clock, log, registry } = context;
   const { client, leaseClient, apiClock } = apiAccess(config, context, overrides);
   const watched = { client, clock: apiClock, log, namespaces: config.namespaces };
   const registrations = createInformer<LtiRegistration>({ ...watched, type: ltiRegistrations });
   const keys = createInformer<LtiKey>({ ...watched, type: ltiKeys, indexers: ltiKeyIndexers });
   const shared = { client, registrations, keys, clock, log };
-  const { replicas, documents, observer } = publicationOf(config, watched, clock, overrides);
+  const replicas = replicaTargets(config, watched);
+  const documents = new DocumentFetcher(clock, config.jwksPublicCaFile);
+  const all = config.clusterDocument || config.namespaces.length > 0;
+  const observer = publicationObserver({ documents, targets: overrides.targets ?? replicas.targets, allKeys: all });
   const metrics = eventMetrics(registry);
   const events = new EventRecorder({ client, clock: apiClock, log, instance: hostname(), metrics });
-  const keyEncryption = await createKeyEncryption({ ...shared, config });
-  const { keks, usage } = keyEncryption;
-  const settings = controllerSettings(config, registry);
+  const { keks, kekWatch, usage, close: closeKeks } = await createKeyEncryption({ ...shared, config });
   const clockSkew = () => client.clockSkew();
+  const settings = controllerSettings(config, registry);
   const controller = new RegistrationController({ ...shared, ...settings, keks, usage, observer, events, clockSkew });
   const published = (namespace: string, name: string): void => controller.published(`${namespace}/${name}`);
-  const publisher = createPublisher({ ...shared, directory: config.publishDir, all: publishesAll(config), published });
-  keyEncryption.watch.onChange(() => controller.enqueueAll());
+  const publisher = createPublisher({ ...shared, directory: config.publishDir, all, published });
+  kekWatch.onChange(() => controller.enqueueAll());
   replicas.onChange(() => controller.replicasChanged());
-  exposeMetrics(registry, { ...shared, replicas, keyEncryption, controller, publisher });
-  const leadership = new Leadership(config, context, { leaseClient, mayLead: overrides.mayLead }, (term) =>
-    together(term, [controller, { run: (stop) => usage.run(clock, stop) }]),
-  );
-  const streamed = () => (leadership.isLeader() ? objectMetrics(registrationMetrics(registrations, keys)) : []);
-  const ready = { 'LtiRegistrations and LtiKeys are read': () => registrations.isUsable() && keys.isUsable() };
-  const probes = await startProbes({ address: config.metricsAddress, ready, metrics: registry, streamed, log });
-  log.info({ address: config.metricsAddress }, 'controller started');
-  try {
-    await together(signal, [registrations, keys, replicas, publisher, keyEncryption.watch, leadership]);
-  } finally {
-    await events.flush();
-    keyEncryption.close();
-    await Promise.all([probes.close(), documents.close(), client.close(), leaseClient.close()]);
-  }
-}
-
-interface ApiAccess {
-  readonly client: KubeClient;
-  /** As in client-go: the Lease waits for no other request, neither for its turn nor for a connection. */
-  readonly leaseClient: KubeClient;
-  readonly apiClock: Clock;
+  return {
+    client,
+    leaseClient,
+    registrations,
+    keys,
+    replicas,
+    documents,
+    events,
+    usage,
+    kekWatch,
+    closeKeks,
+    controller,
+    publisher,
+  };
 }
 
 function apiAccess(
   { kubeconfig, kubeApiQps: qps, kubeApiBurst: burst }: ControllerConfig,
   { clock, registry }: ProcessContext,
   { client, apiClock = clock }: Overrides,
-): ApiAccess {
+) {
   const options = { kubeconfig, clock: apiClock, metrics: clientMetrics(registry) };
   return {
     client: client ?? KubeClient.load({ ...options, rate: { qps, burst } }),
+    // As in client-go, the Lease waits for no other request, neither for its turn nor for a connection.
     leaseClient: client ?? KubeClient.load(options),
     apiClock,
   };
 }
 
 function controllerSettings(config: ControllerConfig, registry: Registry) {
-  const { minimumOverlap, minimumActivationDelay, resync, jwksPublicUrl } = config;
+  const { minimumOverlap, minimumActivationDelay, resync, jwksPublicUrl: publicUrl } = config;
   return {
     limits: { minimumOverlap, ...(minimumActivationDelay === undefined ? {} : { minimumActivationDelay }) },
     resync,
-    publicUrl: jwksPublicUrl,
+    publicUrl,
     metrics: { ...controllerMetrics(registry), ...writeMetrics(registry) },
     queueMetrics: workQueueMetrics(registry),
   };
-}
-
-function publicationOf(
-  config: ControllerConfig,
-  watched: Parameters<typeof replicaTargets>[1],
-  clock: Clock,
-  overrides: Overrides,
-): { replicas: Replicas; documents: DocumentFetcher; observer: PublicationObserver } {
-  const replicas = replicaTargets(config, watched);
-  const documents = new DocumentFetcher(clock, config.jwksPublicCaFile);
-  const targets = overrides.targets ?? replicas.targets;
-  const observer = publicationObserver({ documents, targets, allKeys: publishesAll(config) });
-  return { replicas, documents, observer };
-}
-
-/** Whether the document of all namespaces is published. */
-function publishesAll({ clusterDocument, namespaces }: ControllerConfig): boolean {
-  return clusterDocument || namespaces.length > 0;
-}
-
-interface Observed {
-  readonly client: KubeClient;
-  readonly registrations: Informer<LtiRegistration>;
-  readonly keys: Informer<LtiKey>;
-  readonly replicas: Replicas;
-  readonly keyEncryption: KeyEncryption;
-  readonly controller: RegistrationController;
-  readonly publisher: ReturnType<typeof createPublisher>;
-}
-
-function exposeMetrics(registry: Registry, parts: Observed): void {
-  const { client, registrations, keys, replicas, keyEncryption, controller, publisher } = parts;
-  operatorMetrics(registry, {
-    sealedKeys: () => keyEncryption.usage.report(),
-    kekError: () => keyEncryption.watch.error(),
-    clockSkew: () => client.clockSkew(),
-    pendingKeyPairs: () => controller.pendingKeyPairs(),
-    jwksReplicas: () => replicas.count(),
-  });
-  publisherMetrics(registry, {
-    documents: () => publisher.documents(),
-    lastSync: () => publisher.lastSync(),
-    failures: () => publisher.failures(),
-  });
-  watchMetrics(registry, [...registrations.scopes, ...keys.scopes, ...replicas.scopes]);
-}
-
-/**
- * Runs `lead` while this process is the leader: always without --leader-elect, else while it holds the Lease. Only the leader
- * reports registrations, so that each of their series has one value.
- */
-class Leadership implements Part {
-  readonly run: (signal: AbortSignal) => Promise<void>;
-  #term: AbortSignal | undefined;
-
-  constructor(
-    { leaderElect }: ControllerConfig,
-    { clock, log, registry }: ProcessContext,
-    { leaseClient: client, mayLead }: { leaseClient: KubeClient; mayLead: Promise<void> | undefined },
-    lead: (term: AbortSignal) => Promise<void>,
-  ) {
-    const begin = async (term: AbortSignal): Promise<void> => {
-      await mayLead;
-      await lead((this.#term = term));
-    };
-    const lease = { clock, log, client, namespace: client.namespace, name: operatorName, identity: identity() };
-    this.run = leaderElect ? (stop) => runAsLeader({ ...lease, metrics: leaderMetrics(registry) }, begin, stop) : begin;
-  }
-
-  isLeader(): boolean {
-    return this.#term?.aborted === false;
-  }
 }
 
 interface Replicas {
@@ -242,7 +199,14 @@ function replicaTargets(
   };
 }
 
-/** Unique to this process: a restarted container has the host name of its predecessor. */
-function identity(): string {
-  return `${hostname()}_${crypto.randomUUID()}`;
+/** Runs `lead` while this process holds the Lease. */
+function elected(
+  client: KubeClient,
+  { clock, log, registry }: ProcessContext,
+  lead: (term: AbortSignal) => Promise<void>,
+): (stop: AbortSignal) => Promise<void> {
+  // Unique to this process: a restarted container has the host name of its predecessor.
+  const identity = `${hostname()}_${crypto.randomUUID()}`;
+  const lease = { clock, log, client, namespace: client.namespace, name: operatorName, identity };
+  return (stop) => runAsLeader({ ...lease, metrics: leaderMetrics(registry) }, lead, stop);
 }

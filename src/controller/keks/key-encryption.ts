@@ -13,14 +13,7 @@ import { CanariedKekProvider } from './kek-canary.ts';
 import { KekUsage } from './kek-usage.ts';
 import { KekWatch } from './kek-watch.ts';
 
-export interface KeyEncryption {
-  readonly keks: KekProvider;
-  readonly watch: KekWatch;
-  readonly usage: KekUsage;
-  readonly close: () => void;
-}
-
-export interface KeyEncryptionOptions {
+interface KeyEncryptionOptions {
   readonly config: Pick<ControllerConfig, 'kekDir' | 'kmsSocket'>;
   readonly client: KubeClient;
   readonly registrations: Informer<LtiRegistration>;
@@ -30,18 +23,17 @@ export interface KeyEncryptionOptions {
 }
 
 /** The configured source of key-encryption keys, with what checks, watches and counts them. */
-export async function createKeyEncryption(options: KeyEncryptionOptions): Promise<KeyEncryption> {
-  const { config, client, registrations, keys, clock, log } = options;
+export async function createKeyEncryption({ config, client, registrations, keys, clock, log }: KeyEncryptionOptions) {
   const { source, close } = await kekSource(config, clock);
   const keks = new CanariedKekProvider({ keks: source, client, namespace: client.namespace, keys, clock });
-  const watch = new KekWatch({ keks, clock, log });
+  const kekWatch = new KekWatch({ keks, clock, log });
   const usage = new KekUsage({
     known: () => (registrations.isWhole() && keys.isWhole() ? knownRegistrations({ registrations, keys }) : undefined),
-    sealingKeyID: () => watch.sealingKeyID(),
+    sealingKeyID: () => kekWatch.sealingKeyID(),
     canaryIDs: () => keks.canaryIDs(),
     log,
   });
-  return { keks, watch, usage, close };
+  return { keks, kekWatch, usage, close };
 }
 
 /** Loads gRPC only for a KMS, because it takes memory. */
