@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { observe } from '../../../src/controller/observation.ts';
+import { observe } from '../../../src/controller/observed-keys.ts';
 import type { KeysToObserve, PublicationObserver } from '../../../src/controller/publication/observer.ts';
 import type { LedgerKey } from '../../../src/domain/ledger.ts';
 import { aKey, aLedger } from '../../builders/ledger.ts';
