@@ -1,10 +1,11 @@
 /**
- * Writes what is generated: the types of the API from its CRDs, and the tables of docs/conditions.md from src/api. `--check`
- * writes nothing, and fails if a file is out of date.
+ * Writes what is generated: the types of the API from its CRDs, tables and references of the docs, and the objects of
+ * deploy/monitoring. `--check` writes nothing, and fails if a file is out of date.
  */
 import { readFile, writeFile } from 'node:fs/promises';
 import { apiTypes } from './api-types.ts';
 import { withCommandReference } from './command-reference.ts';
+import { prometheusRule } from './prometheus-rule.ts';
 import { withReasonTables } from './reason-tables.ts';
 
 interface Generated {
@@ -23,11 +24,18 @@ function typesOf(kind: string): Generated {
   return { file: `src/api/${kind}.gen.ts`, source, text: async () => apiTypes(source, await read(source)) };
 }
 
+const alerts = 'deploy/alerts.yaml';
+
 const everything: readonly Generated[] = [
   typesOf('ltiregistration'),
   typesOf('ltikey'),
   { file: 'docs/conditions.md', source: 'src/api/reasons.ts and src/api/conditions.ts', text: withReasonTables },
   { file: 'docs/kubectl-lti.md', source: 'src/cli', text: withCommandReference },
+  {
+    file: 'deploy/monitoring/prometheusrule.yaml',
+    source: alerts,
+    text: async () => prometheusRule(alerts, await read(alerts)),
+  },
 ];
 
 const check = process.argv.includes('--check');
