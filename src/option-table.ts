@@ -159,7 +159,7 @@ export const optionTable: readonly OptionRow[] = [
     type: 'address',
     commands: ['jwks'],
     default: ':8081',
-    help: 'Address on which /metrics, /healthz and /readyz are served.',
+    help: 'Address on which /metrics, /healthz, /readyz and /fetches (how often each document was fetched) are served.',
   },
   {
     name: 'max-age',

@@ -1,4 +1,5 @@
 import { request } from 'undici';
+import { operatorUserAgent } from '../documents/fetch-report.ts';
 import type { Clock } from '../lib/clock.ts';
 
 /** One answer of a JWKS URL, after redirects. */
@@ -32,7 +33,7 @@ export async function fetchAsPlatform(url: URL, options: FetchOptions, redirects
   const began = clock.monotonic();
   const signal = AbortSignal.any([options.signal, AbortSignal.timeout(timeout)]);
   const answer = await request(url, {
-    headers: { accept: 'application/json', ...headers },
+    headers: { accept: 'application/json', 'user-agent': operatorUserAgent, ...headers },
     signal,
     headersTimeout: timeout,
     bodyTimeout: timeout,

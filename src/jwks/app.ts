@@ -1,6 +1,7 @@
 import express from 'express';
 import type { ErrorRequestHandler, Express, Request, Response } from 'express';
 import { allKeysPath, namespacePath, registrationPath } from '../api/names.ts';
+import { isOperatorRequest } from '../documents/fetch-report.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Connections } from './connections.ts';
 import type { DocumentSource, ServedDocument } from './source.ts';
@@ -27,12 +28,14 @@ export interface AppOptions {
   readonly maxAge: number;
   readonly clock: Clock;
   readonly connections: Pick<Connections, 'send'>;
+  /** Called with the path of each document that a client other than the operator fetches. */
+  readonly fetched: (path: string) => void;
   /** While true, every answer closes its connection, so that clients move to another replica. */
   readonly draining: () => boolean;
 }
 
 /** The application on the public port. No byte of a request appears in an answer. */
-export function createApp({ source, maxAge, clock, connections, draining }: AppOptions): Express {
+export function createApp({ source, maxAge, clock, connections, fetched, draining }: AppOptions): Express {
   const refuse = (response: Response, code: number, text: string, headers: Record<string, string> = {}): void => {
     const described = { 'Content-Type': 'text/plain; charset=utf-8', 'Content-Length': text.length };
     response.writeHead(code, { ...common, 'Cache-Control': 'no-store', ...described, ...headers });
@@ -59,6 +62,7 @@ export function createApp({ source, maxAge, clock, connections, draining }: AppO
   app.get(documentPaths, (request, response, next) => {
     const document = source.documents.get(request.path);
     if (document === undefined) return source.unread(request.path) ? unavailable(response) : next();
+    if (!isOperatorRequest(request.headers['user-agent'])) fetched(request.path);
     const { body, bytes, etag } = document;
     const cached = { ...common, 'Cache-Control': cacheControl(document, maxAge, clock.now()), ETag: etag };
     if (matches(request.headers['if-none-match'], etag)) return connections.send(response.writeHead(304, cached));

@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import type { Registry } from 'prom-client';
 import type { JwksConfig } from '../config.ts';
+import { fetchReportPath, formatFetchReport } from '../documents/fetch-report.ts';
 import { type Clock, sleep } from '../lib/clock.ts';
 import { together } from '../lib/together.ts';
 import type { Logger } from '../observability/log.ts';
@@ -10,6 +11,7 @@ import { createApp } from './app.ts';
 import { ServerCertificate } from './certificate.ts';
 import { Connections } from './connections.ts';
 import { DirectorySource, refusalReasons } from './directory-source.ts';
+import { FetchCounts } from './fetch-counts.ts';
 import { Health } from './health.ts';
 import { close, createPublicServer, listen } from './server.ts';
 
@@ -52,12 +54,15 @@ export async function runJwks(config: JwksConfig, options: JwksOptions): Promise
     certificate: () => certificate?.validity(),
   });
   const connections = new Connections(clock, connectionLimits);
-  const app = createApp({ source, maxAge, clock, connections, draining: () => signal.aborted });
+  const fetches = new FetchCounts(source.documents, clock);
+  const fetched = (path: string): void => fetches.add(path);
+  const app = createApp({ source, maxAge, clock, connections, fetched, draining: () => signal.aborted });
   const server = createPublicServer(app, { keepAlive, connections, metrics }, certificate);
   const probes = await startProbes({
     address: config.adminAddress,
     ready: { 'synced since the start': () => health.synced(), 'not shutting down': () => !signal.aborted },
     metrics: registry,
+    reports: { [fetchReportPath]: (query) => formatFetchReport(fetches.report(secondsIn(query))) },
     log,
   });
   const drained = new AbortController();
@@ -77,4 +82,10 @@ export async function runJwks(config: JwksConfig, options: JwksOptions): Promise
   } finally {
     await Promise.all([close(server), probes.close()]);
   }
+}
+
+/** `within`: a number of seconds. Anything else means no limit. */
+function secondsIn(query: URLSearchParams): number {
+  const within = query.get('within') ?? '';
+  return /^\d{1,9}$/.test(within) ? Number(within) : Infinity;
 }

@@ -12,6 +12,8 @@ export interface ProbeOptions {
   readonly metrics: MetricsRegistry;
   /** Further metrics in the text format, in pieces, because they may be too long for one string. */
   readonly streamed?: () => Iterable<string>;
+  /** Path → JSON for a GET of it. */
+  readonly reports?: Readonly<Record<string, (query: URLSearchParams) => string>>;
   readonly log: Logger;
   readonly clock?: Clock;
 }
@@ -25,14 +27,15 @@ export interface ProbeServer {
 interface Answer {
   readonly status: number;
   readonly body: string;
+  readonly type?: string;
 }
 
 /** Enough for the kubelet, a few Prometheus servers and a user. Idle connections are closed for new ones. */
 const mostConnections = 64;
 
 /**
- * Serves `/healthz` (always 200), `/readyz` (200, or 503 with the conditions that do not hold, one per line) and `/metrics`. Rejects
- * if it cannot listen.
+ * Serves `/healthz` (always 200), `/readyz` (200, or 503 with the conditions that do not hold, one per line) and `/metrics`,
+ * and reports. Rejects if it cannot listen.
  */
 export async function startProbes(options: ProbeOptions): Promise<ProbeServer> {
   const scrapes = new Scrapes({ clock: systemClock, ...options });
@@ -62,11 +65,11 @@ async function respond(
   response: ServerResponse,
 ): Promise<void> {
   const { method, url = '' } = request;
-  const [path] = url.split('?', 1);
+  const [path = '', query = ''] = url.split('?', 2);
   if (path === '/metrics' && method === 'GET') return scrapes.answer(response);
-  const { status, body } = answer(options, method, path);
+  const { status, body, type = 'text/plain; charset=utf-8' } = answer(options, method, path, query);
   response.writeHead(status, {
-    'Content-Type': path === '/metrics' && status === 200 ? options.metrics.contentType : 'text/plain; charset=utf-8',
+    'Content-Type': path === '/metrics' && status === 200 ? options.metrics.contentType : type,
     'Content-Length': Buffer.byteLength(body),
     'Cache-Control': 'no-store',
     ...(status === 405 ? { Allow: 'GET, HEAD' } : {}),
@@ -74,7 +77,7 @@ async function respond(
   response.end(method === 'HEAD' ? undefined : body);
 }
 
-function answer(options: ProbeOptions, method: string | undefined, path: string | undefined): Answer {
+function answer(options: ProbeOptions, method: string | undefined, path: string, query: string): Answer {
   if (method !== 'GET' && method !== 'HEAD') return { status: 405, body: 'method not allowed\n' };
   switch (path) {
     case '/healthz':
@@ -83,8 +86,11 @@ function answer(options: ProbeOptions, method: string | undefined, path: string 
       return readiness(options);
     case '/metrics':
       return { status: 200, body: '' };
-    default:
+    default: {
+      const report = Object.hasOwn(options.reports ?? {}, path) ? options.reports?.[path] : undefined;
+      if (report) return { status: 200, body: report(new URLSearchParams(query)), type: 'application/json' };
       return { status: 404, body: 'not found\n' };
+    }
   }
 }
 

@@ -2,6 +2,7 @@ import { isIP } from 'node:net';
 import { Agent, request } from 'undici';
 import { type Duration, minute, second } from '../../domain/duration.ts';
 import { largestDocumentBytes } from '../../documents/document-file.ts';
+import { operatorUserAgent } from '../../documents/fetch-report.ts';
 import { type Clock, sleep } from '../../lib/clock.ts';
 import { AnnouncedLifetimes, cacheLifetime } from './cache-lifetime.ts';
 import { CircuitBreaker, responseTimeout } from './circuit-breaker.ts';
@@ -144,7 +145,11 @@ export class DocumentFetcher {
     const { statusCode, headers, body } = await request(url, {
       dispatcher: isAddress(new URL(url).hostname) ? this.#unverifiedAgent : this.#agent,
       signal: AbortSignal.timeout(responseTimeout),
-      headers: { accept: 'application/json', ...(last?.etag === undefined ? {} : { 'if-none-match': last.etag }) },
+      headers: {
+        accept: 'application/json',
+        'user-agent': operatorUserAgent,
+        ...(last?.etag === undefined ? {} : { 'if-none-match': last.etag }),
+      },
     });
     const text = await limitedText(body);
     if (statusCode === 304 && last) return last;

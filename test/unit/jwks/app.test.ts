@@ -4,6 +4,7 @@ import { METHODS } from 'node:http';
 import type { Server } from 'node:http';
 import { connect } from 'node:net';
 import request from 'supertest';
+import { operatorUserAgent } from '../../../src/documents/fetch-report.ts';
 import { createApp } from '../../../src/jwks/app.ts';
 import { Connections } from '../../../src/jwks/connections.ts';
 import { readDocument } from '../../../src/jwks/served-document.ts';
@@ -57,6 +58,7 @@ describe('The public port', () => {
   let synced: boolean;
   let draining: boolean;
   let codes: number[];
+  let fetched: string[];
   let clock: FakeClock;
   let documents: Map<string, ServedDocument>;
 
@@ -64,6 +66,7 @@ describe('The public port', () => {
     synced = true;
     draining = false;
     codes = [];
+    fetched = [];
     clock = new FakeClock();
     documents = new Map([
       [path, document],
@@ -72,7 +75,14 @@ describe('The public port', () => {
     const source = { documents, synced: () => synced, unread: (at: string) => at.startsWith('/registrations/unread/') };
     const metrics = { request: (code: number): void => void codes.push(code) };
     const connections = new Connections(clock, { connections: 100, unfinishedBytes: 1024 * 1024 });
-    const app = createApp({ source, maxAge: 300, clock, connections, draining: () => draining });
+    const app = createApp({
+      source,
+      maxAge: 300,
+      clock,
+      connections,
+      fetched: (at) => void fetched.push(at),
+      draining: () => draining,
+    });
     server = createPublicServer(app, { keepAlive: 3660, connections, metrics });
     server.listen(0, '127.0.0.1', done);
   });
@@ -87,6 +97,26 @@ describe('The public port', () => {
     expect(status).to.equal(503);
     expect(headers).to.include({ 'retry-after': '5', 'cache-control': 'no-store' });
     await request(server).get('/registrations/other/canvas/jwks.json').expect(404);
+  });
+
+  it('counts GET, HEAD and 304 as fetches of a document, and nothing else', async () => {
+    await request(server).get(path).expect(200);
+    await request(server).head(path).expect(200);
+    await request(server).get(path).set('If-None-Match', document.etag).expect(304);
+    await request(server).get(`${path}?cache=1`).expect(200);
+    await request(server).get(largePath).expect(200);
+    await request(server).get(emptyPath).expect(404);
+    await request(server).options(path).expect(204);
+    await request(server).post(path).expect(405);
+    synced = false;
+    await request(server).get(path).expect(503);
+    expect(fetched).to.deep.equal([path, path, path, path, largePath]);
+  });
+
+  it('does not count requests of the operator as fetches', async () => {
+    await request(server).get(path).set('User-Agent', operatorUserAgent).expect(200);
+    await request(server).get(path).set('User-Agent', 'lti-key-operator-fan/1').expect(200);
+    expect(fetched).to.deep.equal([path]);
   });
 
   it('answers a document with all its headers', async () => {

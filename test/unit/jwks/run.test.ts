@@ -85,6 +85,12 @@ describe('runJwks', () => {
     expect(text).to.include('lti_jwks_requests_total{code="503"} 1\n').and.to.include('lti_jwks_age_seconds 0\n');
     expect(text).to.include('lti_jwks_synced 1\n').and.to.include('lti_jwks_refused_files{reason="NotJSON"} 0\n');
 
+    const path = '/.well-known/jwks.json';
+    const report = { fetches: { [path]: { count: 1, secondsAgo: 0 } } };
+    expect((await admin.get('/fetches')).body).to.deep.equal(report);
+    expect((await admin.get('/fetches?within=60')).body).to.deep.equal(report);
+    expect((await serving.get('/fetches')).status, 'on the public port').to.equal(404);
+
     stop.abort();
     expect((await admin.get('/readyz')).status).to.equal(503);
     await clock.advance(6999);

@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { expect } from 'chai';
 import { DocumentFetcher } from '../../../../src/controller/publication/document-fetcher.ts';
+import { isOperatorRequest } from '../../../../src/documents/fetch-report.ts';
 import type { ServedDocument } from '../../../../src/controller/publication/served-document.ts';
 import { systemClock } from '../../../../src/lib/clock.ts';
 import { FakeClock } from '../../../fakes/fake-clock.ts';
@@ -59,6 +60,16 @@ describe('DocumentFetcher', () => {
     const document = await documents.fetch(await serve(keySet));
     expect(keyIDs(document)).to.deep.equal(['a', 'b']);
     expect([document.cacheLifetime, document.problem]).to.deep.equal([360_000, undefined]);
+  });
+
+  it('names the operator as User-Agent, so that sidecars do not count its requests as fetches', async () => {
+    let userAgent: string | undefined;
+    const base = await serve((request, response) => {
+      userAgent = request.headers['user-agent'];
+      keySet(request, response);
+    });
+    await documents.fetch(base);
+    expect(isOperatorRequest(userAgent)).to.equal(true);
   });
 
   it('takes 404 for a document without keys', async () => {
