@@ -32,7 +32,9 @@ describe('the build lock', () => {
   it('is waited for while its holder lives, and says once who that is', async () => {
     const order: string[] = [];
     const { promise: released, resolve: release } = Promise.withResolvers<void>();
+    const { promise: taken, resolve: take } = Promise.withResolvers<void>();
     const first = withBuildLock(lock, unexpectedWait, async () => {
+      take();
       await released;
       order.push('first');
     });
@@ -40,6 +42,7 @@ describe('the build lock', () => {
       order.push(`waits for ${holder === process.pid ? 'the holder' : holder}`);
       release();
     };
+    await taken;
     await withBuildLock(lock, onWait, async () => void order.push('second'));
     await first;
     expect(order).to.deep.equal(['waits for the holder', 'first', 'second']);
