@@ -30,6 +30,9 @@ export const operatorName = 'lti-key-operator';
 /** The Service whose endpoints are checked for published keys. */
 export const jwksServiceName = 'lti-key-operator-jwks';
 
+/** The Secret in the operator's namespace with a canary for every key-encryption key. */
+export const canarySecretName = `${operatorName}-kek-canaries`;
+
 export const ledgerSecretType = `${apiGroup}/ledger`;
 export const deliverySecretType = `${apiGroup}/signing-key`;
 /** Secret names with this ending are ledgers; a delivery Secret may not have it. */

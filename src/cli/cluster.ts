@@ -23,11 +23,15 @@ export interface Cluster {
   readonly namespace: string;
 }
 
-/** Runs `work` with a connection, which is closed whatever happens. Refuses a cluster whose CRDs are of another version. */
+/**
+ * Runs `work` with a connection, which is closed whatever happens. Refuses a cluster whose CRDs are of another version, unless
+ * `anyVersion` is set.
+ */
 export async function withCluster<R>(
   options: ClusterOptions,
   { environment, clock }: Terminal,
   work: (cluster: Cluster) => Promise<R>,
+  { anyVersion = false }: { readonly anyVersion?: boolean } = {},
 ): Promise<R> {
   const files = (options.kubeconfig ?? environment['KUBECONFIG'] ?? '').split(delimiter).filter(Boolean);
   const client = KubeClient.load({
@@ -38,21 +42,21 @@ export async function withCluster<R>(
     userAgent: `kubectl-lti/${version}`,
   });
   try {
-    await refuseOtherVersions(client);
+    const problem = anyVersion ? undefined : await versionProblem(client);
+    if (problem !== undefined) throw new CliError(problem);
     return await work({ client, namespace: options.namespace ?? client.namespace });
   } finally {
     await client.close();
   }
 }
 
-async function refuseOtherVersions(client: KubeClient): Promise<void> {
+/** Why this release cannot work with the CRDs of the cluster, and what to do. */
+export async function versionProblem(client: KubeClient): Promise<string | undefined> {
   const served = await client.servedVersions(apiGroup);
-  if (served.includes(ltiRegistrations.version)) return;
-  throw new CliError(
-    served.length === 0
-      ? `the cluster has no resources of ${apiGroup}: install the operator's CRDs first, or choose another cluster with --context`
-      : `the cluster serves ${apiGroup}/${served.join(', ')}, and this kubectl-lti needs ${ltiRegistrations.version}: use the kubectl-lti of the operator's release`,
-  );
+  if (served.includes(ltiRegistrations.version)) return undefined;
+  return served.length === 0
+    ? `the cluster has no resources of ${apiGroup}: install the operator's CRDs first, or choose another cluster with --context`
+    : `the cluster serves ${apiGroup}/${served.join(', ')}, and this kubectl-lti needs ${ltiRegistrations.version}: use the kubectl-lti of the operator's release`;
 }
 
 /** Every object of a type in a namespace, or in all; read in pages, because there may be thousands. */

@@ -45,10 +45,11 @@ export function withOutput(command: Command, formats: readonly OutputFormat[] = 
 export function onCluster<Options extends ClusterOptions>(
   terminal: Terminal,
   work: ClusterWork<Options>,
+  requirements: { readonly anyVersion?: boolean } = {},
 ): (this: Command) => Promise<void> {
   return async function action() {
     const options = this.opts<Options>();
-    await withCluster(options, terminal, (cluster) => work(cluster, options, this.args));
+    await withCluster(options, terminal, (cluster) => work(cluster, options, this.args), requirements);
   };
 }
 

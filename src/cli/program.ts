@@ -2,6 +2,7 @@ import { Command, CommanderError } from 'commander';
 import { ApiError, TransportError } from '../kube/errors.ts';
 import { version } from '../version.ts';
 import { acknowledgeCommand } from './commands/acknowledge.ts';
+import { doctorCommand } from './commands/doctor.ts';
 import { planCommand } from './commands/plan.ts';
 import { publicKeyCommand } from './commands/public-key.ts';
 import { revokeCommand } from './commands/revoke.ts';
@@ -20,6 +21,7 @@ const subcommands: readonly ((terminal: Terminal) => Command)[] = [
   acknowledgeCommand,
   publicKeyCommand,
   verifyCommand,
+  doctorCommand,
 ];
 
 /** The whole command line of `kubectl lti`. Nothing runs before it is parsed. */

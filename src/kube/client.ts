@@ -6,6 +6,7 @@ import type { KubeList, KubeObject, ResourceType, WatchEvent } from './objects.t
 import { describe, malformed, type Operation, parseObject, toKubeList, toKubeObject } from './responses.ts';
 import { type Call, Transport, type TransportOptions } from './transport.ts';
 import { watchEvents } from './watch-stream.ts';
+import { isJsonObject } from '../lib/json-object.ts';
 
 export interface ListOptions {
   readonly namespace?: string | undefined;
@@ -18,6 +19,22 @@ export interface ListOptions {
 export interface WatchOptions extends Pick<ListOptions, 'namespace' | 'labelSelector'> {
   readonly resourceVersion: string;
   readonly timeoutSeconds: number;
+}
+
+/** `resourceAttributes` of an access review; without a namespace, in all of them. */
+export interface Right {
+  readonly verb: string;
+  readonly group: string;
+  readonly resource: string;
+  readonly subresource?: string;
+  readonly namespace?: string;
+  readonly name?: string;
+}
+
+/** Whom an access review is about. */
+export interface Subject {
+  readonly user: string;
+  readonly groups: readonly string[];
 }
 
 /**
@@ -79,6 +96,17 @@ export class KubeClient {
       if (error instanceof ApiError && error.status === 404) return [];
       throw error;
     }
+  }
+
+  /** Whether the user of this client, or `of`, has a right: authorization.k8s.io SelfSubjectAccessReview, SubjectAccessReview. */
+  async isAllowed(right: Right, of?: Subject): Promise<boolean> {
+    const kind = of ? 'SubjectAccessReview' : 'SelfSubjectAccessReview';
+    const type = { group: 'authorization.k8s.io', version: 'v1', kind, plural: `${kind.toLowerCase()}s` };
+    const body = { apiVersion: `${type.group}/v1`, kind, metadata: {}, spec: { ...of, resourceAttributes: right } };
+    const operation: Operation = { verb: 'create', type };
+    const { status } = await this.#json({ ...operation, method: 'POST', path: resourcePath(operation), body });
+    if (!isJsonObject(status)) throw malformed(operation, 'has no status');
+    return status['allowed'] === true;
   }
 
   create<T extends KubeObject>(type: ResourceType, object: T): Promise<T> {

@@ -1,6 +1,5 @@
 import { expect } from 'chai';
-import { operatorName } from '../../src/api/names.ts';
-import { canarySecretName } from '../../src/controller/keks/kek-canary.ts';
+import { canarySecretName, operatorName } from '../../src/api/names.ts';
 import { controlPlane } from '../fixtures/control-plane.ts';
 import { type Operator, startOperator } from '../fixtures/operator.ts';
 import { apply, type Manifest, render } from '../fixtures/rendered.ts';

@@ -1,9 +1,8 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { ledgerSecretName, operatorName, secrets } from '../../src/api/names.ts';
+import { canarySecretName, ledgerSecretName, operatorName, secrets } from '../../src/api/names.ts';
 import type { Secret } from '../../src/kube/objects.ts';
-import { canarySecretName } from '../../src/controller/keks/kek-canary.ts';
 import { kekIDOf } from '../../src/crypto/wrapped-key.ts';
 import { minute, second } from '../../src/domain/duration.ts';
 import { forgetCanaries, makeKekDirectory, startOperator, type Operator } from '../fixtures/operator.ts';

@@ -1,5 +1,5 @@
 import type { webcrypto } from 'node:crypto';
-import { operatorName, secrets } from '../../api/names.ts';
+import { canarySecretName, secrets } from '../../api/names.ts';
 import type { LtiKey } from '../../api/objects.ts';
 import { canaryOpens, isCanary, makeCanary } from '../../crypto/canary.ts';
 import { KekError } from '../../crypto/errors.ts';
@@ -13,7 +13,6 @@ import type { Secret } from '../../kube/objects.ts';
 import type { Clock } from '../../lib/clock.ts';
 import { getSecret } from '../secrets/ledger-secret.ts';
 
-export const canarySecretName = `${operatorName}-kek-canaries`;
 const secretType = 'Opaque';
 
 /** Thousands of registrations request the KEK, and each check costs a request: a problem is cached for this long. */

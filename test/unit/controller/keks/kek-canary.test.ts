@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import type { LtiKey } from '../../../../src/api/objects.ts';
-import { CanariedKekProvider, canarySecretName } from '../../../../src/controller/keks/kek-canary.ts';
+import { canarySecretName } from '../../../../src/api/names.ts';
+import { CanariedKekProvider } from '../../../../src/controller/keks/kek-canary.ts';
 import { FileKekProvider } from '../../../../src/crypto/file-kek-provider.ts';
 import { KekError } from '../../../../src/crypto/errors.ts';
 import { generateKeyPair, type KeyPair } from '../../../../src/crypto/key-pair.ts';

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { summarize } from '../../../src/cli/commands/status.ts';
+import { summarize } from '../../../src/cli/summary.ts';
 import type { LtiRegistration } from '../../../src/api/objects.ts';
 
 const condition = (type: string, status: 'True' | 'False', reason: string, message = '') => ({
