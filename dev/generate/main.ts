@@ -3,6 +3,8 @@
  * deploy/monitoring. `--check` writes nothing, and fails if a file is out of date.
  */
 import { readFile, writeFile } from 'node:fs/promises';
+import { dashboards } from '../dashboards/dashboards.ts';
+import { grafanaJson } from '../dashboards/grafana.ts';
 import { apiTypes } from './api-types.ts';
 import { withCommandReference } from './command-reference.ts';
 import { prometheusRule } from './prometheus-rule.ts';
@@ -36,6 +38,11 @@ const everything: readonly Generated[] = [
     source: alerts,
     text: async () => prometheusRule(alerts, await read(alerts)),
   },
+  ...Object.entries(dashboards).map(([name, dashboard]) => ({
+    file: `deploy/monitoring/dashboards/${name}.json`,
+    source: `dev/dashboards/${name}.ts`,
+    text: () => grafanaJson(dashboard),
+  })),
 ];
 
 const check = process.argv.includes('--check');
