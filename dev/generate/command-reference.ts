@@ -1,4 +1,4 @@
-import { createProgram } from '../../src/cli/program.ts';
+import { createProgram, leafCommands } from '../../src/cli/program.ts';
 import { systemClock } from '../../src/lib/clock.ts';
 
 const marker = '<!-- The rest is generated from src/cli: npm run generate. -->';
@@ -23,9 +23,9 @@ function helpTexts(): string[] {
     clock: systemClock,
     signal: new AbortController().signal,
   });
-  return program.commands.map((command) => {
+  return leafCommands(program).map(({ name, command }) => {
     written.length = 0;
     command.outputHelp();
-    return `## ${command.name()}\n\n\`\`\`text\n${written.join('').trimEnd()}\n\`\`\`\n`;
+    return `## ${name}\n\n\`\`\`text\n${written.join('').trimEnd()}\n\`\`\`\n`;
   });
 }

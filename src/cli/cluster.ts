@@ -64,12 +64,14 @@ export async function listAll<T extends KubeObject>(
   client: KubeClient,
   type: ResourceType,
   namespace: string | undefined,
+  fieldSelector?: string,
 ): Promise<readonly T[]> {
   const items: T[] = [];
   let next: string | undefined;
   do {
     const page = await client.list<T>(type, {
       limit: 500,
+      ...(fieldSelector === undefined ? {} : { fieldSelector }),
       ...(namespace === undefined ? {} : { namespace }),
       ...(next === undefined ? {} : { continue: next }),
     });

@@ -3,6 +3,8 @@ import { ApiError, TransportError } from '../kube/errors.ts';
 import { version } from '../version.ts';
 import { acknowledgeCommand } from './commands/acknowledge.ts';
 import { doctorCommand } from './commands/doctor.ts';
+import { importCommand } from './commands/import.ts';
+import { kekCommand } from './commands/kek.ts';
 import { planCommand } from './commands/plan.ts';
 import { publicKeyCommand } from './commands/public-key.ts';
 import { revokeCommand } from './commands/revoke.ts';
@@ -22,6 +24,8 @@ const subcommands: readonly ((terminal: Terminal) => Command)[] = [
   publicKeyCommand,
   verifyCommand,
   doctorCommand,
+  kekCommand,
+  importCommand,
 ];
 
 /** The whole command line of `kubectl lti`. Nothing runs before it is parsed. */
@@ -38,8 +42,28 @@ export function createProgram(terminal: Terminal): Command {
     getOutHelpWidth: () => terminal.columns,
     writeErr: (text: string) => terminal.err(text),
   };
-  for (const command of [program, ...program.commands]) command.exitOverride().configureOutput(streams);
+  for (const command of [program, ...program.commands, ...leafCommands(program).map(({ command: leaf }) => leaf)]) {
+    command.exitOverride().configureOutput(streams);
+  }
   return program;
+}
+
+export interface LeafCommand {
+  /** As `kek status`, without the name of the program. */
+  readonly name: string;
+  readonly command: Command;
+}
+
+/** Every command that does something, in the order of the help. */
+export function leafCommands(program: Command): readonly LeafCommand[] {
+  return program.commands.flatMap((command) =>
+    command.commands.length === 0
+      ? [{ name: command.name(), command }]
+      : leafCommands(command).map(({ name, command: leaf }) => ({
+          name: `${command.name()} ${name}`,
+          command: leaf,
+        })),
+  );
 }
 
 /** Runs one command line and returns its exit code. An error becomes one line on standard error, without a stack. */
