@@ -5,7 +5,7 @@ import { createRegistry } from './observability/metrics.ts';
 import { type Command, commands } from './option-table.ts';
 import { version } from './version.ts';
 
-/** The only file that handles arguments, signals and the exit code. It loads only the command that it runs. */
+/** The entry point of the operator, which handles arguments, signals and the exit code. It loads only the command that it runs. */
 
 const usage = `Usage: lti-key-operator <command> [options]
 

@@ -110,7 +110,7 @@ export const optionTable: readonly OptionRow[] = [
     name: 'cluster-document',
     type: 'flag',
     commands: reading,
-    help: 'Also publish one document with the keys of all namespaces. A platform that uses it trusts all of them. With --namespace, the document is always published.',
+    help: 'Also publish the document of all namespaces. A platform that uses it trusts the keys of all of them. With --namespace, the document is always published.',
   },
   {
     name: 'minimum-overlap',
@@ -131,7 +131,7 @@ export const optionTable: readonly OptionRow[] = [
     commands: ['controller'],
     default: formatDuration(30 * minute),
     smallest: 10 * second,
-    help: 'How often each registration is reconciled even if nothing changed, at least 10s. This finds changes to Secrets, which the operator does not watch.',
+    help: 'Longest time until a registration is reconciled even if nothing changed, at least 10s. Up to 300 registrations are reconciled every minute. This finds changes to Secrets, which the operator does not watch.',
   },
   {
     name: 'kube-api-qps',

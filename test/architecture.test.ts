@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join, posix, relative } from 'node:path';
 import { expect } from 'chai';
 
-/** The house that CONTRIBUTING.md draws: who may import whom, and what stays out of which room. */
+/** The import rules of the diagram in CONTRIBUTING.md. */
 
 const source = join(import.meta.dirname, '../src');
 
@@ -147,7 +147,7 @@ describe('The architecture of src/', () => {
     expect(long.map(({ path, text }) => `${path}: ${lines(text)} lines`)).to.deep.equal([]);
   });
 
-  it('no file is a barrel, and names are kebab-case nouns', () => {
+  it('no file is a barrel, and file names are in kebab case', () => {
     expect(
       files.map(({ path }) => path).filter((path) => !/^([a-z0-9-]+\/)*[a-z0-9-]+(\.gen)?\.ts$/.test(path)),
     ).to.deep.equal([]);

@@ -85,7 +85,7 @@ export interface LtiKeyStatus {
    */
   readonly activatedAt?: string;
   /**
-   * When the key leaves the JWKS. Set once its successor signs.
+   * When the key leaves the JWKS. Set once its successor was delivered, or signs if there is no delivery Secret.
    */
   readonly retireAt?: string;
   /**

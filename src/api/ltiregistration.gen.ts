@@ -39,7 +39,7 @@ export interface LtiRegistrationSpec {
    */
   readonly platform: 'Canvas' | 'Moodle' | 'Blackboard' | 'Brightspace' | 'Sakai' | 'OpenEdX' | 'Other';
   /**
-   * How the platform gets the tool's public key. JWKSURL: it fetches status.jwksURL. Manual: a person pastes the key at the platform, so every new key waits for acknowledgedKeyID before it signs.
+   * How the platform gets the tool's public key. JWKSURL: it fetches status.jwksURL. Manual: a person pastes the key at the platform, so every new key but the first waits for acknowledgedKeyID before it signs.
    */
   readonly keyDistribution: 'JWKSURL' | 'Manual';
   /**
@@ -80,7 +80,7 @@ export interface LtiRegistrationSpec {
    */
   readonly rotationTrigger?: string;
   /**
-   * With keyDistribution Manual: the ID of the key that has been pasted at the platform. The operator activates a next key only if this field has its ID.
+   * With keyDistribution Manual: the ID of the key that has been pasted at the platform. A new key signs only when this field has its ID. The first key, generated or imported, does not wait.
    */
   readonly acknowledgedKeyID?: string;
   /**

@@ -1,6 +1,7 @@
 /**
- * Every reason of a condition, an event or a metric, with its meaning and its remedy. Reasons are API: programs match on them.
- * docs/conditions.md is generated from these tables (`npm run generate`). A reason that is not in them does not compile.
+ * Every reason of a condition or an event, with its meaning and its remedy. Reasons are API: programs match on them.
+ * docs/conditions.md is generated from these tables (`npm run generate`). A reason that is not in them does not compile. Reasons with
+ * the prefixes Ledger, Seal, KEK and KMS raise LTIKeyMaterialUnavailable, others LTIRegistrationStalled (deploy/alerts.yaml).
  */
 export interface Reason {
   readonly meaning: string;

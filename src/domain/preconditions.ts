@@ -28,7 +28,7 @@ export function keyMaterialFault(
   return undefined;
 }
 
-/** A key of a Manual registration signs only after a person has acknowledged that the platform has it. */
+/** Whether the platform of a Manual registration may lack the key. A first or imported key signs nevertheless. */
 export function awaitsAcknowledgement({ registration }: Lifecycle, key: LedgerKey): boolean {
   return registration.keyDistribution === 'Manual' && registration.acknowledgedKeyID !== key.keyID;
 }

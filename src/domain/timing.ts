@@ -25,14 +25,14 @@ export const shortCachePeriod: Duration = day;
 export const maximumLiveKeys = 16;
 
 /**
- * How often a registration is reconciled even if nothing changed, because Secrets are not watched. All registrations together may
+ * The time until a registration is reconciled even if nothing changed, because Secrets are not watched. All registrations together may
  * take ten reads per second, at two reads each; up to 300 registrations are reconciled every minute.
  */
 export function resyncInterval(registrations: number, maximum: Duration): Duration {
   return Math.min(maximum, Math.max(minute, (registrations * 2 * second) / 10));
 }
 
-/** If the local clock and the API server differ by more than this, nothing that depends on the time happens. */
+/** If the local clock and the API server differ by more than this, no key is activated or retired. Revocations proceed. */
 export const toleratedClockSkew: Duration = 5 * minute;
 
 /** Secret propagation to the tool 2 min, longest JWT of a tool 600 s, clock skew 300 s, rounded up: one hour. */

@@ -692,7 +692,7 @@ describe('The status of an LtiRegistration', () => {
 
   before(async () => expectAccepted(await send('POST', 'ltiregistrations', '', registration({ issuer }, 'observed'))));
 
-  it('The status of an LtiRegistration has a phase, which is one of eight', async () => {
+  it('The status of an LtiRegistration has a phase, which is one of seven', async () => {
     const phases = 'Pending Ready Rotating Stalled ActionRequired Suspended Revoking'.split(' ');
     for (const phase of phases) expectAccepted(await setStatus({ phase }));
     expectRefused(await setStatus({ phase: 'Happy' }), 'status.phase: Unsupported value: "Happy"');

@@ -307,7 +307,7 @@ describe('The lifecycle of keys', () => {
     await tenant.untilSays('canvas', 'Stalled', 'False NotStalled');
   });
 
-  it('The operator changes nothing while its clock and that of the API server differ by more than five minutes', async () => {
+  it('The operator activates and retires no key while its clock and that of the API server differ by more than five minutes', async () => {
     await operator.stop();
     let skew = 0;
     operator = await startOperator({ namespaces: [tenant.namespace], clockSkew: () => skew });

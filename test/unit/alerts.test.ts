@@ -77,7 +77,7 @@ describe('The alerts', function () {
     expect(names).to.include.members(named);
   });
 
-  it('cover every reason for a stall, with those of ledgers and key-encryption keys as key material', () => {
+  it('cover every reason of Stalled: LTIKeyMaterialUnavailable those of ledgers, sealed keys and KEKs, LTIRegistrationStalled the others', () => {
     const ofMaterial = (reason: string): boolean => /^(?:Ledger.+|Seal.+|KEK.+|KMS.+)$/.test(reason);
     expect(Object.keys(kekReasons).filter((reason) => !/^(?:KEK.+|KMS.+)$/.test(reason))).to.deep.equal([]);
     expect(Object.keys(sealReasons).filter((reason) => !ofMaterial(reason))).to.deep.equal([]);

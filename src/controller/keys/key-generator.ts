@@ -38,7 +38,7 @@ const poolThreads = 4;
  * More pairs at a time than cores finish no sooner. Two threads of the pool stay free: one for an urgent pair, one for reading
  * files and sealing.
  */
-const slotPerCore = Math.min(availableParallelism(), poolThreads - 2);
+const defaultSlots = Math.min(availableParallelism(), poolThreads - 2);
 
 /**
  * Sealed pairs that wait to be written, 3 to 5.5 KB each. Above this limit, requests that are not urgent wait. The limit is per
@@ -57,7 +57,7 @@ interface Request {
  * enqueues the registration again.
  *
  *     request() ──► waiting ──► generated and sealed ──► kept ◄─── take(), any number of times
- *                   urgent first;   one slot per core,     │
+ *                   urgent first;   one or two slots,      │
  *                   namespaces      and one more for       └──► drop(), once the ledger has it
  *                   take turns      urgent pairs alone
  *
@@ -81,7 +81,7 @@ export class KeyGenerator {
     this.#seal = options.seal;
     this.#ready = options.ready;
     this.#generate = options.generate ?? generateKeyPair;
-    this.#slots = options.slots ?? slotPerCore;
+    this.#slots = options.slots ?? defaultSlots;
   }
 
   /** Requests a pair, unless one is requested or kept already. Another size replaces the request; urgency may rise. */

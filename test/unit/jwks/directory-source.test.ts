@@ -235,7 +235,7 @@ describe('DirectorySource', () => {
   for (const [what, name, served] of [
     ['registration', file, path],
     ['namespace', 'namespace_gradebook.json', '/namespaces/gradebook/jwks.json'],
-    ['trust domain', 'all.json', '/.well-known/jwks.json'],
+    ['all namespaces', 'all.json', '/.well-known/jwks.json'],
   ] as const) {
     it(`drops the document of a ${what} when its file has no keys any more, and serves it again with the next key`, async () => {
       await put(name, content('a'));

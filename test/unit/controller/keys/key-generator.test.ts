@@ -86,7 +86,7 @@ describe('KeyGenerator', () => {
     expect(generator.take('ns/a')?.facts.size).to.equal(2048);
   });
 
-  it('KeyGenerator has one slot per core, and one more for an urgent pair', async () => {
+  it('KeyGenerator generates as many pairs at a time as it has slots, and one urgent pair more', async () => {
     for (const name of ['a', 'b', 'c', 'd']) generator.request(`ns/${name}`, { size: 4096, urgent: false });
     expect(begun.map(({ size }) => size)).to.deep.equal([4096, 4096]);
     generator.request('ns/u', urgent);
