@@ -56,7 +56,7 @@ function hasAll<P extends Program>(
   return wanted.every((program) => paths[program] !== undefined);
 }
 
-function reportOnStderr(line: string): void {
+export function reportOnStderr(line: string): void {
   process.stderr.write(`control plane: ${line}\n`);
 }
 
@@ -69,7 +69,7 @@ function requireServers(assets: string): void {
   );
 }
 
-function cacheFolder(fingerprint: string, environment: NodeJS.ProcessEnv): string {
+export function cacheFolder(fingerprint: string, environment: NodeJS.ProcessEnv): string {
   const base = environment['XDG_CACHE_HOME'] || join(environment['HOME'] || homedir(), '.cache');
   return join(base, 'lti-key-operator', 'control-plane', fingerprint);
 }

@@ -9,7 +9,7 @@ export type ControlPlaneProgram = (typeof programs)[number];
 export const nodePrograms = ['kube-scheduler', 'kubelet', 'kube-proxy'] as const;
 export type Program = ControlPlaneProgram | (typeof nodePrograms)[number];
 
-/** The arguments of `go build` for one program; all pinned versions are in the two Go modules beside this file. */
+/** The arguments of `go build` for one program; all pinned versions are in the Go modules beside this file. */
 export interface BuildPlan {
   readonly folder: string;
   readonly package: string;
@@ -28,8 +28,15 @@ export interface ControlPlaneModules {
 export const goBuildFlags = ['-trimpath'] as const;
 export const goBuildEnvironment = { CGO_ENABLED: '0', GOWORK: 'off' } as const;
 
-export function readModules(root: string = import.meta.dirname): ControlPlaneModules {
-  const kubernetes = join(root, 'kubernetes');
+/** The folders of the Go modules of Kubernetes, oldest supported version first. The last one is what everything else runs against. */
+export const kubernetesModules = ['kubernetes-1.32', 'kubernetes'] as const;
+type KubernetesModule = (typeof kubernetesModules)[number];
+
+export function readModules(
+  root: string = import.meta.dirname,
+  kubernetesModule: KubernetesModule = 'kubernetes',
+): ControlPlaneModules {
+  const kubernetes = join(root, kubernetesModule);
   const etcd = join(root, 'etcd');
   const files = [kubernetes, etcd].flatMap((folder) => ['go.mod', 'go.sum'].map((file) => join(folder, file)));
   const texts = files.map((file) => readFileSync(file, 'utf8'));

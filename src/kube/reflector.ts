@@ -186,7 +186,7 @@ function isHealthy(opened: number | undefined, clock: Clock): boolean {
   return opened !== undefined && clock.monotonic() - opened >= healthy;
 }
 
-/** Resource versions of one resource are decimal numbers that only grow (guaranteed since Kubernetes 1.35). */
+/** Resource versions of one resource are decimal numbers that only grow (guaranteed since Kubernetes 1.35; true of etcd before). */
 function isOlder(version: string, than: string | undefined): boolean {
   return than !== undefined && BigInt(version) < BigInt(than);
 }

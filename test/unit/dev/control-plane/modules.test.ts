@@ -2,7 +2,7 @@ import { expect } from 'chai';
 import { appendFileSync, cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { compareVersions, readModules } from '../../../../dev/control-plane/modules.ts';
+import { compareVersions, kubernetesModules, readModules } from '../../../../dev/control-plane/modules.ts';
 
 const root = join(import.meta.dirname, '../../../../dev/control-plane');
 
@@ -39,6 +39,13 @@ describe('the modules of the control plane', () => {
       expect(readModules(copy).fingerprint).not.to.equal(readModules(root).fingerprint);
     });
   }
+
+  it('The module of an older Kubernetes builds its own servers into its own cache', () => {
+    const [oldest, newest] = kubernetesModules.map((module) => readModules(root, module));
+    expect(oldest?.plans['kube-apiserver'].version).to.match(/^v1\.32\.\d+$/);
+    expect(oldest?.fingerprint).to.not.equal(newest?.fingerprint);
+    expect(newest?.fingerprint).to.equal(readModules(root).fingerprint);
+  });
 
   it('needs the newest Go that one of its modules asks for', () => {
     const goMod = join(copy, 'etcd/go.mod');
