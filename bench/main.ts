@@ -7,6 +7,7 @@ import { revocationUnderLoad } from './revocation-under-load.ts';
 import { scaleMetrics } from './metrics-scrape.ts';
 import { scale } from './scale.ts';
 import { soak } from './soak.ts';
+import { toolKey } from './tool-key.ts';
 import { type Measurement, passes, type Row, table, toJson } from './row.ts';
 
 /**
@@ -21,6 +22,7 @@ const measurements: readonly Measurement[] = [
   scale,
   scaleMetrics,
   jwks,
+  toolKey,
   soak,
 ];
 

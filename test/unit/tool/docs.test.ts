@@ -1,35 +1,67 @@
-import { generateKeyPairSync } from 'node:crypto';
+import { createPublicKey } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { expect } from 'chai';
 import { decodeProtectedHeader, jwtVerify } from 'jose';
-import { privateJwk } from '../../../src/crypto/key-pair.ts';
+import type { KeyDirectory } from '../../../tool/typescript/src/tool-keys.ts';
+import { files, keyPairs, Mount, registration } from '../../fixtures/mount.ts';
+
+const root = join(import.meta.dirname, '../../..');
 
 describe('docs/tools/use-the-key.md', () => {
-  const page = readFileSync(join(import.meta.dirname, '../../../docs/tools/use-the-key.md'), 'utf8');
+  const page = readFileSync(join(root, 'docs/tools/use-the-key.md'), 'utf8');
+  const snippets = [...page.matchAll(/```js\n([\s\S]*?)```/g)].map(([, code = '']) => code);
 
-  it('The code for jose signs a client assertion with the delivered key, its ID and the audience', async () => {
-    const [, code = ''] = /```js\n([^`]*clientAssertion[\s\S]*?)```/.exec(page) ?? [];
-    // Inside the repository, so that `jose` resolves.
-    const directory = mkdtempSync(join(import.meta.dirname, 'page-'));
-    try {
-      const { privateKey, publicKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
-      const registration = { client_id: 'tool-42', token_audience: 'https://api.brightspace.com/auth/token' };
-      writeFileSync(join(directory, 'private.jwk'), JSON.stringify(privateJwk({ keyID: 'key-1', privateKey })));
-      writeFileSync(join(directory, 'registration.json'), JSON.stringify(registration));
-      writeFileSync(join(directory, 'snippet.mjs'), code);
-      const { clientAssertion } = (await import(pathToFileURL(join(directory, 'snippet.mjs')).href)) as {
-        clientAssertion: (directory: string) => Promise<string>;
-      };
-      const token = await clientAssertion(directory);
-      expect(decodeProtectedHeader(token)).to.deep.equal({ alg: 'RS256', typ: 'JWT', kid: 'key-1' });
-      const { payload } = await jwtVerify(token, publicKey, { audience: 'https://api.brightspace.com/auth/token' });
-      expect(payload).to.include({ iss: 'tool-42', sub: 'tool-42' });
-      expect(payload.jti).to.be.a('string');
-      expect(Number(payload.exp) - Number(payload.iat)).to.equal(60);
-    } finally {
-      rmSync(directory, { recursive: true });
-    }
+  it('The page describes the members of registration.json that the operator writes, and no other', () => {
+    const source = readFileSync(join(root, 'src/domain/delivery.ts'), 'utf8');
+    const [, entry = ''] = /function registrationEntry[^{]*\{[^{]*\{\n([\s\S]*?)\};/.exec(source) ?? [];
+    const written = [...entry.matchAll(/^\s+(\w+):/gm)].map(([, member]) => member);
+    const [, table = ''] = /\n## registration\.json\n([\s\S]*?)\nNames of the same values/.exec(page) ?? [];
+    const described = [...table.matchAll(/^\| `(\w+)`/gm)].map(([, member]) => member);
+    expect(written).to.include('issuer');
+    expect(described).to.deep.equal(written);
+  });
+
+  for (const library of ['@lti-key-operator/tool-keys', 'jose'] as const) {
+    it(`The code for ${library} signs a client assertion with the delivered key, its ID and the audience`, async () => {
+      const [code = ''] = snippets.filter((text) => text.includes(`from '${library}'`));
+      const [key] = await keyPairs;
+      const mount = new Mount();
+      // Inside the repository, so that `jose` resolves.
+      const directory = mkdtempSync(join(import.meta.dirname, 'page-'));
+      try {
+        mount.swap(files(key));
+        const source = pathToFileURL(join(root, 'tool/typescript/src/tool-keys.ts')).href;
+        const runnable = code.replace('@lti-key-operator/tool-keys', source).replace('/lti/canvas', mount.path);
+        writeFileSync(join(directory, 'snippet.mjs'), runnable);
+        const { clientAssertion, keys } = (await import(pathToFileURL(join(directory, 'snippet.mjs')).href)) as {
+          clientAssertion: (directory: string) => Promise<string>;
+          keys?: KeyDirectory;
+        };
+        const token = await clientAssertion(mount.path);
+        keys?.close();
+        expect(decodeProtectedHeader(token)).to.deep.equal({ alg: 'RS256', typ: 'JWT', kid: key.keyID });
+        const { payload } = await jwtVerify(token, createPublicKey(key.privateKey), {
+          audience: registration.token_audience,
+        });
+        expect(payload).to.include({ iss: registration.client_id, sub: registration.client_id });
+        expect(payload.jti).to.be.a('string');
+        expect(Number(payload.exp) - Number(payload.iat)).to.equal(60);
+      } finally {
+        rmSync(directory, { recursive: true });
+        mount.remove();
+      }
+    });
+  }
+});
+
+describe('tool/typescript/README.md', () => {
+  it('The table of error codes has each code and no other', () => {
+    const readme = readFileSync(join(root, 'tool/typescript/README.md'), 'utf8');
+    const source = readFileSync(join(root, 'tool/typescript/src/errors.ts'), 'utf8');
+    const codes = [...source.matchAll(/^ {2}\| '(\w+)'/gm)].map(([, code]) => code);
+    expect(codes).to.include('FilesDisagree');
+    expect([...readme.matchAll(/^\| `([A-Z]\w+)`/gm)].map(([, code]) => code)).to.deep.equal(codes);
   });
 });
