@@ -17,8 +17,10 @@ interface Description {
 /** A subcommand with its help and examples. */
 export function describedCommand({ usage, summary, details, examples }: Description): Command {
   const shown = examples.map(([line, what]) => `  # ${what}\n  ${line}`).join('\n\n');
-  return new Command(usage.split(' ')[0])
-    .arguments(usage.split(' ').slice(1).join(' '))
+  const [name, ...args] = usage.split(' ');
+  const command = new Command(name);
+  for (const arg of args) command.argument(arg);
+  return command
     .summary(summary)
     .description(details === undefined ? summary : `${summary}\n\n${details}`)
     .helpOption('-h, --help', 'Print this help.')

@@ -2,11 +2,13 @@ import { Command, CommanderError } from 'commander';
 import { ApiError, TransportError } from '../kube/errors.ts';
 import { version } from '../version.ts';
 import { acknowledgeCommand } from './commands/acknowledge.ts';
+import { backupCommand } from './commands/backup.ts';
 import { doctorCommand } from './commands/doctor.ts';
 import { importCommand } from './commands/import.ts';
 import { kekCommand } from './commands/kek.ts';
 import { planCommand } from './commands/plan.ts';
 import { publicKeyCommand } from './commands/public-key.ts';
+import { restoreCommand } from './commands/restore.ts';
 import { revokeCommand } from './commands/revoke.ts';
 import { rotateCommand } from './commands/rotate.ts';
 import { statusCommand } from './commands/status.ts';
@@ -26,6 +28,8 @@ const subcommands: readonly ((terminal: Terminal) => Command)[] = [
   doctorCommand,
   kekCommand,
   importCommand,
+  backupCommand,
+  restoreCommand,
 ];
 
 /** The whole command line of `kubectl lti`. Nothing runs before it is parsed. */

@@ -1,0 +1,82 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect } from 'chai';
+import { ledgerSecretType, operatorName } from '../../../src/api/names.ts';
+import { runCli } from '../../../src/cli/program.ts';
+import { FakeCluster } from '../../fakes/fake-cluster.ts';
+import { fakeTerminal } from '../../fakes/fake-terminal.ts';
+import { SealedLedgers } from '../../fixtures/sealed-ledgers.ts';
+
+const namespaced = (namespace: string, plural: string, api = '/api/v1'): string =>
+  `${api}/namespaces/${namespace}/${plural}`;
+
+describe('kubectl lti on an API server in memory', () => {
+  let cluster: FakeCluster;
+  let folder: string;
+  let sealed: SealedLedgers;
+
+  beforeEach(async () => {
+    cluster = await FakeCluster.start();
+    folder = mkdtempSync(join(tmpdir(), 'cli-'));
+    cluster.writeKubeconfig(join(folder, 'kubeconfig'));
+    sealed = await SealedLedgers.create(join(folder, 'kek'));
+    cluster.put(namespaced('gradebook', 'secrets'), await sealed.ledger('gradebook', 'canvas'));
+    cluster.put(namespaced('other', 'secrets'), await sealed.ledger('other', 'moodle'));
+    cluster.put(namespaced(operatorName, 'secrets'), await sealed.canaries());
+  });
+
+  afterEach(async () => {
+    await cluster.stop();
+    rmSync(folder, { recursive: true });
+  });
+
+  async function lti(line: string): Promise<{ code: number; out: string; err: string }> {
+    const terminal = fakeTerminal();
+    const code = await runCli([...line.split(' '), '--kubeconfig', join(folder, 'kubeconfig')], terminal);
+    return { code, out: terminal.output(), err: terminal.errors() };
+  }
+
+  it('kek status counts the sealed keys of the ledgers, and shows which KEK has a canary', async () => {
+    const { code, out, err } = await lti('kek status -A');
+    expect({ code, err }).to.deep.equal({ code: 0, err: '' });
+    expect(out.split('\n').slice(0, 2)).to.deep.equal(['KEK   SEALED KEYS   CANARY', 'k1    2             present']);
+    expect(out).to.include('Counted in the ledgers of all namespaces.');
+    const one = JSON.parse((await lti('kek status -n other -o json')).out) as object;
+    expect(one).to.deep.include({ source: 'ledgers', namespace: 'other' });
+    expect(one).to.have.deep.nested.property('keks[0]', { kekID: 'k1', sealedKeys: 1, canary: 'present' });
+  });
+
+  it('kek status counts LtiKeys for a user who may not list Secrets, and says so', async () => {
+    cluster.forbidden = /secrets/;
+    const spec = { registrationRef: { name: 'canvas' } };
+    const key = {
+      kind: 'LtiKey',
+      metadata: { name: 'canvas-1', namespace: 'gradebook' },
+      spec,
+      status: { kekID: 'k1' },
+    };
+    cluster.put(namespaced('gradebook', 'ltikeys', '/apis/ltikeys.dev/v1alpha1'), key);
+    const { code, out } = await lti('kek status -A');
+    expect(code).to.equal(0);
+    expect(out).to.include('k1    1             unknown').and.include('because you may not list Secrets');
+  });
+
+  it('kek status names a sealed key whose header cannot be read, and --check exits with 3', async () => {
+    const data = { 'ledger.json': '', 'a.jwe': Buffer.from('{}').toString('base64') };
+    const metadata = { name: 'sakai-lti-keys', namespace: 'other' };
+    cluster.put(namespaced('other', 'secrets'), { kind: 'Secret', metadata, type: ledgerSecretType, data } as never);
+    const { code, out } = await lti('kek status -n other --check');
+    expect(code).to.equal(3);
+    expect(out).to.include('other/sakai-lti-keys, entry a.jwe: the header of the sealed key cannot be read');
+  });
+
+  it('doctor makes every check, and exits with 3 while nothing is installed', async () => {
+    const { code, out } = await lti('doctor -n gradebook');
+    expect(code).to.equal(3);
+    for (const check of ['CRDs', 'Deployment', 'leader', 'JWKS Service', 'admission policies', 'operator rights']) {
+      expect(out).to.match(new RegExp(`^${check} `, 'm'));
+    }
+    expect(out).to.include('What to do:\n');
+  });
+});
