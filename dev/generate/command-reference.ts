@@ -1,4 +1,5 @@
-import { createProgram, leafCommands } from '../../src/cli/program.ts';
+import { leafCommands } from '../../src/cli/leaf-commands.ts';
+import { createProgram } from '../../src/cli/program.ts';
 import { systemClock } from '../../src/lib/clock.ts';
 
 const marker = '<!-- The rest is generated from src/cli: npm run generate. -->';

@@ -3,6 +3,7 @@ import { ApiError, TransportError } from '../kube/errors.ts';
 import { version } from '../version.ts';
 import { acknowledgeCommand } from './commands/acknowledge.ts';
 import { backupCommand } from './commands/backup.ts';
+import { completionCommand } from './commands/completion.ts';
 import { doctorCommand } from './commands/doctor.ts';
 import { importCommand } from './commands/import.ts';
 import { kekCommand } from './commands/kek.ts';
@@ -14,6 +15,7 @@ import { rotateCommand } from './commands/rotate.ts';
 import { statusCommand } from './commands/status.ts';
 import { verifyCommand } from './commands/verify.ts';
 import { CliError, type ExitCode, exitCodes } from './exit-codes.ts';
+import { leafCommands } from './leaf-commands.ts';
 import type { Terminal } from './terminal.ts';
 
 /** The subcommands, in the order in which `--help` lists them. */
@@ -30,6 +32,7 @@ const subcommands: readonly ((terminal: Terminal) => Command)[] = [
   importCommand,
   backupCommand,
   restoreCommand,
+  completionCommand,
 ];
 
 /** The whole command line of `kubectl lti`. Nothing runs before it is parsed. */
@@ -50,24 +53,6 @@ export function createProgram(terminal: Terminal): Command {
     command.exitOverride().configureOutput(streams);
   }
   return program;
-}
-
-export interface LeafCommand {
-  /** As `kek status`, without the name of the program. */
-  readonly name: string;
-  readonly command: Command;
-}
-
-/** Every command that does something, in the order of the help. */
-export function leafCommands(program: Command): readonly LeafCommand[] {
-  return program.commands.flatMap((command) =>
-    command.commands.length === 0
-      ? [{ name: command.name(), command }]
-      : leafCommands(command).map(({ name, command: leaf }) => ({
-          name: `${command.name()} ${name}`,
-          command: leaf,
-        })),
-  );
 }
 
 /** Runs one command line and returns its exit code. An error becomes one line on standard error, without a stack. */

@@ -10,6 +10,8 @@ export class FakeCluster {
   readonly objects = new Map<string, KubeObject>();
   /** Requests whose method and path match are refused with 403. */
   forbidden: RegExp = /^$/;
+  /** Open watches by the paths of their collections. */
+  readonly #watches: { readonly prefix: string; readonly response: ServerResponse }[] = [];
 
   private constructor(server: FakeApiServer) {
     this.#server = server;
@@ -29,6 +31,24 @@ export class FakeCluster {
   put(collection: string, object: KubeObject): void {
     const metadata = { resourceVersion: '1', uid: `uid-${this.objects.size}`, ...object.metadata };
     this.objects.set(`${collection}/${object.metadata.name}`, { ...object, metadata });
+    this.#notify('MODIFIED', `${collection}/${object.metadata.name}`, { ...object, metadata });
+  }
+
+  remove(path: string): void {
+    const object = this.objects.get(path);
+    this.objects.delete(path);
+    if (object) this.#notify('DELETED', path, object);
+  }
+
+  /** How many watches are open. */
+  get watches(): number {
+    return this.#watches.length;
+  }
+
+  #notify(type: string, path: string, object: KubeObject): void {
+    for (const { prefix, response } of this.#watches) {
+      if (path.startsWith(prefix)) response.write(`${JSON.stringify({ type, object })}\n`);
+    }
   }
 
   stop(): Promise<void> {
@@ -43,6 +63,10 @@ export class FakeCluster {
     }
     if (pathname.startsWith('/apis/authorization.k8s.io/'))
       return answerJson(response, 201, { status: { allowed: true } });
+    if (searchParams.get('watch') === 'true') {
+      response.writeHead(200, { 'content-type': 'application/json' }).flushHeaders();
+      return void this.#watches.push({ prefix: pathname, response });
+    }
     if (method === 'POST') return this.#create(pathname, JSON.parse(body) as KubeObject, response);
     const found = this.objects.get(pathname);
     if (found) return answerJson(response, 200, found);

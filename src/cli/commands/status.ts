@@ -1,17 +1,19 @@
 import type { Command } from 'commander';
 import { ltiRegistrations } from '../../api/names.ts';
 import type { LtiRegistration } from '../../api/objects.ts';
-import { type ClusterOptions, getRegistration, listAll } from '../cluster.ts';
+import { type Cluster, type ClusterOptions, getRegistration, listAll } from '../cluster.ts';
 import { describedCommand, onCluster, withClusterOptions, withOutput } from '../command.ts';
 import { CliError, exitCodes } from '../exit-codes.ts';
 import { formatAge, formatTable, formatValue, type OutputFormat, toned, type Tone } from '../output.ts';
 import { type RegistrationSummary, summarize } from '../summary.ts';
 import type { Terminal } from '../terminal.ts';
+import { watchRegistrations } from '../watch.ts';
 
 interface StatusOptions extends ClusterOptions {
   readonly allNamespaces?: boolean;
   readonly output: OutputFormat;
   readonly check?: boolean;
+  readonly watch?: boolean;
 }
 
 export function statusCommand(terminal: Terminal): Command {
@@ -22,17 +24,20 @@ export function statusCommand(terminal: Terminal): Command {
       ['kubectl lti status -A', 'All registrations of the cluster'],
       ['kubectl lti status canvas -n gradebook', 'One registration'],
       ['kubectl lti status -A --check', 'Exit with code 3 if a registration has a problem'],
+      ['kubectl lti status -A --watch', 'Show every change until the command is interrupted'],
     ],
   });
   return withOutput(withClusterOptions(command))
     .option('-A, --all-namespaces', 'Show the registrations of all namespaces.')
     .option('--check', 'Exit with code 3 if a registration has a problem.')
+    .option('-w, --watch', 'After the present state, show every change until the command is interrupted.')
     .action(
       onCluster<StatusOptions>(terminal, async (cluster, options, [name]) => {
         if (name !== undefined && options.allNamespaces) {
           throw new CliError('a name and --all-namespaces exclude each other: give one of them', exitCodes.usage);
         }
         const namespace = options.allNamespaces ? undefined : cluster.namespace;
+        if (options.watch) return follow(cluster, { namespace, name }, options, terminal);
         const objects =
           name === undefined
             ? await listAll<LtiRegistration>(cluster.client, ltiRegistrations, namespace)
@@ -49,12 +54,63 @@ export function statusCommand(terminal: Terminal): Command {
     );
 }
 
+/** Prints the table, and a row for each change that shows in it. */
+async function follow(
+  { client }: Cluster,
+  selection: { readonly namespace: string | undefined; readonly name: string | undefined },
+  { output, check }: StatusOptions,
+  terminal: Terminal,
+): Promise<void> {
+  if (output !== 'table' || check) {
+    throw new CliError('--watch prints a table: leave out --output and --check', exitCodes.usage);
+  }
+  const shown = new Map<string, string>();
+  const isNew = (summary: RegistrationSummary): boolean => {
+    const key = `${summary.namespace}/${summary.name}`;
+    const text = JSON.stringify(summary);
+    if (shown.get(key) === text) return false;
+    shown.set(key, text);
+    return true;
+  };
+  let widths: readonly string[][] = [];
+  const print = (summaries: readonly RegistrationSummary[], isFirst: boolean): void => {
+    const now = terminal.clock.now().getTime();
+    const news = summaries.filter(isNew);
+    const rows = news.map((summary) => row(summary, now, terminal));
+    if (isFirst) widths = rows;
+    // Formatted below the first rows, so that the columns stay where they are.
+    const lines = formatTable(headings, [...widths, ...(isFirst ? [] : rows)]).split('\n');
+    terminal.out(lines.slice(isFirst ? 0 : 1 + widths.length).join('\n'));
+    for (const trouble of news.flatMap((summary) => troubles(summary, terminal))) terminal.out(trouble);
+  };
+  let isFirst = true;
+  await watchRegistrations(
+    client,
+    selection,
+    {
+      listed: (objects) => {
+        print(objects.map(summarize), isFirst);
+        isFirst = false;
+      },
+      changed: (object) => print([summarize(object)], false),
+      deleted: ({ metadata: { namespace = '', name } }) => {
+        shown.delete(`${namespace}/${name}`);
+        terminal.out(`${namespace}/${name} was deleted\n`);
+      },
+    },
+    terminal,
+  );
+  throw new CliError('interrupted', exitCodes.interrupted);
+}
+
+const headings = ['NAMESPACE', 'NAME', 'STATUS', 'KEY', 'AGE', 'NEXT ROTATION', 'IN PROGRESS'];
+
 function render(summaries: readonly RegistrationSummary[], output: OutputFormat, terminal: Terminal): string {
   if (output === 'json' || output === 'yaml') return formatValue(output, { items: summaries });
   if (output === 'name') return summaries.map(({ name }) => `ltiregistration.ltikeys.dev/${name}\n`).join('');
   const now = terminal.clock.now().getTime();
   const rows = summaries.map((summary) => row(summary, now, terminal));
-  const table = formatTable(['NAMESPACE', 'NAME', 'STATUS', 'KEY', 'AGE', 'NEXT ROTATION', 'IN PROGRESS'], rows);
+  const table = formatTable(headings, rows);
   return [table, ...summaries.flatMap((summary) => troubles(summary, terminal))].join('\n');
 }
 

@@ -4,6 +4,8 @@ import { join } from 'node:path';
 import { expect } from 'chai';
 import { ledgerSecretType, operatorName } from '../../../src/api/names.ts';
 import { runCli } from '../../../src/cli/program.ts';
+import type { KubeObject } from '../../../src/kube/objects.ts';
+import { sleep, systemClock } from '../../../src/lib/clock.ts';
 import { FakeCluster } from '../../fakes/fake-cluster.ts';
 import { fakeTerminal } from '../../fakes/fake-terminal.ts';
 import { SealedLedgers } from '../../fixtures/sealed-ledgers.ts';
@@ -79,4 +81,40 @@ describe('kubectl lti on an API server in memory', () => {
     }
     expect(out).to.include('What to do:\n');
   });
+
+  it('status --watch prints the present state, each change that shows, and deletions, until it is interrupted', async () => {
+    const collection = namespaced('gradebook', 'ltiregistrations', '/apis/ltikeys.dev/v1alpha1');
+    const registration = (phase: string): KubeObject => {
+      const metadata = { name: 'canvas', namespace: 'gradebook' };
+      return { kind: 'LtiRegistration', metadata, spec: {}, status: { phase } } as KubeObject;
+    };
+    cluster.put(collection, registration('Pending'));
+    const interrupt = new AbortController();
+    const terminal = fakeTerminal({ signal: interrupt.signal });
+    const kubeconfig = ['--kubeconfig', join(folder, 'kubeconfig')];
+    const code = runCli(['status', '-n', 'gradebook', '-w', ...kubeconfig], terminal);
+    await eventually(() => cluster.watches === 1);
+    cluster.put(collection, registration('Pending'));
+    cluster.put(collection, registration('Ready'));
+    cluster.remove(`${collection}/canvas`);
+    await eventually(() => terminal.output().includes('was deleted'));
+    interrupt.abort();
+    expect(await code).to.equal(130);
+    expect(terminal.errors()).to.equal('');
+    expect(terminal.output().split('\n')).to.deep.equal([
+      'NAMESPACE   NAME     STATUS    KEY   AGE   NEXT ROTATION   IN PROGRESS',
+      'gradebook   canvas   Pending   -     -     -               -',
+      'gradebook   canvas   Ready     -     -     -               -',
+      'gradebook/canvas was deleted',
+      '',
+    ]);
+  });
 });
+
+async function eventually(holds: () => boolean): Promise<void> {
+  const deadline = Date.now() + 10_000;
+  while (!holds()) {
+    if (Date.now() > deadline) throw new Error('not within 10 s');
+    await sleep(systemClock, 5);
+  }
+}

@@ -1,5 +1,6 @@
 import { expect } from 'chai';
-import { createProgram, leafCommands, runCli } from '../../../src/cli/program.ts';
+import { leafCommands } from '../../../src/cli/leaf-commands.ts';
+import { createProgram, runCli } from '../../../src/cli/program.ts';
 import { fakeTerminal } from '../../fakes/fake-terminal.ts';
 
 describe('kubectl lti', () => {
