@@ -49,6 +49,7 @@ const seconds: Readonly<Record<string, number>> = {
   'test/apiserver/lost-words.test.ts': 35,
   'test/apiserver/ledger-damage.test.ts': 35,
   'test/apiserver/admission-policy.test.ts': 30,
+  'test/process/monitoring.test.ts': 40,
   'test/process/reseal.test.ts': 30,
   'test/process/leader-election.test.ts': 30,
   'test/process/api-outage.test.ts': 30,

@@ -33,7 +33,7 @@ const present: readonly Panel[] = [
   },
   {
     kind: 'number',
-    title: 'Age in proportion to rotateAfter',
+    title: 'Age / rotateAfter',
     help: 'How long the key has signed. LTISigningKeyTooOld fires above 120 %.',
     width: 4,
     unit: 'percentunit',

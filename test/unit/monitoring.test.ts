@@ -45,6 +45,14 @@ describe('deploy/monitoring', () => {
   }
 });
 
+describe('docs/runbooks.md', () => {
+  it('Every runbook begins with its remedy', () => {
+    const [, ...sections] = read('docs/runbooks.md').split(/^## /m);
+    const late = sections.filter((section) => !/^\w+\n\n(?:1\. |Follow the steps of )/.test(section));
+    expect(late).to.deep.equal([]);
+  });
+});
+
 describe('docs/monitoring.md', () => {
   it('The scrape configuration of the page is valid', function () {
     this.timeout(60_000);
