@@ -18,6 +18,7 @@ export interface ControllerConfig extends PublisherConfig {
   readonly leaderElect: boolean;
   readonly jwksProbeUrls: readonly string[];
   readonly jwksService: string;
+  readonly jwksAdminPort: number;
   readonly jwksPublicUrl?: string;
   readonly jwksPublicCaFile?: string;
   readonly minimumOverlap: number;
@@ -146,6 +147,10 @@ function narrow({ type, smallest = 0 }: OptionRow, text: string): unknown {
       return Number(text);
     case 'number':
       if (!/^[1-9]\d{0,5}$/.test(text)) throw new Error(`"${text}" is not a whole number from 1 to 999999`);
+      return Number(text);
+    case 'port':
+      if (!/^[1-9]\d{0,4}$/.test(text) || Number(text) > 65_535)
+        throw new Error(`"${text}" is not a port from 1 to 65535`);
       return Number(text);
     case 'socket':
       return socketPath(text);

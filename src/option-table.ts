@@ -12,6 +12,7 @@ type OptionType =
   | 'path'
   | 'socket'
   | 'number'
+  | 'port'
   | 'list'
   | 'flag'
   | 'duration'
@@ -93,6 +94,13 @@ export const optionTable: readonly OptionRow[] = [
     commands: ['controller'],
     default: jwksServiceName,
     help: 'Service in the operator’s namespace in whose ready endpoints the controller looks for published keys.',
+  },
+  {
+    name: 'jwks-admin-port',
+    type: 'port',
+    commands: ['controller'],
+    default: '8081',
+    help: 'Port of --admin-address of the JWKS sidecars, from which the leader collects every minute when each document was last fetched.',
   },
   {
     name: 'jwks-public-url',

@@ -301,6 +301,10 @@ export interface LtiRegistrationStatus {
    */
   readonly lastRotationTime?: string;
   /**
+   * When a client other than the operator last fetched the JWKS URL from a replica, as far as the operator knows. Accurate to a day, and exact for the first fetch after a next key was published.
+   */
+  readonly lastFetchTime?: string;
+  /**
    * When the next key replaces the signing key.
    */
   readonly nextRotationTime?: string;

@@ -101,6 +101,7 @@ function assumed(registration: Registration, ledger: Ledger, now: Instant): Life
       cacheLifetime: defaultCacheLifetime,
     },
     delivery: { ...(ledger.activeKeyID === undefined ? {} : { keyID: ledger.activeKeyID }), leftovers: [] },
+    fetches: { lastAt: now, complete: true },
     unpublishedKeyIDs: new Set(),
     sealingKeyID: kekID,
     clockSkew: 0,

@@ -28,6 +28,7 @@ import { newestLedger, withTrace } from './secrets/ledger-reading.ts';
 import type { LedgerRecord } from './secrets/ledger-secret.ts';
 import type { OpenedKeys } from './keys/opened-keys.ts';
 import { notObserved, observe, sharedWith } from './observed-keys.ts';
+import type { FetchCollector } from './publication/fetch-collector.ts';
 import type { PublicationObserver } from './publication/observer.ts';
 import type { LedgerCache } from './secrets/ledger-cache.ts';
 import { readRecipient, type Recipient } from './secrets/recipient.ts';
@@ -49,6 +50,7 @@ export interface Sources {
   readonly usage: LedgerUsage;
   readonly generator: Pick<KeyGenerator, 'take' | 'drop'>;
   readonly observer: PublicationObserver;
+  readonly fetches: Pick<FetchCollector, 'fetches'>;
   readonly limits: TimingLimits;
   readonly publicUrl: string | undefined;
   readonly clock: Clock;
@@ -84,12 +86,14 @@ export async function gather(sources: Sources, key: ObjectKey): Promise<Gathered
   ]);
   const pair = await waitingPair(sources, key, imports);
   const skew = sources.clockSkew() ?? 0;
+  const now = serverTime(sources.clock, skew);
   return {
     situation: {
       namespace,
       name,
       ...known,
       observation,
+      fetches: sources.fetches.fetches(key, now),
       shared,
       ...sealing,
       deliveries: new Map([...deliveries].map(([secretName, { state }]) => [secretName, state])),
@@ -100,7 +104,7 @@ export async function gather(sources: Sources, key: ObjectKey): Promise<Gathered
       clockSkew: skew,
       limits: sources.limits,
       ...(sources.publicUrl === undefined ? {} : { jwksURL: sources.publicUrl + registrationPath(namespace, name) }),
-      now: serverTime(sources.clock, skew),
+      now,
     },
     ...(record ? { record } : {}),
     secrets: new Map([...deliveries].flatMap(([secretName, { secret }]) => (secret ? [[secretName, secret]] : []))),

@@ -16,6 +16,7 @@ import { sealPair } from './keys/key-material.ts';
 import type { LedgerUsage } from './keks/kek-usage.ts';
 import { KeyGenerator } from './keys/key-generator.ts';
 import { OpenedKeys } from './keys/opened-keys.ts';
+import type { FetchCollector } from './publication/fetch-collector.ts';
 import type { PublicationObserver } from './publication/observer.ts';
 import { stagger } from './publication/stagger.ts';
 import { PendingPublications } from './publication/pending-publications.ts';
@@ -31,6 +32,7 @@ export interface RegistrationControllerOptions {
   readonly keks: KekProvider;
   readonly usage: LedgerUsage;
   readonly observer: PublicationObserver;
+  readonly fetches: Pick<FetchCollector, 'fetches'>;
   readonly events: Pick<EventRecorder, 'record'>;
   readonly limits: TimingLimits;
   readonly resync: Duration;

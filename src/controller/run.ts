@@ -6,6 +6,7 @@ import type { ControllerConfig } from '../config.ts';
 import { KubeClient } from '../kube/client.ts';
 import { EventRecorder } from '../kube/events.ts';
 import { createInformer } from '../kube/informer.ts';
+import { objectKey } from '../kube/objects.ts';
 import { runAsLeader } from '../kube/leader.ts';
 import type { Clock } from '../lib/clock.ts';
 import { together } from '../lib/together.ts';
@@ -28,6 +29,7 @@ import { createPublisher } from '../publish/create-publisher.ts';
 import { ltiKeyIndexers } from './event-handlers.ts';
 import { createKeyEncryption } from './keks/key-encryption.ts';
 import { DocumentFetcher } from './publication/document-fetcher.ts';
+import { FetchCollector } from './publication/fetch-collector.ts';
 import { publicationObserver } from './publication/observer.ts';
 import {
   serviceReplicas,
@@ -65,7 +67,7 @@ export async function runController(
 ): Promise<void> {
   const { clock, log, registry, signal } = context;
   const parts = await createParts(config, context, overrides);
-  const { client, leaseClient, registrations, keys, replicas, documents, events } = parts;
+  const { client, leaseClient, registrations, keys, replicas, documents, fetches, events } = parts;
   const { usage, kekWatch, closeKeks, controller, publisher } = parts;
   operatorMetrics(registry, {
     sealedKeys: () => usage.report(),
@@ -78,7 +80,7 @@ export async function runController(
   watchMetrics(registry, [...registrations.scopes, ...keys.scopes, ...replicas.scopes]);
   const lead = async (term: AbortSignal): Promise<void> => {
     await overrides.mayLead;
-    await together(term, [controller, { run: (stop) => usage.run(clock, stop) }]);
+    await together(term, [controller, fetches, { run: (stop) => usage.run(clock, stop) }]);
   };
   const leading = { run: config.leaderElect ? elected(leaseClient, context, lead) : lead };
   // Only the leader reports registrations, so that each of their series has one value.
@@ -91,7 +93,7 @@ export async function runController(
   } finally {
     await events.flush();
     closeKeks();
-    await Promise.all([probes.close(), documents.close(), client.close(), leaseClient.close()]);
+    await Promise.all([probes.close(), documents.close(), fetches.close(), client.close(), leaseClient.close()]);
   }
 }
 
@@ -105,6 +107,13 @@ async function createParts(config: ControllerConfig, context: ProcessContext, ov
   const shared = { client, registrations, keys, clock, log };
   const replicas = replicaTargets(config, watched);
   const documents = new DocumentFetcher(clock, config.jwksPublicCaFile);
+  const fetches = new FetchCollector({
+    clock,
+    log,
+    replicas: overrides.targets ?? replicas.own,
+    adminPort: config.jwksAdminPort,
+    registrations: () => registrations.list().map(objectKey),
+  });
   const all = config.clusterDocument || config.namespaces.length > 0;
   const observer = publicationObserver({ documents, targets: overrides.targets ?? replicas.targets, allKeys: all });
   const metrics = eventMetrics(registry);
@@ -112,7 +121,16 @@ async function createParts(config: ControllerConfig, context: ProcessContext, ov
   const { keks, kekWatch, usage, close: closeKeks } = await createKeyEncryption({ ...shared, config });
   const clockSkew = () => client.clockSkew();
   const settings = controllerSettings(config, registry);
-  const controller = new RegistrationController({ ...shared, ...settings, keks, usage, observer, events, clockSkew });
+  const controller = new RegistrationController({
+    ...shared,
+    ...settings,
+    keks,
+    usage,
+    observer,
+    fetches,
+    events,
+    clockSkew,
+  });
   const published = (namespace: string, name: string): void => controller.published(`${namespace}/${name}`);
   const publisher = createPublisher({ ...shared, directory: config.publishDir, all, published });
   kekWatch.onChange(() => controller.enqueueAll());
@@ -124,6 +142,7 @@ async function createParts(config: ControllerConfig, context: ProcessContext, ov
     keys,
     replicas,
     documents,
+    fetches,
     events,
     usage,
     kekWatch,
@@ -159,7 +178,10 @@ function controllerSettings(config: ControllerConfig, registry: Registry) {
 }
 
 interface Replicas {
+  /** With the public URL. */
   readonly targets: ReplicaTargets;
+  /** Without it. */
+  readonly own: ReplicaTargets;
   /** The watches on the endpoints. */
   readonly scopes: readonly WatchSource[];
   /** Ready endpoints of the JWKS Service; `undefined` before they are read, and if --jwks-probe-url names the replicas. */
@@ -175,8 +197,10 @@ function replicaTargets(
   watched: { readonly client: KubeClient; readonly clock: Clock; readonly log: Logger },
 ): Replicas {
   if (jwksProbeUrls.length > 0) {
+    const own: ReplicaTargets = async () => jwksProbeUrls;
     return {
-      targets: withPublicURL(async () => jwksProbeUrls, jwksPublicUrl),
+      targets: withPublicURL(own, jwksPublicUrl),
+      own,
       scopes: [],
       count: () => undefined,
       onChange: () => undefined,
@@ -192,6 +216,7 @@ function replicaTargets(
   const endpoints = serviceReplicas(slices, watched.clock);
   return {
     targets: withPublicURL(endpoints.targets, jwksPublicUrl),
+    own: endpoints.targets,
     scopes: slices.scopes,
     count: () => endpoints.count(),
     onChange: (handler) => endpoints.onChange(handler),

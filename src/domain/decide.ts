@@ -4,6 +4,7 @@ import { announcementsOf, type Decision, type Effect, ledgerWrite } from './effe
 import { deliveryEffects, deliveryFault, deliveryState } from './delivery.ts';
 import { decideDeleted, removalEffects } from './deletion-decision.ts';
 import { decideFaulty, ledgerFault, retryPoll } from './fault-decision.ts';
+import { knownFetches } from './fetches.ts';
 import { withKey } from './key-generation.ts';
 import { blockedPoll, hasNewKey, plan, type Plan } from './key-plan.ts';
 import { emptyLedger, type Ledger, liveKeys } from './ledger.ts';
@@ -44,13 +45,19 @@ function isReplaced(ledger: Ledger, { issuer }: Registration): boolean {
   return ledger.deletionPolicy === 'Delete' && ledger.issuer !== undefined && ledger.issuer !== issuer;
 }
 
-function lifecycleOf(situation: Situation, registration: Registration, ledger: Ledger): Lifecycle {
+function lifecycleOf(
+  situation: Situation,
+  { status }: LtiRegistration,
+  registration: Registration,
+  ledger: Ledger,
+): Lifecycle {
   const published = new Set(situation.shown.filter(isShownPublished).map(({ spec }) => spec.keyID));
   return {
     ...situation,
     registration,
     ledger,
     delivery: deliveryState(situation, registration.deliverySecretName),
+    fetches: knownFetches(situation.fetches, status?.lastFetchTime, situation.now),
     unpublishedKeyIDs: new Set(liveKeys(ledger).flatMap(({ keyID }) => (published.has(keyID) ? [] : [keyID]))),
   };
 }
@@ -58,7 +65,7 @@ function lifecycleOf(situation: Situation, registration: Registration, ledger: L
 function decideReadable(situation: Situation, { object }: Present, registration: Registration): Decision {
   const { namespace, name, refused, shared, jwksURL, now } = situation;
   const recorded = situation.ledger.kind === 'present' ? situation.ledger.ledger : emptyLedger(namespace, name);
-  const lifecycle = lifecycleOf(situation, registration, recorded);
+  const lifecycle = lifecycleOf(situation, object, registration, recorded);
   // What cannot be recorded is not done, except for revocations, which wait for nothing.
   const planned: Plan = refused.has('writeLedger')
     ? { ledger: withoutRevoked(recorded, registration.revokedKeyIDs, now), transitions: [], reseal: [] }

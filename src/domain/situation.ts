@@ -1,6 +1,7 @@
 import type { ConditionReason } from '../api/reasons.ts';
 import type { LtiKey, LtiRegistration } from '../api/objects.ts';
 import type { Duration, Instant } from './duration.ts';
+import type { Fetches } from './fetches.ts';
 import type { KeyFacts, Ledger } from './ledger.ts';
 import type { Registration } from './registration.ts';
 import type { TimingLimits } from './timing.ts';
@@ -56,6 +57,8 @@ export interface Lifecycle extends Pick<
   readonly registration: Registration;
   readonly ledger: Ledger;
   readonly delivery: DeliveryState;
+  /** What the replicas report and what the status recorded. */
+  readonly fetches: Fetches;
   /** Live keys that no LtiKey shows as published: they may have left the documents before the ledger could record it. */
   readonly unpublishedKeyIDs: ReadonlySet<string>;
 }
@@ -127,6 +130,8 @@ export interface Situation {
   readonly shown: readonly LtiKey[];
   readonly keyMaterial: ReadonlyMap<string, KeyMaterial>;
   readonly observation: Observation;
+  /** As the replicas report them. */
+  readonly fetches?: Fetches;
   /** Name → Secret: the configured one and those on record. */
   readonly deliveries: ReadonlyMap<string, DeliverySecret>;
   /** The thumbprint of the recipient's key, or why the key cannot be used. */

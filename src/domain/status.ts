@@ -10,6 +10,7 @@ import {
   faultVerdict,
 } from './conditions.ts';
 import { formatInstant, type Instant } from './duration.ts';
+import { fetchTimeToRecord } from './fetches.ts';
 import { activeKey, type Ledger, type LedgerKey, nextKey } from './ledger.ts';
 import { times } from './ltikeys.ts';
 import { stillServedVerdict } from './platforms.ts';
@@ -28,6 +29,7 @@ export function registrationStatus(outcome: Outcome, previous: RegistrationStatu
   const active = activeKey(ledger);
   const next = nextKey(ledger);
   const rotation = active && rotationDate(lifecycle, active, next);
+  const fetched = fetchTimeToRecord(lifecycle.fetches, previous?.lastFetchTime, next);
   const verdicts = registrationVerdicts(outcome);
   return {
     observedGeneration: registration.generation,
@@ -39,6 +41,7 @@ export function registrationStatus(outcome: Outcome, previous: RegistrationStatu
     ...(active && active.revision > 1
       ? { lastRotationTime: formatInstant(active.activatedAt ?? active.createdAt) }
       : {}),
+    ...(fetched === undefined ? {} : { lastFetchTime: formatInstant(fetched) }),
     ...(rotation === undefined ? {} : { nextRotationTime: formatInstant(rotation) }),
     ...(ledger.observedRotationTrigger === undefined
       ? {}

@@ -1,7 +1,8 @@
 import { expect } from 'chai';
 import { ltiKeys, rotateRequestedAtAnnotation } from '../../src/api/names.ts';
-import { hour, minute } from '../../src/domain/duration.ts';
+import { hour, minute, second } from '../../src/domain/duration.ts';
 import { rsaThumbprint } from '../../src/lib/thumbprint.ts';
+import { controlPlane } from '../fixtures/control-plane.ts';
 import { publicUrl, startOperator, type Operator } from '../fixtures/operator.ts';
 import { eventually, Tenant, text } from '../fixtures/tenant.ts';
 
@@ -195,5 +196,35 @@ describe('Fields that no other test covers', () => {
     const fieldSelector = 'spec.registrationRef.name=moodle';
     const { items } = await tenant.client.list(ltiKeys, { namespace: tenant.namespace, fieldSelector });
     expect(items.map(({ metadata }) => metadata.name)).to.deep.equal(['moodle-1']);
+  });
+});
+
+describe('The last fetch', () => {
+  it('A registration shows when a platform last fetched its document', async () => {
+    const tenant = await Tenant.inNewNamespace('fetched');
+    const operator = await startOperator({ namespaces: [tenant.namespace], collectFetches: true });
+    const statusAfter = async (duration: number) => {
+      await operator.travel(duration);
+      return (await tenant.registration('canvas')).status;
+    };
+    try {
+      await tenant.apply('canvas');
+      await tenant.untilStates('canvas', 'canvas-1 Active');
+      await tenant.untilSays('canvas', 'Ready', 'True SigningKeyReady');
+      expect((await statusAfter(3 * minute))?.lastFetchTime, 'the requests of the operator').to.equal(undefined);
+      const fetched = operator.clock.now().getTime();
+      await fetch(`${operator.url}/registrations/${tenant.namespace}/canvas/jwks.json`);
+      let shown = NaN;
+      await eventually(async () => {
+        shown = Date.parse((await statusAfter(minute))?.lastFetchTime ?? '');
+        expect(Number.isNaN(shown)).to.equal(false);
+      });
+      expect(shown).to.be.within(fetched - 2 * second, fetched + 2 * second);
+      const { stdout } = await controlPlane().kubectlRun(['get', 'ltireg', '-n', tenant.namespace, '-o', 'wide']);
+      expect(stdout).to.match(/^NAME .* LAST FETCH /);
+    } finally {
+      await operator.stop();
+      await tenant.leave();
+    }
   });
 });

@@ -42,6 +42,7 @@ export function aLifecycle({ served, detail = '', cacheLifetime = 0, observed = 
     keyMaterial: new Map(live.map((keyID) => [keyID, opens])),
     observation: anObservation(served ?? live, { detail, cacheLifetime, ...observed }),
     delivery: { leftovers: [] },
+    fetches: { complete: false },
     unpublishedKeyIDs: new Set(),
     clockSkew: 0,
     limits: { minimumOverlap: hour },

@@ -107,6 +107,7 @@ export class MemoryOperator {
             { absentKeyIDs: new Set(absent.map(({ kid }) => kid)) },
           ),
       },
+      fetches: { fetches: () => ({ complete: false }) },
       limits: { minimumOverlap: hour },
       publicUrl: undefined,
       clock,

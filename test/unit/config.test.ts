@@ -62,12 +62,20 @@ describe('parseConfig', () => {
       /^--jwks-public-url: the URL is longer than 1024 characters: shorten it\.$/,
     );
   });
+
+  it('takes a port from 1 to 65535', () => {
+    expect(controller('--jwks-admin-port=65535').jwksAdminPort).to.equal(65_535);
+    for (const port of ['0', '65536', '08081', 'http']) {
+      const message = `--jwks-admin-port: "${port}" is not a port from 1 to 65535.`;
+      expect(() => controller(`--jwks-admin-port=${port}`)).to.throw(ConfigError, message);
+    }
+  });
 });
 
 describe('helpText', () => {
   for (const command of commands) {
     it(`lists every option of ${command} with its help and a placeholder for its value`, () => {
-      const words = ['path', 'name', 'host:port', 'url', 'duration', 'seconds', 'level', 'format', 'number'];
+      const words = ['path', 'name', 'host:port', 'url', 'duration', 'seconds', 'level', 'format', 'number', 'port'];
       const [usage, ...lines] = helpText(command).trimEnd().split('\n');
       expect(usage).to.equal(`Usage: lti-key-operator ${command} [options]`);
       const rows = optionTable.filter((row) => row.commands.includes(command));

@@ -177,7 +177,7 @@ function isAddress(hostname: string): boolean {
 }
 
 /** Undefined if it is larger than any document. */
-async function limitedText(body: AsyncIterable<Buffer>): Promise<string | undefined> {
+export async function limitedText(body: AsyncIterable<Buffer>): Promise<string | undefined> {
   const chunks: Buffer[] = [];
   let length = 0;
   for await (const chunk of body) {
