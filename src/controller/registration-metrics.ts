@@ -81,6 +81,12 @@ class Seen implements RegistrationMetrics {
     return seconds(this.#object.spec.rotateAfter);
   }
 
+  get lastFetchAt(): Date | undefined {
+    // A pasted key is fetched by no platform.
+    if (this.#object.spec.keyDistribution === 'Manual') return undefined;
+    return date(this.#object.status?.lastFetchTime) ?? new Date(0);
+  }
+
   get troubles(): readonly Trouble[] {
     return troublesOf(this.#object, this.#keys);
   }

@@ -75,6 +75,7 @@ export async function runController(
     clockSkew: () => client.clockSkew(),
     pendingKeyPairs: () => controller.pendingKeyPairs(),
     jwksReplicas: () => replicas.count(),
+    fetchesCollected: () => fetches.isComplete(),
   });
   publisherMetrics(registry, publisher);
   watchMetrics(registry, [...registrations.scopes, ...keys.scopes, ...replicas.scopes]);

@@ -136,6 +136,10 @@ export const controllerTable = {
     'lti_jwks_replicas',
     'Ready endpoints of the JWKS Service; absent until they are known, and with --jwks-probe-url.',
   ),
+  fetchesCollected: gauge(
+    'lti_jwks_fetches_collected',
+    '1 if the leader collected from every replica when documents were last fetched, otherwise 0, also on replicas that are not the leader.',
+  ),
   pendingKeyPairs: gauge('lti_key_pairs_pending', 'Key pairs that are being generated or waiting for a core.'),
 };
 
@@ -173,6 +177,11 @@ export const registrationTable = {
     ...perRegistration,
   ),
   rotateAfter: gauge('lti_rotate_after_seconds', 'Age at which the signing key is replaced.', ...perRegistration),
+  lastFetch: gauge(
+    'lti_registration_last_fetch_timestamp_seconds',
+    'Time at which a client other than the operator last fetched the document, accurate to a day; 0 if never; absent with keyDistribution Manual.',
+    ...perRegistration,
+  ),
   condition: gauge(
     'lti_registration_condition',
     'A condition that reports a problem: 1 for True, 0 for False, -1 for Unknown; otherwise absent.',

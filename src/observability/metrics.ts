@@ -131,6 +131,7 @@ export interface OperatorSources {
   readonly pendingKeyPairs: () => number;
   /** Ready endpoints of the JWKS Service. */
   readonly jwksReplicas: () => number | undefined;
+  readonly fetchesCollected: () => boolean;
 }
 
 export interface WriteMetrics {
@@ -160,6 +161,7 @@ export function operatorMetrics(registry: Registry, sources: OperatorSources): v
     return [[{}, skew === undefined ? undefined : skew / 1000]];
   });
   computedGauge(registry, controllerTable.jwksReplicas, () => [[{}, sources.jwksReplicas()]]);
+  computedGauge(registry, controllerTable.fetchesCollected, () => [[{}, sources.fetchesCollected() ? 1 : 0]]);
   computedGauge(registry, controllerTable.pendingKeyPairs, () => [[{}, sources.pendingKeyPairs()]]);
 }
 

@@ -20,6 +20,8 @@ export interface RegistrationMetrics {
   readonly activeKeyActivatedAt?: Date | undefined;
   readonly nextRotationAt?: Date | undefined;
   readonly rotateAfterSeconds?: number | undefined;
+  /** The epoch if it was never fetched. */
+  readonly lastFetchAt?: Date | undefined;
   readonly troubles: readonly Trouble[];
 }
 
@@ -49,11 +51,12 @@ const perRegistration: readonly (readonly [MetricRow, Value])[] = [
   // The status may be older than spec.suspend.
   [registrationTable.nextRotation, (of) => (of.suspended ? undefined : epochSeconds(of.nextRotationAt))],
   [registrationTable.rotateAfter, (of) => of.rotateAfterSeconds],
+  [registrationTable.lastFetch, (of) => epochSeconds(of.lastFetchAt)],
 ];
 
 /**
  * The metrics of all registrations in Prometheus's text format, line by line, because the whole text may be too long for one
- * string: at most ten series per registration. They come from the caches, so a deleted registration leaves no series.
+ * string: at most eleven series per registration. They come from the caches, so a deleted registration leaves no series.
  */
 export function* objectMetrics({ registrations, keysByState, orphans }: ObjectSnapshot): Generator<string> {
   yield* family(registrationTable.registrations, [[{}, registrations.length]]);

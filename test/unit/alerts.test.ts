@@ -94,7 +94,7 @@ describe('The alerts', function () {
   const perRegistration = alerts.filter(({ expr }) => /registration[,)]/.test(expr));
 
   it('on registrations group by namespace and name, and keep their state while no replica reports registrations', () => {
-    expect(perRegistration.length).to.equal(11);
+    expect(perRegistration.length).to.equal(12);
     for (const { alert, expr } of perRegistration) {
       for (const [, labels = ''] of expr.matchAll(/(?:by|on) \(([^)]*registration[^)]*)\)/g)) {
         expect(labels, alert).to.match(/^cluster, namespace, exported_namespace, registration(?:, reason)?$/);

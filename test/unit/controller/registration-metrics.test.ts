@@ -95,7 +95,7 @@ describe('The metrics of registrations', () => {
 
   const ofCanvas = (): readonly string[] => scraped().filter((line) => line.includes('registration="canvas"'));
 
-  it('A registration without problems has five series, and none once it is gone', () => {
+  it('A registration without problems has six series, and none once it is gone', () => {
     registrations.put(registration());
     keys.put(key(1, 'Active'));
     expect(ofCanvas()).to.deep.equal([
@@ -104,6 +104,7 @@ describe('The metrics of registrations', () => {
       `lti_signing_key_activated_timestamp_seconds{${of}} 1767312000`,
       `lti_next_rotation_timestamp_seconds{${of}} 1775001600`,
       `lti_rotate_after_seconds{${of}} 7776000`,
+      `lti_registration_last_fetch_timestamp_seconds{${of}} 0`,
     ]);
     expect(scraped()).to.include('lti_registrations 1').and.to.include('lti_keys{state="Active"} 1');
     registrations.delete(registration());
@@ -115,11 +116,11 @@ describe('The metrics of registrations', () => {
   });
 
   for (const suspend of [false, true]) {
-    it(`A ${suspend ? 'suspended registration' : 'registration'} has at most ten series, whatever its problems`, () => {
+    it(`A ${suspend ? 'suspended registration' : 'registration'} has at most eleven series, whatever its problems`, () => {
       registrations.put(registration(conditionsIll, { suspend, revokedKeyIDs: ['kid-4'] }));
       keyStates.forEach((state, index) => keys.put(key(index + 1, state)));
-      expect(ofCanvas().length).to.equal(10);
-      expect(new Set(ofCanvas().map((line) => line.split(' ')[0])).size, 'distinct series').to.equal(10);
+      expect(ofCanvas().length).to.equal(11);
+      expect(new Set(ofCanvas().map((line) => line.split(' ')[0])).size, 'distinct series').to.equal(11);
       expect(ofCanvas()[0]).to.equal(`lti_registration_ready{${of}} 0`);
     });
   }
@@ -147,7 +148,20 @@ describe('The metrics of registrations', () => {
 
   it('A registration without a status is not ready, and has the series of its spec', () => {
     registrations.put(anLtiRegistration());
-    expect(ofCanvas()).to.deep.equal([`lti_registration_ready{${of}} 0`, `lti_rotate_after_seconds{${of}} 7776000`]);
+    expect(ofCanvas()).to.deep.equal([
+      `lti_registration_ready{${of}} 0`,
+      `lti_rotate_after_seconds{${of}} 7776000`,
+      `lti_registration_last_fetch_timestamp_seconds{${of}} 0`,
+    ]);
+  });
+
+  it('The last fetch is reported, and 0 before the first, except for keys that are pasted at the platform', () => {
+    const object = registration();
+    const lastFetch = (): readonly string[] => ofCanvas().filter((line) => line.includes('last_fetch'));
+    registrations.put({ ...object, status: { ...object.status, lastFetchTime: '2026-01-02T00:00:00Z' } });
+    expect(lastFetch()).to.deep.equal([`lti_registration_last_fetch_timestamp_seconds{${of}} 1767312000`]);
+    registrations.put(registration(conditionsWell, { keyDistribution: 'Manual' }));
+    expect(lastFetch()).to.deep.equal([]);
   });
 
   it('A suspended registration is reported as suspended, without a next rotation', () => {

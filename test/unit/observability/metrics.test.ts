@@ -151,12 +151,14 @@ describe('The metrics of the controller', () => {
       clockSkew: () => clockSkew,
       pendingKeyPairs: () => 4,
       jwksReplicas: () => replicas,
+      fetchesCollected: () => true,
     };
     operatorMetrics(registry, sources);
     const metrics = writeMetrics(registry);
     metrics.rotation('activated');
     metrics.refused('secrets');
     const rotations = [
+      'lti_jwks_fetches_collected 1',
       'lti_key_pairs_pending 4',
       'lti_refused_writes_total{resource="secrets"} 1',
       'lti_refused_writes_total{resource="ltikeys"} 0',
@@ -295,6 +297,7 @@ describe('The metric table', () => {
       clockSkew: () => undefined,
       pendingKeyPairs: () => 0,
       jwksReplicas: () => 0,
+      fetchesCollected: () => false,
     });
     writeMetrics(registry);
     publisherMetrics(registry, { documents: () => 0, lastSync: () => undefined, failures: () => 0 });
