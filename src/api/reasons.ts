@@ -49,6 +49,10 @@ export const conditionReasons = {
     'With keyDistribution Manual, a key has not been acknowledged in spec.acknowledgedKeyID.',
     'Paste the public key at the platform, then set `spec.acknowledgedKeyID` to its key ID.',
   ),
+  NotFetched: reason(
+    'No client has fetched the document since the next key was published, and half of the time until it signs is over. The rotation does not wait.',
+    'Compare the key set URL at the platform: see [LTIJWKSNeverFetched](runbooks.md#ltijwksneverfetched).',
+  ),
   UnknownRevokedKeyID: reason(
     'An entry of spec.revokedKeyIDs matches no key of this registration, so it revokes nothing.',
     'Copy the key ID from the KEY ID column of `kubectl get ltikeys`, or remove the entry.',

@@ -3,6 +3,7 @@ import type { Condition } from '../api/ltikey.gen.ts';
 import { ltiKeyName } from '../api/names.ts';
 import type { ConditionReason } from '../api/reasons.ts';
 import { formatInstant, type Instant } from './duration.ts';
+import { notFetchedVerdict } from './fetches.ts';
 import type { Plan } from './key-plan.ts';
 import { activeKey, keysIn, type LedgerKey, liveKeys, nextKey } from './ledger.ts';
 import { revocationVerdict } from './platforms.ts';
@@ -131,9 +132,12 @@ function materialVerdict({ lifecycle, plan }: Outcome): Verdict {
   return { status: 'True', reason: 'KeysDecryptable', message };
 }
 
-function actionVerdict({ lifecycle, plan: { ledger }, unknownRevoked }: Outcome): Verdict {
+function actionVerdict({ lifecycle, plan: { ledger }, unknownRevoked, jwksURL }: Outcome): Verdict {
   const key = nextKey(ledger) ?? activeKey(ledger);
-  if (!key || !awaitsAcknowledgement(lifecycle, key)) return revokedIDsVerdict(unknownRevoked);
+  if (!key || !awaitsAcknowledgement(lifecycle, key)) {
+    const unfetched = notFetchedVerdict({ ...lifecycle, ledger }, jwksURL);
+    return unknownRevoked.length === 0 && unfetched ? unfetched : revokedIDsVerdict(unknownRevoked);
+  }
   const name = ltiKeyName(ledger.registration, key.revision);
   const message = `paste the public key of LtiKey ${name} at the platform (kubectl get ltikey ${name} -n ${ledger.namespace} -o jsonpath='{.spec.publicJWK}'), then set spec.acknowledgedKeyID to ${key.keyID}`;
   return { status: 'True', reason: 'AcknowledgementRequired', message };

@@ -1,5 +1,9 @@
-import { type Duration, type Instant, day } from './duration.ts';
-import type { LedgerKey } from './ledger.ts';
+import type { Verdict } from './conditions.ts';
+import { type Duration, type Instant, day, formatInstant } from './duration.ts';
+import { activeKey, type LedgerKey, nextKey } from './ledger.ts';
+import { isRotationHeld } from './preconditions.ts';
+import type { Lifecycle } from './situation.ts';
+import { activationTime } from './timing.ts';
 
 /** Fetches of a registration's own document by clients other than the operator: the evidence that its platform reads the keys. */
 export interface Fetches {
@@ -38,6 +42,31 @@ export function fetchTimeToRecord(
   if (lastAt === undefined || before === undefined || before > lastAt) return lastAt;
   const isNews = next !== undefined && isFetched(fetches, next) && !isFetched({ ...fetches, lastAt: before }, next);
   return isNews || lastAt - before >= fetchTimeStep ? lastAt : before;
+}
+
+/**
+ * When a next key that no client has fetched is reported: half-way between its publication and its activation. `undefined` if it
+ * needs no fetch, because no rotation awaits it, it was fetched, or it is pasted at the platform.
+ */
+export function notFetchedTime(lifecycle: Lifecycle): Instant | undefined {
+  const { registration, ledger, fetches, now } = lifecycle;
+  const active = activeKey(ledger);
+  const next = nextKey(ledger);
+  if (!active || next?.publishedAt === undefined || isFetched(fetches, next) || !fetches.complete) return undefined;
+  if (registration.keyDistribution === 'Manual' || isRotationHeld(lifecycle)) return undefined;
+  const time = activationTime(next, active, registration, now);
+  return time === undefined ? undefined : next.publishedAt + (time - next.publishedAt) / 2;
+}
+
+/** A warning that holds nothing: the platform may be unused, or a CDN may answer for the replicas. */
+export function notFetchedVerdict(lifecycle: Lifecycle, jwksURL: string | undefined): Verdict | undefined {
+  const { ledger, now } = lifecycle;
+  const from = notFetchedTime(lifecycle);
+  if (from === undefined || now < from) return undefined;
+  const { keyID, publishedAt } = nextKey(ledger)!;
+  const url = jwksURL ?? 'the document of the registration';
+  const message = `no client has fetched ${url} since next key ${keyID} was published at ${formatInstant(publishedAt!)}, so the platform may reject what the tool signs after the rotation. Compare the key set URL at the platform: it may have a pasted key or another URL. If a CDN or proxy answers for the replicas, or the tool is not in use, no action is required; the rotation does not wait`;
+  return { status: 'True', reason: 'NotFetched', message };
 }
 
 function recordedTime(text: string | undefined): Instant | undefined {

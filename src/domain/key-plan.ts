@@ -1,4 +1,5 @@
 import { type Duration, type Instant, minute, second } from './duration.ts';
+import { notFetchedTime } from './fetches.ts';
 import { generationFault, neededRevision, staleSeals } from './key-generation.ts';
 import {
   type Cause,
@@ -102,6 +103,8 @@ function nextCheckAt(lifecycle: Lifecycle, fault: Fault | undefined): Instant | 
     }
   }
   due.push(...liveKeys(ledger).map((key) => newUntil(key, lifecycle)));
+  const notFetched = notFetchedTime(lifecycle);
+  if (notFetched !== undefined && notFetched > now) due.push(notFetched);
   for (const { absentAt } of keysIn(ledger, 'Revoked')) {
     if (absentAt !== undefined && absentAt + observation.cacheLifetime > now)
       due.push(absentAt + observation.cacheLifetime);

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { second } from '../../../src/domain/duration.ts';
+import { hour, second } from '../../../src/domain/duration.ts';
 import { plan } from '../../../src/domain/key-plan.ts';
 import { aKey, aLedger, epoch } from '../../builders/ledger.ts';
 import { aLifecycle } from '../../builders/situation.ts';
@@ -23,6 +23,15 @@ describe('The next check of a registration', () => {
     const at = (now: number) => plan(aLifecycle({ ledger: made, served: [aKey(1, 'Active').keyID], now })).nextCheckAt;
     expect(at(epoch)).to.equal(epoch + 4 * second);
     expect(at(epoch + 4 * second)).to.satisfy((time?: number) => time === undefined || time > epoch + 34 * second);
+  });
+
+  it('is when a next key that was not fetched is reported, and then when it signs', () => {
+    const next = aKey(2, 'Next', { publishedAt: epoch, cause: 'Request' });
+    const at = (now: number, complete = true) =>
+      plan(aLifecycle({ ledger: aLedger([aKey(1, 'Active'), next]), fetches: { complete }, now })).nextCheckAt;
+    expect(at(epoch)).to.equal(epoch + 12 * hour);
+    expect(at(epoch + 12 * hour)).to.equal(epoch + 24 * hour);
+    expect(at(epoch, false), 'while fetches are unknown').to.equal(epoch + 24 * hour);
   });
 
   it('is not repeated while a replica serves a revoked key', () => {

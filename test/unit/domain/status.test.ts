@@ -51,6 +51,66 @@ describe('The conditions of a registration', () => {
   const paste =
     "paste the public key of LtiKey canvas-2 at the platform (kubectl get ltikey canvas-2 -n gradebook -o jsonpath='{.spec.publicJWK}'), then set spec.acknowledgedKeyID to kid-2";
 
+  const published = aKey(2, 'Next', { publishedAt: epoch, cause: 'Request' });
+  const halfway = aLifecycle({
+    ledger: aLedger([active, published]),
+    fetches: { lastAt: epoch - hour, complete: true },
+    now: epoch + 12 * hour,
+  });
+  const notFetched =
+    'True NotFetched: no client has fetched https://keys.example.org/canvas since next key kid-2 was published at 2026-03-01T00:00:00Z, so the platform may reject what the tool signs after the rotation. Compare the key set URL at the platform: it may have a pasted key or another URL. If a CDN or proxy answers for the replicas, or the tool is not in use, no action is required; the rotation does not wait';
+  const noAction = 'False NoActionRequired: no action is required';
+  const jwksURL = 'https://keys.example.org/canvas';
+  const unfetched: typeof cases = [
+    ['halfway to the activation of a key that was not fetched', halfway, { jwksURL }, { ActionRequired: notFetched }],
+    [
+      'if no key was ever fetched',
+      { ...halfway, fetches: { complete: true } },
+      { jwksURL },
+      { ActionRequired: notFetched },
+    ],
+    ['before that', { ...halfway, now: epoch + 12 * hour - 1 }, {}, { ActionRequired: noAction }],
+    [
+      'if the next key was fetched',
+      { ...halfway, fetches: { lastAt: epoch, complete: true } },
+      {},
+      { ActionRequired: noAction },
+    ],
+    [
+      'while a replica does not report its fetches',
+      { ...halfway, fetches: { complete: false } },
+      {},
+      { ActionRequired: noAction },
+    ],
+    [
+      'if the next key is not published',
+      { ...halfway, ledger: aLedger([active, aKey(2, 'Next', { cause: 'Request' })]) },
+      {},
+      { ActionRequired: noAction },
+    ],
+    [
+      'if the key that was not fetched was pasted',
+      { ...halfway, registration: aRegistration({ keyDistribution: 'Manual', acknowledgedKeyID: 'kid-2' }) },
+      {},
+      { ActionRequired: noAction },
+    ],
+    [
+      'if the rotation to a key that was not fetched is suspended',
+      { ...halfway, registration: aRegistration({ suspend: true }) },
+      {},
+      { ActionRequired: noAction },
+    ],
+    [
+      'if a key ID is unknown, before a key that was not fetched',
+      halfway,
+      { unknownRevoked: [0] },
+      {
+        ActionRequired:
+          'True UnknownRevokedKeyID: spec.revokedKeyIDs[0]: the registration has no such key, so the entry revokes nothing. Copy the key ID from the KEY ID column of kubectl get ltikeys, or remove the entry',
+      },
+    ],
+  ];
+
   const cases: readonly (readonly [
     string,
     Lifecycle,
@@ -167,6 +227,7 @@ describe('The conditions of a registration', () => {
       {},
       { ActionRequired: 'False NoActionRequired: no action is required' },
     ],
+    ...unfetched,
     [
       'while the registration is suspended',
       aLifecycle({ registration: aRegistration({ suspend: true }) }),
