@@ -73,6 +73,7 @@ export async function startOperator(controlPlane: ControlPlane): Promise<Operato
       `--publish-dir=${publishDirectory}`,
       `--metrics-address=127.0.0.1:${metricsPort}`,
       `--jwks-probe-url=${url}`,
+      `--jwks-admin-port=${jwksAdminPort}`,
       `--jwks-public-url=${url}`,
       // The floors protect verifiers in production; here the day is shortened to seconds.
       '--minimum-overlap=1s',
