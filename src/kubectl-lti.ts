@@ -22,7 +22,8 @@ async function confirm(question: string): Promise<boolean | undefined> {
   }
 }
 
-process.exitCode = await runCli(process.argv.slice(2), {
+// A promise, not a top-level await: the single executable is CommonJS.
+const finished = runCli(process.argv.slice(2), {
   out: (written) => process.stdout.write(written),
   err: (written) => process.stderr.write(written),
   confirm,
@@ -34,3 +35,4 @@ process.exitCode = await runCli(process.argv.slice(2), {
   clock: systemClock,
   signal: interrupt.signal,
 });
+void finished.then((code) => (process.exitCode = code));
