@@ -23,6 +23,7 @@ const files = [
   'revocation',
   'deletion',
   'rbac',
+  'gitops',
 ].map((name) => `test/apiserver/${name}.test.ts`);
 
 /** A folder with the servers of one version, for `KUBEBUILDER_ASSETS`. etcd is the same for all. */
