@@ -62,9 +62,10 @@ function unique(problems: readonly Problem[]): Problem[] {
   ].toReversed();
 }
 
-/** Remedies are Markdown with links relative to docs/. */
+/** Remedies are Markdown with links relative to docs/; those that leave it are to manifests of the repository. */
 function plainText(markdown: string): string {
   return markdown
-    .replaceAll(/\[([^\]]*)\]\((?!http)([^)]*)\)/g, '$1 (https://ltikeys.dev/docs/$2)')
+    .replaceAll(/\[([^\]]*)\]\(\.\.\/([^)]*)\)/g, '$2')
+    .replaceAll(/\[([^\]]*)\]\((?!http)([^)]*)\)/g, 'docs/$2')
     .replaceAll('`', '');
 }

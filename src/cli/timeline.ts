@@ -7,7 +7,7 @@ import { withKey } from '../domain/key-generation.ts';
 import type { KeyState } from '../domain/key-state.ts';
 import type { Registration } from '../domain/registration.ts';
 import type { KeyMaterial, Lifecycle } from '../domain/situation.ts';
-import { defaultMinimumOverlap } from '../domain/timing.ts';
+import { defaultMinimumOverlap, type TimingLimits } from '../domain/timing.ts';
 
 /** One step of the life of a registration's keys, as it is to be expected. */
 export interface TimelineEntry {
@@ -24,7 +24,9 @@ interface Start {
 }
 
 /** The cache lifetime that the sidecar announces by default: 300 s, and 3660 s for caches that serve stale documents. */
-const defaultCacheLifetime: Duration = 3_960_000;
+export const assumedCacheLifetime: Duration = 3_960_000;
+/** The operator's limits unless its options change them. */
+export const assumedLimits: TimingLimits = { minimumOverlap: defaultMinimumOverlap };
 const maximumSteps = 1000;
 const kekID = 'assumed';
 
@@ -98,14 +100,14 @@ function assumed(registration: Registration, ledger: Ledger, now: Instant): Life
       stillServed: new Map(),
       absentKeyIDs: new Set(ledger.keys.map(({ keyID }) => keyID).filter((keyID) => !live.includes(keyID))),
       detail: '',
-      cacheLifetime: defaultCacheLifetime,
+      cacheLifetime: assumedCacheLifetime,
     },
     delivery: { ...(ledger.activeKeyID === undefined ? {} : { keyID: ledger.activeKeyID }), leftovers: [] },
     fetches: { lastAt: now, complete: true },
     unpublishedKeyIDs: new Set(),
     sealingKeyID: kekID,
     clockSkew: 0,
-    limits: { minimumOverlap: defaultMinimumOverlap },
+    limits: assumedLimits,
     now,
   };
 }
@@ -123,7 +125,7 @@ function factsOf(revision: number, size: number): KeyFacts {
 /** The ledger as far as the LtiKeys and the status show it: reading the ledger itself needs the right to read Secrets. */
 export function shownLedger(registration: Registration, object: LtiRegistration, keys: readonly LtiKey[]): Ledger {
   const { status } = object;
-  const rows = keys.flatMap((key) => rowOf(key, registration, status));
+  const rows = keys.flatMap((key) => rowOf(key, registration, object));
   return {
     ...emptyLedger(registration.namespace, registration.name),
     issuer: registration.issuer,
@@ -140,7 +142,7 @@ export function shownLedger(registration: Registration, object: LtiRegistration,
   };
 }
 
-function rowOf({ spec, status }: LtiKey, registration: Registration, shown: LtiRegistration['status']): LedgerKey[] {
+function rowOf({ spec, status }: LtiKey, registration: Registration, object: LtiRegistration): LedgerKey[] {
   if (status?.state === undefined || status.createdAt === undefined) return [];
   const times = Object.fromEntries(
     (['publishedAt', 'activatedAt', 'retireAt', 'retiredAt', 'revokedAt'] as const).flatMap((name) =>
@@ -156,7 +158,8 @@ function rowOf({ spec, status }: LtiKey, registration: Registration, shown: LtiR
       size,
       publicJWK,
       state: status.state,
-      cause: status.state === 'Next' ? causeOfNext(status, registration, shown) : 'Schedule',
+      cause:
+        status.state === 'Next' ? causeOfNext(status, registration, object.status) : causeOfOther(revision, object),
       ...(status.verifyOnly ? { verifyOnly: true } : {}),
       createdAt: Date.parse(status.createdAt),
       ...times,
@@ -165,6 +168,11 @@ function rowOf({ spec, status }: LtiKey, registration: Registration, shown: LtiR
         : {}),
     },
   ];
+}
+
+/** Only an imported key may be larger than `spec.key.size` asks for; of the others, the cause no longer matters. */
+function causeOfOther(revision: number, { spec }: LtiRegistration): Cause {
+  return revision === 1 && spec.import?.secretName !== undefined ? 'Import' : 'Schedule';
 }
 
 /** An LtiKey does not say why it was made: one that signs later than its delay asks for waits for its scheduled day. */

@@ -3,17 +3,17 @@ import type { Command } from 'commander';
 import { parseAllDocuments } from 'yaml';
 import { apiVersion, ltiKeys, registrationLabel } from '../../api/names.ts';
 import type { LtiKey, LtiRegistration } from '../../api/objects.ts';
-import { formatDuration, formatInstant } from '../../domain/duration.ts';
+import { formatInstant } from '../../domain/duration.ts';
 import { emptyLedger } from '../../domain/ledger.ts';
 import { readRegistration, type Registration } from '../../domain/registration.ts';
-import { defaultMinimumOverlap, timingFault } from '../../domain/timing.ts';
+import { timingFault } from '../../domain/timing.ts';
 import { isJsonObject } from '../../lib/json-object.ts';
 import { type Cluster, type ClusterOptions, findRegistration, getRegistration, durationOption } from '../cluster.ts';
 import { describedCommand, onCluster, withClusterOptions, withOutput } from '../command.ts';
 import { CliError, exitCodes } from '../exit-codes.ts';
 import { formatAge, formatTable, formatValue, type OutputFormat } from '../output.ts';
 import type { Terminal } from '../terminal.ts';
-import { shownLedger, timeline, type TimelineEntry } from '../timeline.ts';
+import { assumedCacheLifetime, assumedLimits, shownLedger, timeline, type TimelineEntry } from '../timeline.ts';
 
 interface PlanOptions extends ClusterOptions {
   readonly output: OutputFormat;
@@ -144,8 +144,8 @@ function render(entries: readonly TimelineEntry[], output: OutputFormat, now: nu
 
 /** What keeps rotations from happening. */
 function notes(registration: Registration): string[] {
-  const { suspend, keyDistribution, overlap } = registration;
-  const fault = timingFault(registration, { minimumOverlap: defaultMinimumOverlap }, 0);
+  const { suspend, keyDistribution } = registration;
+  const fault = timingFault(registration, assumedLimits, assumedCacheLifetime);
   return [
     ...(suspend ? ['spec.suspend is true: no rotation starts, and no key retires.'] : []),
     ...(fault ? [`No rotation starts: ${fault.message}.`] : []),
@@ -153,9 +153,6 @@ function notes(registration: Registration): string[] {
       ? [
           'Keys are pasted at the platform: each next key waits until kubectl lti acknowledge says that the platform has it.',
         ]
-      : []),
-    ...(fault?.reason === 'OverlapTooShort'
-      ? [`Until then, keys stay published for ${formatDuration(Math.max(overlap, defaultMinimumOverlap))}.`]
       : []),
   ];
 }

@@ -50,7 +50,7 @@ describe('The summary of a registration', () => {
         condition: 'Ready',
         reason: 'LedgerMissing',
         message: 'the ledger is gone',
-        remedy: 'Restore the ledger Secret: see recovery.md (https://ltikeys.dev/docs/recovery.md#the-ledger-is-lost).',
+        remedy: 'Restore the ledger Secret: see docs/recovery.md#the-ledger-is-lost.',
       },
     ]);
   });

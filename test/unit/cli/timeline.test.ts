@@ -95,6 +95,18 @@ describe('The timeline of a registration', () => {
     ]);
   });
 
+  it('shows no rotation because an imported key is larger than spec.key.size', () => {
+    const times = { createdAt: formatInstant(now - 5 * day), publishedAt: formatInstant(now - 5 * day) };
+    const object = registration(
+      { import: { secretName: 'old', entry: 'private.pem' } },
+      { activeKey: { name: 'canvas-1', keyID: 'k1' } },
+    );
+    const imported = key(1, { state: 'Active', ...times, activatedAt: times.createdAt });
+    const present = readRegistration(object);
+    const ledger = shownLedger(present, object, [{ ...imported, spec: { ...imported.spec, size: 4096 } }]);
+    expect(timeline({ registration: present, ledger, now }, now + 30 * day)).to.deep.equal([]);
+  });
+
   it('shows no rotation of a suspended registration', () => {
     const object = registration({ suspend: true }, { activeKey: { name: 'canvas-1', keyID: 'k1' } });
     const times = { createdAt: formatInstant(now - 89 * day), publishedAt: formatInstant(now - 89 * day) };
