@@ -1,0 +1,17 @@
+"""Signs as an LTI 1.3 tool with the key that the LTI key operator delivers."""
+
+from .errors import KeyDirectoryError
+from .key_directory import KeyDirectory, open_key_directory
+from .sign import KeySource, sign_client_assertion, sign_deep_linking_response, tool_jwks
+from .version import Delivery
+
+__all__ = [
+    "Delivery",
+    "KeyDirectory",
+    "KeyDirectoryError",
+    "KeySource",
+    "open_key_directory",
+    "sign_client_assertion",
+    "sign_deep_linking_response",
+    "tool_jwks",
+]

@@ -1,0 +1,253 @@
+"""Run with: PYTHONPATH=src python3 -m unittest discover --start-directory tests"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import shutil
+import tempfile
+import threading
+import time
+import traceback
+import unittest
+from typing import Any, Optional
+
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from lti_tool_keys import (
+    KeyDirectory,
+    KeyDirectoryError,
+    open_key_directory,
+    sign_client_assertion,
+    sign_deep_linking_response,
+    tool_jwks,
+)
+
+REGISTRATION = {
+    "issuer": "https://canvas.instructure.com",
+    "client_id": "10000000000042",
+    "token_endpoint": "https://sso.canvaslms.com/login/oauth2/token",
+    "token_audience": "https://api.brightspace.com/auth/token",
+}
+Files = dict[str, str]
+
+
+def b64(number: int) -> str:
+    return base64.urlsafe_b64encode(number.to_bytes((number.bit_length() + 7) // 8, "big")).rstrip(b"=").decode()
+
+
+def decoded(part: str) -> dict[str, Any]:
+    return json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
+
+
+def private_jwk(key: rsa.RSAPrivateKey, kid: str) -> dict[str, str]:
+    numbers = key.private_numbers()
+    public = {"kty": "RSA", "use": "sig", "alg": "RS256", "kid": kid, "n": b64(numbers.public_numbers.n), "e": b64(numbers.public_numbers.e)}
+    private = {"d": numbers.d, "p": numbers.p, "q": numbers.q, "dp": numbers.dmp1, "dq": numbers.dmq1, "qi": numbers.iqmp}
+    return {**public, **{name: b64(value) for name, value in private.items()}}
+
+
+def delivery(key: rsa.RSAPrivateKey, kid: str) -> Files:
+    jwk = private_jwk(key, kid)
+    public = {name: jwk[name] for name in ("kty", "use", "alg", "kid", "n", "e")}
+    return {
+        "private.jwk": json.dumps(jwk),
+        "public.pem": key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode(),
+        "kid": kid,
+        "jwks.json": json.dumps({"keys": [public]}),
+        "registration.json": json.dumps(REGISTRATION),
+    }
+
+
+class Mount:
+    """A directory that is written as the kubelet writes a mounted Secret."""
+
+    def __init__(self) -> None:
+        self.path = tempfile.mkdtemp(prefix="delivery-")
+        self._version = 0
+
+    def swap(self, files: Files) -> None:
+        self._version += 1
+        data = os.path.join(self.path, "..data")
+        previous = os.readlink(data) if os.path.islink(data) else None
+        target = f"..version_{self._version}"
+        os.mkdir(os.path.join(self.path, target))
+        for name, text in files.items():
+            with open(os.path.join(self.path, target, name), "w", encoding="utf-8") as file:
+                file.write(text)
+        os.symlink(target, data + "_tmp")
+        os.rename(data + "_tmp", data)
+        if previous is not None:
+            shutil.rmtree(os.path.join(self.path, previous))
+
+
+class ToolKeys(unittest.TestCase):
+    keys: dict[str, rsa.RSAPrivateKey] = {}
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        cls.keys = {kid: rsa.generate_private_key(65537, 2048) for kid in ("first", "second", "third")}
+
+    def setUp(self) -> None:
+        self.mount = Mount()
+        self.addCleanup(shutil.rmtree, self.mount.path, ignore_errors=True)
+
+    def files(self, kid: str) -> Files:
+        return delivery(self.keys[kid], kid)
+
+    def opened(self, **options: Any) -> KeyDirectory:
+        self.mount.swap(self.files("first"))
+        return open_key_directory(self.mount.path, **{"poll_interval": 0, **options})
+
+    def verified(self, token: str, kid: str) -> dict[str, Any]:
+        header, payload, signature = token.split(".")
+        self.assertEqual(decoded(header), {"alg": "RS256", "typ": "JWT", "kid": kid})
+        raw = base64.urlsafe_b64decode(signature + "=" * (-len(signature) % 4))
+        self.keys[kid].public_key().verify(raw, f"{header}.{payload}".encode(), padding.PKCS1v15(), hashes.SHA256())
+        return decoded(payload)
+
+    def test_a_client_assertion_has_the_required_claims(self) -> None:
+        claims = self.verified(sign_client_assertion(self.opened()), "first")
+        self.assertEqual(claims["iss"], REGISTRATION["client_id"])
+        self.assertEqual(claims["sub"], REGISTRATION["client_id"])
+        self.assertEqual(claims["aud"], REGISTRATION["token_audience"])
+        self.assertEqual(claims["exp"] - claims["iat"], 60)
+        self.assertTrue(claims["jti"])
+
+    def test_a_deep_linking_response_echoes_data(self) -> None:
+        token = sign_deep_linking_response(self.opened(), deployment_id="1:abc", content_items=[{"type": "link"}], data="csrf")
+        claims = self.verified(token, "first")
+        self.assertEqual(claims["aud"], REGISTRATION["issuer"])
+        self.assertEqual(claims["https://purl.imsglobal.org/spec/lti/claim/deployment_id"], "1:abc")
+        self.assertEqual(claims["https://purl.imsglobal.org/spec/lti-dl/claim/data"], "csrf")
+
+    def test_an_incomplete_registration_and_a_long_lifetime_are_refused(self) -> None:
+        directory = self.opened()
+        with self.assertRaises(ValueError):
+            sign_client_assertion(directory, lifetime=601)
+        self.mount.swap({**self.files("first"), "registration.json": '{"issuer":"https://lms.example.org"}'})
+        with self.assertRaises(KeyDirectoryError) as caught:
+            sign_client_assertion(directory)
+        self.assertEqual(caught.exception.code, "RegistrationIncomplete")
+
+    def test_a_swap_is_seen_again_and_again_and_reported(self) -> None:
+        changes: list[tuple[str, str]] = []
+        directory = self.opened(on_change=lambda now, before: changes.append((now.key_id, before.key_id)))
+        for kid in ("second", "third", "first"):
+            self.mount.swap(self.files(kid))
+            self.assertEqual(directory.current().key_id, kid)
+            self.verified(sign_client_assertion(directory), kid)
+        self.assertEqual(changes, [("second", "first"), ("third", "second"), ("first", "third")])
+        self.assertEqual([key["kid"] for key in tool_jwks(directory)["keys"]], ["first"])
+
+    def test_the_directory_is_read_once_in_an_interval_or_on_request(self) -> None:
+        directory = self.opened(poll_interval=3600)
+        self.mount.swap(self.files("second"))
+        self.assertEqual(directory.current().key_id, "first")
+        directory.refresh()
+        self.assertEqual(directory.current().key_id, "second")
+
+    def test_threads_under_swaps_never_meet_a_key_with_the_id_of_another(self) -> None:
+        directory = self.opened(poll_interval=0.001)
+        stop = threading.Event()
+        wrong: list[object] = []
+        reads = [0] * 4
+
+        def read(index: int) -> None:
+            seen: Optional[object] = None
+            while not stop.is_set():
+                current = directory.current()
+                reads[index] += 1
+                if current is not seen and current.private_key.private_numbers() != self.keys[current.key_id].private_numbers():
+                    wrong.append(current.key_id)
+                seen = current
+                if (fault := directory.fault()) is not None:
+                    wrong.append(str(fault))
+
+        threads = [threading.Thread(target=read, args=(index,)) for index in range(4)]
+        for thread in threads:
+            thread.start()
+        for number in range(20):
+            self.mount.swap(self.files(("second", "third", "first")[number % 3]))
+            time.sleep(0.05)
+        stop.set()
+        for thread in threads:
+            thread.join()
+        self.assertEqual(wrong, [])
+        self.assertGreater(sum(reads), 1000)
+
+    @unittest.skipUnless(hasattr(os, "fork"), "this system does not fork")
+    def test_a_forked_worker_follows_the_directory_although_the_lock_was_held(self) -> None:
+        directory = self.opened()
+        with directory._lock:
+            pid = os.fork()
+            if pid == 0:
+                self.mount.swap(self.files("second"))
+                directory.refresh()
+                os._exit(0 if directory.current().key_id == "second" else 1)
+        self.assertEqual(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), 0)
+        self.assertEqual(directory.current().key_id, "second")
+
+    def test_a_directory_that_cannot_be_used_gives_a_typed_error_that_reveals_nothing(self) -> None:
+        first, second = self.files("first"), self.files("second")
+        mixed = {**json.loads(second["private.jwk"]), "n": json.loads(first["private.jwk"])["n"]}
+        cases: list[tuple[str, str, Files]] = [
+            ("DirectoryMissing", "", {}),
+            ("FileMalformed", "private.jwk", {**first, "private.jwk": first["private.jwk"][:900]}),
+            ("FileMalformed", "private.jwk", {**first, "private.jwk": ""}),
+            ("FileMalformed", "private.jwk", {**first, "private.jwk": json.dumps(mixed)}),
+            ("FileMalformed", "registration.json", {**first, "registration.json": '{"issuer":1}'}),
+            ("FileMissing", "registration.json", {name: text for name, text in first.items() if name != "registration.json"}),
+            ("FileMissing", "jwks.json", {name: text for name, text in first.items() if name != "jwks.json"}),
+            ("FilesDisagree", "kid", {**first, "kid": "second"}),
+            ("FilesDisagree", "public.pem", {**first, "public.pem": second["public.pem"]}),
+            ("FilesDisagree", "jwks.json", {**first, "jwks.json": second["jwks.json"]}),
+            ("FilesDisagree", "public.pem", {**first, "private.jwk": json.dumps(private_jwk(self.keys["second"], "first"))}),
+            ("NoSigningKey", "private.jwk", {name: first[name] for name in ("jwks.json", "registration.json")}),
+        ]
+        secrets = [json.loads(files["private.jwk"])[member][:16] for files in (first, second) for member in ("d", "p", "q")]
+        for code, file, files in cases:
+            with self.subTest(code=code, file=file):
+                self.mount.swap(files)
+                with self.assertRaises(KeyDirectoryError) as caught:
+                    open_key_directory(self.mount.path)
+                error = caught.exception
+                self.assertEqual((error.code, error.file), (code, os.path.join(self.mount.path, file).rstrip("/")))
+                self.assertIn(error.remedy, str(error))
+                self.assertIsNone(error.__cause__)
+                shown = "".join(traceback.format_exception(error))
+                self.assertFalse([secret for secret in secrets if secret in shown])
+
+    def test_a_fault_in_use_leaves_the_last_good_key_with_its_age(self) -> None:
+        faults: list[Optional[str]] = []
+        directory = self.opened(on_fault=lambda fault: faults.append(fault.code if fault else None))
+        self.mount.swap({**self.files("second"), "private.jwk": "{"})
+        self.assertEqual(directory.current().key_id, "first")
+        self.assertEqual(faults, ["FileMalformed"])
+        before = directory.age()
+        self.assertGreater(directory.age(), before)
+        self.mount.swap(self.files("second"))
+        self.assertEqual(directory.current().key_id, "second")
+        self.assertEqual(faults, ["FileMalformed", None])
+        shutil.rmtree(self.mount.path)
+        self.assertEqual(directory.current().key_id, "second")
+        self.assertEqual(faults[-1], "DirectoryMissing")
+
+    def test_a_withdrawn_key_is_not_used_until_there_is_another(self) -> None:
+        directory = self.opened()
+        self.mount.swap({name: text for name, text in self.files("first").items() if name in ("jwks.json", "registration.json")})
+        with self.assertRaises(KeyDirectoryError) as caught:
+            directory.current()
+        self.assertEqual(caught.exception.code, "NoSigningKey")
+        self.mount.swap(self.files("second"))
+        self.assertEqual(directory.current().key_id, "second")
+
+    def test_a_delivery_does_not_show_its_key(self) -> None:
+        self.assertNotIn("private_key", repr(self.opened().current()))
+
+
+if __name__ == "__main__":
+    unittest.main()
