@@ -135,8 +135,8 @@ function materialVerdict({ lifecycle, plan }: Outcome): Verdict {
 function actionVerdict({ lifecycle, plan: { ledger }, unknownRevoked, jwksURL }: Outcome): Verdict {
   const key = nextKey(ledger) ?? activeKey(ledger);
   if (!key || !awaitsAcknowledgement(lifecycle, key)) {
-    const unfetched = notFetchedVerdict({ ...lifecycle, ledger }, jwksURL);
-    return unknownRevoked.length === 0 && unfetched ? unfetched : revokedIDsVerdict(unknownRevoked);
+    const warning = notFetchedVerdict({ ...lifecycle, ledger }, jwksURL);
+    return unknownRevoked.length === 0 && warning ? warning : revokedIDsVerdict(unknownRevoked);
   }
   const name = ltiKeyName(ledger.registration, key.revision);
   const message = `paste the public key of LtiKey ${name} at the platform (kubectl get ltikey ${name} -n ${ledger.namespace} -o jsonpath='{.spec.publicJWK}'), then set spec.acknowledgedKeyID to ${key.keyID}`;

@@ -61,7 +61,7 @@ describe('The conditions of a registration', () => {
     'True NotFetched: no client has fetched https://keys.example.org/canvas since next key kid-2 was published at 2026-03-01T00:00:00Z, so the platform may reject what the tool signs after the rotation. Compare the key set URL at the platform: it may have a pasted key or another URL. If a CDN or proxy answers for the replicas, or the tool is not in use, no action is required; the rotation does not wait';
   const noAction = 'False NoActionRequired: no action is required';
   const jwksURL = 'https://keys.example.org/canvas';
-  const unfetched: typeof cases = [
+  const neverFetched: typeof cases = [
     ['halfway to the activation of a key that was not fetched', halfway, { jwksURL }, { ActionRequired: notFetched }],
     [
       'if no key was ever fetched',
@@ -227,7 +227,7 @@ describe('The conditions of a registration', () => {
       {},
       { ActionRequired: 'False NoActionRequired: no action is required' },
     ],
-    ...unfetched,
+    ...neverFetched,
     [
       'while the registration is suspended',
       aLifecycle({ registration: aRegistration({ suspend: true }) }),
