@@ -118,6 +118,14 @@ describe('A decision about a registration', () => {
     ]);
   });
 
+  it('records the last fetch that the replicas report, and keeps the recorded one if they report none', () => {
+    const fetches = { lastAt: epoch, complete: true };
+    expect(decide(aSituation({ fetches })).status?.lastFetchTime).to.equal('2026-03-01T00:00:00Z');
+    const registration = applied({}, { status: { lastFetchTime: '2026-02-28T00:00:00Z' } });
+    expect(decide(aSituation({ registration })).status?.lastFetchTime).to.equal('2026-02-28T00:00:00Z');
+    expect(decide(aSituation()).status).not.to.have.property('lastFetchTime');
+  });
+
   it('reports which entry of spec.revokedKeyIDs matches no key', () => {
     const situation = aSituation({ registration: applied({ revokedKeyIDs: ['kid-l'] }) });
     expect(says(situation, 'ActionRequired')).to.match(
