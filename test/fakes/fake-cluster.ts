@@ -68,6 +68,10 @@ export class FakeCluster {
       return void this.#watches.push({ prefix: pathname, response });
     }
     if (method === 'POST') return this.#create(pathname, JSON.parse(body) as KubeObject, response);
+    if (method === 'PUT') {
+      this.put(pathname.slice(0, pathname.lastIndexOf('/')), JSON.parse(body) as KubeObject);
+      return answerJson(response, 200, this.objects.get(pathname)!);
+    }
     const found = this.objects.get(pathname);
     if (found) return answerJson(response, 200, found);
     const [, plural = '', name] = /\/([a-z]+)(?:\/([^/]+))?$/.exec(pathname) ?? [];

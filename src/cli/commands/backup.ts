@@ -60,7 +60,7 @@ async function collect(
   options: BackupOptions,
 ): Promise<{ readonly backup: Backup; readonly problems: string[] }> {
   const place = options.allNamespaces ? undefined : namespace;
-  // Registrations first: one that is created in between has no ledger in the backup, and is restored as a new one.
+  // Registrations first: one that is created in between is missing with a ledger in the backup, and never there without its ledger.
   const registrations = await listAll<LtiRegistration>(client, ltiRegistrations, place);
   const found = (await listLedgers(client, place)).map(withoutForeignEntries);
   const ledgers = found.map(({ secret }) => portable(secret));

@@ -1,0 +1,114 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect } from 'chai';
+import type { LtiKey, LtiRegistration } from '../../../src/api/objects.ts';
+import { runCli } from '../../../src/cli/program.ts';
+import { systemClock } from '../../../src/lib/clock.ts';
+import { aPublicJwk } from '../../builders/ledger.ts';
+import { FakeCluster } from '../../fakes/fake-cluster.ts';
+import { fakeTerminal } from '../../fakes/fake-terminal.ts';
+
+/** The transcripts in docs/kubectl-lti.md are what the commands print. UPDATE_TRANSCRIPTS=1 writes them. */
+
+const page = join(import.meta.dirname, '../../../docs/kubectl-lti.md');
+const begin = '<!-- Written by UPDATE_TRANSCRIPTS=1 npm run test:unit. -->\n';
+const end = '<!-- End of the transcripts. -->';
+
+const now = '2027-03-01T08:00:00Z';
+const keyIDs = ['7ljejHE3vU3T_Ef9DKXKcnyv9mehgx0M1LWFt7fjN7g', 'NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs'] as const;
+const collection = (plural: string): string => `/apis/ltikeys.dev/v1alpha1/namespaces/gradebook/${plural}`;
+
+const canvasStatus = {
+  phase: 'Ready',
+  observedGeneration: 1,
+  ledgerSerial: 3,
+  activeKey: { name: 'canvas-1', keyID: keyIDs[0], activatedAt: '2027-01-10T08:00:00Z' },
+  nextRotationTime: '2027-04-06T01:40:11Z',
+  jwksURL: 'https://keys.example.org/registrations/gradebook/canvas/jwks.json',
+  conditions: [],
+};
+const moodleStatus = {
+  phase: 'Stalled',
+  observedGeneration: 1,
+  activeKey: { name: 'moodle-1', keyID: keyIDs[1], activatedAt: '2027-02-20T08:00:00Z' },
+  conditions: [
+    {
+      type: 'Stalled',
+      status: 'True',
+      reason: 'OverlapTooShort',
+      message: 'spec.overlap is 10m, less than the minimum overlap of 1h',
+      lastTransitionTime: '2027-02-28T08:00:00Z',
+    },
+  ],
+};
+
+function registration(name: string, status: object): LtiRegistration {
+  const spec = { issuer: `https://${name}.example`, rotateAfter: '90d', activationDelay: '24h', overlap: '48h' };
+  const metadata = { name, namespace: 'gradebook', generation: 1 };
+  return { apiVersion: 'ltikeys.dev/v1alpha1', kind: 'LtiRegistration', metadata, spec, status } as LtiRegistration;
+}
+
+const canvasKey = {
+  apiVersion: 'ltikeys.dev/v1alpha1',
+  kind: 'LtiKey',
+  metadata: { name: 'canvas-1', namespace: 'gradebook' },
+  spec: {
+    registrationRef: { name: 'canvas' },
+    revision: 1,
+    keyID: keyIDs[0],
+    algorithm: 'RS256',
+    size: 2048,
+    publicJWK: aPublicJwk(keyIDs[0]),
+  },
+  status: {
+    state: 'Active',
+    createdAt: '2027-01-10T08:00:00Z',
+    publishedAt: '2027-01-10T08:00:00Z',
+    activatedAt: '2027-01-10T08:00:00Z',
+  },
+} as LtiKey;
+
+describe('The transcripts in docs/kubectl-lti.md', () => {
+  let cluster: FakeCluster;
+  let folder: string;
+
+  before(async () => {
+    cluster = await FakeCluster.start();
+    folder = mkdtempSync(join(tmpdir(), 'transcripts-'));
+    cluster.writeKubeconfig(join(folder, 'kubeconfig'));
+    cluster.put(collection('ltiregistrations'), registration('canvas', canvasStatus));
+    cluster.put(collection('ltiregistrations'), registration('moodle', moodleStatus));
+    cluster.put(collection('ltikeys'), canvasKey);
+  });
+
+  after(async () => {
+    await cluster.stop();
+    rmSync(folder, { recursive: true });
+  });
+
+  async function transcript(line: string): Promise<string> {
+    const terminal = fakeTerminal({ clock: { ...systemClock, now: () => new Date(now) } });
+    const both: string[] = [];
+    const streams = { ...terminal, out: (text: string) => both.push(text), err: (text: string) => both.push(text) };
+    await runCli([...line.split(' '), '--kubeconfig', join(folder, 'kubeconfig')], streams);
+    return `\`\`\`console\n$ kubectl lti ${line}\n${both.join('').trimEnd()}\n\`\`\`\n`;
+  }
+
+  it('are what the commands print', async () => {
+    const lines = [
+      'status -n gradebook',
+      'plan canvas -n gradebook --for 60d',
+      'rotate canvas -n gradebook',
+      `revoke canvas ${keyIDs[0]} -n gradebook`,
+      `revoke canvas ${keyIDs[0]} -n gradebook --yes --no-wait`,
+    ];
+    const wanted: string[] = [];
+    for (const line of lines) wanted.push(await transcript(line));
+    const text = readFileSync(page, 'utf8');
+    const [from, to] = [text.indexOf(begin) + begin.length, text.indexOf(end)];
+    const section = `\n${wanted.join('\n')}\n`;
+    if (process.env['UPDATE_TRANSCRIPTS']) writeFileSync(page, text.slice(0, from) + section + text.slice(to));
+    else expect(text.slice(from, to)).to.equal(section);
+  });
+});
