@@ -21,6 +21,7 @@ const ofOperator = `app.kubernetes.io/name=${operatorName}`;
 interface Container {
   readonly image?: string;
   readonly args?: readonly string[];
+  readonly env?: readonly { readonly name: string; readonly value?: string }[];
 }
 
 export interface Deployment extends KubeObject {
@@ -39,8 +40,13 @@ export async function findDeployment(client: KubeClient, namespace: string): Pro
   return items.find((each) => controllerArgs(each) !== undefined);
 }
 
-export function controllerArgs({ spec }: Deployment): readonly string[] | undefined {
-  return spec.template.spec.containers.map(({ args = [] }) => args).find((args) => args.includes('controller'));
+/** The arguments of the controller, with the variables that its container defines. */
+function controllerArgs({ spec }: Deployment): readonly string[] | undefined {
+  const container = spec.template.spec.containers.find(({ args = [] }) => args.includes('controller'));
+  const variables = new Map(container?.env?.map(({ name, value }) => [name, value]));
+  return container?.args?.map((arg) =>
+    arg.replaceAll(/\$\((\w+)\)/g, (reference, name: string) => variables.get(name) ?? reference),
+  );
 }
 
 export function checkCrds(client: KubeClient): Promise<Finding> {
@@ -124,7 +130,7 @@ export function checkService(client: KubeClient, namespace: string, service: str
   });
 }
 
-/** The name in the option `--jwks-service` of the controller, in which deploy/ refers to an environment variable. */
+/** The name in the option `--jwks-service` of the controller; the default if it depends on what only the Pod knows. */
 export function serviceName(deployment: Deployment | undefined): string {
   const given = valuesOf(deployment, '--jwks-service').at(-1)?.split('/').at(-1);
   return given === undefined || given.includes('$') ? jwksServiceName : given;

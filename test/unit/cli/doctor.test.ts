@@ -40,7 +40,8 @@ interface Given {
 }
 
 function deployment({ args = [], image = `lti-key-operator:${version}`, replicas = 2, ready = 2 }: Given): Deployment {
-  const containers = [{ image, args: ['controller', ...args] }];
+  const env = [{ name: 'JWKS_SERVICE', value: 'blue-jwks' }];
+  const containers = [{ image, args: ['controller', ...args], env }];
   return {
     metadata: { name: 'lti-key-operator' },
     spec: { replicas, template: { spec: { containers } } },
@@ -75,7 +76,8 @@ describe('kubectl lti doctor', () => {
     const args = ['--namespace=a', '--namespace', 'b', '--jwks-service=keys/other-jwks'];
     expect(watchedNamespaces(deployment({ args: args }))).to.deep.equal(['a', 'b']);
     expect(serviceName(deployment({ args: args }))).to.equal('other-jwks');
-    expect(serviceName(deployment({ args: ['--jwks-service=$(JWKS_SERVICE)'] }))).to.equal('lti-key-operator-jwks');
+    expect(serviceName(deployment({ args: ['--jwks-service=$(JWKS_SERVICE)'] }))).to.equal('blue-jwks');
+    expect(serviceName(deployment({ args: ['--jwks-service=$(OTHER)'] }))).to.equal('lti-key-operator-jwks');
     expect(watchedNamespaces(undefined)).to.deep.equal([]);
   });
 
