@@ -262,7 +262,7 @@ describe('The key directory of a tool', () => {
     };
 
     for (const [what, code, file, content] of cases) {
-      it(`A directory that ${what} gives a typed error at start, which names the file and reveals nothing`, async () => {
+      it(`A directory that ${what} gives a typed error at start that names the file and reveals nothing`, async () => {
         mount.swap(written(content()));
         const error = await openFault();
         expect(error.code).to.equal(code);
@@ -288,7 +288,7 @@ describe('The key directory of a tool', () => {
       expect(await openFault()).to.include({ code: 'FileUnreadable', file: join(mount.path, 'private.jwk') });
     });
 
-    it('A fault in use leaves the last good key and tells its age, and its end brings the new key', async () => {
+    it('A fault in use leaves the last good key with its age, and the end of the fault brings the new key', async () => {
       mount.swap(files(first));
       const opened = await open({ pollInterval: 20 });
       expect(opened.fault()).to.equal(undefined);

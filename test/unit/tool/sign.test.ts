@@ -108,7 +108,7 @@ describe('What a tool signs with its key directory', () => {
     await verified(token, registration.token_audience);
   });
 
-  describe('The check', () => {
+  describe('Before a rotation', () => {
     const serving =
       (body: unknown, status = 200): typeof fetch =>
       async () =>
@@ -116,23 +116,23 @@ describe('What a tool signs with its key directory', () => {
     const problems = async (fetch: typeof globalThis.fetch): Promise<readonly string[]> =>
       (await check(directory, { fetch })).map(({ problem }) => problem);
 
-    it('finds nothing if the served keys verify what the tool signs', async () => {
+    it('The check finds nothing if the served keys verify what the tool signs', async () => {
       expect(await check(directory, { fetch: serving({ keys: [key.publicJWK] }) })).to.deep.equal([]);
     });
 
-    it('finds that the key is not served', async () => {
+    it('The check finds that the key is not served', async () => {
       expect(await problems(serving({ keys: [other.publicJWK] }))).to.deep.equal(['KeyNotServed']);
       const foreign = { ...other.publicJWK, kid: key.keyID };
       expect(await problems(serving({ keys: [foreign] })), 'another key under this ID').to.deep.equal(['KeyNotServed']);
     });
 
-    it('finds that the JWKS cannot be fetched', async () => {
+    it('The check finds that the JWKS cannot be fetched', async () => {
       expect(await problems(serving({}, 503))).to.deep.equal(['JwksUnreachable']);
       expect(await problems(() => Promise.reject(new TypeError('fetch failed')))).to.deep.equal(['JwksUnreachable']);
       expect(await problems(serving('no JWKS'))).to.deep.equal(['KeyNotServed']);
     });
 
-    it('finds a registration without a JWKS URL, and one that cannot sign', async () => {
+    it('The check finds a registration without a JWKS URL, and one that cannot sign', async () => {
       const { tool_jwks_uri: _, ...without } = registration;
       await withRegistration(without);
       expect(await problems(serving({}))).to.deep.equal(['NoJwksURL']);
@@ -140,7 +140,7 @@ describe('What a tool signs with its key directory', () => {
       expect(await problems(serving({}))).to.deep.equal(['CannotSign']);
     });
 
-    it('finds a fault of the directory and a directory that no kubelet updates', async () => {
+    it('The check finds a fault of the directory and a directory that no kubelet updates', async () => {
       mount.remove();
       expect(await problems(serving({ keys: [key.publicJWK] }))).to.deep.equal(['Fault', 'NotAMount']);
     });
