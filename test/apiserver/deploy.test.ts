@@ -46,6 +46,18 @@ describe('kubectl apply --dry-run=server', () => {
     expect(output).to.match(/^deployment.apps\/lti-key-operator created/m);
   });
 
+  it('kubectl delete of deploy/ leaves the CRDs, the namespace and every Secret in the cluster', async () => {
+    const output = await kubectl('delete', '--dry-run=client', '--ignore-not-found', '--kustomize', file('deploy'));
+    expect(output).not.to.match(/^(customresourcedefinition|namespace|secret)/im);
+    for (const path of ['crds/ltiregistrations.yaml', 'crds/ltikeys.yaml', 'deploy/namespace.yaml']) {
+      const { annotations }: { annotations: Record<string, string> } = parse(read(path)).metadata;
+      expect(annotations, path).to.include({
+        'argocd.argoproj.io/sync-options': 'Prune=false,Delete=false',
+        'kustomize.toolkit.fluxcd.io/prune': 'disabled',
+      });
+    }
+  });
+
   it('The API server accepts the publisher with autoscaling, and alone in the Service, on top of deploy/', async () => {
     for (const more of ['deploy/publisher/autoscaling', 'deploy/publisher/alone']) {
       const withPublisher = overlayFolder({ components: ['deploy/publisher', more] });

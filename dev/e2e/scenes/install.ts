@@ -9,9 +9,10 @@ import { Operator } from './operator.ts';
 
 const namespace = 'lti-key-operator';
 
-/** The README's way: namespace, KEK, `kubectl apply --kustomize deploy`, a sample registration. */
+/** The README's way: CRDs, namespace, KEK, `kubectl apply --kustomize deploy`, a sample registration. */
 export async function install(cluster: Cluster, folder: string): Promise<Operator> {
   say('Installing the operator as the README says, unchanged but for the name of the image.');
+  await cluster.kubectl(['apply', '--kustomize', join(checkout, 'crds')]);
   await cluster.kubectl(['apply', '--filename', join(checkout, 'deploy/namespace.yaml')]);
   const kek = join(folder, 'kek');
   mkdirSync(kek);
