@@ -41,6 +41,7 @@ const seconds: Readonly<Record<string, number>> = {
   'test/process/jwks-slow-readers.test.ts': 50,
   'test/apiserver/refused-writes.test.ts': 50,
   'test/process/lifecycle.test.ts': 45,
+  'test/apiserver/chart.test.ts': 40,
   'test/apiserver/windows.test.ts': 45,
   'test/apiserver/issuer.test.ts': 40,
   'test/apiserver/outage.test.ts': 40,

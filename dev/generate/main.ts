@@ -1,11 +1,13 @@
 /**
- * Writes what is generated: the types of the API from its CRDs, tables and references of the docs, and the objects of
- * deploy/monitoring. `--check` writes nothing, and fails if a file is out of date.
+ * Writes what is generated: the types of the API from its CRDs, tables and references of the docs, the objects of
+ * deploy/monitoring, and the templates of the Helm chart from the manifests in deploy/. `--check` writes nothing, and fails if a file is out
+ * of date.
  */
 import { readFile, writeFile } from 'node:fs/promises';
 import { dashboards } from '../dashboards/dashboards.ts';
 import { grafanaJson } from '../dashboards/grafana.ts';
 import { apiTypes } from './api-types.ts';
+import { chartFiles } from './chart.ts';
 import { withCommandReference } from './command-reference.ts';
 import { prometheusRule } from './prometheus-rule.ts';
 import { withReasonTables } from './reason-tables.ts';
@@ -43,6 +45,7 @@ const everything: readonly Generated[] = [
     source: `dev/dashboards/${name}.ts`,
     text: () => grafanaJson(dashboard),
   })),
+  ...chartFiles(),
 ];
 
 const check = process.argv.includes('--check');
