@@ -58,7 +58,7 @@ export const conditionReasons = {
     'Copy the key ID from the KEY ID column of `kubectl get ltikeys`, or remove the entry.',
   ),
   WriteRefused: reason(
-    'The API server rejects a write because of RBAC, a quota, an admission policy or an immutable object. The operator retries.',
+    'The API server refuses a write because of RBAC, a quota, an admission policy or an immutable object. The operator retries.',
     'The message has the object and the server’s reason: change the RBAC rule, quota, policy or object that it names.',
   ),
   SpecInvalid: reason(

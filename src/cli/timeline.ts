@@ -3,7 +3,7 @@ import type { LtiKey, LtiRegistration } from '../api/objects.ts';
 import { type Duration, type Instant, minute } from '../domain/duration.ts';
 import { plan } from '../domain/key-plan.ts';
 import { type Cause, emptyLedger, type KeyFacts, type Ledger, type LedgerKey, liveKeys } from '../domain/ledger.ts';
-import { withKey } from '../domain/key-generation.ts';
+import { withNewKey } from '../domain/key-generation.ts';
 import type { KeyState } from '../domain/key-state.ts';
 import type { Registration } from '../domain/registration.ts';
 import type { KeyMaterial, Lifecycle } from '../domain/situation.ts';
@@ -46,7 +46,7 @@ export function timeline(start: Start, until: Instant): readonly TimelineEntry[]
       ({ ledger } = planned);
     } else if (generate) {
       const revision = ledger.highestRevision + 1;
-      ledger = withKey(lifecycle, factsOf(revision, generate.size), generate.cause);
+      ledger = withNewKey(lifecycle, factsOf(revision, generate.size), generate.cause);
       entries.push({
         at: now,
         key: ltiKeyName(registration.name, revision),
@@ -105,7 +105,7 @@ function assumed(registration: Registration, ledger: Ledger, now: Instant): Life
     delivery: { ...(ledger.activeKeyID === undefined ? {} : { keyID: ledger.activeKeyID }), leftovers: [] },
     fetches: { lastAt: now, complete: true },
     unpublishedKeyIDs: new Set(),
-    sealingKeyID: kekID,
+    sealingKekID: kekID,
     clockSkew: 0,
     limits: assumedLimits,
     now,

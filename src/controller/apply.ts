@@ -67,7 +67,7 @@ export class Applier {
   }
 
   /** Writes the status if it changed. */
-  async show({ situation }: Gathered, status: NonNullable<LtiRegistration['status']>): Promise<void> {
+  async writeStatus({ situation }: Gathered, status: NonNullable<LtiRegistration['status']>): Promise<void> {
     const { registration } = situation;
     if (registration.kind !== 'present') return;
     const { object } = registration;
@@ -98,8 +98,8 @@ export class Applier {
     switch (effect.kind) {
       case 'generate':
         // The waiting pair does not fit: it has another size, or is sealed under another key-encryption key.
-        if (gathered.pair) this.#options.generator.drop(keyOf(gathered.situation));
-        this.#options.generator.request(keyOf(gathered.situation), {
+        if (gathered.pair) this.#options.generator.drop(registrationKey(gathered.situation));
+        this.#options.generator.request(registrationKey(gathered.situation), {
           // oxlint-disable-next-line no-unsafe-type-assertion -- the schema allows these sizes alone
           size: effect.size as KeySize,
           urgent: effect.urgent,
@@ -110,11 +110,11 @@ export class Applier {
       case 'removeLedger': {
         const { record, ...rest } = gathered;
         await this.#delete(secrets, record?.secret);
-        this.#options.ledgers.delete(keyOf(gathered.situation));
+        this.#options.ledgers.delete(registrationKey(gathered.situation));
         return withSituation(rest, { ledger: { kind: 'absent' }, keyMaterial: new Map() });
       }
       case 'createKey':
-        return withKey(gathered, await this.#createKey(effect.key));
+        return withLtiKey(gathered, await this.#createKey(effect.key));
       case 'showKey':
         return this.#showKey(gathered, effect.key);
       case 'removeKey':
@@ -137,8 +137,8 @@ export class Applier {
       previous && !create
         ? await replaceLedger(client, previous, ledger, sealed)
         : await createLedger(client, ledger, sealed);
-    ledgers.set(keyOf(situation), record);
-    if (pair) generator.drop(keyOf(situation));
+    ledgers.set(registrationKey(situation), record);
+    if (pair) generator.drop(registrationKey(situation));
     if (cause && !create) metrics?.rotation('started');
     for (const { reason } of effect.announcements)
       if (reason === 'KeyActivated' && ledger.highestRevision > 1) metrics?.rotation('activated');
@@ -173,22 +173,22 @@ export class Applier {
 
   /** Writes the status of an LtiKey that exists; its creation may have been refused. */
   async #showKey(gathered: Gathered, key: LtiKey): Promise<Gathered> {
-    const current = gathered.situation.shown.find(({ metadata }) => metadata.name === key.metadata.name);
+    const current = gathered.situation.ltiKeys.find(({ metadata }) => metadata.name === key.metadata.name);
     if (!current || !key.status) return gathered;
     const { client, ownWrites } = this.#options;
     const { status } = key;
     const stored = await ownWrites.keys.write(objectKey(key), () =>
       client.replaceStatus<LtiKey>(ltiKeys, { ...current, status }),
     );
-    return withKey(gathered, stored);
+    return withLtiKey(gathered, stored);
   }
 
   async #removeKey(gathered: Gathered, key: LtiKey): Promise<Gathered> {
-    const { shown } = gathered.situation;
-    const current = shown.find(({ metadata }) => metadata.name === key.metadata.name);
+    const known = gathered.situation.ltiKeys;
+    const current = known.find(({ metadata }) => metadata.name === key.metadata.name);
     await this.#delete(ltiKeys, current);
     this.#options.ownWrites.keys.forget(objectKey(key));
-    return withSituation(gathered, { shown: shown.filter((other) => other !== current) });
+    return withSituation(gathered, { ltiKeys: known.filter((other) => other !== current) });
   }
 
   async #deliver(gathered: Gathered, { content }: EffectOf<'deliver'>): Promise<Gathered> {
@@ -257,7 +257,7 @@ export class Applier {
   }
 }
 
-function keyOf({ namespace, name }: Situation): string {
+function registrationKey({ namespace, name }: Situation): string {
   return `${namespace}/${name}`;
 }
 
@@ -275,7 +275,7 @@ function withoutPair(gathered: Gathered): Gathered {
   return { ...rest, situation };
 }
 
-function withKey(gathered: Gathered, key: LtiKey): Gathered {
-  const others = gathered.situation.shown.filter(({ metadata }) => metadata.name !== key.metadata.name);
-  return withSituation(gathered, { shown: [...others, key] });
+function withLtiKey(gathered: Gathered, key: LtiKey): Gathered {
+  const others = gathered.situation.ltiKeys.filter(({ metadata }) => metadata.name !== key.metadata.name);
+  return withSituation(gathered, { ltiKeys: [...others, key] });
 }

@@ -55,15 +55,15 @@ export function addEventHandlers(
 export function priorityOf({ registrations, keys }: Pick<Watched, 'registrations' | 'keys'>, key: ObjectKey): Priority {
   const object = registrations.get(key);
   if (!object) return 0;
-  const shown = keys.byIndex('registration', key);
-  if (awaitsRevocation(object, () => shown)) return 0;
-  return shown.length === 0 && object.status?.activeKey === undefined ? 2 : 1;
+  const ltiKeys = keys.byIndex('registration', key);
+  if (awaitsRevocation(object, () => ltiKeys)) return 0;
+  return ltiKeys.length === 0 && object.status?.activeKey === undefined ? 2 : 1;
 }
 
 /** Whether a key in `spec.revokedKeyIDs` is still shown as published. */
-export function awaitsRevocation({ spec }: LtiRegistration, shown: () => readonly LtiKey[]): boolean {
+export function awaitsRevocation({ spec }: LtiRegistration, ltiKeys: () => readonly LtiKey[]): boolean {
   const revoked = spec.revokedKeyIDs ?? [];
-  return revoked.length > 0 && shown().some((one) => isShownPublished(one) && revoked.includes(one.spec.keyID));
+  return revoked.length > 0 && ltiKeys().some((one) => isShownPublished(one) && revoked.includes(one.spec.keyID));
 }
 
 /** Every registration in the caches, including those of which only LtiKeys are left. */

@@ -3,7 +3,7 @@ import type { LtiKey, LtiRegistration } from '../api/objects.ts';
 import type { KekProvider } from '../crypto/kek-provider.ts';
 import { type Duration, type Instant, second } from '../domain/duration.ts';
 import type { Ledger } from '../domain/ledger.ts';
-import { lastingKey } from '../domain/ltikeys.ts';
+import { ledgerEvidence } from '../domain/ltikeys.ts';
 import { readRegistration, type Registration } from '../domain/registration.ts';
 import {
   type KeyMaterial,
@@ -75,14 +75,16 @@ export async function gather(sources: Sources, key: ObjectKey): Promise<Gathered
   const stored = await readStored(sources, key);
   if (!stored) return forget(sources, key);
   const { object, record, deliveries, ...known } = stored;
-  const { registration, ledger, shown } = known;
+  const { registration, ledger, ltiKeys } = known;
   const isNew = ledger.kind === 'absent' && ledger.trace === undefined && object !== undefined;
-  const shared = sharedWith(sources.keys, key, shown);
+  const shared = sharedWith(sources.keys, key, ltiKeys);
   const sealing = await sealingState(sources.keks);
   const [imports, recipient, observation] = await Promise.all([
     isNew ? readImports(sources.client, object) : undefined,
     object && readRecipient(object),
-    registration.kind === 'present' ? observe(sources, key, shown, shared, record?.ledger, registration) : notObserved,
+    registration.kind === 'present'
+      ? observe(sources, key, ltiKeys, shared, record?.ledger, registration)
+      : notObserved,
   ]);
   const pair = await waitingPair(sources, key, imports);
   const skew = sources.clockSkew() ?? 0;
@@ -121,8 +123,8 @@ async function readStored(sources: Sources, key: ObjectKey) {
   const cachedKeys = sources.keys.byIndex('registration', key);
   const reading = await newestLedger(sources, key, cached, cachedKeys);
   const record = reading.kind === 'present' ? reading.record : undefined;
-  const shown = shownKeys(sources, key, cachedKeys, record?.ledger);
-  if (!cached && reading.kind === 'absent' && shown.length === 0) return undefined;
+  const ltiKeys = shownKeys(sources, key, cachedKeys, record?.ledger);
+  if (!cached && reading.kind === 'absent' && ltiKeys.length === 0) return undefined;
   const object = cached && sources.ownWrites.registrations.newest(key, cached);
   const registration = object ? presentReading(object) : await readGone(sources, key);
   const keyMaterial = record
@@ -132,11 +134,12 @@ async function readStored(sources: Sources, key: ObjectKey) {
   const ledger: LedgerReading =
     reading.kind === 'present'
       ? { kind: 'present', ledger: reading.record.ledger }
-      : await withTrace(sources, reading, shown, object, deliveries);
+      : await withTrace(sources, reading, ltiKeys, object, deliveries);
   if (record) sources.usage.read(key, sealedUnder(record));
-  else if (ledger.kind === 'absent' && ledger.trace === undefined && !lastingKey(shown)) sources.usage.read(key, []);
+  else if (ledger.kind === 'absent' && ledger.trace === undefined && !ledgerEvidence(ltiKeys))
+    sources.usage.read(key, []);
   else sources.usage.unreadable(key);
-  return { object, registration, record, ledger, shown, keyMaterial, deliveries };
+  return { object, registration, record, ledger, ltiKeys, keyMaterial, deliveries };
 }
 
 function forget({ usage, opened, lastSeen, generator }: Sources, key: ObjectKey): undefined {
@@ -162,20 +165,20 @@ function shownKeys(
   ledger: Ledger | undefined,
 ): readonly LtiKey[] {
   const { namespace } = splitKey(key);
-  const shown = new Map(cachedKeys.map((cached) => [cached.metadata.name, cached]));
+  const ltiKeys = new Map(cachedKeys.map((cached) => [cached.metadata.name, cached]));
   for (const row of ledger?.keys ?? []) {
     const name = ltiKeyName(ledger!.registration, row.revision);
-    const newest = ownWrites.keys.newest(`${namespace}/${name}`, shown.get(name));
-    if (newest) shown.set(name, newest);
+    const newest = ownWrites.keys.newest(`${namespace}/${name}`, ltiKeys.get(name));
+    if (newest) ltiKeys.set(name, newest);
   }
-  return [...shown.values()];
+  return [...ltiKeys.values()];
 }
 
 function presentReading(object: LtiRegistration): RegistrationReading {
   return { kind: 'present', object, registration: readOrFault(object) };
 }
 
-/** Returns a fault for a spec that the schema should have rejected. */
+/** Returns a fault for a spec that the schema should have refused. */
 function readOrFault(object: LtiRegistration): Registration | Fault {
   try {
     return readRegistration(object);

@@ -29,16 +29,16 @@ export const notObserved: Observation = {
 export async function observe(
   sources: ObservationSources,
   key: ObjectKey,
-  shown: readonly LtiKey[],
+  ltiKeys: readonly LtiKey[],
   shared: ReadonlyMap<string, readonly string[]>,
   ledger: Ledger | undefined,
   registration: RegistrationReading,
 ): Promise<Observation> {
   const { namespace, name } = splitKey(key);
-  const published = new Set(shown.filter(isShownPublished).map(({ spec }) => spec.keyID));
+  const published = new Set(ltiKeys.filter(isShownPublished).map(({ spec }) => spec.keyID));
   const live = ledger ? liveKeys(ledger).map(({ publicJWK }) => publicJWK) : [];
   const present = live.filter(({ kid }) => published.has(kid));
-  const absent = withdrawnKeys(sources, shown, ledger, registration).filter(({ kid }) => !published.has(kid));
+  const absent = withdrawnKeys(sources, ltiKeys, ledger, registration).filter(({ kid }) => !published.has(kid));
   if (present.length === 0 && absent.length === 0) return notObserved;
   const settled = ledger !== undefined && keysIn(ledger, 'Next').length === 0;
   return sources.observer.observe(namespace, name, { present, absent, shared: new Set(shared.keys()), settled });
@@ -47,7 +47,7 @@ export async function observe(
 /** Keys that replicas may still serve and should not: those that the ledger records, or without a ledger, the shown ones. */
 function withdrawnKeys(
   { clock }: ObservationSources,
-  shown: readonly LtiKey[],
+  ltiKeys: readonly LtiKey[],
   ledger: Ledger | undefined,
   registration: RegistrationReading,
 ): readonly PublicJwk[] {
@@ -58,17 +58,17 @@ function withdrawnKeys(
       .map(({ publicJWK }) => publicJWK);
   }
   const wanted = registration.kind === 'present' ? (registration.object.spec.revokedKeyIDs ?? []) : [];
-  return shown.filter(({ spec }) => wanted.includes(spec.keyID)).map(({ spec }) => spec.publicJWK);
+  return ltiKeys.filter(({ spec }) => wanted.includes(spec.keyID)).map(({ spec }) => spec.publicJWK);
 }
 
 /** Key ID → other registrations of the namespace that publish the same key. */
 export function sharedWith(
   keys: Pick<Informer<LtiKey>, 'byIndex'>,
   key: ObjectKey,
-  shown: readonly LtiKey[],
+  ltiKeys: readonly LtiKey[],
 ): ReadonlyMap<string, readonly string[]> {
   const { namespace, name } = splitKey(key);
-  const shared = shown.flatMap(({ spec }): [string, readonly string[]][] => {
+  const shared = ltiKeys.flatMap(({ spec }): [string, readonly string[]][] => {
     const others = keys
       .byIndex('keyID', `${namespace}/${spec.keyID}`)
       .filter((other) => isShownPublished(other) && other.spec.registrationRef.name !== name)

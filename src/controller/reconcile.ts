@@ -10,7 +10,7 @@ import { gather, type Gathered, type Sources } from './gather.ts';
 
 export interface ReconcilerOptions {
   readonly sources: Sources;
-  readonly applier: Pick<Applier, 'apply' | 'show'>;
+  readonly applier: Pick<Applier, 'apply' | 'writeStatus'>;
   /** The longest time between two passes, because Secrets are not watched. */
   readonly resync: Duration;
   /** The number of registrations. */
@@ -21,8 +21,8 @@ export interface ReconcilerOptions {
 /** More than any sequence of steps needs: a decision that does not settle is a defect, and must not loop forever. */
 const mostPasses = 20;
 
-/** The replicas were asked before the LtiKeys were written, so that their answer is out of date. */
-const afterShown: Duration = second;
+/** After LtiKeys were written, what replicas were observed to serve is out of date. */
+const observeAgainAfter: Duration = second;
 
 /**
  * gather → decide → apply, until no effect is left that was not refused; then one status write. After a crash, the next pass
@@ -43,18 +43,18 @@ export function reconciler(options: ReconcilerOptions): (key: ObjectKey) => Prom
   async function settle(key: ObjectKey): Promise<Result> {
     let gathered = await gather(sources, key);
     if (!gathered) return {};
-    let shown = false;
+    let keysWritten = false;
     for (let pass = 0; pass < mostPasses; pass++) {
       const { situation } = gathered;
       const decision = decide(situation);
       const effects = decision.effects.filter((effect) => !situation.refused.has(effectID(effect)));
       if (effects.length === 0) {
-        if (decision.status) await applier.show(gathered, decision.status);
+        if (decision.status) await applier.writeStatus(gathered, decision.status);
         if (isOver(gathered)) return {};
         const next = untilNextCheck(options, situation.now, decision.nextCheckAt);
-        return { requeueAfter: shown && !isAllServed(gathered) ? Math.min(next, afterShown) : next };
+        return { requeueAfter: keysWritten && !isAllServed(gathered) ? Math.min(next, observeAgainAfter) : next };
       }
-      shown ||= effects.some(({ kind }) => kind === 'createKey' || kind === 'showKey');
+      keysWritten ||= effects.some(({ kind }) => kind === 'createKey' || kind === 'showKey');
       gathered = await applier.apply(gathered, effects);
     }
     throw new Error('the decision does not settle');
@@ -77,6 +77,6 @@ function isAllServed({ situation: { ledger, observation } }: Gathered): boolean 
 }
 
 /** Whether nothing of the registration is left. */
-function isOver({ situation: { registration, ledger, shown } }: Gathered): boolean {
-  return registration.kind === 'gone' && ledger.kind === 'absent' && shown.length === 0;
+function isOver({ situation: { registration, ledger, ltiKeys } }: Gathered): boolean {
+  return registration.kind === 'gone' && ledger.kind === 'absent' && ltiKeys.length === 0;
 }

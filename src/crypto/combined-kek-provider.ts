@@ -18,10 +18,10 @@ export class CombinedKekProvider implements KekProvider {
   async status(): Promise<KekStatus> {
     const [files, kms] = await Promise.all([this.#files.status(), this.#kms.status()]);
     if (!files.problems.some(sealsNothing)) {
-      return { sealingKeyID: files.sealingKeyID, problems: [...files.problems, ...kms.problems] };
+      return { sealingKekID: files.sealingKekID, problems: [...files.problems, ...kms.problems] };
     }
     const others = files.problems.filter((problem) => !sealsNothing(problem));
-    return { sealingKeyID: kms.sealingKeyID, problems: [...kms.problems, ...others] };
+    return { sealingKekID: kms.sealingKekID, problems: [...kms.problems, ...others] };
   }
 
   async sealingKey(): Promise<Kek> {

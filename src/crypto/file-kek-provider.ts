@@ -62,9 +62,9 @@ export class FileKekProvider implements KekProvider {
     const ids = new Set(snapshot.files.keys());
     if (typeof primary === 'string') ids.add(primary);
     const problems = [...ids].map((id) => this.#find(snapshot, id)).filter((found) => found instanceof KekError);
-    if (primary instanceof KekError) return { sealingKeyID: undefined, problems: [primary, ...problems] };
+    if (primary instanceof KekError) return { sealingKekID: undefined, problems: [primary, ...problems] };
     const usable = !(this.#find(snapshot, primary) instanceof KekError);
-    return { sealingKeyID: usable ? primary : undefined, problems };
+    return { sealingKekID: usable ? primary : undefined, problems };
   }
 
   #find(snapshot: Snapshot, id: string): Kek | KekError {

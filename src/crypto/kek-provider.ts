@@ -22,7 +22,7 @@ export interface Kek {
 
 export interface KekStatus {
   /** The KEK that seals, or undefined if none can; `problems` then has the reason. */
-  readonly sealingKeyID: string | undefined;
+  readonly sealingKekID: string | undefined;
   /** All problems with the provider's keys, including those that do not seal. */
   readonly problems: readonly KekError[];
 }

@@ -55,7 +55,7 @@ export interface Outcome {
   /** Its `ledger` is the one that the LtiKeys show. */
   readonly plan: Plan;
   readonly deliveryFault?: Fault;
-  /** Why a write was rejected: see {@link refusalFault}. */
+  /** Why a write was refused: see {@link refusalFault}. */
   readonly refusal?: Fault;
   /** Entries of spec.revokedKeyIDs that match no key, by index. */
   readonly unknownRevoked: readonly number[];
@@ -85,13 +85,13 @@ export function registrationVerdicts(outcome: Outcome): RegistrationVerdicts {
   };
 }
 
-/** The fault that a rejected write causes: it names the object and has the server's reason. */
+/** The fault that a refused write causes: it names the object and has the server's reason. */
 export function refusalFault(refused: ReadonlyMap<string, Refusal>): Fault | undefined {
   const [refusal, ...others] = refused.values();
   if (!refusal) return undefined;
   const { verb, object, because } = refusal;
   const more = others.length > 0 ? ` (and ${others.length} more)` : '';
-  const message = `the operator cannot ${verb} ${object}${more}, because the API server rejects the request: ${because}. The operator retries and continues with everything else. Check RBAC, quotas, admission policies and whether the object is immutable`;
+  const message = `the operator cannot ${verb} ${object}${more}, because the API server refuses the request: ${because}. The operator retries and continues with everything else. Check RBAC, quotas, admission policies and whether the object is immutable`;
   return { reason: 'WriteRefused', message };
 }
 

@@ -1,24 +1,25 @@
 import type { LtiRegistration } from '../api/objects.ts';
 import { type Outcome, refusalFault, unknownEntries } from './conditions.ts';
-import { announcementsOf, type Decision, type Effect, ledgerWrite } from './effects.ts';
+import { announcementsOf, type Decision, type Effect, isRefused, ledgerWrite } from './effects.ts';
 import { deliveryEffects, deliveryFault, deliveryState } from './delivery.ts';
 import { decideDeleted, removalEffects } from './deletion-decision.ts';
-import { decideFaulty, ledgerFault, retryPoll } from './fault-decision.ts';
+import { decideFaulty, ledgerFault } from './fault-decision.ts';
 import { knownFetches } from './fetches.ts';
-import { withKey } from './key-generation.ts';
-import { blockedPoll, hasNewKey, plan, type Plan } from './key-plan.ts';
+import { withNewKey } from './key-generation.ts';
+import { hasNewKey, plan, type Plan } from './key-plan.ts';
 import { emptyLedger, type Ledger, liveKeys } from './ledger.ts';
 import { isShownPublished, ltiKeyEffects } from './ltikeys.ts';
 import type { Registration } from './registration.ts';
 import { withoutRevoked } from './revocation-policies.ts';
 import { type KeyMaterial, isFault, type Lifecycle, type Present, type Situation } from './situation.ts';
 import { registrationStatus, type RegistrationStatus } from './status.ts';
+import { blockedPoll, retryPoll } from './timing.ts';
 
 /**
  * Everything that is to be done about one registration, from everything that is known of it. Pure: the same situation gives
  * the same decision. The effects are in the order in which they are carried out: what removes trust, the ledger, LtiKeys,
- * delivery; the status always comes last. The decision is repeated, with rejected writes in the situation, until no effect is
- * left that was not rejected.
+ * delivery; the status always comes last. The decision is repeated, with refused writes in the situation, until no effect is
+ * left that was not refused.
  */
 export function decide(situation: Situation): Decision {
   const { registration: reading, ledger, now } = situation;
@@ -51,7 +52,7 @@ function lifecycleOf(
   registration: Registration,
   ledger: Ledger,
 ): Lifecycle {
-  const published = new Set(situation.shown.filter(isShownPublished).map(({ spec }) => spec.keyID));
+  const published = new Set(situation.ltiKeys.filter(isShownPublished).map(({ spec }) => spec.keyID));
   return {
     ...situation,
     registration,
@@ -67,7 +68,7 @@ function decideReadable(situation: Situation, { object }: Present, registration:
   const recorded = situation.ledger.kind === 'present' ? situation.ledger.ledger : emptyLedger(namespace, name);
   const lifecycle = lifecycleOf(situation, object, registration, recorded);
   // What cannot be recorded is not done, except for revocations, which wait for nothing.
-  const planned: Plan = refused.has('writeLedger')
+  const planned: Plan = isRefused(situation, 'writeLedger')
     ? { ledger: withoutRevoked(recorded, registration.revokedKeyIDs, now), transitions: [], reseal: [] }
     : plan(lifecycle);
   const step = ledgerStep(situation, lifecycle, planned);
@@ -104,8 +105,8 @@ function readableEffects(
   { effect, ledger, keyMaterial }: LedgerStep,
 ): readonly Effect[] {
   // LtiKeys that an interrupted deletion left behind show a newer ledger than the first one: they are deleted first.
-  if (recorded.highestRevision === 0 && situation.shown.length > 0) {
-    const remove = situation.shown.map((key): Effect => ({ kind: 'removeKey', key }));
+  if (recorded.highestRevision === 0 && situation.ltiKeys.length > 0) {
+    const remove = situation.ltiKeys.map((key): Effect => ({ kind: 'removeKey', key }));
     return effect?.kind === 'generate' ? [effect, ...remove] : remove;
   }
   const keys = ltiKeyEffects(situation, ledger, keyMaterial);
@@ -116,11 +117,11 @@ function readableEffects(
 /** A new registration gets its first status once its key exists and is served, which takes a moment. */
 function isStatusDue(
   { generating }: Situation,
-  { status: shown }: LtiRegistration,
+  { status: written }: LtiRegistration,
   { phase }: RegistrationStatus,
   soon: boolean,
 ): boolean {
-  if (shown?.conditions !== undefined || phase === 'Stalled') return true;
+  if (written?.conditions !== undefined || phase === 'Stalled') return true;
   return !soon && !(generating === true && phase === 'Pending');
 }
 
@@ -143,9 +144,9 @@ function ledgerStep(situation: Situation, lifecycle: Lifecycle, planned: Plan): 
   }
   if (generate) {
     const { cause, size } = generate;
-    const fits = cause === 'Import' || (pair?.facts.size === size && pair.kekID === situation.sealingKeyID);
+    const fits = cause === 'Import' || (pair?.facts.size === size && pair.kekID === situation.sealingKekID);
     if (pair && fits) {
-      const longer = withKey(lifecycle, pair.facts, cause);
+      const longer = withNewKey(lifecycle, pair.facts, cause);
       const material: KeyMaterial = { opens: true, kekID: pair.kekID };
       return {
         effect: ledgerWrite(longer, [cause], { create, pair: true, cause }),
@@ -163,8 +164,8 @@ function ledgerStep(situation: Situation, lifecycle: Lifecycle, planned: Plan): 
   return { ledger, keyMaterial };
 }
 
-function unknownRevoked({ shown }: Situation, registration: Registration, ledger: Ledger): readonly number[] {
+function unknownRevoked({ ltiKeys }: Situation, registration: Registration, ledger: Ledger): readonly number[] {
   if (ledger.highestRevision === 0) return [];
-  const known = new Set([...ledger.keys, ...shown.map(({ spec }) => spec)].map(({ keyID }) => keyID));
+  const known = new Set([...ledger.keys, ...ltiKeys.map(({ spec }) => spec)].map(({ keyID }) => keyID));
   return unknownEntries(registration.revokedKeyIDs, known);
 }

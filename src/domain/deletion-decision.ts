@@ -1,32 +1,32 @@
 import { faultVerdict, refusalFault, type Verdict } from './conditions.ts';
 import { stripEffects } from './delivery.ts';
-import { type Decision, type Effect, ledgerWrite } from './effects.ts';
-import { faultedEffects, missingLedger, retryPoll, rolledBack, withCondition } from './fault-decision.ts';
+import { type Decision, type Effect, isRefused, ledgerWrite } from './effects.ts';
+import { faultedEffects, missingLedger, rolledBack, withCondition } from './fault-decision.ts';
 import { staleSeals } from './key-generation.ts';
-import { blockedPoll } from './key-plan.ts';
 import { activeKey, type Ledger, liveKeys } from './ledger.ts';
-import { lastingKey, ltiKeyEffects, retireEffects } from './ltikeys.ts';
+import { ledgerEvidence, ltiKeyEffects, retireEffects } from './ltikeys.ts';
 import type { Registration } from './registration.ts';
 import { withoutRevoked } from './revocation-policies.ts';
 import type { Fault, Situation } from './situation.ts';
+import { blockedPoll, retryPoll } from './timing.ts';
 
 /**
  * What happens to the keys of a registration that was deleted. With `Retain`, everything stays, published keys included; with
  * `Delete`, the operator deletes what it created. `last`, the last spec that this process saw, takes precedence over the ledger.
  */
 export function decideDeleted(situation: Situation, last: Registration | undefined): Decision {
-  const { ledger, shown, namespace, name, now } = situation;
+  const { ledger, ltiKeys, namespace, name, now } = situation;
   switch (ledger.kind) {
     case 'absent': {
       // LtiKeys of final keys do not mean that a ledger was lost: a deletion ends here, wherever it was interrupted.
-      const trace = lastingKey(shown);
-      if (!trace) return { effects: shown.map((key) => ({ kind: 'removeKey', key })), ...retryCheck(situation) };
+      const trace = ledgerEvidence(ltiKeys);
+      if (!trace) return { effects: ltiKeys.map((key) => ({ kind: 'removeKey', key })), ...retryCheck(situation) };
       return faultyLeftovers(situation, last, missingLedger(namespace, name, `LtiKey ${trace.metadata.name}`));
     }
     case 'faulty':
       return faultyLeftovers(situation, last, ledger.fault);
     default: {
-      const fault = rolledBack(ledger.ledger, shown, undefined);
+      const fault = rolledBack(ledger.ledger, ltiKeys, undefined);
       if (fault) return faultyLeftovers(situation, last, fault);
       const policy = last?.deletionPolicy ?? ledger.ledger.deletionPolicy;
       if (policy === 'Delete') return { effects: removalEffects(situation), nextCheckAt: now + retryPoll };
@@ -50,8 +50,8 @@ export function removalEffects(situation: Situation): readonly Effect[] {
   return refusal ? [...stage, ...orphanedEffects(situation, faultVerdict(refusal, 'True'))] : stage;
 }
 
-function orphanedEffects({ shown, now }: Situation, verdict: Verdict): readonly Effect[] {
-  return shown.flatMap((key): Effect[] => {
+function orphanedEffects({ ltiKeys, now }: Situation, verdict: Verdict): readonly Effect[] {
+  return ltiKeys.flatMap((key): Effect[] => {
     const marked = withCondition(key, 'Orphaned', verdict, now);
     return marked ? [{ kind: 'showKey', key: marked }] : [];
   });
@@ -59,13 +59,13 @@ function orphanedEffects({ shown, now }: Situation, verdict: Verdict): readonly 
 
 /** The keys stay as the ledger has them and are still resealed; revocations that were requested are completed. */
 function retain(situation: Situation, recorded: Ledger, last: Registration | undefined): Decision {
-  const { refused, keyMaterial, now } = situation;
+  const { keyMaterial, now } = situation;
   const active = activeKey(recorded);
   const begun = active?.revocationSeenAt === undefined ? [] : [active.keyID];
   const revoked = withoutRevoked(recorded, new Set([...(last?.revokedKeyIDs ?? []), ...begun]), now);
   const changed = revoked !== recorded || recorded.deletionPolicy !== 'Retain';
   const reseal = changed ? [] : staleSeals({ ...situation, ledger: recorded });
-  const writes = (changed || reseal.length > 0) && !refused.has('writeLedger');
+  const writes = (changed || reseal.length > 0) && !isRefused(situation, 'writeLedger');
   const ledger: Ledger = writes ? { ...revoked, deletionPolicy: 'Retain', serial: recorded.serial + 1 } : revoked;
   const keys = ltiKeyEffects(situation, ledger, keyMaterial, { Orphaned: retainedVerdict(situation) });
   const live = new Set(liveKeys(ledger).map(({ keyID }) => keyID));
@@ -96,7 +96,7 @@ function faultyLeftovers(situation: Situation, last: Registration | undefined, f
   return { effects, nextCheckAt: situation.now + blockedPoll };
 }
 
-/** A rejected write is retried; otherwise nothing is due. */
+/** A refused write is retried; otherwise nothing is due. */
 function retryCheck({ refused, now }: Situation): { nextCheckAt?: number } {
   return refused.size > 0 ? { nextCheckAt: now + retryPoll } : {};
 }

@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { deliveryKeyIDAnnotation, registrationLabel } from '../api/names.ts';
 import type { LtiRegistration } from '../api/objects.ts';
-import type { DeliveryContent, Effect } from './effects.ts';
+import { type DeliveryContent, type Effect, isRefused } from './effects.ts';
 import { isClockSkewed } from './preconditions.ts';
 import { activeKey, keysIn, type Ledger, liveKeys } from './ledger.ts';
 import type { Registration } from './registration.ts';
@@ -42,7 +42,7 @@ export function deliveryEffects(
   ledger: Ledger,
 ): DeliveryEffects {
   const wanted = registration.deliverySecretName;
-  const mayWrite = wanted !== undefined && !situation.refused.has(`deliver ${wanted}`);
+  const mayWrite = wanted !== undefined && !isRefused(situation, 'deliver', wanted);
   const content = mayWrite ? contentToWrite(situation, object, ledger, wanted) : undefined;
   const replaced = content?.keyID === undefined ? undefined : wanted;
   const revoked = revokedIDs(registration, ledger);
@@ -59,12 +59,12 @@ export function deliveryEffects(
 
 /** Removes private keys from Secrets. A Secret that cannot be written is deleted, because an immutable one can be deleted. */
 export function stripEffects(
-  { deliveries, refused }: Situation,
+  situation: Situation,
   leaves: (secretName: string, keyID: string) => boolean,
 ): readonly Effect[] {
-  return [...deliveries].flatMap(([secretName, secret]): Effect[] => {
+  return [...situation.deliveries].flatMap(([secretName, secret]): Effect[] => {
     if (secret.kind !== 'ours' || secret.keyID === undefined || !leaves(secretName, secret.keyID)) return [];
-    if (refused.has(`deliver ${secretName}`)) return [{ kind: 'removeDelivery', secretName }];
+    if (isRefused(situation, 'deliver', secretName)) return [{ kind: 'removeDelivery', secretName }];
     const { kid: _, ...entries } = secret.entries;
     const metadata = { labels: {}, annotations: { [deliveryKeyIDAnnotation]: '' } };
     return [{ kind: 'deliver', content: { secretName, entries, metadata, serial: secret.serial } }];
@@ -146,7 +146,7 @@ function holdsAlready(ours: Ours, content: DeliveryContent, { recipient }: Situa
 
 /**
  * A Secret that another one replaced is kept until the overlap ends, because Pods of the tool may still use it; if delivery was
- * turned off, it is deleted at once. It is deleted only in a decision that sees the new Secret, whose write may be rejected.
+ * turned off, it is deleted at once. It is deleted only in a decision that sees the new Secret, whose write may be refused.
  */
 function leftoverEffects(situation: Situation, registration: Registration, ledger: Ledger): readonly Effect[] {
   const wanted = registration.deliverySecretName;

@@ -2,7 +2,7 @@ import { ledgerSecretName } from '../api/names.ts';
 import type { EventReason } from '../api/reasons.ts';
 import type { Cause, Ledger, Transition } from './ledger.ts';
 import type { LtiKey, LtiRegistration } from '../api/objects.ts';
-import type { DeliveryMetadata } from './situation.ts';
+import type { DeliveryMetadata, Situation } from './situation.ts';
 import type { Instant } from './duration.ts';
 
 /** Everything that the operator can do, as data. A decision lists effects in the order in which they are carried out. */
@@ -60,23 +60,32 @@ export interface Decision {
   readonly nextCheckAt?: Instant;
 }
 
-/** Identifies an effect among those of one registration, such as one that was rejected. */
+/** Identifies an effect among those of one registration, such as one that was refused. */
 export function effectID(effect: Effect): string {
   switch (effect.kind) {
     case 'createKey':
     case 'showKey':
     case 'removeKey':
-      return `${effect.kind} ${effect.key.metadata.name}`;
+      return identify(effect.kind, effect.key.metadata.name);
     case 'deliver':
-      return `${effect.kind} ${effect.content.secretName}`;
+      return identify(effect.kind, effect.content.secretName);
     case 'removeDelivery':
-      return `${effect.kind} ${effect.secretName}`;
+      return identify(effect.kind, effect.secretName);
     default:
-      return effect.kind;
+      return identify(effect.kind);
   }
 }
 
-/** What an effect writes, in the words of messages and metrics about a rejected write. */
+/** Whether the API server refused the effect of this kind, on the LtiKey or delivery Secret with this name. */
+export function isRefused({ refused }: Pick<Situation, 'refused'>, kind: Effect['kind'], name?: string): boolean {
+  return refused.has(identify(kind, name));
+}
+
+function identify(kind: Effect['kind'], name?: string): string {
+  return name === undefined ? kind : `${kind} ${name}`;
+}
+
+/** What an effect writes, in the words of messages and metrics about a refused write. */
 export interface Target {
   readonly verb: string;
   readonly object: string;

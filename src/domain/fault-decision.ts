@@ -2,22 +2,18 @@ import { ledgerSecretName } from '../api/names.ts';
 import type { LtiKey } from '../api/objects.ts';
 import { conditions, faultVerdict, refusalFault, unknownEntries, type Verdict } from './conditions.ts';
 import { stripEffects } from './delivery.ts';
-import { type Duration, second } from './duration.ts';
 import type { Decision, Effect } from './effects.ts';
-import { blockedPoll } from './key-plan.ts';
 import type { Ledger } from './ledger.ts';
-import { isLasting, unpublishEffects } from './ltikeys.ts';
+import { mayBeLive, unpublishEffects } from './ltikeys.ts';
 import { type Fault, isFault, type Present, type Situation } from './situation.ts';
 import { faultedStatus } from './status.ts';
+import { blockedPoll, retryPoll } from './timing.ts';
 
 /** What happens to a registration whose ledger or spec cannot be used: revocations, and a status with the fault. */
 
-/** How soon a write that the API server rejected is retried. */
-export const retryPoll: Duration = 20 * second;
-
 /** Why the ledger cannot be used. */
 export function ledgerFault(situation: Situation, { object, registration }: Present): Fault | undefined {
-  const { ledger, namespace, name, shown } = situation;
+  const { ledger, namespace, name, ltiKeys } = situation;
   switch (ledger.kind) {
     case 'faulty':
       return ledger.fault;
@@ -25,7 +21,7 @@ export function ledgerFault(situation: Situation, { object, registration }: Pres
       return ledger.trace === undefined ? undefined : missingLedger(namespace, name, ledger.trace);
     default:
       return (
-        rolledBack(ledger.ledger, shown, object.status?.ledgerSerial) ??
+        rolledBack(ledger.ledger, ltiKeys, object.status?.ledgerSerial) ??
         (isFault(registration) ? undefined : otherIssuer(ledger.ledger, registration.issuer))
       );
   }
@@ -37,8 +33,8 @@ export function missingLedger(namespace: string, name: string, trace: string): F
 }
 
 /** A ledger that is older than its LtiKeys or the status was restored from a backup, and lacks what happened since. */
-export function rolledBack(ledger: Ledger, shown: readonly LtiKey[], status: number | undefined): Fault | undefined {
-  const seen = Math.max(status ?? 0, ...shown.map((key) => key.status?.ledgerSerial ?? 0));
+export function rolledBack(ledger: Ledger, ltiKeys: readonly LtiKey[], status: number | undefined): Fault | undefined {
+  const seen = Math.max(status ?? 0, ...ltiKeys.map((key) => key.status?.ledgerSerial ?? 0));
   if (ledger.serial >= seen) return undefined;
   const message = `${nameOf(ledger)} has serial ${ledger.serial}, but the operator already acted on serial ${seen}: an older copy was restored over it. Restore the newest copy. To continue with an older one, see docs/recovery.md`;
   return { reason: 'LedgerRolledBack', message };
@@ -56,9 +52,9 @@ function nameOf({ namespace, registration }: Ledger): string {
 
 /** The keys stay published, but a revoked key still leaves the documents and the delivery Secret. */
 export function decideFaulty(situation: Situation, { object }: Present, fault: Fault): Decision {
-  const { shown, refused, observation, now } = situation;
+  const { ltiKeys, refused, observation, now } = situation;
   const wanted = object.spec.revokedKeyIDs ?? [];
-  const known = new Set(shown.map(({ spec }) => spec.keyID));
+  const known = new Set(ltiKeys.map(({ spec }) => spec.keyID));
   const effects = faultedEffects(situation, fault, new Set(wanted));
   const refusal = refusalFault(refused);
   const status = faultedStatus(
@@ -85,11 +81,11 @@ export function faultedEffects(situation: Situation, fault: Fault, revoked: Read
 }
 
 /** Only LtiKeys that have the condition report the fault, and a revoked one only after it left. */
-function markEffects({ shown, now }: Situation, fault: Fault, revoked: ReadonlySet<string>): readonly Effect[] {
-  return shown.flatMap((key): Effect[] => {
+function markEffects({ ltiKeys, now }: Situation, fault: Fault, revoked: ReadonlySet<string>): readonly Effect[] {
+  return ltiKeys.flatMap((key): Effect[] => {
     const marked = withCondition(key, 'KeyMaterialAvailable', faultVerdict(fault), now);
     const had = key.status?.conditions?.some(({ type }) => type === 'KeyMaterialAvailable');
-    const leaves = revoked.has(key.spec.keyID) && isLasting(key);
+    const leaves = revoked.has(key.spec.keyID) && mayBeLive(key);
     return had && marked && !leaves ? [{ kind: 'showKey', key: marked }] : [];
   });
 }

@@ -16,7 +16,7 @@ import { maximumLiveKeys, preparationTime } from './timing.ts';
 /** Whether a new revision is needed, for which cause, which fault blocks it, and the ledger with the new key. */
 
 /** Why a new revision is needed now, or `undefined`. */
-export function neededRevision(lifecycle: Lifecycle): Cause | undefined {
+export function causeForNewKey(lifecycle: Lifecycle): Cause | undefined {
   const { registration, ledger, now } = lifecycle;
   if (nextKey(ledger)) return undefined;
   const active = activeKey(ledger);
@@ -58,17 +58,17 @@ export function generationFault(lifecycle: Lifecycle, cause: Cause): Fault | und
 export function staleSeals({
   ledger,
   keyMaterial,
-  sealingKeyID,
-}: Pick<Lifecycle, 'ledger' | 'keyMaterial' | 'sealingKeyID'>): string[] {
-  if (sealingKeyID === undefined) return [];
+  sealingKekID,
+}: Pick<Lifecycle, 'ledger' | 'keyMaterial' | 'sealingKekID'>): string[] {
+  if (sealingKekID === undefined) return [];
   return liveKeys(ledger).flatMap(({ keyID }) => {
     const material = keyMaterial.get(keyID);
-    return material?.opens && material.kekID !== sealingKeyID ? [keyID] : [];
+    return material?.opens && material.kekID !== sealingKekID ? [keyID] : [];
   });
 }
 
 /** The ledger with the key pair that a plan requested. The new revision answers every rotation request so far. */
-export function withKey(lifecycle: Lifecycle, facts: KeyFacts, cause: Cause): Ledger {
+export function withNewKey(lifecycle: Lifecycle, facts: KeyFacts, cause: Cause): Ledger {
   const { registration, ledger, now } = lifecycle;
   const { rotationOwed: _, ...rest } = answered(lifecycle, ledger);
   const serial = ledger.serial + 1;

@@ -1,6 +1,6 @@
 import { type Duration, type Instant, minute, second } from './duration.ts';
 import { notFetchedTime } from './fetches.ts';
-import { generationFault, neededRevision, staleSeals } from './key-generation.ts';
+import { generationFault, causeForNewKey, staleSeals } from './key-generation.ts';
 import {
   type Cause,
   type Change,
@@ -15,7 +15,7 @@ import {
 import { awaitsAcknowledgement, isClockSkewed, isRotationHeld } from './preconditions.ts';
 import { policies } from './key-policies.ts';
 import type { Fault, Lifecycle } from './situation.ts';
-import { activationTime, preparationTime, publishedOverlap, revocationGrace } from './timing.ts';
+import { activationTime, blockedPoll, preparationTime, publishedOverlap, revocationGrace } from './timing.ts';
 
 /** The next ledger, what is needed to continue, and when to check again. */
 export interface Plan {
@@ -44,7 +44,7 @@ export function plan(lifecycle: Lifecycle): Plan {
     current = { ...current, ledger: change.ledger };
   }
   const { ledger } = current;
-  const cause = neededRevision(current);
+  const cause = causeForNewKey(current);
   const fault = cause && generationFault(current, cause);
   const checkAt = nextCheckAt(current, fault);
   return {
@@ -81,9 +81,6 @@ function newUntil({ createdAt, publishedAt, keyID }: LedgerKey, { observation, n
 export function hasNewKey(ledger: Ledger, lifecycle: Lifecycle): boolean {
   return liveKeys(ledger).some((key) => newUntil(key, lifecycle) !== undefined);
 }
-
-/** How soon a step that is due but blocked, for example by a damaged ledger, is checked again. */
-export const blockedPoll: Duration = 30 * second;
 
 /** A step that waits for replicas needs no time here: it is checked when their answers change. */
 function nextCheckAt(lifecycle: Lifecycle, fault: Fault | undefined): Instant | undefined {

@@ -4,7 +4,7 @@ import { apiVersion, ltiKeyName, registrationLabel } from '../api/names.ts';
 import type { LtiKey } from '../api/objects.ts';
 import { conditions, faultVerdict, type Verdict } from './conditions.ts';
 import { formatInstant, type Instant } from './duration.ts';
-import type { Effect } from './effects.ts';
+import { type Effect, isRefused } from './effects.ts';
 import { isFinal, publishedStates } from './key-state.ts';
 import type { Ledger, LedgerKey } from './ledger.ts';
 import type { KeyMaterial, Situation } from './situation.ts';
@@ -64,11 +64,11 @@ export function isShownPublished({ status }: LtiKey): boolean {
 }
 
 /** An LtiKey that proves that there was a ledger. One of a final key does not: nothing is lost with it. */
-export function lastingKey(shown: readonly LtiKey[]): LtiKey | undefined {
-  return shown.find(isLasting);
+export function ledgerEvidence(ltiKeys: readonly LtiKey[]): LtiKey | undefined {
+  return ltiKeys.find(mayBeLive);
 }
 
-export function isLasting({ status }: LtiKey): boolean {
+export function mayBeLive({ status }: LtiKey): boolean {
   return status?.state === undefined || !isFinal(status.state);
 }
 
@@ -78,22 +78,22 @@ export function isLasting({ status }: LtiKey): boolean {
  */
 export function unpublishEffects(situation: Situation, leaves: (key: LtiKey) => boolean): readonly Effect[] {
   const revokedAt = formatInstant(situation.now);
-  return situation.shown
-    .filter((key) => isLasting(key) && leaves(key))
+  return situation.ltiKeys
+    .filter((key) => mayBeLive(key) && leaves(key))
     .map((key) => unpublish(situation, key, { ...key.status, state: 'Revoked', revokedAt }));
 }
 
 /** Retires all keys of a deleted registration, also those without a state, so that no LtiKey proves that there is a ledger. */
 export function retireEffects(situation: Situation): readonly Effect[] {
   const retiredAt = formatInstant(situation.now);
-  return situation.shown
-    .filter(isLasting)
+  return situation.ltiKeys
+    .filter(mayBeLive)
     .map((key) => unpublish(situation, key, { ...key.status, state: 'Retired', retiredAt }));
 }
 
 /** If the state cannot be written, the LtiKey is deleted instead: publishers drop it after their grace period. */
-function unpublish({ refused }: Situation, key: LtiKey, status: KeyStatus): Effect {
-  if (refused.has(`showKey ${key.metadata.name}`)) return { kind: 'removeKey', key };
+function unpublish(situation: Situation, key: LtiKey, status: KeyStatus): Effect {
+  if (isRefused(situation, 'showKey', key.metadata.name)) return { kind: 'removeKey', key };
   return { kind: 'showKey', key: { ...key, status } };
 }
 
@@ -107,8 +107,8 @@ export function ltiKeyEffects(
   keyMaterial: ReadonlyMap<string, KeyMaterial>,
   more: Verdicts = {},
 ): { readonly urgent: readonly Effect[]; readonly rest: readonly Effect[] } {
-  const { shown, now } = situation;
-  const unlisted = new Map(shown.map((key) => [key.metadata.name, key]));
+  const { ltiKeys, now } = situation;
+  const unlisted = new Map(ltiKeys.map((key) => [key.metadata.name, key]));
   const urgent: Effect[] = [];
   const create: Effect[] = [];
   const show: Effect[] = [];
@@ -137,7 +137,6 @@ interface RowEffects {
 }
 
 function rowEffects(situation: Situation, row: LedgerKey, key: LtiKey, existing: LtiKey | undefined): RowEffects {
-  const { refused } = situation;
   const none: RowEffects = { urgent: [], create: [], show: [] };
   const create: Effect[] = [];
   if (existing && isDeepStrictEqual(existing.spec, key.spec)) {
@@ -153,11 +152,15 @@ function rowEffects(situation: Situation, row: LedgerKey, key: LtiKey, existing:
     if (!existing && row.state === 'Revoked' && row.absentAt === undefined) return none;
     if (existing) create.push({ kind: 'removeKey', key: existing });
     // Another LtiKey keeps the name if it cannot be deleted.
-    if (existing && refused.has(`removeKey ${existing.metadata.name}`)) return { ...none, create };
+    if (existing && isRefused(situation, 'removeKey', existing.metadata.name)) return { ...none, create };
     create.push({ kind: 'createKey', key });
   }
   // An LtiKey that cannot be created has no status to write.
-  return { ...none, create, show: refused.has(`createKey ${key.metadata.name}`) ? [] : [{ kind: 'showKey', key }] };
+  return {
+    ...none,
+    create,
+    show: isRefused(situation, 'createKey', key.metadata.name) ? [] : [{ kind: 'showKey', key }],
+  };
 }
 
 /** A new serial alone is no reason to write a status. */

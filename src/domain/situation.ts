@@ -52,7 +52,7 @@ export interface ImportState {
 /** What the lifecycle of a registration depends on; it has, or is about to get, a readable ledger. */
 export interface Lifecycle extends Pick<
   Situation,
-  'keyMaterial' | 'observation' | 'imports' | 'sealingKeyID' | 'sealingFault' | 'clockSkew' | 'limits' | 'now'
+  'keyMaterial' | 'observation' | 'imports' | 'sealingKekID' | 'sealingFault' | 'clockSkew' | 'limits' | 'now'
 > {
   readonly registration: Registration;
   readonly ledger: Ledger;
@@ -110,7 +110,7 @@ export interface SealedPair {
   readonly kekID: string;
 }
 
-/** A write that the API server rejected while the operator dealt with this situation. */
+/** A write that the API server refused while the operator dealt with this situation. */
 export interface Refusal {
   /** Such as `Secret gradebook/canvas-lti-keys`. */
   readonly object: string;
@@ -127,7 +127,7 @@ export interface Situation {
   readonly registration: RegistrationReading;
   readonly ledger: LedgerReading;
   /** The LtiKeys of the registration, each in its newest known version. */
-  readonly shown: readonly LtiKey[];
+  readonly ltiKeys: readonly LtiKey[];
   readonly keyMaterial: ReadonlyMap<string, KeyMaterial>;
   readonly observation: Observation;
   /** As the replicas report them. */
@@ -143,12 +143,12 @@ export interface Situation {
   /** A key pair is being generated. */
   readonly generating?: boolean;
   /** The key-encryption key that seals now. */
-  readonly sealingKeyID?: string;
+  readonly sealingKekID?: string;
   /** Why nothing can be sealed now, such as a missing key-encryption key. */
   readonly sealingFault?: Fault;
   /** Key ID → other registrations of the namespace whose documents have the same key. */
   readonly shared: ReadonlyMap<string, readonly string[]>;
-  /** Effects that the API server rejected, by ID (effects.ts). */
+  /** Effects that the API server refused, by ID (effects.ts). */
   readonly refused: ReadonlyMap<string, Refusal>;
   /** Local clock minus the API server's. */
   readonly clockSkew: Duration;

@@ -32,6 +32,12 @@ export function resyncInterval(registrations: number, maximum: Duration): Durati
   return Math.min(maximum, Math.max(minute, (registrations * 2 * second) / 10));
 }
 
+/** How soon a write that the API server refused is retried. */
+export const retryPoll: Duration = 20 * second;
+
+/** How soon a step that is due but blocked, for example by a damaged ledger, is checked again. */
+export const blockedPoll: Duration = 30 * second;
+
 /** If the local clock and the API server differ by more than this, no key is activated or retired. Revocations proceed. */
 export const toleratedClockSkew: Duration = 5 * minute;
 

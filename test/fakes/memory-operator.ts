@@ -34,8 +34,8 @@ export class MemoryKeks implements KekProvider {
 
   async status(): Promise<KekStatus> {
     return this.problem
-      ? { sealingKeyID: undefined, problems: [this.problem] }
-      : { sealingKeyID: 'kek-1', problems: [] };
+      ? { sealingKekID: undefined, problems: [this.problem] }
+      : { sealingKekID: 'kek-1', problems: [] };
   }
 
   async sealingKey(): Promise<Kek> {

@@ -58,15 +58,15 @@ describe('A KMS plugin', () => {
   const opens = async (jwe: string, provider = keks): Promise<boolean> =>
     (await open(jwe, place(), provider)).equals(pair.privateKey);
   async function problem(provider = keks): Promise<KekError> {
-    const { sealingKeyID, problems } = await provider.status();
-    expect(sealingKeyID).to.equal(undefined);
+    const { sealingKekID, problems } = await provider.status();
+    expect(sealingKekID).to.equal(undefined);
     expect(problems).to.have.length(1);
     expect(problems[0]!.message).to.include(plugin.socket);
     return problems[0]!;
   }
   /** A plugin takes a moment to listen, and gRPC to reconnect. */
   async function untilHealthy(): Promise<void> {
-    for (const deadline = Date.now() + 60_000; (await keks.status()).sealingKeyID === undefined;) {
+    for (const deadline = Date.now() + 60_000; (await keks.status()).sealingKekID === undefined;) {
       if (Date.now() > deadline) throw await problem();
       await new Promise((resolve) => setTimeout(resolve, 50));
       await clock.advance(10 * second);

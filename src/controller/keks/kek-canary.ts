@@ -57,16 +57,16 @@ export class CanariedKekProvider implements KekProvider {
     const { keks, keys } = this.#options;
     const status = await keks.status();
     // Nothing is sealed before the LtiKeys have been read. A namespace that refuses them does not stop the others.
-    if (status.sealingKeyID === undefined || !keys.isUsable()) return status;
+    if (status.sealingKekID === undefined || !keys.isUsable()) return status;
     try {
       const kek = await keks.sealingKey();
       const problem = await this.#check(kek, 'seal');
       if (!problem) return status;
-      const sealingKeyID = isObstacle(problem, kek) ? undefined : status.sealingKeyID;
-      return { sealingKeyID, problems: [problem, ...status.problems] };
+      const sealingKekID = isObstacle(problem, kek) ? undefined : status.sealingKekID;
+      return { sealingKekID, problems: [problem, ...status.problems] };
     } catch (error) {
       if (!(error instanceof KekError)) throw error;
-      return { sealingKeyID: undefined, problems: [error, ...status.problems] };
+      return { sealingKekID: undefined, problems: [error, ...status.problems] };
     }
   }
 

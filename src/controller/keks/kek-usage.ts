@@ -11,7 +11,7 @@ export interface KekUsageOptions {
   /** Every registration in the caches, including those of which only LtiKeys are left; undefined while one may be missing. */
   readonly known: () => Iterable<ObjectKey> | undefined;
   /** Undefined before the first check of the KEKs, and while nothing can be sealed. */
-  readonly sealingKeyID: () => string | undefined;
+  readonly sealingKekID: () => string | undefined;
   /** KEK IDs that were ever used. */
   readonly canaryIDs: () => readonly string[];
   readonly log: Logger;
@@ -111,7 +111,7 @@ export class KekUsage {
   }
 
   #followSealingKey(): void {
-    const sealing = this.#options.sealingKeyID();
+    const sealing = this.#options.sealingKekID();
     if (sealing === undefined || sealing === this.#sealing) return;
     this.#sealing = sealing;
     this.#epoch += 1;

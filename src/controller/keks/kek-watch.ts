@@ -13,7 +13,7 @@ export class KekWatch {
   readonly #handlers: (() => void)[] = [];
   #reported = '';
   #error: string | undefined;
-  #sealingKeyID: string | undefined;
+  #sealingKekID: string | undefined;
 
   constructor(options: { keks: KekProvider; clock: Clock; log: Logger }) {
     this.#keks = options.keks;
@@ -32,8 +32,8 @@ export class KekWatch {
   }
 
   /** The KEK that seals; undefined before the first check, and while nothing can be sealed. */
-  sealingKeyID(): string | undefined {
-    return this.#sealingKeyID;
+  sealingKekID(): string | undefined {
+    return this.#sealingKekID;
   }
 
   async run(signal: AbortSignal): Promise<void> {
@@ -48,22 +48,22 @@ export class KekWatch {
   }
 
   async #check(): Promise<void> {
-    const { sealingKeyID, problems } = await this.#keks.status();
-    this.#sealingKeyID = sealingKeyID;
-    this.#error = sealingKeyID === undefined ? (problems[0]?.reason ?? 'KEKMissing') : undefined;
-    const now = [sealingKeyID, ...problems.map(({ message }) => message)].join('\n');
+    const { sealingKekID, problems } = await this.#keks.status();
+    this.#sealingKekID = sealingKekID;
+    this.#error = sealingKekID === undefined ? (problems[0]?.reason ?? 'KEKMissing') : undefined;
+    const now = [sealingKekID, ...problems.map(({ message }) => message)].join('\n');
     if (now === this.#reported) return;
     for (const { reason, message } of problems) {
       const fields = { reason, error: new Error(message) };
       // A key that decrypted something is the right one, whatever the state of its canary.
-      if (reason === 'KEKUnverified' && sealingKeyID !== undefined) {
+      if (reason === 'KEKUnverified' && sealingKekID !== undefined) {
         this.#log.warn(fields, 'canary of a key-encryption key is not in place');
       } else {
         this.#log.error(fields, 'key-encryption key is not usable');
       }
     }
-    if (sealingKeyID !== undefined)
-      this.#log.info({ kekID: sealingKeyID }, 'private keys are sealed under this key-encryption key');
+    if (sealingKekID !== undefined)
+      this.#log.info({ kekID: sealingKekID }, 'private keys are sealed under this key-encryption key');
     if (this.#reported !== '') for (const handler of this.#handlers) handler();
     this.#reported = now;
   }

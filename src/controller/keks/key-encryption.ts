@@ -29,7 +29,7 @@ export async function createKeyEncryption({ config, client, registrations, keys,
   const kekWatch = new KekWatch({ keks, clock, log });
   const usage = new KekUsage({
     known: () => (registrations.isWhole() && keys.isWhole() ? knownRegistrations({ registrations, keys }) : undefined),
-    sealingKeyID: () => kekWatch.sealingKeyID(),
+    sealingKekID: () => kekWatch.sealingKekID(),
     canaryIDs: () => keks.canaryIDs(),
     log,
   });

@@ -20,13 +20,13 @@ export interface GeneratedKey {
 }
 
 export interface KeyGeneratorOptions {
-  /** Seals the private half for its place in the ledger of `key`. */
-  readonly seal: (key: ObjectKey, pair: KeyPair) => Promise<GeneratedKey>;
+  /** Seals the private half for its place in the ledger of `registration`. */
+  readonly seal: (registration: ObjectKey, pair: KeyPair) => Promise<GeneratedKey>;
   /**
-   * The pair of `key` can be taken, or, with a `failure` (usually a KekError or SealError), could not be generated. A failed
+   * The pair of `registration` can be taken, or, with a `failure` (usually a KekError or SealError), could not be generated. A failed
    * request is dropped: the next pass requests a pair again, after a back-off, because each attempt generates one.
    */
-  readonly ready: (key: ObjectKey, failure?: unknown) => void;
+  readonly ready: (registration: ObjectKey, failure?: unknown) => void;
   readonly generate?: (size: KeySize) => Promise<KeyPair>;
   readonly slots?: number;
 }
@@ -85,15 +85,15 @@ export class KeyGenerator {
   }
 
   /** Requests a pair, unless one is requested or kept already. Another size replaces the request; urgency may rise. */
-  request(key: ObjectKey, { size, urgent }: KeyOrder): void {
-    const known = this.#requests.get(key);
+  request(registration: ObjectKey, { size, urgent }: KeyOrder): void {
+    const known = this.#requests.get(registration);
     if (known?.size === size) {
-      if (urgent) this.#hurry(key, known);
+      if (urgent) this.#hurry(registration, known);
       return;
     }
-    this.drop(key);
-    this.#requests.set(key, { size, urgent });
-    (urgent ? this.#urgent : this.#others).add(key);
+    this.drop(registration);
+    this.#requests.set(registration, { size, urgent });
+    (urgent ? this.#urgent : this.#others).add(registration);
     this.#start();
   }
 
@@ -103,31 +103,31 @@ export class KeyGenerator {
   }
 
   /** The requested pair, once it is generated. It stays until it is dropped. */
-  take(key: ObjectKey): GeneratedKey | undefined {
-    return this.#requests.get(key)?.generated;
+  take(registration: ObjectKey): GeneratedKey | undefined {
+    return this.#requests.get(registration)?.generated;
   }
 
   /** Drops the request and its pair: the ledger has it, or it is no longer needed. */
-  drop(key: ObjectKey): void {
-    const request = this.#requests.get(key);
+  drop(registration: ObjectKey): void {
+    const request = this.#requests.get(registration);
     if (request === undefined) return;
-    this.#requests.delete(key);
-    (request.urgent ? this.#urgent : this.#others).delete(key);
-    if (request.generated !== undefined) this.#count(key, -1);
+    this.#requests.delete(registration);
+    (request.urgent ? this.#urgent : this.#others).delete(registration);
+    if (request.generated !== undefined) this.#count(registration, -1);
     this.#start();
   }
 
   /** Drops every request and starts no other: the term of leadership is over. */
   stop(): void {
     this.#stopped = true;
-    for (const key of this.#requests.keys()) this.drop(key);
+    for (const registration of this.#requests.keys()) this.drop(registration);
   }
 
-  #hurry(key: ObjectKey, request: Request): void {
+  #hurry(registration: ObjectKey, request: Request): void {
     if (request.urgent) return;
     request.urgent = true;
-    if (!this.#others.delete(key)) return;
-    this.#urgent.add(key);
+    if (!this.#others.delete(registration)) return;
+    this.#urgent.add(registration);
     this.#start();
   }
 
@@ -135,37 +135,38 @@ export class KeyGenerator {
     if (this.#stopped) return;
     const hasRoom = (namespace: string): boolean => (this.#kept.get(namespace) ?? 0) < keptPerNamespace;
     while (this.#running <= this.#slots) {
-      const key = this.#urgent.take() ?? (this.#running < this.#slots ? this.#others.take(hasRoom) : undefined);
-      const request = key === undefined ? undefined : this.#requests.get(key);
-      if (key === undefined || request === undefined) return;
-      void this.#make(key, request);
+      const registration =
+        this.#urgent.take() ?? (this.#running < this.#slots ? this.#others.take(hasRoom) : undefined);
+      const request = registration === undefined ? undefined : this.#requests.get(registration);
+      if (registration === undefined || request === undefined) return;
+      void this.#make(registration, request);
     }
   }
 
-  async #make(key: ObjectKey, request: Request): Promise<void> {
-    const isWanted = (): boolean => this.#requests.get(key) === request;
+  async #make(registration: ObjectKey, request: Request): Promise<void> {
+    const isWanted = (): boolean => this.#requests.get(registration) === request;
     let failure: unknown;
     this.#running += 1;
     try {
       const pair = await this.#generate(request.size);
       if (!isWanted()) return;
-      const generated = await this.#seal(key, pair);
+      const generated = await this.#seal(registration, pair);
       if (!isWanted()) return;
       request.generated = generated;
-      this.#count(key, 1);
+      this.#count(registration, 1);
     } catch (error) {
       if (!isWanted()) return;
       failure = error;
-      this.#requests.delete(key);
+      this.#requests.delete(registration);
     } finally {
       this.#running -= 1;
       this.#start();
     }
-    this.#ready(key, failure);
+    this.#ready(registration, failure);
   }
 
-  #count(key: ObjectKey, change: 1 | -1): void {
-    const { namespace } = splitKey(key);
+  #count(registration: ObjectKey, change: 1 | -1): void {
+    const { namespace } = splitKey(registration);
     const kept = (this.#kept.get(namespace) ?? 0) + change;
     if (kept === 0) this.#kept.delete(namespace);
     else this.#kept.set(namespace, kept);

@@ -89,10 +89,10 @@ export async function sealPair(
 }
 
 /** The key-encryption key that seals now, or why nothing can be sealed. Never throws. */
-export async function sealingState(keks: KekProvider): Promise<{ sealingKeyID: string } | { sealingFault: Fault }> {
+export async function sealingState(keks: KekProvider): Promise<{ sealingKekID: string } | { sealingFault: Fault }> {
   try {
-    const { sealingKeyID, problems } = await keks.status();
-    if (sealingKeyID !== undefined) return { sealingKeyID };
+    const { sealingKekID, problems } = await keks.status();
+    if (sealingKekID !== undefined) return { sealingKekID };
     const [problem = new KekError('KEKMissing', 'There is no key-encryption key.')] = problems;
     return { sealingFault: { reason: problem.reason, message: problem.message } };
   } catch (error) {

@@ -1,6 +1,6 @@
 import { ltiKeys } from '../../api/names.ts';
 import type { LtiKey, LtiRegistration } from '../../api/objects.ts';
-import { lastingKey } from '../../domain/ltikeys.ts';
+import { ledgerEvidence } from '../../domain/ltikeys.ts';
 import type { LedgerReading } from '../../domain/situation.ts';
 import type { KubeClient } from '../../kube/client.ts';
 import type { Informer } from '../../kube/informer.ts';
@@ -45,7 +45,7 @@ export async function newestLedger(
 export async function withTrace(
   { client, ledgers }: LedgerSources,
   reading: Exclude<LedgerReading, { kind: 'present' }>,
-  shown: readonly LtiKey[],
+  cachedKeys: readonly LtiKey[],
   object: LtiRegistration | undefined,
   deliveries: ReadonlyMap<string, DeliveryReading>,
 ): Promise<LedgerReading> {
@@ -53,7 +53,7 @@ export async function withTrace(
   const { namespace = '', name } = object.metadata;
   const lost = (trace: string): LedgerReading => ({ kind: 'absent', trace });
   if (object.status?.activeKey || (object.status?.ledgerSerial ?? 0) > 0) return lost('its status tells of them');
-  const known = lastingKey(shown);
+  const known = ledgerEvidence(cachedKeys);
   if (known) return lost(`there is LtiKey ${known.metadata.name}`);
   // A restore may bring back the delivery Secret before the ledger.
   const [delivered] = [...deliveries].find(([, { state }]) => state.kind === 'ours') ?? [];
@@ -62,7 +62,7 @@ export async function withTrace(
   try {
     const fieldSelector = `spec.registrationRef.name=${name}`;
     const { items } = await client.list<LtiKey>(ltiKeys, { namespace, fieldSelector });
-    const live = lastingKey(items);
+    const live = ledgerEvidence(items);
     if (live) return lost(`there is LtiKey ${live.metadata.name}`);
   } catch (error) {
     if (!isUnreadable(error)) throw error;

@@ -41,9 +41,9 @@ export class KmsKekProvider implements KekProvider {
 
   async status(): Promise<KekStatus> {
     const kek = await this.#current();
-    if (kek instanceof KekError) return { sealingKeyID: undefined, problems: [kek] };
+    if (kek instanceof KekError) return { sealingKekID: undefined, problems: [kek] };
     const problem = this.#lastPoll?.problem;
-    return { sealingKeyID: kek.id, problems: problem ? [problem] : [] };
+    return { sealingKekID: kek.id, problems: problem ? [problem] : [] };
   }
 
   async sealingKey(): Promise<Kek> {

@@ -85,7 +85,7 @@ describe('Applier', () => {
       verb: 'create',
       object: 'LtiKey gradebook/canvas-2',
       resource: 'ltikeys',
-      shows: ({ situation: { shown } }) => shown.map(({ metadata, status }) => [metadata.name, status?.state]),
+      shows: ({ situation: { ltiKeys } }) => ltiKeys.map(({ metadata, status }) => [metadata.name, status?.state]),
       is: [
         ['canvas-1', 'Active'],
         ['canvas-2', undefined],
@@ -97,7 +97,7 @@ describe('Applier', () => {
       verb: 'update the status of',
       object: 'LtiKey gradebook/canvas-1',
       resource: 'ltikeys/status',
-      shows: ({ situation: { shown } }) => shown.map(({ status }) => status?.state),
+      shows: ({ situation: { ltiKeys } }) => ltiKeys.map(({ status }) => status?.state),
       is: ['Revoked'],
     },
     {
@@ -106,7 +106,7 @@ describe('Applier', () => {
       verb: 'delete',
       object: 'LtiKey gradebook/canvas-1',
       resource: 'ltikeys',
-      shows: ({ situation: { shown } }) => shown,
+      shows: ({ situation: { ltiKeys } }) => ltiKeys,
       is: [],
     },
     {
@@ -137,10 +137,10 @@ describe('Applier', () => {
       const after = await apply(effects[kind]);
       expect(operator.objects.writes).to.deep.equal([write]);
       expect(shows(after)).to.deep.equal(is);
-      const { shown, deliveries } = after.situation;
+      const { ltiKeys, deliveries } = after.situation;
       const read = (await gather(operator.sources, registrationKey))!.situation;
       expect([...deliveries]).to.deep.equal([...read.deliveries]);
-      expect(shown).to.have.deep.members([...read.shown]);
+      expect(ltiKeys).to.have.deep.members([...read.ltiKeys]);
     });
 
     it(`Applier makes a refused ${kind} part of the situation, and counts and logs it`, async () => {
@@ -213,7 +213,7 @@ describe('Applier', () => {
   });
 
   it('Applier delivers nothing if the key no longer opens, and reports the fault for the next decision', async () => {
-    const { keyID } = gathered.situation.shown[0]!.spec;
+    const { keyID } = gathered.situation.ltiKeys[0]!.spec;
     const entry = Object.keys(ledgerSecret()!.data!).find((name) => name.endsWith('.jwe'))!;
     const damaged = { ...gathered.record!.secret, data: { ...ledgerSecret()!.data, [entry]: '' } };
     gathered = { ...gathered, record: { ...gathered.record!, secret: damaged } };
@@ -281,7 +281,7 @@ describe('Applier', () => {
 
   describe('and the status of the registration', () => {
     const show = (more: object): Promise<void> =>
-      operator.applier.show(gathered, { ...operator.registration()!.status, ...more });
+      operator.applier.writeStatus(gathered, { ...operator.registration()!.status, ...more });
     const write = 'replaceStatus ltiregistrations canvas';
 
     it('Applier writes a status that says something else', async () => {

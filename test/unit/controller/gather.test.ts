@@ -72,11 +72,11 @@ describe('gather', () => {
     const keyID = theKey();
     expect(found.registration.kind).to.equal('present');
     expect(found.ledger).to.include({ kind: 'present' });
-    expect(found.shown.map(({ spec }) => spec.keyID)).to.deep.equal([keyID]);
+    expect(found.ltiKeys.map(({ spec }) => spec.keyID)).to.deep.equal([keyID]);
     expect(found.keyMaterial.get(keyID)).to.deep.equal({ opens: true, kekID: 'kek-1' });
     expect([...found.observation.servedKeyIDs]).to.deep.equal([keyID]);
     expect(found.deliveries.get('canvas-tool')).to.include({ kind: 'ours', keyID, intact: true });
-    expect(found).to.include({ sealingKeyID: 'kek-1', clockSkew: 0, now: operator.clock.now().getTime() });
+    expect(found).to.include({ sealingKekID: 'kek-1', clockSkew: 0, now: operator.clock.now().getTime() });
     expect(operator.objects.writes).to.deep.equal([]);
   });
 
@@ -271,8 +271,8 @@ describe('gather', () => {
     });
 
     it('gather takes the LtiKey that was written if the cache does not show it yet', async () => {
-      const { shown } = await situation({ keys: { ...operator.sources.keys, byIndex: () => [] } });
-      expect(shown.map(({ status }) => status?.state)).to.deep.equal(['Next']);
+      const { ltiKeys } = await situation({ keys: { ...operator.sources.keys, byIndex: () => [] } });
+      expect(ltiKeys.map(({ status }) => status?.state)).to.deep.equal(['Next']);
     });
 
     it('gather takes the ledger that was written without a read', async () => {

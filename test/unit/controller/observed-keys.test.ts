@@ -17,8 +17,8 @@ describe('The observation of a registration', () => {
       },
     };
     const ledger = aLedger(keys);
-    const { shown, registration } = aSituation({ ledger: { kind: 'present', ledger } });
-    await observe({ observer, clock: new FakeClock() }, 'gradebook/canvas', shown, new Map(), ledger, registration);
+    const { ltiKeys, registration } = aSituation({ ledger: { kind: 'present', ledger } });
+    await observe({ observer, clock: new FakeClock() }, 'gradebook/canvas', ltiKeys, new Map(), ledger, registration);
     return observed;
   }
 

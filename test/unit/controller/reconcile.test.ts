@@ -143,7 +143,7 @@ describe('reconcile', () => {
 
     it('reconcile throws if a decision is never carried out', async () => {
       operator.apply(anLtiRegistration());
-      const applier = { apply: async <T>(gathered: T): Promise<T> => gathered, show: async () => undefined };
+      const applier = { apply: async <T>(gathered: T): Promise<T> => gathered, writeStatus: async () => undefined };
       const failure = await operator.reconcile({ applier }).catch((error: unknown) => error);
       expect(failure).to.have.property('message', 'the decision does not settle');
     });

@@ -32,11 +32,11 @@ describe('CombinedKekProvider', () => {
 
   it('seals with the KEK file that primary names, and with the KMS if there is no file primary', async () => {
     files.write({ primary: 'kek-1', 'kek-1': kekText(1) });
-    expect(await keks.status()).to.deep.equal({ sealingKeyID: 'kek-1', problems: [] });
+    expect(await keks.status()).to.deep.equal({ sealingKekID: 'kek-1', problems: [] });
     expect((await keks.sealingKey()).id).to.equal('kek-1');
     files.remove('primary');
     keks = fresh();
-    expect(await keks.status()).to.deep.equal({ sealingKeyID: inKms, problems: [] });
+    expect(await keks.status()).to.deep.equal({ sealingKekID: inKms, problems: [] });
     expect((await keks.sealingKey()).id).to.equal(inKms);
   });
 
@@ -54,21 +54,21 @@ describe('CombinedKekProvider', () => {
 
   it('does not fall back to the KMS if a KEK file is missing or unusable', async () => {
     files.write({ primary: 'kek-2', 'kek-1': kekText(1) });
-    const { sealingKeyID, problems } = await keks.status();
-    expect([sealingKeyID, problems.map(({ reason }) => reason)]).to.deep.equal([undefined, ['KEKMissing']]);
+    const { sealingKekID, problems } = await keks.status();
+    expect([sealingKekID, problems.map(({ reason }) => reason)]).to.deep.equal([undefined, ['KEKMissing']]);
     const failure: unknown = await keks.sealingKey().catch((error: unknown) => error);
     expect(failure).to.be.instanceOf(KekError).and.include({ reason: 'KEKMissing' });
     files.dispose();
     keks = fresh();
     expect((await keks.status()).problems.map(({ reason }) => reason)).to.include('KEKDirectoryMissing');
-    expect((await keks.status()).sealingKeyID).to.equal(undefined);
+    expect((await keks.status()).sealingKekID).to.equal(undefined);
   });
 
   it('reports the problems of the provider that does not seal', async () => {
     files.write({ primary: 'kek-1', 'kek-1': kekText(1), 'kek-2': 'short' });
     kms.failure = new KekError('KMSUnavailable', 'The fake KMS is down.');
     const one = await keks.status();
-    expect([one.sealingKeyID, one.problems.map(({ reason }) => reason)]).to.deep.equal([
+    expect([one.sealingKekID, one.problems.map(({ reason }) => reason)]).to.deep.equal([
       'kek-1',
       ['KEKMalformed', 'KMSUnavailable'],
     ]);

@@ -29,7 +29,7 @@ describe('FileKekProvider', () => {
 
   it('seals with the KEK that primary names, and opens with every KEK', async () => {
     files.write({ primary: 'kek-2\n', 'kek-1': kekText(1), 'kek-2': kekText(2) });
-    expect(await keks.status()).to.deep.equal({ sealingKeyID: 'kek-2', problems: [] });
+    expect(await keks.status()).to.deep.equal({ sealingKekID: 'kek-2', problems: [] });
     expect((await keks.sealingKey()).id).to.equal('kek-2');
     expect((await keks.openingKey('kek-1')).id).to.equal('kek-1');
   });
@@ -44,13 +44,13 @@ describe('FileKekProvider', () => {
 
   it('reads a mounted Secret, whose files are links through ..data', async () => {
     files.mount({ primary: 'kek-1\n', 'kek-1': kekText(1) });
-    expect(await keks.status()).to.deep.equal({ sealingKeyID: 'kek-1', problems: [] });
+    expect(await keks.status()).to.deep.equal({ sealingKekID: 'kek-1', problems: [] });
   });
 
   it('ignores directories and dotfiles', async () => {
     files.write({ primary: 'kek-1', 'kek-1': kekText(1), '.gitkeep': '' }).mount({});
     symlinkSync('.', join(files.path, 'lost+found'));
-    expect(await keks.status()).to.deep.equal({ sealingKeyID: 'kek-1', problems: [] });
+    expect(await keks.status()).to.deep.equal({ sealingKekID: 'kek-1', problems: [] });
   });
 
   describe('with bad KEK files', () => {
@@ -148,7 +148,7 @@ describe('FileKekProvider', () => {
         expect(error.reason).to.equal(reason);
         expect(error.message).to.match(says).and.to.contain(files.path);
         const status = await keks.status();
-        expect(status.sealingKeyID).to.equal(undefined);
+        expect(status.sealingKekID).to.equal(undefined);
         expect(status.problems.map((problem) => problem.message)).to.include(error.message);
       });
     }
@@ -180,8 +180,8 @@ describe('FileKekProvider', () => {
     it('uses the good KEKs and reports the bad ones', async () => {
       files.write({ primary: 'kek-1', 'kek-1': good, 'kek-0': 'oops', 'my key': good });
       expect((await keks.sealingKey()).id).to.equal('kek-1');
-      const { sealingKeyID, problems } = await keks.status();
-      expect(sealingKeyID).to.equal('kek-1');
+      const { sealingKekID, problems } = await keks.status();
+      expect(sealingKekID).to.equal('kek-1');
       expect(
         problems.map(({ reason, message }) => [reason, /name that is not a valid KEK ID/.test(message)]),
       ).to.have.deep.members([
@@ -232,7 +232,7 @@ describe('FileKekProvider', () => {
       files.write({ primary: 'kek-1', 'kek-1': 'oops' });
       expect((await keks.status()).problems).to.have.length(1);
       files.write({ 'kek-1': kekText(1) });
-      expect(await keks.status()).to.deep.equal({ sealingKeyID: 'kek-1', problems: [] });
+      expect(await keks.status()).to.deep.equal({ sealingKekID: 'kek-1', problems: [] });
     });
 
     it('stops using a KEK whose file is removed', async () => {
@@ -249,7 +249,7 @@ describe('FileKekProvider', () => {
       files.mount({ primary: 'kek-1', 'kek-1': kekText(1) });
       clock.advance(2_000);
       expect((await keks.sealingKey()).isConfirmed()).to.equal(true);
-      expect(await keks.status()).to.deep.equal({ sealingKeyID: 'kek-1', problems: [] });
+      expect(await keks.status()).to.deep.equal({ sealingKekID: 'kek-1', problems: [] });
     });
 
     it('refuses other bytes under a name that has opened something, until the old bytes are restored', async () => {
@@ -262,8 +262,8 @@ describe('FileKekProvider', () => {
         expect(error.reason).to.equal('KEKChanged');
         expect(error.message).to.contain(join(files.path, 'kek-1')).and.to.contain('put the old key back');
       }
-      const { sealingKeyID, problems } = await keks.status();
-      expect(sealingKeyID).to.equal(undefined);
+      const { sealingKekID, problems } = await keks.status();
+      expect(sealingKekID).to.equal(undefined);
       expect(problems.map(({ reason }) => reason)).to.deep.equal(['KEKChanged']);
       files.mount({ primary: 'kek-1', 'kek-1': kekText(1) });
       expect((await keks.sealingKey()).id).to.equal('kek-1');

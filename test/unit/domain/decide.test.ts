@@ -76,14 +76,14 @@ const holding = new Map([['signing', holds('kid-1')]]);
 
 describe('A decision about a registration', () => {
   it('requests a key pair if there is none, and stores it once it is ready', () => {
-    const fresh = aSituation({ ledger: { kind: 'absent' }, shown: [] });
+    const fresh = aSituation({ ledger: { kind: 'absent' }, ltiKeys: [] });
     expect(done(fresh)).to.deep.equal(['generate']);
     const ready = { ...fresh, pair: { facts: keyFacts('kid-1'), kekID: 'kek-1' } };
     expect(done(ready)).to.deep.equal(['writeLedger', 'createKey canvas-1', 'showKey canvas-1 Next']);
   });
 
   it('requests no second key pair while one is being generated', () => {
-    expect(done(aSituation({ ledger: { kind: 'absent' }, shown: [], generating: true }))).to.deep.equal([]);
+    expect(done(aSituation({ ledger: { kind: 'absent' }, ltiKeys: [], generating: true }))).to.deep.equal([]);
   });
 
   it('is the same for the same situation', () => {
@@ -94,7 +94,7 @@ describe('A decision about a registration', () => {
   it('does not store a key pair of another size or key-encryption key', () => {
     const fresh = aSituation({
       ledger: { kind: 'absent' },
-      shown: [],
+      ltiKeys: [],
       registration: applied({ key: { algorithm: 'RS256', size: 4096 } }),
     });
     expect(done({ ...fresh, pair: { facts: keyFacts('kid-1'), kekID: 'kek-1' } })).to.deep.equal(['generate']);
@@ -103,15 +103,15 @@ describe('A decision about a registration', () => {
   });
 
   it('removes an LtiKey that the ledger does not list, after its key left the documents', () => {
-    const shown = showing([active, aKey(2, 'Active')]);
-    expect(done(aSituation({ shown }))).to.deep.equal(['showKey canvas-2 Revoked', 'removeKey canvas-2']);
+    const ltiKeys = showing([active, aKey(2, 'Active')]);
+    expect(done(aSituation({ ltiKeys }))).to.deep.equal(['showKey canvas-2 Revoked', 'removeKey canvas-2']);
   });
 
   it('restores an LtiKey that was deleted, and one whose spec was changed', () => {
-    expect(done(aSituation({ shown: [] }))).to.deep.equal(['createKey canvas-1', 'showKey canvas-1 Active']);
+    expect(done(aSituation({ ltiKeys: [] }))).to.deep.equal(['createKey canvas-1', 'showKey canvas-1 Active']);
     const [key] = showing([active]);
     const edited = { ...key!, spec: { ...key!.spec, size: 4096 } };
-    expect(done(aSituation({ shown: [edited] }))).to.deep.equal([
+    expect(done(aSituation({ ltiKeys: [edited] }))).to.deep.equal([
       'removeKey canvas-1',
       'createKey canvas-1',
       'showKey canvas-1 Active',
@@ -171,7 +171,7 @@ describe('A rejected write', () => {
   });
 
   it('of a new ledger is reported, and nothing else is written', () => {
-    const situation = aSituation({ ledger: { kind: 'absent' }, shown: [], refused: refused('writeLedger') });
+    const situation = aSituation({ ledger: { kind: 'absent' }, ltiKeys: [], refused: refused('writeLedger') });
     expect(done(situation)).to.deep.equal([]);
     expect(says(situation, 'Stalled')).to.match(/^True WriteRefused/);
   });
@@ -181,7 +181,7 @@ describe('A rejected write', () => {
     const situation = aSituation({
       registration: applied({ ...revoking, ...delivered }),
       ledger: present(keys, withSecret),
-      shown: showing([active]),
+      ltiKeys: showing([active]),
       deliveries: holding,
       observation: anObservation(['kid-1']),
       refused: refused('createKey canvas-2'),
@@ -195,7 +195,7 @@ describe('A rejected write', () => {
     const refusing = aSituation({
       registration: applied({}, { status: { observedGeneration: -1 } }),
       ledger: present(keys),
-      shown: [],
+      ltiKeys: [],
       observation: anObservation([]),
       refused: refused('createKey canvas-1'),
     });
@@ -204,7 +204,7 @@ describe('A rejected write', () => {
     const stranger = { ...aKey(1, 'Next'), ...keyFacts('kid-9') };
     const taken = {
       ...refusing,
-      shown: showing([stranger]),
+      ltiKeys: showing([stranger]),
       refused: refused('removeKey canvas-1', 'showKey canvas-1'),
     };
     expect(done(taken)).to.deep.equal([]);
@@ -214,11 +214,11 @@ describe('A rejected write', () => {
     const situation = aSituation({
       registration: applied(revoking),
       ledger: present([aKey(1, 'Revoked', { revokedAt: epoch }), aKey(2, 'Active')]),
-      shown: showing([active, aKey(2, 'Active')]),
+      ltiKeys: showing([active, aKey(2, 'Active')]),
       refused: refused('showKey canvas-1'),
     });
     expect(done(situation)).to.deep.equal(['removeKey canvas-1']);
-    const removed = { ...situation, shown: showing([aKey(2, 'Active')]) };
+    const removed = { ...situation, ltiKeys: showing([aKey(2, 'Active')]) };
     expect(done(removed), 'it does not return while somebody may serve it').to.deep.equal([]);
   });
 
@@ -233,14 +233,14 @@ describe('A rejected write', () => {
   });
 
   it('is retried soon', () => {
-    const situation = aSituation({ ledger: { kind: 'absent' }, shown: [], refused: refused('writeLedger') });
+    const situation = aSituation({ ledger: { kind: 'absent' }, ltiKeys: [], refused: refused('writeLedger') });
     expect(decide(situation).nextCheckAt).to.equal(epoch + 20 * second);
   });
 
   it('that succeeds later does not publish a revoked key again for the rest of its grace period', () => {
     const situation = aSituation({
       registration: applied(revoking),
-      shown: showing([aKey(1, 'Revoked', { revokedAt: epoch })]),
+      ltiKeys: showing([aKey(1, 'Revoked', { revokedAt: epoch })]),
     });
     const [effect] = decide(situation).effects;
     expect(effect).to.have.nested.property('ledger.keys[0].state', 'Revoked');
@@ -264,7 +264,7 @@ describe('A ledger that cannot be used', () => {
     it(`because it ${what}, does not keep revoked keys in the documents or the delivery Secret`, () => {
       const situation = aSituation({
         registration: applied({ ...revoking, ...delivered }),
-        shown: showing([active]),
+        ltiKeys: showing([active]),
         deliveries: holding,
         ...more,
       });
@@ -276,7 +276,7 @@ describe('A ledger that cannot be used', () => {
     it(`because it ${what}, causes no new key and no deletion`, () => {
       const situation = aSituation({
         registration: applied(delivered),
-        shown: showing([active]),
+        ltiKeys: showing([active]),
         deliveries: holding,
         ...more,
       });
@@ -290,12 +290,12 @@ describe('A ledger that cannot be used', () => {
       {},
       { ledger: { kind: 'faulty', fault: { reason: 'LedgerCorrupt', message: 'no' } } } as const,
     ]) {
-      const shown = showing([active]).map((key) => {
+      const ltiKeys = showing([active]).map((key) => {
         const { state: _, ...status } = key.status!;
         return { ...key, status };
       });
       for (const registration of [applied(revoking), gone(revoking)]) {
-        const situation = aSituation({ registration, ledger: { kind: 'absent', trace: 'of it' }, shown, ...more });
+        const situation = aSituation({ registration, ledger: { kind: 'absent', trace: 'of it' }, ltiKeys, ...more });
         expect(done(situation)).to.deep.equal(['showKey canvas-1 Revoked']);
       }
     }
@@ -305,7 +305,7 @@ describe('A ledger that cannot be used', () => {
     const situation = aSituation({
       registration: applied({ revokedKeyIDs: ['kid-l'] }),
       ledger: { kind: 'absent', trace: 'there is LtiKey canvas-1' },
-      shown: showing([active]),
+      ltiKeys: showing([active]),
     });
     expect(says(situation, 'ActionRequired')).to.match(/^True UnknownRevokedKeyID/);
   });
@@ -324,7 +324,7 @@ describe('Another issuer under the same name', () => {
     const ledger = present([active], { ...withSecret, deletionPolicy: 'Delete' });
     const situation = aSituation({ registration: other, ledger, deliveries: holding });
     expect(done(situation)).to.deep.equal(['showKey canvas-1 Retired']);
-    const unpublished = { ...situation, shown: showing([aKey(1, 'Retired')]) };
+    const unpublished = { ...situation, ltiKeys: showing([aKey(1, 'Retired')]) };
     expect(done(unpublished)).to.deep.equal(['removeDelivery signing']);
     expect(done({ ...unpublished, deliveries: new Map([['signing', { kind: 'absent' }]]) })).to.deep.equal([
       'removeLedger',
@@ -338,13 +338,13 @@ describe('A deleted registration', () => {
   it('is removed in stages that leave no private key behind', () => {
     const situation = aSituation({ registration: gone(), ledger: doomed, deliveries: holding });
     expect(done(situation)).to.deep.equal(['showKey canvas-1 Retired']);
-    const rest = { ...situation, shown: showing([aKey(1, 'Retired')]), ledger: { kind: 'absent' } as const };
+    const rest = { ...situation, ltiKeys: showing([aKey(1, 'Retired')]), ledger: { kind: 'absent' } as const };
     expect(done(rest)).to.deep.equal([`removeKey ${ltiKeyName('canvas', 1)}`]);
   });
 
   it('is removed together with an LtiKey that had no state yet', () => {
     const [shownOne, { status: _, ...stateless }] = showing([active, aKey(2, 'Next')]) as [LtiKey, LtiKey];
-    const situation = aSituation({ registration: gone(), ledger: doomed, shown: [shownOne, stateless] });
+    const situation = aSituation({ registration: gone(), ledger: doomed, ltiKeys: [shownOne, stateless] });
     expect(done(situation)).to.deep.equal(['showKey canvas-1 Retired', 'showKey canvas-2 Retired']);
   });
 
@@ -364,16 +364,20 @@ describe('A deleted registration', () => {
 
   it('keeps all its objects while its ledger cannot be read', () => {
     const fault = { reason: 'LedgerCorrupt', message: 'no' } as const;
-    const situation = aSituation({ registration: gone(), ledger: { kind: 'faulty', fault }, shown: showing([active]) });
+    const situation = aSituation({
+      registration: gone(),
+      ledger: { kind: 'faulty', fault },
+      ltiKeys: showing([active]),
+    });
     expect(done(situation)).to.deep.equal(['showKey canvas-1 Active']);
     expect(decide(situation).nextCheckAt).to.be.a('number');
   });
 
-  it('reports on its LtiKeys which deletion the API server rejects', () => {
+  it('reports on its LtiKeys which deletion the API server refuses', () => {
     const situation = aSituation({
       registration: gone(),
       ledger: doomed,
-      shown: showing([aKey(1, 'Retired')]),
+      ltiKeys: showing([aKey(1, 'Retired')]),
       deliveries: new Map(),
       refused: refused('removeLedger'),
     });
@@ -382,7 +386,7 @@ describe('A deleted registration', () => {
   });
 
   it('that is recreated before its removal is complete is removed completely, and starts again', () => {
-    const situation = aSituation({ ledger: { kind: 'absent' }, shown: showing([aKey(1, 'Retired')]) });
+    const situation = aSituation({ ledger: { kind: 'absent' }, ltiKeys: showing([aKey(1, 'Retired')]) });
     expect(done(situation)).to.deep.equal(['generate', 'removeKey canvas-1']);
   });
 
@@ -505,7 +509,7 @@ describe('A skewed clock', () => {
   it('does not decide which keys of a former system have expired', () => {
     const imports = { signing: keyFacts('kid-1'), verifyOnly: [{ ...keyFacts('kid-0'), until: epoch + 48 * hour }] };
     const pair = { facts: keyFacts('kid-1'), kekID: 'kek-1' };
-    const fresh = aSituation({ ledger: { kind: 'absent' }, shown: [], imports, pair, clockSkew: 72 * hour });
+    const fresh = aSituation({ ledger: { kind: 'absent' }, ltiKeys: [], imports, pair, clockSkew: 72 * hour });
     expect(done(fresh)).to.deep.equal([]);
     expect(says(fresh, 'Stalled')).to.match(/^True ClockSkewed/);
     expect(done({ ...fresh, clockSkew: 0 })).to.include('writeLedger');

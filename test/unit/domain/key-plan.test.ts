@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { day, hour, minute, second } from '../../../src/domain/duration.ts';
 import { plan } from '../../../src/domain/key-plan.ts';
-import { neededRevision, withKey } from '../../../src/domain/key-generation.ts';
+import { causeForNewKey, withNewKey } from '../../../src/domain/key-generation.ts';
 import { emptyLedger, type KeyFacts } from '../../../src/domain/ledger.ts';
 import type { ImportState, Lifecycle } from '../../../src/domain/situation.ts';
 import { nextRotationTime, preparationTime } from '../../../src/domain/timing.ts';
@@ -96,7 +96,7 @@ describe('A new revision is made', () => {
   ];
   for (const [when, situation, cause] of cases) {
     it(when, () => {
-      expect(neededRevision(situation)).to.equal(cause);
+      expect(causeForNewKey(situation)).to.equal(cause);
       const { transitions, generate } = plan(situation);
       if (transitions.length === 0) expect(generate?.cause).to.equal(cause);
     });
@@ -139,7 +139,7 @@ describe('The ledger with a new key', () => {
       deliverySecretName: 'signing',
       rotationTrigger: 'a',
     });
-    const ledger = withKey(aLifecycle({ ledger: none, registration }), keyFacts('a'), 'Initial');
+    const ledger = withNewKey(aLifecycle({ ledger: none, registration }), keyFacts('a'), 'Initial');
     expect(ledger).to.deep.include({
       serial: 1,
       highestRevision: 1,
@@ -152,14 +152,14 @@ describe('The ledger with a new key', () => {
 
   it('answers the trigger, the request and an owed rotation', () => {
     const registration = aRegistration({ rotationTrigger: 'b', rotateRequest: 'now' });
-    const ledger = withKey(
+    const ledger = withNewKey(
       aLifecycle({ ledger: { ...signs, rotationOwed: 'Revocation' }, registration }),
       keyFacts('a'),
       'Trigger',
     );
     expect(ledger).to.include({ serial: 8, observedRotationTrigger: 'b', observedRotateRequest: 'now' });
     expect(ledger).not.to.have.property('rotationOwed');
-    expect(neededRevision(aLifecycle({ ledger, registration }))).to.equal(undefined);
+    expect(causeForNewKey(aLifecycle({ ledger, registration }))).to.equal(undefined);
   });
 
   it('has the public keys of a former system as Retiring, except expired and duplicate ones', () => {
@@ -169,7 +169,7 @@ describe('The ledger with a new key', () => {
       { ...keyFacts('former'), until: epoch + day },
     ];
     const facts = imports.signing as KeyFacts;
-    const ledger = withKey(aLifecycle({ ledger: none, imports: { ...imports, verifyOnly } }), facts, 'Import');
+    const ledger = withNewKey(aLifecycle({ ledger: none, imports: { ...imports, verifyOnly } }), facts, 'Import');
     expect(ledger.keys.map(({ keyID, state, revision }) => [keyID, state, revision])).to.deep.equal([
       ['former', 'Next', 1],
       ['old', 'Retiring', 2],
@@ -185,14 +185,14 @@ describe('Keys are resealed', () => {
       ['kid-1', opens],
       ['kid-2', { opens: true, kekID: 'kek-2' } as const],
     ]);
-    expect(plan(aLifecycle({ ledger, keyMaterial, sealingKeyID: 'kek-2' })).reseal).to.deep.equal(['kid-1']);
+    expect(plan(aLifecycle({ ledger, keyMaterial, sealingKekID: 'kek-2' })).reseal).to.deep.equal(['kid-1']);
     expect(plan(aLifecycle({ ledger, keyMaterial })).reseal).to.deep.equal([]);
-    expect(plan(aLifecycle({ ...damagedActive, sealingKeyID: 'kek-2' })).reseal).to.deep.equal([]);
+    expect(plan(aLifecycle({ ...damagedActive, sealingKekID: 'kek-2' })).reseal).to.deep.equal([]);
   });
 
   it('only once nothing is left to write', () => {
     const registration = aRegistration({ deletionPolicy: 'Delete' });
-    expect(plan(aLifecycle({ registration, sealingKeyID: 'kek-2' })).reseal).to.deep.equal([]);
+    expect(plan(aLifecycle({ registration, sealingKekID: 'kek-2' })).reseal).to.deep.equal([]);
   });
 });
 
@@ -311,7 +311,7 @@ describe('A plan', () => {
 
   it('has one rotation after a jump over several periods', () => {
     const situation = aLifecycle({ now: epoch + 900 * day });
-    const ledger = withKey(situation, keyFacts('kid-2'), plan(situation).generate!.cause);
+    const ledger = withNewKey(situation, keyFacts('kid-2'), plan(situation).generate!.cause);
     const published = plan(aLifecycle({ ledger, now: epoch + 900 * day }));
     const rotated = plan(aLifecycle({ ledger: published.ledger, now: epoch + 901 * day }));
     expect(rotated.ledger.keys.map(({ state }) => state)).to.deep.equal(['Retiring', 'Active']);

@@ -54,10 +54,10 @@ describe('CanariedKekProvider', () => {
     expect((await start().sealingKey()).id).to.equal('k1');
     expect(secrets.entries()).to.deep.equal(['k1']);
     files.write({ primary: 'k2', k2: kekText(2) });
-    expect(await start().status()).to.deep.equal({ sealingKeyID: 'k2', problems: [] });
+    expect(await start().status()).to.deep.equal({ sealingKekID: 'k2', problems: [] });
     expect(secrets.entries()).to.deep.equal(['k1', 'k2']);
     files.write({ primary: 'k1' });
-    expect(await start().status()).to.deep.equal({ sealingKeyID: 'k1', problems: [] });
+    expect(await start().status()).to.deep.equal({ sealingKekID: 'k1', problems: [] });
   });
 
   it('A canary refuses a KEK of the same ID with other bytes', async () => {
@@ -65,7 +65,7 @@ describe('CanariedKekProvider', () => {
     files.write({ k1: kekText(3) });
     const keks = start();
     expect((await refused(keks)).reason).to.equal('KEKChanged');
-    expect((await keks.status()).sealingKeyID).to.equal(undefined);
+    expect((await keks.status()).sealingKekID).to.equal(undefined);
     files.write({ k1: kekText(1) });
     clock.advance(3 * second);
     expect((await keks.sealingKey()).id, 'as soon as the former one is back').to.equal('k1');
@@ -80,7 +80,7 @@ describe('CanariedKekProvider', () => {
     const keks = start();
     await open(jwe, context(), keks);
     expect((await refused(keks)).reason).to.equal('KEKChanged');
-    expect((await keks.status()).sealingKeyID).to.equal(undefined);
+    expect((await keks.status()).sealingKekID).to.equal(undefined);
   });
 
   it('A canary is read once for a KEK that it confirms, and again for other bytes', async () => {
@@ -107,8 +107,8 @@ describe('CanariedKekProvider', () => {
     };
     files.write({ k2: kekText(2) });
     clock.advance(3 * second);
-    const { sealingKeyID, problems } = await keks.status();
-    expect([sealingKeyID, ...problems.map(({ reason }) => reason)]).to.deep.equal(['k1', 'KEKUnverified']);
+    const { sealingKekID, problems } = await keks.status();
+    expect([sealingKekID, ...problems.map(({ reason }) => reason)]).to.deep.equal(['k1', 'KEKUnverified']);
   });
 
   describe('with a Secret that cannot be read or written', () => {
@@ -132,8 +132,8 @@ describe('CanariedKekProvider', () => {
           if (called === verb) throw error();
         };
         const keks = start();
-        const { sealingKeyID, problems } = await keks.status();
-        expect(sealingKeyID).to.equal(undefined);
+        const { sealingKekID, problems } = await keks.status();
+        expect(sealingKekID).to.equal(undefined);
         expect(problems.map(({ reason }) => reason)).to.deep.equal(['KEKUnverified']);
         expect(problems[0]?.message).to.include(`Secret ${secretName}`).and.not.include('d=secret');
         const { reason, message } = await refused(keks);
@@ -143,7 +143,7 @@ describe('CanariedKekProvider', () => {
         }
         secrets.before = () => undefined;
         clock.advance(6 * second);
-        expect(await keks.status()).to.deep.equal({ sealingKeyID: 'k1', problems: [] });
+        expect(await keks.status()).to.deep.equal({ sealingKekID: 'k1', problems: [] });
       });
     }
 
@@ -154,7 +154,7 @@ describe('CanariedKekProvider', () => {
       const keks = start();
       const all = await Promise.all(Array.from({ length: 1000 }, () => keks.status()));
       for (let index = 0; index < 1000; index++) await keks.status();
-      expect(all.every(({ sealingKeyID }) => sealingKeyID === undefined)).to.equal(true);
+      expect(all.every(({ sealingKekID }) => sealingKekID === undefined)).to.equal(true);
       expect(secrets.calls).to.deep.equal(['get']);
       clock.advance(6 * second);
       await keks.status();
@@ -178,8 +178,8 @@ describe('CanariedKekProvider', () => {
       await refused(keks);
       await open(jwe, context(), keks);
       expect((await keks.sealingKey()).id).to.equal('k1');
-      const { sealingKeyID, problems } = await keks.status();
-      expect([sealingKeyID, ...problems.map(({ reason }) => reason)]).to.deep.equal(['k1', 'KEKUnverified']);
+      const { sealingKekID, problems } = await keks.status();
+      expect([sealingKekID, ...problems.map(({ reason }) => reason)]).to.deep.equal(['k1', 'KEKUnverified']);
     });
 
     it('A canary of another replica that was first is used', async () => {
@@ -193,7 +193,7 @@ describe('CanariedKekProvider', () => {
       const rival = secrets.stored!;
       secrets.stored = undefined;
       raced = false;
-      expect(await start().status()).to.deep.equal({ sealingKeyID: 'k1', problems: [] });
+      expect(await start().status()).to.deep.equal({ sealingKekID: 'k1', problems: [] });
       expect(secrets.stored!.data).to.deep.equal(rival.data);
     });
   });
@@ -239,7 +239,7 @@ describe('CanariedKekProvider', () => {
       expect(message).to.include(`Secret ${secretName}`);
       expect(secrets.stored).to.equal(undefined);
       await open(jwe, context(), keks);
-      expect(await keks.status()).to.deep.equal({ sealingKeyID: 'k1', problems: [] });
+      expect(await keks.status()).to.deep.equal({ sealingKekID: 'k1', problems: [] });
       expect(secrets.entries()).to.deep.equal(['k1']);
     });
 
@@ -258,13 +258,13 @@ describe('CanariedKekProvider', () => {
 
     it('A canary is created for a KEK that no LtiKey reports', async () => {
       claim('k0');
-      expect(await start().status()).to.deep.equal({ sealingKeyID: 'k1', problems: [] });
+      expect(await start().status()).to.deep.equal({ sealingKekID: 'k1', problems: [] });
     });
 
     it('A canary is not created before the LtiKeys were read', async () => {
       synced = false;
       const keks = start();
-      expect(await keks.status(), 'nobody seals yet').to.deep.equal({ sealingKeyID: 'k1', problems: [] });
+      expect(await keks.status(), 'nobody seals yet').to.deep.equal({ sealingKekID: 'k1', problems: [] });
       expect((await refused(keks)).reason).to.equal('KEKUnverified');
       expect(secrets.stored).to.equal(undefined);
       synced = true;

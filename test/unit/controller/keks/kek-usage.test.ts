@@ -27,7 +27,7 @@ describe('KekUsage', () => {
     recorded = recordingLog();
     usage = new KekUsage({
       known: () => (synced ? known : undefined),
-      sealingKeyID: () => sealing,
+      sealingKekID: () => sealing,
       canaryIDs: () => named,
       log: recorded.log,
     });

@@ -19,7 +19,7 @@ describe('KekWatch', () => {
     recorded = recordingLog();
     term = new AbortController();
     changes = 0;
-    status = () => ({ sealingKeyID: 'k1', problems: [] });
+    status = () => ({ sealingKekID: 'k1', problems: [] });
     const keks = { status: async () => status() } as KekProvider;
     watch = new KekWatch({ keks, clock, log: recorded.log });
     watch.onChange(() => void (changes += 1));
@@ -36,22 +36,22 @@ describe('KekWatch', () => {
 
   it('KekWatch reports the key that seals, and calls its handlers when that changes', async () => {
     await clock.advance(0);
-    expect(watch.sealingKeyID()).to.equal('k1');
-    status = () => ({ sealingKeyID: 'k2', problems: [] });
+    expect(watch.sealingKekID()).to.equal('k1');
+    status = () => ({ sealingKekID: 'k2', problems: [] });
     await logged();
-    expect([watch.sealingKeyID(), changes]).to.deep.equal(['k2', 1]);
+    expect([watch.sealingKekID(), changes]).to.deep.equal(['k2', 1]);
     await logged();
     expect(changes).to.equal(1);
   });
 
   it('KekWatch logs a canary that prevents sealing as an error, and any other missing canary as a warning', async () => {
     await clock.advance(0);
-    status = () => ({ sealingKeyID: undefined, problems: [unverified] });
+    status = () => ({ sealingKekID: undefined, problems: [unverified] });
     expect(await logged()).to.deep.equal(['error KEKUnverified: key-encryption key is not usable']);
-    expect([watch.error(), watch.sealingKeyID()]).to.deep.equal(['KEKUnverified', undefined]);
-    status = () => ({ sealingKeyID: 'k1', problems: [unverified] });
+    expect([watch.error(), watch.sealingKekID()]).to.deep.equal(['KEKUnverified', undefined]);
+    status = () => ({ sealingKekID: 'k1', problems: [unverified] });
     expect((await logged())[0]).to.equal('warn KEKUnverified: canary of a key-encryption key is not in place');
-    expect([watch.error(), watch.sealingKeyID()]).to.deep.equal([undefined, 'k1']);
+    expect([watch.error(), watch.sealingKekID()]).to.deep.equal([undefined, 'k1']);
   });
 
   it('KekWatch continues after an unexpected error', async () => {
@@ -60,8 +60,8 @@ describe('KekWatch', () => {
       throw new TypeError('unexpected');
     };
     expect((await logged())[0]).to.include('cannot check the key-encryption keys; retrying');
-    status = () => ({ sealingKeyID: 'k2', problems: [] });
+    status = () => ({ sealingKekID: 'k2', problems: [] });
     await logged();
-    expect(watch.sealingKeyID()).to.equal('k2');
+    expect(watch.sealingKekID()).to.equal('k2');
   });
 });

@@ -87,14 +87,14 @@ describe('KmsKekProvider', () => {
     const { jwe } = await seal(pair.privateKey, place(), keks);
     kms.failure = unavailable;
     await watch(minute);
-    expect(await keks.status()).to.deep.equal({ sealingKeyID: kekIDOf('key-1'), problems: [unavailable] });
+    expect(await keks.status()).to.deep.equal({ sealingKekID: kekIDOf('key-1'), problems: [unavailable] });
     await watch(2 * minute);
-    expect(await keks.status()).to.deep.equal({ sealingKeyID: undefined, problems: [unavailable] });
+    expect(await keks.status()).to.deep.equal({ sealingKekID: undefined, problems: [unavailable] });
     expect(await failure(seal(pair.privateKey, place(), keks))).to.equal(unavailable);
     expect((await open(jwe, place(), keks)).equals(pair.privateKey)).to.equal(true);
     kms.failure = undefined;
     await watch(10 * second);
-    expect(await keks.status()).to.deep.equal({ sealingKeyID: kekIDOf('key-1'), problems: [] });
+    expect(await keks.status()).to.deep.equal({ sealingKekID: kekIDOf('key-1'), problems: [] });
     expect(count('encrypt'), 'the same wrapping key').to.equal(1);
   });
 
@@ -113,8 +113,8 @@ describe('KmsKekProvider', () => {
     const status = keks.status();
     await clock.advance(4 * minute);
     answer();
-    const { sealingKeyID, problems } = await status;
-    expect(sealingKeyID).to.equal(undefined);
+    const { sealingKekID, problems } = await status;
+    expect(sealingKekID).to.equal(undefined);
     expect(problems[0]?.message).to.equal(
       'The fake KMS has not reported healthy for 3 minutes, so nothing is sealed with it: check its log.',
     );
@@ -124,7 +124,7 @@ describe('KmsKekProvider', () => {
     await keks.status();
     kms.slow = new Promise(() => undefined);
     await clock.advance(minute);
-    expect(await keks.status()).to.deep.equal({ sealingKeyID: kekIDOf('key-1'), problems: [] });
+    expect(await keks.status()).to.deep.equal({ sealingKekID: kekIDOf('key-1'), problems: [] });
     expect((await keks.sealingKey()).id).to.equal(kekIDOf('key-1'));
     expect(count('status'), 'asked once, not once for each').to.equal(2);
   });
@@ -133,7 +133,7 @@ describe('KmsKekProvider', () => {
     const { jwe } = await seal(pair.privateKey, place(), keks);
     kms.keyID = 'key-2';
     await watch(minute);
-    expect((await keks.status()).sealingKeyID).to.equal(kekIDOf('key-2'));
+    expect((await keks.status()).sealingKekID).to.equal(kekIDOf('key-2'));
     const again = await seal(pair.privateKey, place(), keks);
     expect([again.kekID, (headerOf(again.jwe)['kms'] as WrappedKey).keyID]).to.deep.equal([kekIDOf('key-2'), 'key-2']);
     const another = restarted();
@@ -149,11 +149,11 @@ describe('KmsKekProvider', () => {
       throw new KekError('KMSRefused', 'The fake KMS may not use key-2.');
     };
     await watch(minute);
-    const { sealingKeyID, problems } = await keks.status();
-    expect(sealingKeyID).to.equal(kekIDOf('key-1'));
+    const { sealingKekID, problems } = await keks.status();
+    expect(sealingKekID).to.equal(kekIDOf('key-1'));
     expect(problems.map(({ reason }) => reason)).to.deep.equal(['KMSRefused']);
     await watch(2 * minute);
-    expect((await keks.status()).sealingKeyID).to.equal(undefined);
+    expect((await keks.status()).sealingKekID).to.equal(undefined);
   });
 
   describe('refuses to seal', () => {

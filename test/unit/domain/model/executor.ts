@@ -50,7 +50,7 @@ function reachesServer(situation: Situation, effect: Effect): boolean {
   switch (effect.kind) {
     case 'showKey':
     case 'removeKey':
-      return situation.shown.some(({ metadata }) => metadata.name === effect.key.metadata.name);
+      return situation.ltiKeys.some(({ metadata }) => metadata.name === effect.key.metadata.name);
     case 'removeDelivery':
       return situation.deliveries.get(effect.secretName)?.kind === 'ours';
     case 'removeLedger':
@@ -79,23 +79,23 @@ function written(at: Progress, effect: Effect): Progress | undefined {
     case 'createKey': {
       if (world.keys.has(effect.key.metadata.name)) return undefined;
       const { status: _, ...bare } = effect.key;
-      return withKey(at, bare);
+      return withLtiKey(at, bare);
     }
     case 'showKey': {
-      const current = situation.shown.find(({ metadata }) => metadata.name === effect.key.metadata.name);
+      const current = situation.ltiKeys.find(({ metadata }) => metadata.name === effect.key.metadata.name);
       if (!current || !effect.key.status) return at;
       if (world.keys.get(current.metadata.name) !== current) return undefined;
-      return withKey(at, { ...current, status: effect.key.status });
+      return withLtiKey(at, { ...current, status: effect.key.status });
     }
     case 'removeKey': {
       const { name } = effect.key.metadata;
-      const current = situation.shown.find(({ metadata }) => metadata.name === name);
+      const current = situation.ltiKeys.find(({ metadata }) => metadata.name === name);
       const stored = world.keys.get(name);
       if (current && stored && stored !== current) return undefined;
-      const shown = situation.shown.filter((other) => other !== current);
-      if (!current || !stored) return { world, situation: { ...situation, shown } };
+      const ltiKeys = situation.ltiKeys.filter((other) => other !== current);
+      if (!current || !stored) return { world, situation: { ...situation, ltiKeys } };
       const keys = new Map([...world.keys].filter(([other]) => other !== name));
-      return { world: { ...world, keys }, situation: { ...situation, shown } };
+      return { world: { ...world, keys }, situation: { ...situation, ltiKeys } };
     }
     case 'deliver':
       return deliver(at, effect);
@@ -131,11 +131,11 @@ function writeLedger({ world, situation }: Progress, effect: EffectOf<'writeLedg
   };
 }
 
-function withKey({ world, situation }: Progress, key: Situation['shown'][number]): Progress {
+function withLtiKey({ world, situation }: Progress, key: Situation['ltiKeys'][number]): Progress {
   const { name } = key.metadata;
   return {
     world: { ...world, keys: new Map([...world.keys, [name, key]]) },
-    situation: { ...situation, shown: [...situation.shown.filter(({ metadata }) => metadata.name !== name), key] },
+    situation: { ...situation, ltiKeys: [...situation.ltiKeys.filter(({ metadata }) => metadata.name !== name), key] },
   };
 }
 

@@ -142,8 +142,8 @@ function checkRepeats(situation: Situation, decision: Decision): string | undefi
 
 /** Another registration with the same keys changes the status, but no effect. */
 function checkNeighbor(situation: Situation, decision: Decision): string | undefined {
-  if (situation.shown.every(({ status }) => status?.state !== 'Revoked')) return undefined;
-  const shared = new Map(situation.shown.map(({ spec }) => [spec.keyID, ['moodle']]));
+  if (situation.ltiKeys.every(({ status }) => status?.state !== 'Revoked')) return undefined;
+  const shared = new Map(situation.ltiKeys.map(({ spec }) => [spec.keyID, ['moodle']]));
   const { effects, nextCheckAt } = decide({ ...situation, shared });
   const same = nextCheckAt === decision.nextCheckAt && isDeepStrictEqual(effects, decision.effects);
   return same ? undefined : 'a registration with the same key changes what is done';
