@@ -271,8 +271,8 @@ describe('gather', () => {
     });
 
     it('gather takes the LtiKey that was written if the cache does not show it yet', async () => {
-      const { ltiKeys } = await situation({ keys: { ...operator.sources.keys, byIndex: () => [] } });
-      expect(ltiKeys.map(({ status }) => status?.state)).to.deep.equal(['Next']);
+      const found = await situation({ keys: { ...operator.sources.keys, byIndex: () => [] } });
+      expect(found.ltiKeys.map(({ status }) => status?.state)).to.deep.equal(['Next']);
     });
 
     it('gather takes the ledger that was written without a read', async () => {
