@@ -196,7 +196,7 @@ describe('Import of keys from a former system', () => {
         what: 'a weak key',
         entries: { 'private.pem': new FormerKey(1024).pem() },
         reason: 'ImportKeyRefused',
-        says: 'entry private.pem is not taken over: it has 1024 bits; only RSA keys of 2048, 3072, 4096 bits can be imported',
+        says: 'entry private.pem cannot be imported: it has 1024 bits; only RSA keys of 2048, 3072, 4096 bits can be imported',
       },
       {
         what: 'a key cut short',
@@ -257,7 +257,7 @@ describe('Import of keys from a former system', () => {
       const weak = { ...publicJWK, n: `Af${publicJWK.n.slice(2)}` };
       await tenant.apply('canvas', { import: importing({ verifyOnly: [{ publicJWK: weak, until: time }] }) });
       const message = await tenant.untilSays('canvas', 'Stalled', 'True ImportKeyRefused');
-      expect(message).to.match(/^spec.import.verifyOnly.0..publicJWK is not taken over: it has 2041 bits/);
+      expect(message).to.match(/^spec.import.verifyOnly.0..publicJWK cannot be imported: it has 2041 bits/);
       expect(await tenant.keys('canvas')).to.deep.equal([]);
       await tenant.edit('canvas', { import: importing({ verifyOnly: [{ publicJWK, until: time }] }) });
       await tenant.untilStates('canvas', 'canvas-1 Active, canvas-2 Retiring');
@@ -301,12 +301,14 @@ describe('Import of keys from a former system', () => {
       import: importing({ ...signing, verifyOnly: [older.verifyOnly(time, 'tool-2019')] }),
     });
     expect(await tenant.untilSays('canvas', 'Stalled', 'True ImportKeyRefused')).to.include(
-      'spec.import.verifyOnly[0].publicJWK is not taken over: its key ID tool-2019 is also that of another key',
+      'spec.import.verifyOnly[0].publicJWK cannot be imported: its key ID tool-2019 is also that of another key',
     );
     const twice = [older.verifyOnly(time, 'a'), another.verifyOnly(time, 'a')];
     await tenant.edit('canvas', { import: importing({ ...signing, verifyOnly: twice }) });
     await eventually(async () =>
-      expect((await tenant.condition('canvas', 'Stalled'))?.message).to.include('verifyOnly[1].publicJWK is not taken'),
+      expect((await tenant.condition('canvas', 'Stalled'))?.message).to.include(
+        'verifyOnly[1].publicJWK cannot be imported',
+      ),
     );
     expect(await tenant.keys('canvas')).to.deep.equal([]);
 

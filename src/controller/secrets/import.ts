@@ -134,5 +134,5 @@ function notGranted(name: string, { metadata }: Secret, granted: readonly string
 
 function refused(what: string, error: unknown): Fault {
   if (!(error instanceof ImportKeyError)) throw error;
-  return { reason: 'ImportKeyRefused', message: `${what} is not taken over: ${error.message}` };
+  return { reason: 'ImportKeyRefused', message: `${what} cannot be imported: ${error.message}` };
 }

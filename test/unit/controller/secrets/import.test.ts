@@ -139,12 +139,12 @@ describe('readImports', () => {
   it('readImports reports an entry without a usable key as a fault that names Secret and entry', async () => {
     const bad = { 'private.pem': `${pem}${pem}` };
     expect((await imported(old, oldKey('canvas', bad))).fault).to.equal(
-      'ImportKeyRefused: Secret gradebook/old, entry private.pem is not taken over: it contains 2 private keys; keep only the one that signs',
+      'ImportKeyRefused: Secret gradebook/old, entry private.pem cannot be imported: it contains 2 private keys; keep only the one that signs',
     );
     for (const text of ['', '{"kty":"RSA"}', '[[[', '{"kty":"RSA","d":{}}', '\0', pem.slice(0, 99), '"'.repeat(9)]) {
       const { fault } = await imported(old, oldKey('canvas', { 'private.pem': text }));
       expect(fault, text.slice(0, 20)).to.match(
-        /^ImportKeyRefused: Secret gradebook\/old, entry private.pem is not taken/,
+        /^ImportKeyRefused: Secret gradebook\/old, entry private.pem cannot be imported/,
       );
     }
   });
@@ -195,7 +195,7 @@ describe('readImports', () => {
     })) {
       it(`readImports reports a verify-only key with an ${member} as a fault that names it`, async () => {
         const { fault } = await imported({ verifyOnly: [{ publicJWK: jwk, until }] }, undefined);
-        expect(fault).to.match(/^ImportKeyRefused: spec.import.verifyOnly\[0\].publicJWK is not taken over: its? /);
+        expect(fault).to.match(/^ImportKeyRefused: spec.import.verifyOnly\[0\].publicJWK cannot be imported: its? /);
       });
     }
   });
