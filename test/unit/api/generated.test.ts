@@ -16,7 +16,7 @@ function generate(folder: string, ...options: readonly string[]): { status: numb
 function onCopy(test: (folder: string) => void): void {
   const copy = mkdtempSync(join(tmpdir(), 'generated-'));
   try {
-    for (const path of ['crds', 'src', 'dev/generate', 'docs', 'package.json']) {
+    for (const path of ['crds', 'src', 'dev/generate', 'dev/dashboards', 'deploy', 'docs', 'package.json']) {
       cpSync(join(root, path), join(copy, path), { recursive: true });
     }
     symlinkSync(join(root, 'node_modules'), join(copy, 'node_modules'));
