@@ -1,4 +1,5 @@
 import { expect } from 'chai';
+import { once } from 'node:events';
 import { createServer, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { second } from '../../src/domain/duration.ts';
@@ -16,11 +17,13 @@ const watched = 15 * second;
 class Replica {
   down = true;
   asked = 0;
+  /** The URL of the operator's own sidecar. */
+  own = '';
   readonly #server: Server;
 
-  constructor(own: string) {
+  constructor() {
     const pass = async (url: string, response: ServerResponse): Promise<void> => {
-      const answer = await fetch(own + url);
+      const answer = await fetch(this.own + url);
       const headers = { 'cache-control': answer.headers.get('cache-control') ?? '' };
       response.writeHead(answer.status, headers).end(await answer.text());
     };
@@ -29,7 +32,10 @@ class Replica {
       if (this.down) response.socket?.destroy();
       else void pass(url, response);
     });
-    this.#server.listen(0, '127.0.0.1');
+  }
+
+  async start(): Promise<void> {
+    await once(this.#server.listen(0, '127.0.0.1'), 'listening');
   }
 
   get url(): string {
@@ -51,9 +57,14 @@ describe('An outage of all JWKS replicas', () => {
   before(async () => {
     tenant = await Tenant.inNewNamespace('outage');
     requests = [];
+    replica = new Replica();
+    await replica.start();
     operator = await startOperator({
       namespaces: [tenant.namespace],
-      targets: (own) => [(replica ??= new Replica(own)).url],
+      targets: (own) => {
+        replica.own = own;
+        return [replica.url];
+      },
       beforeRequest: (verb, type, name) => void requests.push(`${verb} ${type.plural} ${name}`),
     });
   });
