@@ -27,7 +27,11 @@ function examplesOf(page: string): Example[] {
 
 const examples = pages.filter((page) => page.endsWith('.md')).flatMap(examplesOf);
 const isWhole = ({ text }: Example): boolean => /^apiVersion:/m.test(text);
-const isExcerpt = ({ text }: Example): boolean => text.startsWith('spec:\n');
+const isPod = ({ text }: Example): boolean => /^spec:\n {2}containers:/.test(text);
+const isExcerpt = (example: Example): boolean => example.text.startsWith('spec:\n') && !isPod(example);
+/** Kustomizations, and configuration of Alertmanager and Prometheus. */
+const isConfiguration = ({ text }: Example): boolean =>
+  /^(resources|patches|inhibit_rules|scrape_configs):/m.test(text);
 
 /** What a reader puts around an excerpt, and in the place of the modulus of a key. */
 function completed({ text }: Example): string {
@@ -56,14 +60,14 @@ function namespacesOf(manifest: string): Set<string> {
 describe('The YAML in README.md and docs/', () => {
   before(installCrds);
 
-  it('This test finds the YAML examples and applies all but kustomizations and Alertmanager configuration', () => {
+  it('This test finds the YAML examples and applies all but Pods, kustomizations and configuration of Prometheus', () => {
     expect(examples.filter(isWhole).map(({ at }) => at.replace(/:.*/, ''))).to.include.members([
       'README.md',
       'docs/spec/ltiregistration.md',
       'docs/spec/ltikey.md',
     ]);
-    const others = examples.filter((example) => !isWhole(example) && !isExcerpt(example));
-    expect(others.filter(({ text }) => !/^(resources|inhibit_rules):/m.test(text))).to.deep.equal([]);
+    const others = examples.filter((example) => !isWhole(example) && !isExcerpt(example) && !isPod(example));
+    expect(others.filter((example) => !isConfiguration(example))).to.deep.equal([]);
   });
 
   for (const example of examples.filter(isWhole)) {

@@ -210,6 +210,8 @@ describe('The lifecycle of keys', () => {
     await tenant.untilStates('canvas', 'canvas-1 Active, canvas-2 Next');
     const next = (await tenant.key('canvas-2')).spec.keyID;
     expect(await tenant.untilSays('canvas', 'ActionRequired', 'True AcknowledgementRequired')).to.include(next);
+    // The activation delay counts from here.
+    await eventually(async () => expect((await tenant.key('canvas-2')).status?.publishedAt).to.be.a('string'));
     await operator.travel(10 * day);
     expect(await tenant.states('canvas')).to.equal('canvas-1 Active, canvas-2 Next');
     await inStep();
