@@ -102,10 +102,14 @@ interface Outcome {
 function run({ name, config, files }: Lane): Promise<Outcome> {
   const began = performance.now();
   console.log(`${name}: ${files.length} files`);
-  const mocha = spawn(process.execPath, [join(root, 'node_modules/mocha/bin/mocha.js'), '--config', config, ...files], {
-    cwd: root,
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
+  const mocha = spawn(
+    process.execPath,
+    [join(root, 'node_modules/mocha/bin/mocha.js'), '--exit', '--config', config, ...files],
+    {
+      cwd: root,
+      stdio: ['ignore', 'pipe', 'pipe'],
+    },
+  );
   const output: Buffer[] = [];
   for (const stream of [mocha.stdout, mocha.stderr]) stream.on('data', (chunk: Buffer) => output.push(chunk));
   return new Promise((resolve) => {
