@@ -1,6 +1,6 @@
 import { delimiter } from 'node:path';
-import { apiGroup, ltiRegistrations } from '../api/names.ts';
-import type { LtiRegistration } from '../api/objects.ts';
+import { apiGroup, ltiKeys, ltiRegistrations, registrationLabel } from '../api/names.ts';
+import type { LtiKey, LtiRegistration } from '../api/objects.ts';
 import { type Duration, parseDuration } from '../domain/duration.ts';
 import { KubeClient } from '../kube/client.ts';
 import { isConflict, isObjectNotFound } from '../kube/errors.ts';
@@ -100,6 +100,13 @@ export async function getRegistration(cluster: Cluster, name: string): Promise<L
   throw new CliError(
     `there is no LtiRegistration ${name} in namespace ${cluster.namespace}: choose the namespace with -n, or list all with: kubectl lti status -A`,
   );
+}
+
+/** The LtiKeys of a registration, in the order of their revisions. */
+export async function keysOf({ client, namespace }: Cluster, registration: string): Promise<readonly LtiKey[]> {
+  const labelSelector = `${registrationLabel}=${registration}`;
+  const { items } = await client.list<LtiKey>(ltiKeys, { namespace, labelSelector });
+  return items.toSorted((a, b) => a.spec.revision - b.spec.revision);
 }
 
 /** The duration that an option has, in the notation of the API. */

@@ -1,14 +1,21 @@
 import { readFile } from 'node:fs/promises';
 import type { Command } from 'commander';
 import { parseAllDocuments } from 'yaml';
-import { apiVersion, ltiKeys, registrationLabel } from '../../api/names.ts';
-import type { LtiKey, LtiRegistration } from '../../api/objects.ts';
+import { apiVersion } from '../../api/names.ts';
+import type { LtiRegistration } from '../../api/objects.ts';
 import { formatInstant } from '../../domain/duration.ts';
 import { emptyLedger } from '../../domain/ledger.ts';
 import { readRegistration, type Registration } from '../../domain/registration.ts';
 import { timingFault } from '../../domain/timing.ts';
 import { isJsonObject } from '../../lib/json-object.ts';
-import { type Cluster, type ClusterOptions, findRegistration, getRegistration, durationOption } from '../cluster.ts';
+import {
+  type Cluster,
+  type ClusterOptions,
+  findRegistration,
+  getRegistration,
+  durationOption,
+  keysOf,
+} from '../cluster.ts';
 import { describedCommand, onCluster, withClusterOptions, withOutput } from '../command.ts';
 import { CliError, exitCodes } from '../exit-codes.ts';
 import { formatAge, formatTable, formatValue, type OutputFormat } from '../output.ts';
@@ -42,7 +49,11 @@ export function planCommand(terminal: Terminal): Command {
         const registration = read(wanted);
         const now = terminal.clock.now().getTime();
         const start = present
-          ? shownLedger(read(present), present, await keysOf(cluster, present.metadata.name))
+          ? shownLedger(
+              read(present),
+              present,
+              await keysOf({ ...cluster, namespace: registration.namespace }, registration.name),
+            )
           : emptyLedger(registration.namespace, registration.name);
         const entries = timeline({ registration, ledger: start, now }, now + ahead);
         terminal.out(render(entries, options.output, now));
@@ -121,11 +132,6 @@ function read(object: LtiRegistration): Registration {
       `the spec of ${object.metadata.name} cannot be used: ${error instanceof Error ? error.message : 'unknown'}`,
     );
   }
-}
-
-async function keysOf({ client, namespace }: Cluster, name: string): Promise<readonly LtiKey[]> {
-  const { items } = await client.list<LtiKey>(ltiKeys, { namespace, labelSelector: `${registrationLabel}=${name}` });
-  return items;
 }
 
 function render(entries: readonly TimelineEntry[], output: OutputFormat, now: number): string {

@@ -1,19 +1,18 @@
 import type { Command } from 'commander';
-import {
-  apiVersion,
-  ledgerEntry,
-  ledgerSecretName,
-  ltiKeys,
-  ltiRegistrations,
-  registrationLabel,
-  secrets,
-} from '../../api/names.ts';
+import { apiVersion, ledgerEntry, ledgerSecretName, ltiRegistrations, secrets } from '../../api/names.ts';
 import type { LtiKey, LtiRegistration } from '../../api/objects.ts';
 import { type Duration, second } from '../../domain/duration.ts';
 import { isObjectNotFound } from '../../kube/errors.ts';
 import type { Secret } from '../../kube/objects.ts';
 import { sleep } from '../../lib/clock.ts';
-import { changeRegistration, type Cluster, type ClusterOptions, durationOption, findRegistration } from '../cluster.ts';
+import {
+  changeRegistration,
+  type Cluster,
+  type ClusterOptions,
+  durationOption,
+  findRegistration,
+  keysOf,
+} from '../cluster.ts';
 import { describedCommand, onCluster, withClusterOptions } from '../command.ts';
 import { CliError, exitCodes } from '../exit-codes.ts';
 import type { Terminal } from '../terminal.ts';
@@ -29,7 +28,7 @@ export function revokeCommand(terminal: Terminal): Command {
   const command = describedCommand({
     usage: 'revoke <name> <keyID...>',
     summary: 'Revoke keys: they leave the JWKS at once and are never trusted again.',
-    details: `A key that signs is replaced first if that is quick. The command adds the key IDs to spec.revokedKeyIDs and waits until no replica serves the keys; it shows which replica still does. If the registration comes from Git, add the key IDs there, too: the next synchronization would take them out.
+    details: `A key that signs is replaced first if that is quick. The command adds the key IDs to spec.revokedKeyIDs and waits until no replica serves the keys; it shows which replica still does. If the registration comes from Git, add the key IDs there, too, so that the next synchronization keeps them.
 
 If the registration was deleted and its keys are retained, the command creates it again, suspended, for as long as the revocation takes, and deletes it.`,
     examples: [
@@ -60,11 +59,6 @@ If the registration was deleted and its keys are retained, the command creates i
         }
       }),
     );
-}
-
-async function keysOf({ client, namespace }: Cluster, name: string): Promise<readonly LtiKey[]> {
-  const { items } = await client.list<LtiKey>(ltiKeys, { namespace, labelSelector: `${registrationLabel}=${name}` });
-  return items.toSorted((a, b) => a.spec.revision - b.spec.revision);
 }
 
 function refuseUnknown(
@@ -175,9 +169,9 @@ async function untilGone(
     if (last !== shown) err(`Waiting: ${last}\n`);
     shown = last;
   }
-  if (signal.aborted) throw new CliError('interrupted; the revocation goes on', exitCodes.interrupted);
+  if (signal.aborted) throw new CliError('interrupted; the revocation continues', exitCodes.interrupted);
   throw new CliError(
-    `after the timeout: ${last}. The revocation goes on; follow it with: kubectl lti status ${name} -n ${namespace}`,
+    `timed out: ${last}. The revocation continues; follow it with: kubectl lti status ${name} -n ${namespace}`,
     exitCodes.timedOut,
   );
 }
@@ -197,5 +191,7 @@ async function removeRevived(
     }
     await sleep(clock, poll);
   }
-  err(`Could not delete LtiRegistration ${name} again, because the operator has not seen it: delete it when it has.\n`);
+  err(
+    `The command created LtiRegistration ${name} for this revocation and could not delete it, because the operator has not observed it yet. Delete it later with: kubectl delete ltiregistration ${name} -n ${namespace}\n`,
+  );
 }

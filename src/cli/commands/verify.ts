@@ -1,9 +1,8 @@
 import { lookup } from 'node:dns/promises';
 import { BlockList, isIP } from 'node:net';
 import type { Command } from 'commander';
-import { ltiKeys, registrationLabel } from '../../api/names.ts';
 import type { LtiKey, LtiRegistration } from '../../api/objects.ts';
-import { type ClusterOptions, getRegistration } from '../cluster.ts';
+import { type ClusterOptions, getRegistration, keysOf } from '../cluster.ts';
 import { describedCommand, onCluster, withClusterOptions, withOutput } from '../command.ts';
 import { CliError, exitCodes } from '../exit-codes.ts';
 import { fetchAsPlatform, type Answer } from '../jwks-fetch.ts';
@@ -43,11 +42,8 @@ export function verifyCommand(terminal: Terminal): Command {
               : `${JSON.stringify(url)} is not a URL: give one such as https://keys.example.org/registrations/gradebook/canvas/jwks.json`,
           );
         }
-        const { items } = await cluster.client.list<LtiKey>(ltiKeys, {
-          namespace: cluster.namespace,
-          labelSelector: `${registrationLabel}=${name}`,
-        });
-        const checks = await verify(new URL(url), registration, items, terminal);
+        const keys = await keysOf(cluster, name!);
+        const checks = await verify(new URL(url), registration, keys, terminal);
         terminal.out(render({ url, checks }, options.output, terminal));
         const failed = checks.filter(({ result }) => result === 'failed').length;
         if (failed > 0) {
