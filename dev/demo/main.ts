@@ -62,7 +62,7 @@ function howToUse({ kubeconfig, kubectl, folder }: ControlPlane): string {
 
   export KUBECONFIG=${kubeconfig}
   alias kubectl=${kubectl}
-  kubectl get lti --namespace gradebook
+  kubectl get lti-all --namespace gradebook
   kubectl describe ltiregistration canvas --namespace gradebook
 
 The operator's logs are controller.log and jwks.log in ${folder}.

@@ -114,7 +114,7 @@ export interface LtiRegistrationSpec {
      */
     readonly entry: string;
     /**
-     * The key ID under which the platforms know the key, if it is not its RFC 7638 thumbprint. Such a key is published only in the JWKS of this registration.
+     * The key ID under which the platforms know the key, if it is not its RFC 7638 thumbprint. The document of all namespaces does not contain such a key. Libraries that derive the key ID, such as stock PyLTI1p3, send the thumbprint, which is then not published.
      */
     readonly keyID?: string;
     /**

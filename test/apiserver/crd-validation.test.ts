@@ -740,9 +740,26 @@ describe('The status of an LtiRegistration', () => {
   });
 
   it('kubectl get prints the phase right after READY', async () => {
-    const { stdout } = await controlPlane().kubectlRun(['get', 'ltireg', '--namespace', namespace]);
+    const { stdout } = await controlPlane().kubectlRun(['get', 'lti', '--namespace', namespace]);
     expect(stdout.split('\n')[0]).to.match(/^NAME +READY +STATUS +ACTIVE KEY/);
     expect(stdout).to.match(/^applied +Ready/m);
+  });
+
+  it('kubectl takes the short names lti and ltireg with a name, and lti-all for both kinds', async () => {
+    for (const shortName of ['lti', 'ltireg']) {
+      const { code, stdout, stderr } = await controlPlane().kubectlRun([
+        'get',
+        shortName,
+        'applied',
+        '--namespace',
+        namespace,
+        '--output=name',
+      ]);
+      expect(code, stderr).to.equal(0);
+      expect(stdout).to.equal('ltiregistration.ltikeys.dev/applied\n');
+    }
+    const { stdout } = await controlPlane().kubectlRun(['api-resources', '--categories=lti-all', '--output=name']);
+    expect(stdout.trim().split('\n').toSorted()).to.deep.equal(['ltikeys.ltikeys.dev', 'ltiregistrations.ltikeys.dev']);
   });
 });
 

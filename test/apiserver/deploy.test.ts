@@ -259,6 +259,8 @@ describe('The roles for tenants', () => {
     for (const role of ['view', 'edit']) {
       await kubectl('create', 'rolebinding', role, '--namespace', namespace, `--clusterrole=${role}`, `--user=${role}`);
     }
+    const binding = ['create', 'rolebinding', 'tool', '--clusterrole=lti-key-operator-edit', '--user=tool'];
+    await kubectl(...binding, '--namespace', namespace);
     await aggregated();
   });
 
@@ -289,6 +291,28 @@ describe('The roles for tenants', () => {
     const args = ['auth', 'can-i', 'update', 'ltiregistrations.ltikeys.dev', '--subresource=status', '--as=edit'];
     const { stdout } = await controlPlane().kubectlRun([...args, '--namespace', namespace]);
     expect(stdout.trim()).to.equal('no');
+  });
+
+  it('The role lti-key-operator-edit alone lets kubectl apply, patch, edit and delete a registration', async () => {
+    const own = ['--namespace', namespace, '--as=tool'];
+    const canvas = (clientID: string): string =>
+      JSON.stringify({
+        apiVersion: 'ltikeys.dev/v1alpha1',
+        kind: 'LtiRegistration',
+        metadata: { name: 'canvas' },
+        spec: { issuer: 'https://canvas.example.org', clientID },
+      });
+    for (const [args, input] of [
+      [['apply', '--filename=-'], canvas('1')],
+      [['apply', '--filename=-'], canvas('2')],
+      [['patch', 'lti', 'canvas', '--type=merge', '--patch={"spec":{"suspend":true}}'], undefined],
+      [['get', 'lti', 'canvas'], undefined],
+      [['get', 'ltikeys'], undefined],
+      [['delete', 'lti', 'canvas', '--timeout=60s'], undefined],
+    ] as const) {
+      const { code, stderr } = await controlPlane().kubectlRun([...args, ...own], input === undefined ? {} : { input });
+      expect(code, `${args.join(' ')}: ${stderr}`).to.equal(0);
+    }
   });
 
   for (const [user, verb, resource, answer] of rights) {
