@@ -2,8 +2,9 @@ import { files, keyPairs, Mount } from '../test/fixtures/mount.ts';
 import { type KeyDirectory, openKeyDirectory } from '../tool/typescript/src/tool-keys.ts';
 import { quantile } from './quantile.ts';
 import { bounded, type Measurement } from './row.ts';
+import { newKeyAfterInPython, readsInPython } from './tool-key-python.ts';
 
-/** The library for tools, with a directory that is swapped every 100 ms as the kubelet swaps it. */
+/** The libraries for tools, with a directory that is swapped every 100 ms as the kubelet swaps it. */
 
 const reads = 10_000_000;
 const readsPerTurn = 20_000;
@@ -11,14 +12,17 @@ const swapEvery = 100;
 const swaps = 30;
 
 export const toolKey: Measurement = {
-  rows: ['tool-current', 'tool-new-key', 'tool-new-key-polling'],
+  rows: ['tool-current', 'tool-new-key', 'tool-new-key-polling', 'tool-python-current', 'tool-python-new-key'],
   async measure() {
     const watching = await newKeyAfter({});
     const polling = await newKeyAfter({ watch: false });
+    const python = await newKeyAfterInPython(swaps);
     return [
       bounded({ name: 'tool-current', ...(await currentKey()) }, 1000),
       bounded({ name: 'tool-new-key', value: watching, unit: 'ms', notes: [`p99 of ${swaps} swaps`] }, 1000),
       bounded({ name: 'tool-new-key-polling', value: polling, unit: 'ms', notes: ['without a watch'] }, 5000),
+      bounded({ name: 'tool-python-current', ...(await readsInPython(reads, swapEvery)) }, 1000),
+      bounded({ name: 'tool-python-new-key', value: python, unit: 'ms', notes: [`p99 of ${swaps} swaps`] }, 1000),
     ];
   },
 };

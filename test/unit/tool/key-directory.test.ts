@@ -1,4 +1,5 @@
 import { generateKeyPairSync } from 'node:crypto';
+import { once } from 'node:events';
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setImmediate, setTimeout } from 'node:timers/promises';
@@ -303,6 +304,20 @@ describe('The key directory of a tool', () => {
       expect((await change).keyID).to.equal(second.keyID);
       expect(await ended).to.equal(undefined);
       expect(opened.fault()).to.equal(undefined);
+    });
+
+    it('Without a listener, a fault is a warning of the process that names the file, the key in use and its age', async () => {
+      mount.swap(files(first));
+      const opened = await open({ pollInterval: 3_600_000 });
+      const warned = once(process, 'warning');
+      mount.swap(written(changed('private.jwk', (text) => text.slice(0, 900))));
+      await opened.refresh();
+      const [warning] = (await warned) as [Error];
+      expect(warning.name).to.equal('KeyDirectoryWarning');
+      expect(warning.message)
+        .to.include(join(mount.path, 'private.jwk'))
+        .and.to.include(`the key ${first.keyID} stays in use, last confirmed 0 s ago`);
+      expectNoSecret(warning);
     });
 
     it('A directory that disappears in use leaves the last good key', async () => {

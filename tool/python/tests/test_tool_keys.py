@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
+import http.server
 import json
 import os
 import shutil
@@ -11,6 +13,7 @@ import threading
 import time
 import traceback
 import unittest
+import unittest.mock
 from typing import Any, Optional
 
 from cryptography.hazmat.primitives import hashes
@@ -20,6 +23,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from lti_tool_keys import (
     KeyDirectory,
     KeyDirectoryError,
+    check,
     open_key_directory,
     sign_client_assertion,
     sign_deep_linking_response,
@@ -31,6 +35,7 @@ REGISTRATION = {
     "client_id": "10000000000042",
     "token_endpoint": "https://sso.canvaslms.com/login/oauth2/token",
     "token_audience": "https://api.brightspace.com/auth/token",
+    "tool_jwks_uri": "https://keys.example.org/registrations/gradebook/canvas/jwks.json",
 }
 Files = dict[str, str]
 
@@ -235,6 +240,91 @@ class ToolKeys(unittest.TestCase):
         shutil.rmtree(self.mount.path)
         self.assertEqual(directory.current().key_id, "second")
         self.assertEqual(faults[-1], "DirectoryMissing")
+
+    def test_a_fault_is_logged_as_a_warning_without_anything_secret(self) -> None:
+        directory = self.opened()
+        half = self.files("second")["private.jwk"][:900]
+        self.mount.swap({**self.files("second"), "private.jwk": half})
+        with self.assertLogs("lti_tool_keys", "INFO") as logs:
+            directory.current()
+            directory.current()
+            self.mount.swap(self.files("second"))
+            directory.current()
+        warning, recovery = logs.output
+        self.assertIn("private.jwk: it is not a JSON object", warning)
+        self.assertIn("the key first stays in use, last confirmed 0 s ago", warning)
+        self.assertIn("the key second can be read again", recovery)
+        self.assertNotIn(half[-40:], warning)
+
+    def test_the_check_compares_what_the_tool_signs_with_what_is_served(self) -> None:
+        directory = self.opened()
+        served, other = (self.files(kid)["jwks.json"].encode() for kid in ("first", "second"))
+        foreign = other.replace(b'"second"', b'"first"')
+        cases: list[tuple[list[str], Any]] = [
+            ([], served),
+            (["KeyNotServed"], other),
+            (["KeyNotServed"], foreign),
+            (["KeyNotServed"], b"[]"),
+            (["JwksUnreachable"], b"<html>"),
+        ]
+        for problems, body in cases:
+            with self.subTest(body=body):
+                self.assertEqual([each.problem for each in check(directory, fetch=lambda *_: body)], problems)
+        unreachable = unittest.mock.Mock(side_effect=OSError("refused"))
+        self.assertEqual([each.problem for each in check(directory, fetch=unreachable)], ["JwksUnreachable"])
+        shutil.rmtree(self.mount.path)
+        self.assertEqual([each.problem for each in check(directory, fetch=lambda *_: served)], ["Fault", "NotAMount"])
+
+    def test_the_check_finds_a_registration_that_is_not_enough(self) -> None:
+        directory = self.opened()
+        for problem, missing in (("NoJwksURL", "tool_jwks_uri"), ("CannotSign", "client_id")):
+            registration = {name: value for name, value in REGISTRATION.items() if name != missing}
+            self.mount.swap({**self.files("first"), "registration.json": json.dumps(registration)})
+            self.assertEqual([each.problem for each in check(directory, fetch=lambda *_: b"{}")], [problem])
+
+    def test_the_check_fetches_over_http_and_follows_no_redirect(self) -> None:
+        jwks = self.files("first")["jwks.json"].encode()
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                self.send_response(302 if self.path == "/moved" else 200)
+                self.send_header("Location", "/jwks.json")
+                self.end_headers()
+                self.wfile.write(jwks)
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=server.serve_forever).start()
+        self.addCleanup(server.server_close)
+        self.addCleanup(server.shutdown)
+        directory = self.opened()
+        for path, problems in (("/jwks.json", []), ("/moved", ["JwksUnreachable"])):
+            registration = {**REGISTRATION, "tool_jwks_uri": f"http://127.0.0.1:{server.server_port}{path}"}
+            self.mount.swap({**self.files("first"), "registration.json": json.dumps(registration)})
+            self.assertEqual([each.problem for each in check(directory)], problems)
+
+    def test_coroutines_sign_while_the_directory_is_swapped(self) -> None:
+        directory = self.opened(poll_interval=0.001)
+
+        async def sign() -> list[str]:
+            tokens = []
+            for _ in range(20):
+                tokens.append(await asyncio.to_thread(sign_client_assertion, directory))
+                tokens.append(sign_client_assertion(directory))
+            return tokens
+
+        async def swap_and_sign() -> list[list[str]]:
+            signing = asyncio.gather(*(sign() for _ in range(4)))
+            for number in range(8):
+                await asyncio.to_thread(self.mount.swap, self.files(("second", "third", "first")[number % 3]))
+                await asyncio.sleep(0.01)
+            return await signing
+
+        for tokens in asyncio.run(swap_and_sign()):
+            for token in tokens:
+                self.verified(token, decoded(token.split(".")[0])["kid"])
 
     def test_a_withdrawn_key_is_not_used_until_there_is_another(self) -> None:
         directory = self.opened()

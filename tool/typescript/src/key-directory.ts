@@ -20,7 +20,10 @@ export interface KeyDirectory {
   current(): Delivery;
   /** Calls `listener` with the new and the previous version after each change, and returns a function that ends this. */
   onChange(listener: (current: Delivery, previous: Delivery) => void): () => void;
-  /** Calls `listener` when a fault begins or becomes another one, and with `undefined` when it ends. */
+  /**
+   * Calls `listener` when a fault begins or becomes another one, and with `undefined` when it ends. Without a listener, a fault is a
+   * warning of the process.
+   */
   onFault(listener: (fault: KeyDirectoryError | undefined) => void): () => void;
   /** Why the directory cannot be read now; `current` then returns the last good version. */
   fault(): KeyDirectoryError | undefined;
@@ -164,11 +167,20 @@ class FollowedDirectory implements KeyDirectory {
   }
 
   #report(fault: KeyDirectoryError | undefined): void {
+    if (this.#refusal?.code === 'Closed') return;
     const before = this.#fault;
     this.#fault = fault;
     // The watch of a directory that is gone sees nothing of its successor.
     if (fault) this.#endWatch();
-    if (before?.message !== fault?.message) this.#faulted.forEach((listener) => queueMicrotask(() => listener(fault)));
+    if (before?.message === fault?.message) return;
+    if (fault && this.#faulted.size === 0) this.#warn(fault);
+    this.#faulted.forEach((listener) => queueMicrotask(() => listener(fault)));
+  }
+
+  /** A tool that listens to no fault finds it in its log all the same. */
+  #warn(fault: KeyDirectoryError): void {
+    const stays = `the key ${this.#last.keyID} stays in use, last confirmed ${Math.round(this.age())} s ago`;
+    process.emitWarning(this.#refusal ? fault.message : `${fault.message}; ${stays}`, 'KeyDirectoryWarning');
   }
 
   /** Watches the directory, because a file's watch ends with the file. Where no watch is to be had, polling remains. */

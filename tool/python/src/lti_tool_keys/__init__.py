@@ -1,5 +1,6 @@
 """Signs as an LTI 1.3 tool with the key that the LTI key operator delivers."""
 
+from .check import Finding, check
 from .errors import KeyDirectoryError
 from .key_directory import KeyDirectory, open_key_directory
 from .sign import KeySource, sign_client_assertion, sign_deep_linking_response, tool_jwks
@@ -7,9 +8,11 @@ from .version import Delivery
 
 __all__ = [
     "Delivery",
+    "Finding",
     "KeyDirectory",
     "KeyDirectoryError",
     "KeySource",
+    "check",
     "open_key_directory",
     "sign_client_assertion",
     "sign_deep_linking_response",

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import time
@@ -9,6 +10,8 @@ from typing import Callable, Optional, Union
 from .errors import KeyDirectoryError
 from .jwe import RecipientKey
 from .version import Delivery, Withdrawn, read_version, version_name
+
+_LOG = logging.getLogger("lti_tool_keys")
 
 _ATTEMPTS = 20
 """More swaps than that in a row are no rotation."""
@@ -21,7 +24,7 @@ def open_key_directory(
     path: Union[str, os.PathLike[str]],
     *,
     recipient_key: Optional[RecipientKey] = None,
-    poll_interval: float = 1.0,
+    poll_interval: float = 0.5,
     on_change: Optional[OnChange] = None,
     on_fault: Optional[OnFault] = None,
 ) -> KeyDirectory:
@@ -111,10 +114,21 @@ class KeyDirectory:
             current, after = self._last, self._fault
         finally:
             self._lock.release()
-        if self._on_fault is not None and str(before) != str(after):
-            self._on_fault(after)
+        if str(before) != str(after):
+            self._report(after)
         if self._on_change is not None and current is not previous:
             self._on_change(current, previous)
+
+    def _report(self, fault: Optional[KeyDirectoryError]) -> None:
+        if fault is None:
+            _LOG.info("%s: the key %s can be read again", self.path, self._last.key_id)
+        elif self._refusal is not None:
+            _LOG.warning("%s", fault)
+        else:
+            age = time.monotonic() - self._confirmed_at
+            _LOG.warning("%s; the key %s stays in use, last confirmed %.0f s ago", fault, self._last.key_id, age)
+        if self._on_fault is not None:
+            self._on_fault(fault)
 
 
 def _read_stable(path: str, recipient_key: Optional[RecipientKey]) -> tuple[str, Delivery]:

@@ -8,7 +8,8 @@ import os
 from dataclasses import dataclass, field
 from typing import Any, Mapping, NoReturn, Optional, Sequence
 
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from .errors import KeyDirectoryError
@@ -16,6 +17,7 @@ from .jwe import RecipientKey, base64url_decode, decrypt
 
 _NAMES = ("private.jwk", "private.jwe", "public.pem", "kid", "jwks.json", "registration.json")
 _STRINGS = ("issuer", "client_id", "authorization_endpoint", "token_endpoint", "token_audience", "jwks_uri", "tool_jwks_uri")
+_SAMPLE = b"lti-key-operator"
 _UNCHANGED = "mount the delivery Secret unchanged, as a whole directory"
 _MOUNT = "mount the delivery Secret as a directory at this path"
 
@@ -190,9 +192,13 @@ def _key(text: str, file: str) -> tuple[rsa.RSAPrivateKey, dict[str, str]]:
     private_key: Optional[rsa.RSAPrivateKey] = None
     try:
         n, e, d, p, q, dp, dq, qi = (int.from_bytes(base64url_decode(value[m]), "big") for m in ("n", "e", "d", "p", "q", "dp", "dq", "qi"))
-        # It compares the private half with the public one.
-        private_key = rsa.RSAPrivateNumbers(p, q, d, dp, dq, qi, rsa.RSAPublicNumbers(e, n)).private_key()
-    except (KeyError, TypeError, ValueError):
+        public = rsa.RSAPublicNumbers(e, n)
+        # OpenSSL's own validation tests p and q for primality: 150 ms in which an event loop would stand still.
+        loaded = rsa.RSAPrivateNumbers(p, q, d, dp, dq, qi, public).private_key(unsafe_skip_rsa_key_validation=True)
+        signature = loaded.sign(_SAMPLE, padding.PKCS1v15(), hashes.SHA256())
+        public.public_key().verify(signature, _SAMPLE, padding.PKCS1v15(), hashes.SHA256())
+        private_key = loaded
+    except Exception:  # Whichever error cryptography has for numbers that make no key.
         pass
     # Outside the handler, so that no exception that quotes the key is attached.
     if private_key is None:
