@@ -2,7 +2,8 @@ import { decide } from '../domain/decide.ts';
 import { type Duration, type Instant, second } from '../domain/duration.ts';
 import { effectID } from '../domain/effects.ts';
 import { liveKeys } from '../domain/ledger.ts';
-import { resyncInterval } from '../domain/timing.ts';
+import type { Situation } from '../domain/situation.ts';
+import { resyncInterval, untilResync } from '../domain/timing.ts';
 import type { Result } from '../kube/controller.ts';
 import type { ObjectKey } from '../kube/objects.ts';
 import type { Applier } from './apply.ts';
@@ -15,7 +16,6 @@ export interface ReconcilerOptions {
   readonly resync: Duration;
   /** The number of registrations. */
   readonly registrations: () => number;
-  readonly random: () => number;
 }
 
 /** More than any sequence of steps needs: a decision that does not settle is a defect, and must not loop forever. */
@@ -51,7 +51,7 @@ export function reconciler(options: ReconcilerOptions): (key: ObjectKey) => Prom
       if (effects.length === 0) {
         if (decision.status) await applier.writeStatus(gathered, decision.status);
         if (isOver(gathered)) return {};
-        const next = untilNextCheck(options, situation.now, decision.nextCheckAt);
+        const next = untilNextCheck(options, situation, decision.nextCheckAt);
         return { requeueAfter: keysWritten && !isAllServed(gathered) ? Math.min(next, observeAgainAfter) : next };
       }
       keysWritten ||= effects.some(({ kind }) => kind === 'createKey' || kind === 'showKey');
@@ -62,13 +62,12 @@ export function reconciler(options: ReconcilerOptions): (key: ObjectKey) => Prom
 }
 
 function untilNextCheck(
-  { resync, registrations, random }: ReconcilerOptions,
-  now: Instant,
+  { resync, registrations }: ReconcilerOptions,
+  { namespace, name, now }: Situation,
   nextCheckAt: Instant | undefined,
 ): Duration {
   const check = nextCheckAt === undefined ? Infinity : Math.max(nextCheckAt - now, 1);
-  const jitter = 0.9 + 0.2 * random();
-  return Math.min(check, Math.floor(resyncInterval(registrations(), resync) * jitter));
+  return Math.min(check, untilResync(namespace, name, resyncInterval(registrations(), resync), now));
 }
 
 /** Whether replicas were observed to serve every live key. */

@@ -151,7 +151,6 @@ export class RegistrationController {
       applier: new Applier({ client, keks, generator, ownWrites, ledgers, events, log, metrics }),
       resync,
       registrations: () => registrations.size,
-      random: Math.random,
     });
   }
 

@@ -32,6 +32,16 @@ export function resyncInterval(registrations: number, maximum: Duration): Durati
   return Math.min(maximum, Math.max(minute, (registrations * 2 * second) / 10));
 }
 
+/**
+ * The time until the next resync of a registration, at most `interval`. Each registration has its own place in the interval, and
+ * keeps it, so the resyncs stay evenly spread although a new leader begins by reconciling all registrations at once.
+ */
+export function untilResync(namespace: string, name: string, interval: Duration, now: Instant): Duration {
+  // The name is first, because FNV-1a spreads texts poorly that differ only in their last characters.
+  const place = Math.floor((fnv1a(`${name}/${namespace}`) / 2 ** 32) * interval);
+  return interval - ((now + interval - place) % interval);
+}
+
 /** How soon a write that the API server refused is retried. */
 export const retryPoll: Duration = 20 * second;
 

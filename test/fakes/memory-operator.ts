@@ -152,7 +152,7 @@ export class MemoryOperator {
 
   reconcile(more: Partial<ReconcilerOptions> = {}): Promise<Result> {
     const { sources, applier } = this;
-    const options = { sources, applier, resync: 30 * minute, registrations: () => 1, random: () => 0.5 };
+    const options = { sources, applier, resync: 30 * minute, registrations: () => 1 };
     return reconciler({ ...options, ...more })(registrationKey);
   }
 

@@ -8,15 +8,38 @@ import {
   preparationTime,
   publicationMargin,
   publishedOverlap,
+  resyncInterval,
   revocationGrace,
   rotationJitter,
   timingFault,
   toleratedClockSkew,
+  untilResync,
 } from '../../../src/domain/timing.ts';
 import { aKey, epoch } from '../../builders/ledger.ts';
 import { aRegistration } from '../../builders/registration.ts';
 
 const limits = { minimumOverlap: hour };
+
+describe('Resyncs', () => {
+  it('stay within the budget of reads after a new leader reconciled 10,000 registrations within 20 seconds', () => {
+    const count = 10_000;
+    const interval = resyncInterval(count, hour);
+    const perMinute = Array.from({ length: 120 }, () => 0);
+    for (let index = 0; index < count; index += 1) {
+      let at = epoch + (index * 20 * second) / count;
+      for (;;) {
+        const wait = untilResync('gradebook', `canvas-${index}`, interval, at);
+        expect(wait).to.be.within(1, interval);
+        at += wait;
+        if (at >= epoch + 120 * minute) break;
+        perMinute[Math.floor((at - epoch) / minute)]! += 1;
+      }
+    }
+    // Ten reads a second, at two reads each.
+    expect(Math.max(...perMinute)).to.be.at.most(1.4 * 5 * 60);
+    expect(Math.min(...perMinute)).to.be.at.least(0.6 * 5 * 60);
+  });
+});
 
 describe('The safety inequalities', () => {
   it('have the values of the documentation', () => {
