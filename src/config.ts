@@ -18,7 +18,8 @@ export interface ControllerConfig extends PublisherConfig {
   readonly leaderElect: boolean;
   readonly jwksProbeUrls: readonly string[];
   readonly jwksService: string;
-  readonly jwksAdminPort: number;
+  /** Absent if fetches are not to be collected. */
+  readonly jwksAdminPort?: number;
   readonly jwksPublicUrl?: string;
   readonly jwksPublicCaFile?: string;
   readonly minimumOverlap: number;
@@ -64,6 +65,8 @@ type Config<C extends Command> = { [K in C]: Configs[K] & { readonly command: K 
 
 /** status.jwksURL is the base URL and a path, at most 2048 characters. */
 const longestBaseUrl = 1024;
+/** The port of the default of `--admin-address`. */
+const defaultAdminPort = 8081;
 /** Members whose name is not that of the option in camel case, because they hold several values. */
 const plurals: Readonly<Record<string, string>> = { namespace: 'namespaces', 'jwks-probe-url': 'jwksProbeUrls' };
 
@@ -90,6 +93,8 @@ export function parseConfig<C extends Command>(
     const named = config['kubeconfig'] ?? (environment['KUBECONFIG'] ?? '').split(delimiter).filter(Boolean);
     config['kubeconfig'] = Object.freeze([named].flat());
   }
+  // The host of a probe URL may be a proxy, so it has the report of a sidecar only if the user says where.
+  if (command === 'controller' && !given.has('jwks-probe-url')) config['jwksAdminPort'] ??= defaultAdminPort;
   if ((config['tlsCert'] === undefined) !== (config['tlsKey'] === undefined)) {
     problems.push('--tls-cert and --tls-key require each other: give both, or neither to serve HTTP.');
   }

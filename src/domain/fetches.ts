@@ -11,6 +11,8 @@ export interface Fetches {
   readonly lastAt?: Instant;
   /** Whether every replica has reported its fetches lately; if not, there may be later ones. */
   readonly complete: boolean;
+  /** Set if the operator collects no reports: with `--jwks-probe-url` and without `--jwks-admin-port`. */
+  readonly notCollected?: true;
 }
 
 /** `status.lastFetchTime` is at most this old in comparison with the last fetch: 10,000 registrations write it 10,000 times a day. */
@@ -19,8 +21,11 @@ export const fetchTimeStep: Duration = day;
 /** What the replicas report, and what the status recorded before they were restarted. A record of the future is ignored. */
 export function knownFetches(reported: Fetches | undefined, recorded: string | undefined, now: Instant): Fetches {
   const times = [reported?.lastAt, recordedTime(recorded)].filter((time) => time !== undefined && time <= now);
-  const complete = reported?.complete ?? false;
-  return times.length === 0 ? { complete } : { lastAt: Math.max(...times.map(Number)), complete };
+  return {
+    complete: reported?.complete ?? false,
+    ...(reported?.notCollected ? { notCollected: true } : {}),
+    ...(times.length === 0 ? {} : { lastAt: Math.max(...times.map(Number)) }),
+  };
 }
 
 /** Whether the platform is known to have fetched the document since every replica has served the key. */

@@ -63,6 +63,12 @@ describe('parseConfig', () => {
     );
   });
 
+  it('collects fetches from port 8081 of the Service, and from probe URLs only if the port is given', () => {
+    expect(controller().jwksAdminPort).to.equal(8081);
+    expect(controller('--jwks-probe-url=http://one').jwksAdminPort).to.equal(undefined);
+    expect(controller('--jwks-probe-url=http://one', '--jwks-admin-port=9090').jwksAdminPort).to.equal(9090);
+  });
+
   it('takes a port from 1 to 65535', () => {
     expect(controller('--jwks-admin-port=65535').jwksAdminPort).to.equal(65_535);
     for (const port of ['0', '65536', '08081', 'http']) {

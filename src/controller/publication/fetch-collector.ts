@@ -22,8 +22,8 @@ export interface FetchCollectorOptions {
   readonly log: Logger;
   /** The base URLs of the replicas, without the public URL. */
   readonly replicas: ReplicaTargets;
-  /** The port of `--admin-address` of their sidecars. */
-  readonly adminPort: number;
+  /** The port of `--admin-address` of their sidecars. Without it, nothing is collected. */
+  readonly adminPort: number | undefined;
   /** The registrations that exist. */
   readonly registrations: () => Iterable<ObjectKey>;
 }
@@ -50,6 +50,7 @@ export class FetchCollector {
 
   /** @param now the present as an Instant */
   fetches(key: ObjectKey, now: number): Fetches {
+    if (this.#options.adminPort === undefined) return { complete: false, notCollected: true };
     const at = this.#fetchedAt.get(key);
     const complete = this.#complete;
     return at === undefined ? { complete } : { lastAt: now - (this.#options.clock.monotonic() - at), complete };
@@ -70,6 +71,7 @@ export class FetchCollector {
   /** Requests a report from every replica. A replica that does not give one is logged. */
   async collect(): Promise<void> {
     const { clock, log, replicas, adminPort } = this.#options;
+    if (adminPort === undefined) return;
     const bases = (await replicas()) ?? [];
     const urls = new Set(bases.map((base) => reportURL(base, adminPort)));
     const requestedAt = new Map<string, number>();

@@ -85,6 +85,25 @@ describe('FetchCollector', () => {
     expect(fetches()).to.deep.equal({ lastAt: now - 5 * second, complete: true });
   });
 
+  it('requests nothing without an admin port, and reports that nothing is collected', async () => {
+    const none = new FetchCollector({
+      clock,
+      log,
+      replicas: () => Promise.resolve(['http://127.0.0.1:8080']),
+      adminPort: undefined,
+      registrations: () => registrations,
+    });
+    const stopping = new AbortController();
+    const running = none.run(stopping.signal);
+    await clock.advance(2 * minute);
+    stopping.abort();
+    await running;
+    await none.close();
+    expect(requests).to.deep.equal([]);
+    expect(lines).to.deep.equal([]);
+    expect(none.fetches('gradebook/canvas', now)).to.deep.equal({ complete: false, notCollected: true });
+  });
+
   it('is not complete without replicas, or while one gives no report, and logs that once', async () => {
     for (const none of [undefined, []]) {
       replicas = none;
