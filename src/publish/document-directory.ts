@@ -66,6 +66,14 @@ export class DocumentDirectory {
     this.#digests.delete(file);
   }
 
+  /** The written documents whose files something else deleted, each reported once. */
+  async takeDeleted(): Promise<readonly string[]> {
+    const files = new Set(await readdir(this.#path));
+    const deleted = [...this.#digests.keys()].filter((file) => !files.has(file));
+    for (const file of deleted) this.#digests.delete(file);
+    return deleted;
+  }
+
   async writeHeartbeat(text: string): Promise<void> {
     await this.#replace(join(this.#path, heartbeatFile), [text]);
   }

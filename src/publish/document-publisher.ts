@@ -17,6 +17,8 @@ const quietMs = 20;
 /** … and no later than this. */
 const patienceMs = 250;
 export const heartbeatMs = 5000;
+/** Listing 10,000 files takes 15 ms of CPU, which at every heartbeat would be a third of all work of an idle operator. */
+export const deletionCheckMs = 30_000;
 const syncPollMs = 50;
 const firstRetryMs = 250;
 const longestRetryMs = 10_000;
@@ -64,6 +66,7 @@ export class DocumentPublisher {
   #firstChange = 0;
   #flushAt = never;
   #heartbeatAt = never;
+  #deletionCheckAt = never;
   /** When the documents of the previous run are removed; not earlier, because the operator may recreate lost LtiKeys. */
   #removalAt = never;
   #confirming = false;
@@ -126,6 +129,7 @@ export class DocumentPublisher {
     const jobs = [
       { dueAt: () => Math.min(this.#flushAt, this.#aggregatesAt()), run: () => this.#flush() },
       { dueAt: () => this.#heartbeatAt, run: () => this.#beat() },
+      { dueAt: () => this.#deletionCheckAt, run: () => this.#restoreDeleted() },
       // These two wait for the API server, and documents do not wait for them.
       { dueAt: () => this.#removalAt, run: () => void this.#removeLeftovers() },
       {
@@ -167,6 +171,7 @@ export class DocumentPublisher {
     this.#unread = unread;
     if (everything) {
       this.#heartbeatAt = this.#clock.monotonic();
+      this.#deletionCheckAt = this.#clock.monotonic() + deletionCheckMs;
       // By then the registrations that were held back for the grace period are written, too.
       this.#removalAt = this.#clock.monotonic() + 2 * absenceGraceMs;
     }
@@ -205,6 +210,20 @@ export class DocumentPublisher {
     const written = this.#unannounced;
     this.#unannounced = new Map();
     for (const { namespace, registration } of written.values()) this.#published?.(namespace, registration);
+  }
+
+  /** Without its file, the sidecar answers 404 for a document that the API server has keys for. */
+  async #restoreDeleted(): Promise<void> {
+    this.#deletionCheckAt = this.#clock.monotonic() + deletionCheckMs;
+    try {
+      const deleted = await this.#directory.takeDeleted();
+      if (deleted.length === 0) return;
+      this.#warnings.deletedFiles(deleted.length);
+      this.#writer.markStale(deleted);
+      this.#flushSoon();
+    } catch (error) {
+      this.#warnings.unusable(error);
+    }
   }
 
   #releaseHeldBack(): void {

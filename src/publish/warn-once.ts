@@ -2,7 +2,7 @@ import type { Logger } from '../observability/log.ts';
 import type { Collision } from './document-renderer.ts';
 import type { LtiKeyFacts } from './published-key.ts';
 
-/** Logs what is not published and why, each once. */
+/** Logs what is not published or was deleted, and why, each once. */
 export class WarnOnce {
   readonly #log: Logger;
   readonly #logged = new Set<string>();
@@ -34,6 +34,10 @@ export class WarnOnce {
   usable(): void {
     if (this.#unusable !== undefined) this.#log.info({}, 'the publish directory is writable again');
     this.#unusable = undefined;
+  }
+
+  deletedFiles(files: number): void {
+    this.#log.warn({ files }, 'documents were deleted from the publish directory; writing them again');
   }
 
   collision({ file, keyID, listed, omitted, sameKey }: Collision): void {

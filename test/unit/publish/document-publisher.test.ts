@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { createLogger } from '../../../src/observability/log.ts';
-import { DocumentPublisher, heartbeatMs } from '../../../src/publish/document-publisher.ts';
+import { deletionCheckMs, DocumentPublisher, heartbeatMs } from '../../../src/publish/document-publisher.ts';
 import { absenceGraceMs, type LtiKeyFacts } from '../../../src/publish/published-key.ts';
 import { FakeClock } from '../../fakes/fake-clock.ts';
 import { ltiKey, nameOfKey } from '../../builders/lti-key-facts.ts';
@@ -227,6 +227,25 @@ describe('DocumentPublisher', () => {
     synced = true;
     await clock.advance(heartbeatMs);
     await until(() => publisher.lastSync()?.toISOString() === '2026-01-01T00:01:00.000Z', 'a heartbeat again');
+  });
+
+  it('writes documents again that something else deleted, and leaves the others alone', async () => {
+    objects.push(ltiKey('moodle', 1, 'Active'));
+    await start();
+    const [own, other] = ['registration_gradebook_canvas.json', 'registration_gradebook_moodle.json'];
+    const before = await inode(directory, other);
+    await rm(join(directory, own));
+    await rm(join(directory, 'all.json'));
+    await clock.advance(deletionCheckMs);
+    const present = async (file: string): Promise<boolean> => (await readdir(directory)).includes(file);
+    await until(async () => (await present(own)) && present('all.json'), 'both are back');
+    expect(await kids(own)).to.equal('canvas-1');
+    expect(await kids('all.json')).to.equal('canvas-1 moodle-1');
+    expect(await inode(directory, other)).to.equal(before);
+    expect(log).to.include('"files":2').and.to.include('documents were deleted from the publish directory');
+    log = '';
+    await clock.advance(deletionCheckMs);
+    expect(log).to.equal('');
   });
 
   it('keeps the last good document, writes no heartbeat and retries while it cannot write', async () => {
