@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Server as GrpcServer, ServerCredentials } from '@grpc/grpc-js';
+import { Server as GrpcServer, ServerCredentials, status } from '@grpc/grpc-js';
 import { expect } from 'chai';
 import { KekError } from '../../src/crypto/errors.ts';
 import { GrpcKms } from '../../src/crypto/kms/grpc-kms.ts';
@@ -83,7 +83,11 @@ describe('A socket without a KMS plugin behind it', () => {
     });
   }
 
-  async function answerAll(bytes: () => Buffer): Promise<void> {
+  type Answer = (error: { code: status; details: string } | null, message?: Buffer) => void;
+
+  const answerAll = (bytes: () => Buffer): Promise<void> => serve((answer) => answer(null, bytes()));
+
+  async function serve(respond: (answer: Answer) => void): Promise<void> {
     const server = new GrpcServer();
     const method = (name: string) => ({
       path: `/v2.KeyManagementService/${name}`,
@@ -97,9 +101,7 @@ describe('A socket without a KMS plugin behind it', () => {
     const names = ['Status', 'Encrypt', 'Decrypt'];
     server.addService(
       Object.fromEntries(names.map((name) => [name, method(name)])),
-      Object.fromEntries(
-        names.map((name) => [name, (_: unknown, answer: (e: null, v: Buffer) => void) => answer(null, bytes())]),
-      ),
+      Object.fromEntries(names.map((name) => [name, (_: unknown, answer: Answer) => respond(answer)])),
     );
     await new Promise<void>((bound, fail) =>
       server.bindAsync(`unix:${socket}`, ServerCredentials.createInsecure(), (error) =>
@@ -108,6 +110,15 @@ describe('A socket without a KMS plugin behind it', () => {
     );
     stop = () => Promise.resolve(server.forceShutdown());
   }
+
+  it('GrpcKms reports a timeout, not a refusal, if the plugin itself fails because of the deadline', async () => {
+    const gaveUp = { code: status.UNKNOWN, details: 'context deadline exceeded' };
+    await serve((answer) => setTimeout(() => answer(gaveUp), 450));
+    for (const { reason, message } of await failures()) {
+      expect(reason).to.equal('KMSUnavailable');
+      expect(message).to.match(/ did not answer (Status|Encrypt|Decrypt) within 0\.5 s: /);
+    }
+  });
 
   it('GrpcKms reports KMSMalformed for messages that cannot be decoded or break the rules', async () => {
     const texts = { 'a field of 2 GiB': '0affffffff07', 'an open group': '0b', 'field 0': '00', 'nothing at all': '' };

@@ -13,6 +13,8 @@ import type { Kms } from './kms.ts';
 type Method = 'Status' | 'Encrypt' | 'Decrypt';
 
 const defaultDeadline: Duration = 10 * second;
+/** The plugin gets the same deadline and fails by then itself, so its error may arrive before the client gives up. */
+const deadlineMargin: Duration = 100;
 /** Bytes of a wrapping key. */
 const keySize = 32;
 /** `v2beta1` is the same API according to its definition. */
@@ -91,9 +93,13 @@ export class GrpcKms implements Kms {
 
   #call(method: Method, request: object): Promise<Record<string, unknown>> {
     const { path, requestSerialize, responseDeserialize } = service[method]!;
+    const tooLateAt = performance.now() + this.#deadline - deadlineMargin;
     return new Promise((done, fail) => {
       const answered = (error: ServiceError | null, bytes: Buffer | undefined): void => {
-        if (error || !bytes) return fail(this.#failure(method, error));
+        if (error || !bytes) {
+          const code = performance.now() >= tooLateAt ? status.DEADLINE_EXCEEDED : error?.code;
+          return fail(this.#failure(method, code ?? status.UNKNOWN, error?.details));
+        }
         try {
           done(responseDeserialize(bytes) as Record<string, unknown>);
         } catch {
@@ -111,11 +117,10 @@ export class GrpcKms implements Kms {
     return new KekError('KMSMalformed', `${this.subject} sent an invalid response to ${method}: ${what}. ${remedy}`);
   }
 
-  #failure(method: Method, error: ServiceError | null): KekError {
-    const code = error?.code ?? status.UNKNOWN;
+  #failure(method: Method, code: status, details = ''): KekError {
     switch (code) {
       case status.UNAVAILABLE: {
-        const cause = /\bE[A-Z]{3,}\b/.exec(error?.details ?? '')?.[0] ?? 'connection lost';
+        const cause = /\bE[A-Z]{3,}\b/.exec(details)?.[0] ?? 'connection lost';
         const what = `cannot be reached (${cause}): start it, mount its socket, or name another socket with --kms-socket.`;
         return new KekError('KMSUnavailable', `${this.subject} ${what}`);
       }
