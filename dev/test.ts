@@ -65,6 +65,8 @@ const seconds: Readonly<Record<string, number>> = {
   'test/apiserver/fields.test.ts': 22,
   'test/process/start-up.test.ts': 18,
   'test/apiserver/kek-canary.test.ts': 17,
+  'test/tools/python.test.ts': 20,
+  'test/tools/node.test.ts': 20,
 };
 const othersTake = 8;
 

@@ -1,0 +1,74 @@
+import { execFileSync, spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect } from 'chai';
+import { cached } from './cache.ts';
+import { codeOf, headingsWithCode } from './page.ts';
+import { type Outcome, throughThreeRotations, tokens, toolProcess } from './rotation.ts';
+
+const root = join(import.meta.dirname, '../..');
+const requirements = join(import.meta.dirname, 'python/requirements.txt');
+
+/** A virtual environment with the packages of `python/requirements.txt`. */
+function installedPython(): string {
+  const folder = cached('python', [requirements, process.arch], (to) => {
+    execFileSync('python3', ['-m', 'venv', to]);
+    execFileSync(join(to, 'bin/pip'), ['install', '--quiet', '--no-deps', '--requirement', requirements]);
+  });
+  return join(folder, 'bin/python');
+}
+
+const hasPython = spawnSync('python3', ['-c', 'import sys, venv; assert sys.version_info >= (3, 10)']).status === 0;
+if (!hasPython)
+  console.log('The code of docs/tools/python.md is not run, because python3 (3.10 or newer) is not installed.');
+
+if (hasPython) {
+  describe('docs/tools/python.md', () => {
+    let python: string;
+    before(function () {
+      this.timeout(240_000);
+      python = installedPython();
+    });
+
+    const run = (setUp: string, asks?: readonly string[]): Promise<Outcome> =>
+      throughThreeRotations(async (mount, platform) => {
+        const folder = mkdtempSync(join(tmpdir(), 'page-'));
+        const [code = ''] = codeOf('python.md', setUp);
+        writeFileSync(join(folder, 'page.py'), code.replace('/lti/canvas', mount.path));
+        const PYTHONPATH = [join(root, 'tool/python/src'), folder].join(':');
+        const args = ['-B', join(import.meta.dirname, 'python/tool.py'), setUp, mount.path];
+        const tool = toolProcess(python, args, platform, {
+          env: { ...process.env, PYTHONPATH },
+          ...(asks ? { asks } : {}),
+        });
+        const stop = async (): Promise<void> => {
+          await tool.stop();
+          rmSync(folder, { recursive: true });
+        };
+        return { sign: () => tool.sign(), stop };
+      });
+
+    it('The test runs all code of the page', () => {
+      const setUps = ['PyLTI1p3', 'Authlib', 'PyJWT', 'PyJWT without the library'];
+      expect(headingsWithCode('python.md')).to.deep.equal(setUps);
+    });
+
+    it('PyLTI1p3 signs client assertions and deep-linking responses that the platform accepts, through three rotations', async () => {
+      expect(await run('PyLTI1p3', ['assertion', 'response'])).to.deep.equal({ accepted: 2 * tokens, refused: [] });
+    });
+
+    for (const setUp of ['Authlib', 'PyJWT', 'PyJWT without the library']) {
+      it(`${setUp}: the platform accepts every client assertion through three rotations`, async () => {
+        expect(await run(setUp)).to.deep.equal({ accepted: tokens, refused: [] });
+      });
+    }
+
+    it('PyLTI1p3 finds a registration by issuer and client ID, and a deployment that is listed or any if none is', () => {
+      const script = join(import.meta.dirname, 'python/tool_conf.py');
+      const env = { ...process.env, PYTHONPATH: join(root, 'tool/python/src') };
+      const { status, stderr } = spawnSync(python, ['-B', script], { env, encoding: 'utf8' });
+      expect(status, stderr).to.equal(0);
+    });
+  });
+}
