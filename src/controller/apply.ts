@@ -97,7 +97,7 @@ export class Applier {
   async #carryOut(gathered: Gathered, effect: Effect): Promise<Gathered> {
     switch (effect.kind) {
       case 'generate':
-        // The waiting pair does not fit: it has another size, or is sealed under another key-encryption key.
+        // The waiting pair is not usable: the ledger has it, it has another size, or is sealed under another key-encryption key.
         if (gathered.pair) this.#options.generator.drop(registrationKey(gathered.situation));
         this.#options.generator.request(registrationKey(gathered.situation), {
           // oxlint-disable-next-line no-unsafe-type-assertion -- the schema allows these sizes alone

@@ -86,7 +86,7 @@ export async function gather(sources: Sources, key: ObjectKey): Promise<Gathered
       ? observe(sources, key, ltiKeys, shared, record?.ledger, registration)
       : notObserved,
   ]);
-  const pair = await waitingPair(sources, key, imports);
+  const pair = await waitingPair(sources, key, imports, record);
   const skew = sources.clockSkew() ?? 0;
   const now = serverTime(sources.clock, skew);
   return {
@@ -226,9 +226,17 @@ async function waitingPair(
   { keks, generator }: Sources,
   key: ObjectKey,
   imports: Imports | undefined,
+  record: LedgerRecord | undefined,
 ): Promise<GeneratedKey | undefined> {
   const signing = imports?.state.signing;
-  if (!signing || isFault(signing) || !imports?.privateKey) return generator.take(key);
+  if (!signing || isFault(signing) || !imports?.privateKey) {
+    const generated = generator.take(key);
+    const isWritten = record?.ledger.keys.some(({ keyID }) => keyID === generated?.facts.keyID);
+    if (!isWritten) return generated;
+    // The write succeeded and its answer was lost.
+    generator.drop(key);
+    return undefined;
+  }
   try {
     return await sealPair(key, { ...signing, privateKey: imports.privateKey }, keks);
   } catch {

@@ -11,7 +11,14 @@ import { emptyLedger, type Ledger, liveKeys } from './ledger.ts';
 import { isShownPublished, ltiKeyEffects } from './ltikeys.ts';
 import type { Registration } from './registration.ts';
 import { withoutRevoked } from './revocation-policies.ts';
-import { type KeyMaterial, isFault, type Lifecycle, type Present, type Situation } from './situation.ts';
+import {
+  type KeyMaterial,
+  isFault,
+  type Lifecycle,
+  type Present,
+  type SealedPair,
+  type Situation,
+} from './situation.ts';
 import { registrationStatus, type RegistrationStatus } from './status.ts';
 import { blockedPoll, retryPoll } from './timing.ts';
 
@@ -144,8 +151,7 @@ function ledgerStep(situation: Situation, lifecycle: Lifecycle, planned: Plan): 
   }
   if (generate) {
     const { cause, size } = generate;
-    const fits = cause === 'Import' || (pair?.facts.size === size && pair.kekID === situation.sealingKekID);
-    if (pair && fits) {
+    if (pair && (cause === 'Import' || isUsable(pair, ledger, { size, kekID: situation.sealingKekID }))) {
       const longer = withNewKey(lifecycle, pair.facts, cause);
       const material: KeyMaterial = { opens: true, kekID: pair.kekID };
       return {
@@ -162,6 +168,16 @@ function ledgerStep(situation: Situation, lifecycle: Lifecycle, planned: Plan): 
     return { effect: ledgerWrite(resealed, ['KeysResealed'], { reseal }), ledger: resealed, keyMaterial };
   }
   return { ledger, keyMaterial };
+}
+
+/** Whether a generated pair can become the next key. The ledger has it already if its write succeeded and the answer was lost. */
+function isUsable(
+  { facts, kekID }: SealedPair,
+  { keys }: Ledger,
+  wanted: { readonly size: number; readonly kekID: string | undefined },
+): boolean {
+  const isNew = keys.every(({ keyID }) => keyID !== facts.keyID);
+  return isNew && facts.size === wanted.size && kekID === wanted.kekID;
 }
 
 function unknownRevoked({ ltiKeys }: Situation, registration: Registration, ledger: Ledger): readonly number[] {

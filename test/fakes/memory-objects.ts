@@ -16,6 +16,8 @@ export class MemoryObjects {
   readonly reads: string[] = [];
   /** Called with each read and write. An error that it throws is the API server's answer. */
   before: (call: string) => void = () => undefined;
+  /** Called with each write that was carried out. An error that it throws takes the place of the answer. */
+  after: (write: string) => void = () => undefined;
 
   /** The part of the client that the operator writes and reads with. */
   get client(): KubeClient {
@@ -39,7 +41,9 @@ export class MemoryObjects {
     this.#called('create', type, object);
     if (this.#objects.has(keyOf(type, object.metadata.namespace, object.metadata.name)))
       throw answer(409, 'AlreadyExists');
-    return this.put(type, { ...object, metadata: { ...object.metadata, uid: `uid-${this.#version}` } });
+    const created = this.put(type, { ...object, metadata: { ...object.metadata, uid: `uid-${this.#version}` } });
+    this.after(`create ${type.plural} ${object.metadata.name}`);
+    return created;
   }
 
   async replace<T extends KubeObject>(type: ResourceType, object: T): Promise<T> {
@@ -54,6 +58,7 @@ export class MemoryObjects {
     this.#called('delete', type, object);
     this.#current(type, object);
     this.#objects.delete(keyOf(type, object.metadata.namespace, object.metadata.name));
+    this.after(`delete ${type.plural} ${object.metadata.name}`);
   }
 
   /** As a cache without delay has them. */
@@ -81,7 +86,9 @@ export class MemoryObjects {
   #replaced<T extends KubeObject>(verb: Verb, type: ResourceType, object: T): T {
     this.#called(verb, type, object);
     this.#current(type, object);
-    return this.put(type, object);
+    const replaced = this.put(type, object);
+    this.after(`${verb} ${type.plural} ${object.metadata.name}`);
+    return replaced;
   }
 
   #current(type: ResourceType, object: KubeObject): void {

@@ -75,12 +75,12 @@ describe('The jwks container, with clients that do not read their answers,', fun
     return jwks.start(`--tls-cert=${certificate}`, `--tls-key=${key}`);
   }
 
-  // With more, the kernel has no memory left for the sockets, and resets some of them.
+  // Every case asks for more than the container's memory. The kernel buffers megabytes for each connection, and that is what the time goes into.
   for (const [what, tls, count, keys, times] of [
-    ['800 connections over TLS with 60 GETs of a document of 248 KB each', true, 800, 600, 60],
-    ['2,000 connections with 60 GETs of a document of 16 KB each', false, 2000, 38, 60],
+    ['150 connections over TLS with 60 GETs of a document of 248 KB each', true, 150, 600, 60],
+    ['1,000 connections with 60 GETs of a document of 16 KB each', false, 1000, 38, 60],
     ['100 connections with 1,000 GETs of a document of 4 KB each', false, 100, 9, 1000],
-    ['200 connections with one GET of a document of 6 MB each', false, 200, 15_000, 1],
+    ['100 connections with one GET of a document of 6 MB each', false, 100, 15_000, 1],
   ] as const) {
     it(`stays below its memory limit and answers other clients, with whole aggregates, during ${what}`, async () => {
       jwks.publish('namespace_gradebook.json', keySet(keys));

@@ -141,6 +141,35 @@ describe('reconcile', () => {
       }
     });
 
+    it('reconcile does not use a key pair twice after the answer to any write was lost', async () => {
+      const unanswered = new TransportError('Timeout', 'no answer');
+      const wasStruck: boolean[] = [];
+      for (let lostAt = 0; lostAt < 12; lostAt++) {
+        operator = new MemoryOperator();
+        let writes = 0;
+        operator.objects.after = () => {
+          if (writes++ === lostAt) throw unanswered;
+        };
+        operator.apply(anLtiRegistration({ delivery }));
+        for (let pass = 0; pass < 4; pass++) {
+          await operator.reconcile().catch(() => undefined);
+          await operator.keyPair();
+        }
+        operator.apply(anLtiRegistration({ delivery, rotationTrigger: 'again' }));
+        for (let pass = 0; pass < 4; pass++) {
+          await operator.reconcile().catch(() => undefined);
+          await operator.keyPair();
+        }
+        wasStruck.push(writes > lostAt);
+        const ledger = ledgerOf(operator)!;
+        const ids = ledger.keys.map(({ keyID }) => keyID);
+        expect(new Set(ids).size, `lost at write ${lostAt}: ${ids.join()}`).to.equal(2);
+        expect(operator.generator.take(registrationKey), 'no pair is kept that the ledger has').to.equal(undefined);
+        expect(operator.registration()?.status?.conditions?.[0]).to.include({ type: 'Ready', status: 'True' });
+      }
+      expect(wasStruck.filter(Boolean).length).to.be.at.least(8);
+    });
+
     it('reconcile throws if a decision is never carried out', async () => {
       operator.apply(anLtiRegistration());
       const applier = { apply: async <T>(gathered: T): Promise<T> => gathered, writeStatus: async () => undefined };

@@ -17,6 +17,7 @@ export function canonical(world: World, times = true): string {
   const serial = ledger?.serial ?? 0;
   let text = `${world.disturbances}${world.clockAhead / tick}${world.kekMissing ? 'k' : ''}${nameOf(world.damagedKeyID)}`;
   text += `${world.ledgerFault ?? ''}${world.refused ?? ''}${world.generating ?? ''}p${world.pair?.size ?? ''}`;
+  if (world.pair) text += nameOf(world.pair.keyID);
   text += object ? statusText(object.status, serial) : `gone${world.seen}`;
   const { overlap, keySize, keyHistoryLimit, keyDistribution, suspend, deliverySecretName } = registration;
   text += `|${overlap / tick},${keySize},${keyHistoryLimit},${keyDistribution},${suspend},${deliverySecretName}`;

@@ -30,6 +30,7 @@ export function checkWrite(before: World, after: World, situation: Situation): s
   if (ledger.serial !== old.serial + 1) return 'the serial does not go up by one';
   if (!pointsAtItsOnlyActiveKey(ledger)) return 'the ledger does not point at its only Active key';
   if (ledger.keys.filter(({ state }) => state === 'Next').length > 1) return 'two keys wait to sign';
+  if (new Set(ledger.keys.map(({ keyID }) => keyID)).size < ledger.keys.length) return 'two keys have one key ID';
   const signed = activeKey(old);
   if (signed && !activeKey(ledger) && !wasToLeave(situation, before, signed)) return 'no key signs any more';
   if (old.issuer !== undefined && ledger.issuer !== old.issuer) return 'the keys go to another platform';

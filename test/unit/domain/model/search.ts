@@ -59,11 +59,17 @@ export function search(start: World, { kinds, late = false, maximumWorlds = Infi
   return { worlds: seen.size, steps };
 }
 
-/** A complete reconcile, and one that is killed after any of its effects. */
+/** A complete reconcile, and one that ends after any of its effects: the process is killed, or the answer of the API server is lost. */
 export function operatorSteps(world: World): Step[] {
   const steps: Step[] = [];
+  const { generating, pair } = world;
   const { world: after, decision } = reconcile(world, {
-    crash: (effect, at) => steps.push([`${effect}, and the process is killed`, restarted(at)]),
+    crash: (effect, at) => {
+      steps.push([`${effect}, and the process is killed`, restarted(at)]);
+      // The process does not know that the ledger has its key pair.
+      if (effect === 'writeLedger' && pair && !at.pair)
+        steps.push([`${effect}, and the answer is lost`, { ...at, generating, pair }]);
+    },
   });
   steps.push(['the operator looks', after]);
   const ticks = after === world && decision?.nextCheckAt !== undefined ? (decision.nextCheckAt - world.real) / tick : 0;
