@@ -65,6 +65,10 @@ export const conditionReasons = {
     'The API server accepted a value in the spec that the operator cannot use.',
     'Correct the field that the message names.',
   ),
+  UnexpectedError: reason(
+    'An unexpected error prevented the operator from checking a key. The operator retries and continues with everything else.',
+    'This is a defect: report it with the message, which names the error.',
+  ),
   DeliverySecretConflict: reason(
     'spec.delivery.secretName names an existing Secret that the operator did not create. The operator does not change it.',
     'Choose another `spec.delivery.secretName`, or delete that Secret.',

@@ -31,7 +31,7 @@ export function withoutForeignEntries(secret: Secret): {
 
 function isSealed(entry: string, text: string): boolean {
   try {
-    parseSealed(text, 'The sealed key');
+    parseSealed(text, 'the sealed key');
     return entry.endsWith('.jwe');
   } catch {
     return false;

@@ -1,6 +1,6 @@
 import { ledgerEntry, ledgerSecretType, ltiKeys, secrets } from '../api/names.ts';
 import type { LtiKey } from '../api/objects.ts';
-import { describeSealed } from '../crypto/sealed-format.ts';
+import { namedKek } from '../crypto/sealed-format.ts';
 import type { KubeClient } from '../kube/client.ts';
 import { isRefusal } from '../kube/errors.ts';
 import type { Secret } from '../kube/objects.ts';
@@ -45,20 +45,12 @@ export async function countSealedKeys(client: KubeClient, namespace: string | un
   const unreadable: string[] = [];
   for (const ledger of ledgers) {
     for (const [entry, jwe] of sealedIn(ledger)) {
-      const kekID = kekIDOf(jwe);
+      const kekID = namedKek(jwe);
       if (kekID === undefined) unreadable.push(`${ledger.metadata.namespace}/${ledger.metadata.name}, entry ${entry}`);
       else kekIDs.push(kekID);
     }
   }
   return { source: 'ledgers', namespace, counts: count(kekIDs), unreadable };
-}
-
-function kekIDOf(jwe: string): string | undefined {
-  try {
-    return describeSealed(jwe).kekID;
-  } catch {
-    return undefined;
-  }
 }
 
 function count(kekIDs: readonly string[]): ReadonlyMap<string, number> {

@@ -11,7 +11,7 @@ import { type ApiError, isAlreadyExists, isObjectNotFound, isRefusedWrite, refus
 import type { EventRecorder } from '../kube/events.ts';
 import { type KubeObject, objectKey, type ResourceType } from '../kube/objects.ts';
 import type { Logger } from '../observability/log.ts';
-import { openKey, sealAnew } from './keys/key-material.ts';
+import { openKey, reseal } from './keys/key-material.ts';
 import { deliveryReading, writeDelivery } from './secrets/delivery-secret.ts';
 import type { Gathered } from './gather.ts';
 import type { KeyGenerator } from './keys/key-generator.ts';
@@ -131,8 +131,8 @@ export class Applier {
     const { record: previous, situation } = gathered;
     const { ledger, create, cause } = effect;
     const pair = effect.pair ? gathered.pair : undefined;
-    const anew = previous && effect.reseal.length > 0 ? await sealAnew(previous, effect.reseal, keks) : [];
-    const sealed = [...anew, ...(pair ? [{ keyID: pair.facts.keyID, jwe: pair.jwe, kekID: pair.kekID }] : [])];
+    const resealed = previous && effect.reseal.length > 0 ? await reseal(previous, effect.reseal, keks) : [];
+    const sealed = [...resealed, ...(pair ? [{ keyID: pair.facts.keyID, jwe: pair.jwe, kekID: pair.kekID }] : [])];
     const record =
       previous && !create
         ? await replaceLedger(client, previous, ledger, sealed)

@@ -1,5 +1,6 @@
 import { ltiKeyName, ltiRegistrations, registrationPath } from '../api/names.ts';
 import type { LtiKey, LtiRegistration } from '../api/objects.ts';
+import { KekError, SealError } from '../crypto/errors.ts';
 import type { KekProvider } from '../crypto/kek-provider.ts';
 import { type Duration, type Instant, second } from '../domain/duration.ts';
 import type { Ledger } from '../domain/ledger.ts';
@@ -239,7 +240,8 @@ async function waitingPair(
   }
   try {
     return await sealPair(key, { ...signing, privateKey: imports.privateKey }, keks);
-  } catch {
+  } catch (error) {
+    if (!(error instanceof KekError) && !(error instanceof SealError)) throw error;
     // The situation has the reason, as `sealingFault`.
     return undefined;
   }

@@ -43,7 +43,7 @@ export class FileKekProvider implements KekProvider {
 
   async openingKey(kekID: string, wrapped?: WrappedKey): Promise<Kek> {
     if (wrapped) {
-      const message = `KEK ${kekID} is a key in a KMS, not a file: name the socket of its plugin with --kms-socket.`;
+      const message = `KEK ${kekID} is a key in a KMS, not a file: name the socket of its plugin with --kms-socket`;
       throw new KekError('KEKMissing', message);
     }
     return this.#get((snapshot) => this.#find(snapshot, kekID));
@@ -75,7 +75,7 @@ export class FileKekProvider implements KekProvider {
     if (confirmed !== undefined && confirmed !== file.digest) {
       return new KekError(
         'KEKChanged',
-        `KEK file ${join(this.#directory, id)} contains another key than the one in use under this name: put the old key back, and add the new one under another name.`,
+        `KEK file ${join(this.#directory, id)} contains another key than the one in use under this name: put the old key back, and add the new one under another name`,
       );
     }
     return {

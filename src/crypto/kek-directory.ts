@@ -34,7 +34,7 @@ export async function readKekDirectory(directory: string): Promise<KekDirectory>
   try {
     names = await listFiles(directory);
   } catch (error) {
-    const message = `KEK directory ${directory} cannot be listed (${codeOf(error)}): mount it, or name another directory with --kek-dir.`;
+    const message = `KEK directory ${directory} cannot be listed (${codeOf(error)}): mount it, or name another directory with --kek-dir`;
     const directoryError = new KekError('KEKDirectoryMissing', message);
     return { directoryError, primary: directoryError, files: new Map() };
   }
@@ -65,7 +65,7 @@ export function missingKek(directory: string, id: string): KekError {
   const file = join(directory, id);
   return new KekError(
     'KEKMissing',
-    `KEK file ${file} is missing: restore the same key from your backup into ${volume}. Never create a new key under this name: it cannot open what the old key sealed.`,
+    `KEK file ${file} is missing: restore the same key from your backup into ${volume}. Never create a new key under this name: it cannot open what the old key sealed`,
   );
 }
 
@@ -81,7 +81,7 @@ async function readKek(directory: string, name: string): Promise<KekFile | undef
   const malformed = (what: string): KekError =>
     new KekError(
       'KEKMalformed',
-      `KEK file ${path} ${what}: restore the same key from your backup into ${volume}. If this KEK never sealed anything, write 32 random bytes in base64 on one line.`,
+      `KEK file ${path} ${what}: restore the same key from your backup into ${volume}. If this KEK never sealed anything, write 32 random bytes in base64 on one line`,
     );
   const bytes = await readSmallFile(path);
   if (bytes === undefined) return undefined;
@@ -90,7 +90,7 @@ async function readKek(directory: string, name: string): Promise<KekFile | undef
   if (!kekID.test(name)) {
     throw new KekError(
       'KEKMalformed',
-      `KEK file ${path} has a name that is not a valid KEK ID: rename it to at most 63 letters, digits, dots, dashes and underscores.`,
+      `KEK file ${path} has a name that is not a valid KEK ID: rename it to at most 63 letters, digits, dots, dashes and underscores`,
     );
   }
   if (!base64Key.test(text)) throw malformed('does not contain 256 bits in base64 on one line');
@@ -110,7 +110,7 @@ function noPrimary(directory: string, what: string): KekError {
   const path = join(directory, primaryFile);
   return new KekError(
     'KEKPrimaryMissing',
-    `KEK file ${path} ${what}: in ${volume}, write the name of the KEK file that seals, such as kek-1, into it.`,
+    `KEK file ${path} ${what}: in ${volume}, write the name of the KEK file that seals, such as kek-1, into it`,
   );
 }
 
@@ -121,7 +121,7 @@ async function readSmallFile(path: string): Promise<Buffer | undefined> {
     if (!at.isFile()) return undefined;
     return at.size > longestFile ? Buffer.alloc(0) : await readFile(path);
   } catch (error) {
-    const message = `KEK file ${path} cannot be read (${codeOf(error)}): make it readable for the user that the operator runs as.`;
+    const message = `KEK file ${path} cannot be read (${codeOf(error)}): make it readable for the user that the operator runs as`;
     throw new KekError('KEKUnreadable', message);
   }
 }

@@ -66,7 +66,7 @@ function parseInPlace(jwe: string, context: KeyContext): ParsedSeal {
   for (const member of ['namespace', 'registration', 'keyID'] as const) {
     if (parsed.header[member] === context[member]) continue;
     const { namespace, registration, keyID } = parsed.header;
-    const message = `${subject(context)} has another ${member}: it was sealed as key ${keyID} of ${namespace}/${registration}. Restore its ledger Secret and that of ${namespace}/${registration} from a backup.`;
+    const message = `${subject(context)} has another ${member}: it was sealed as key ${keyID} of ${namespace}/${registration}. Restore its ledger Secret and that of ${namespace}/${registration} from a backup`;
     throw new SealError('SealContextMismatch', message);
   }
   return parsed;
@@ -79,7 +79,7 @@ async function decrypt({ header, parts }: ParsedSeal, context: KeyContext, kek: 
   });
   const privateKey = importPrivateKey(plaintext);
   if (!privateKey || !isExpected(privateKey, context)) {
-    const message = `${subject(context)} decrypts to another key. Restore its ledger Secret from a backup.`;
+    const message = `${subject(context)} decrypts to another key. Restore its ledger Secret from a backup`;
     throw new SealError('SealKeyMismatch', message, { kekID: header.kekID });
   }
   kek.confirm();
@@ -92,17 +92,17 @@ async function unopened(context: KeyContext, kek: Kek): Promise<SealError> {
   const cause = await kek.verify?.();
   if (cause?.reason === 'KEKChanged') return unusable(context, kekID, cause);
   if (kek.verify && !cause) {
-    const message = `${subject(context)} was changed after it was sealed. Restore its ledger Secret from a backup.`;
+    const message = `${subject(context)} was changed after it was sealed. Restore its ledger Secret from a backup`;
     return new SealError('SealTampered', message, { kekID });
   }
-  const what = `${subject(context)} does not decrypt: KEK ${kekID} has other bytes than when the key was sealed, or the sealed key was changed.`;
-  const remedy = 'Restore the old KEK; if the KEK is unchanged, restore the ledger Secret from a backup.';
-  const message = [what, remedy, ...(cause ? [cause.message] : [])].join(' ');
+  const what = `${subject(context)} does not decrypt: KEK ${kekID} has other bytes than when the key was sealed, or the sealed key was changed`;
+  const remedy = 'Restore the old KEK; if the KEK is unchanged, restore the ledger Secret from a backup';
+  const message = [what, remedy, ...(cause ? [`Also, ${cause.message}`] : [])].join('. ');
   return new SealError('SealTampered', message, { kekID, cause });
 }
 
 function unusable(context: KeyContext, kekID: string, cause: KekError): SealError {
-  const message = `${subject(context)} is sealed under KEK ${kekID}, which cannot be used. ${cause.message}`;
+  const message = `${subject(context)} is sealed under KEK ${kekID}, which cannot be used: ${cause.message}`;
   return new SealError('SealKEKMissing', message, { kekID, cause });
 }
 
@@ -136,5 +136,5 @@ function isExpected(privateKey: KeyObject, context: KeyContext): boolean {
 }
 
 function subject({ namespace, registration, keyID }: SealContext): string {
-  return `Sealed key ${keyID} of registration ${namespace}/${registration}`;
+  return `sealed key ${keyID} of registration ${namespace}/${registration}`;
 }

@@ -53,7 +53,7 @@ export function sealedHeader(context: SealContext, kek: Pick<Kek, 'id' | 'wrappe
 export function parseSealed(jwe: string, subject: string): ParsedSeal {
   const refuse = (what: string, reason: SealReason = 'SealMalformed'): never => {
     const other = reason === 'SealVersionUnknown' ? 'Run the release that sealed it, or restore' : 'Restore';
-    throw new SealError(reason, `${subject} ${what}. ${other} its ledger Secret from a backup.`);
+    throw new SealError(reason, `${subject} ${what}. ${other} its ledger Secret from a backup`);
   };
   const json = parseObject(jwe) ?? refuse('is not a JWE in JSON');
   if (!sameMembers(Object.keys(json), members)) refuse('does not have exactly the members of a sealed key');
@@ -104,10 +104,14 @@ function parseHeader(encoded: string, refuse: (what: string, reason?: SealReason
   return header;
 }
 
-/** The context and KEK ID in the header of a sealed key, not authenticated. Throws `SealError`. */
-export function describeSealed(jwe: string): SealContext & { readonly kekID: string } {
-  const { namespace, registration, keyID, kekID } = parseSealed(jwe, 'The sealed key').header;
-  return { namespace, registration, keyID, kekID };
+/** The ID of the KEK that the header of a sealed key names, not authenticated; undefined if the text is not a sealed key. */
+export function namedKek(jwe: string): string | undefined {
+  try {
+    return parseSealed(jwe, 'the sealed key').header.kekID;
+  } catch (error) {
+    if (error instanceof SealError) return undefined;
+    throw error;
+  }
 }
 
 function parseObject(text: string): Record<string, unknown> | undefined {

@@ -48,7 +48,7 @@ describe('A socket without a KMS plugin behind it', () => {
         (error: unknown) => error,
       );
       if (!(outcome instanceof KekError)) throw new Error(`expected a KekError, got ${String(outcome)}`);
-      expect(outcome.message).to.include(`The KMS plugin at ${socket} `);
+      expect(outcome.message).to.include(`the KMS plugin at ${socket} `);
       outcomes.push(outcome);
     }
     return outcomes;

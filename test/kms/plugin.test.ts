@@ -130,7 +130,7 @@ describe('A KMS plugin', () => {
     const missing = await problem(newProvider());
     expect(missing.reason).to.equal('KMSUnavailable');
     expect(missing.message).to.equal(
-      `The KMS plugin at ${plugin.socket} cannot be reached (ENOENT): start it, mount its socket, or name another socket with --kms-socket.`,
+      `the KMS plugin at ${plugin.socket} cannot be reached (ENOENT): start it, mount its socket, or name another socket with --kms-socket`,
     );
   });
 
@@ -139,7 +139,7 @@ describe('A KMS plugin', () => {
     const slow = newProvider({ deadline: second / 4 });
     expect(await problem(slow)).to.include({
       reason: 'KMSUnavailable',
-      message: `The KMS plugin at ${plugin.socket} did not answer Status within 0.25 s: check whether it reaches the service behind it.`,
+      message: `the KMS plugin at ${plugin.socket} did not answer Status within 0.25 s: check whether it reaches the service behind it`,
     });
   });
 

@@ -18,7 +18,7 @@ import type { LtiKey, LtiRegistration } from '../../src/api/objects.ts';
 import { FileKekProvider } from '../../src/crypto/file-kek-provider.ts';
 import { generateKeyPair, type KeyPair, publicJwk } from '../../src/crypto/key-pair.ts';
 import { open, seal } from '../../src/crypto/seal.ts';
-import { describeSealed } from '../../src/crypto/sealed-format.ts';
+import { namedKek } from '../../src/crypto/sealed-format.ts';
 import { day, hour, minute } from '../../src/domain/duration.ts';
 import { parseLedger, serializeLedger } from '../../src/domain/ledger-format.ts';
 import { emptyLedger, type Ledger } from '../../src/domain/ledger.ts';
@@ -205,7 +205,7 @@ describe('A new key-encryption key', function () {
     return Promise.all(
       ledger.keys.map(async ({ keyID }) => {
         const jwe = text(sealedEntry(keyID));
-        if (describeSealed(jwe).kekID !== kekID) return `${name} ${keyID} is sealed under the former`;
+        if (namedKek(jwe) !== kekID) return `${name} ${keyID} is sealed under the former`;
         const { kid } = publicJwk(await open(jwe, { namespace, registration: name, keyID }, keks));
         return kid === keyID ? 'opens' : `${name} ${keyID} is ${kid}`;
       }),

@@ -168,12 +168,12 @@ export class CanariedKekProvider implements KekProvider {
   }
 
   #unverified(id: string, what: string): KekError {
-    const message = `Key-encryption key ${id} cannot be checked against its canary in Secret ${this.#options.namespace}/${canarySecretName}: ${what}. The operator checks again every few seconds.`;
+    const message = `key-encryption key ${id} cannot be checked against its canary in Secret ${this.#options.namespace}/${canarySecretName}: ${what}. The operator checks again every few seconds`;
     return new KekError('KEKUnverified', message);
   }
 
   #changed(id: string): KekError {
-    const message = `Key-encryption key ${id} is not the one that was first used under this name: it does not decrypt its canary in Secret ${this.#options.namespace}/${canarySecretName}. Put the former key back and give the new one a name of its own.`;
+    const message = `key-encryption key ${id} is not the one that was first used under this name: it does not decrypt its canary in Secret ${this.#options.namespace}/${canarySecretName}. Put the former key back and give the new one a name of its own`;
     return new KekError('KEKChanged', message);
   }
 }

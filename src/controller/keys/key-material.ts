@@ -2,27 +2,25 @@ import type { KeyObject, webcrypto } from 'node:crypto';
 import { KekError, SealError } from '../../crypto/errors.ts';
 import type { KekProvider } from '../../crypto/kek-provider.ts';
 import { locate, openLocated, seal } from '../../crypto/seal.ts';
-import { describeSealed } from '../../crypto/sealed-format.ts';
+import { namedKek } from '../../crypto/sealed-format.ts';
 import { type KeyFacts, type LedgerKey, sealedKeys } from '../../domain/ledger.ts';
 import { type ObjectKey, splitKey } from '../../kube/objects.ts';
 import type { KeyMaterial, Fault } from '../../domain/situation.ts';
 import { type LedgerRecord, type SealedKey, sealedKey } from '../secrets/ledger-secret.ts';
-import { digestOf, type OpenedKeys } from './opened-keys.ts';
+import { sealDigest, type OpenedKeys } from './opened-keys.ts';
 
-/** The result of opening a sealed key; with the private key only if it opened and matched. */
-export interface OpenedKey {
-  readonly keyMaterial: KeyMaterial;
-  readonly privateKey?: KeyObject;
-}
-
-interface Opened {
+/** A sealed key and the KEK that opens it. */
+interface Seal {
   readonly digest: string;
   readonly kek: webcrypto.CryptoKey;
 }
 
-/** Opens one key of a ledger. Never throws: a key that does not open is a fault, and is never replaced because of it. */
-export function openKey(record: LedgerRecord, key: LedgerKey, keks: KekProvider): Promise<OpenedKey> {
-  return openUnless(() => false, record, key, keks);
+/** The result of opening a sealed key; with the private key only if it was decrypted and matched. */
+export interface OpenedKey {
+  readonly keyMaterial: KeyMaterial;
+  readonly privateKey?: KeyObject;
+  /** Absent if the KEK was not found. */
+  readonly seal?: Seal;
 }
 
 /** Whether each sealed key of a ledger opens, by key ID. Keys in `opened` are not decrypted again. Never throws. */
@@ -35,10 +33,10 @@ export async function keyMaterialOf(
   const keyMaterial = new Map<string, KeyMaterial>();
   const seen = new Map<string, webcrypto.CryptoKey>();
   for (const key of sealedKeys(record.ledger)) {
-    const known = ({ digest, kek }: Opened): boolean => opened.knows(registration, digest, kek);
-    const found = await openUnless(known, record, key, keks);
+    const isKnown = ({ digest, kek }: Seal): boolean => opened.knows(registration, digest, kek);
+    const found = await openKey(record, key, keks, isKnown);
     keyMaterial.set(key.keyID, found.keyMaterial);
-    if (found.opened) seen.set(found.opened.digest, found.opened.kek);
+    if (found.seal) seen.set(found.seal.digest, found.seal.kek);
   }
   opened.remember(registration, seen);
   return keyMaterial;
@@ -49,14 +47,14 @@ export function sealedUnder(record: LedgerRecord): readonly string[] | undefined
   const keys = sealedKeys(record.ledger);
   const kekIDs = keys.flatMap(({ keyID }) => {
     const jwe = sealedKey(record, keyID);
-    const { kekID } = kekIDOf(jwe ?? '');
+    const kekID = namedKek(jwe ?? '');
     return kekID === undefined ? [] : [kekID];
   });
   return kekIDs.length === keys.length ? kekIDs : undefined;
 }
 
 /** Seals keys of a ledger again, under the current key-encryption key. Omits those that do not open. */
-export async function sealAnew(
+export async function reseal(
   record: LedgerRecord,
   keyIDs: readonly string[],
   keks: KekProvider,
@@ -93,21 +91,23 @@ export async function sealingState(keks: KekProvider): Promise<{ sealingKekID: s
   try {
     const { sealingKekID, problems } = await keks.status();
     if (sealingKekID !== undefined) return { sealingKekID };
-    const [problem = new KekError('KEKMissing', 'There is no key-encryption key.')] = problems;
+    const [problem = new KekError('KEKMissing', 'there is no key-encryption key')] = problems;
     return { sealingFault: { reason: problem.reason, message: problem.message } };
   } catch (error) {
-    if (error instanceof KekError) return { sealingFault: { reason: error.reason, message: error.message } };
-    const message = `The key-encryption key cannot be checked, because of an unexpected error (${nameOf(error)}). The operator retries.`;
-    return { sealingFault: { reason: 'KEKUnverified', message } };
+    return { sealingFault: faultOf(error, 'the key-encryption key') };
   }
 }
 
-async function openUnless(
-  known: (opened: Opened) => boolean,
+/**
+ * Opens one key of a ledger, without decrypting it if `isKnown`. Never throws: a key that does not open is a fault, and is never
+ * replaced because of it.
+ */
+export async function openKey(
   record: LedgerRecord,
   key: LedgerKey,
   keks: KekProvider,
-): Promise<OpenedKey & { readonly opened?: Opened }> {
+  isKnown: (seal: Seal) => boolean = () => false,
+): Promise<OpenedKey> {
   const { namespace, registration } = record.ledger;
   const { keyID, publicJWK } = key;
   const jwe = sealedKey(record, keyID);
@@ -117,32 +117,25 @@ async function openUnless(
   }
   try {
     const located = await locate(jwe, { namespace, registration, keyID, publicJWK }, keks);
-    const opened = { digest: digestOf(key, jwe), kek: located.kek.key };
+    const found = { digest: sealDigest(key, jwe), kek: located.kek.key };
     const keyMaterial = { opens: true, kekID: located.kek.id } as const;
-    return known(opened) ? { keyMaterial, opened } : { keyMaterial, opened, privateKey: await openLocated(located) };
+    return isKnown(found)
+      ? { keyMaterial, seal: found }
+      : { keyMaterial, seal: found, privateKey: await openLocated(located) };
   } catch (error) {
-    return { keyMaterial: { ...faultOf(error, keyID), ...kekIDOf(jwe) } };
+    const kekID = namedKek(jwe);
+    return { keyMaterial: { ...faultOf(error, `sealed key ${keyID}`), ...(kekID === undefined ? {} : { kekID }) } };
   }
 }
 
-function kekIDOf(jwe: string): { kekID?: string } {
-  try {
-    return { kekID: describeSealed(jwe).kekID };
-  } catch {
-    return {};
-  }
-}
-
-function faultOf(error: unknown, keyID: string): Fault {
+/** An unexpected error is a fault of its own, and not an exception, so that revocations and the other keys do not wait for it. */
+function faultOf(error: unknown, subject: string): Fault {
   if (error instanceof SealError && error.cause instanceof KekError && error.cause.reason === 'KEKChanged') {
     return { reason: error.cause.reason, message: error.message };
   }
   if (error instanceof SealError || error instanceof KekError) return { reason: error.reason, message: error.message };
-  const message = `Sealed key ${keyID} cannot be opened now, because of an unexpected error (${nameOf(error)}). The operator retries.`;
-  return { reason: 'SealKEKMissing', message };
-}
-
-/** The name of an unexpected error. Its message is dropped, because it might quote a key. */
-function nameOf(error: unknown): string {
-  return error instanceof Error ? error.name : typeof error;
+  // The message of the error is dropped, because it might quote a key.
+  const name = error instanceof Error ? error.name : typeof error;
+  const message = `${subject} cannot be checked, because of an unexpected error (${name}). The operator retries`;
+  return { reason: 'UnexpectedError', message };
 }

@@ -26,7 +26,7 @@ export class OpenedKeys {
 }
 
 /** Identifies a sealed key and the public half that it has to match. */
-export function digestOf({ keyID, publicJWK }: LedgerKey, jwe: string): string {
+export function sealDigest({ keyID, publicJWK }: LedgerKey, jwe: string): string {
   return createHash('sha256')
     .update(JSON.stringify([keyID, publicJWK, jwe]))
     .digest('base64');

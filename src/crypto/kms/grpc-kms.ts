@@ -45,7 +45,7 @@ export class GrpcKms implements Kms {
   /** Connects at the first call. `deadline` applies to each call. */
   constructor({ socket, deadline = defaultDeadline }: { socket: string; deadline?: Duration }) {
     const path = resolve(socket);
-    this.subject = `The KMS plugin at ${path}`;
+    this.subject = `the KMS plugin at ${path}`;
     this.#deadline = deadline;
     this.#client = new Client(`unix:${path}`, credentials.createInsecure(), channelOptions);
   }
@@ -58,7 +58,7 @@ export class GrpcKms implements Kms {
     const { version, healthz, keyId } = await this.#call('Status', {});
     if (!versions.includes(version)) throw this.#malformed('Status', 'version is not v2');
     if (healthz !== 'ok') {
-      const what = 'reports in Status that it is not healthy: check its log and the service behind it.';
+      const what = 'reports in Status that it is not healthy: check its log and the service behind it';
       throw new KekError('KMSUnhealthy', `${this.subject} ${what}`);
     }
     const problem = keyIDProblem(keyId);
@@ -113,7 +113,7 @@ export class GrpcKms implements Kms {
   }
 
   #malformed(method: Method, what: string): KekError {
-    const remedy = 'Use a release of the plugin that implements the KMS v2 API of Kubernetes.';
+    const remedy = 'Use a release of the plugin that implements the KMS v2 API of Kubernetes';
     return new KekError('KMSMalformed', `${this.subject} sent an invalid response to ${method}: ${what}. ${remedy}`);
   }
 
@@ -121,24 +121,24 @@ export class GrpcKms implements Kms {
     switch (code) {
       case status.UNAVAILABLE: {
         const cause = /\bE[A-Z]{3,}\b/.exec(details)?.[0] ?? 'connection lost';
-        const what = `cannot be reached (${cause}): start it, mount its socket, or name another socket with --kms-socket.`;
+        const what = `cannot be reached (${cause}): start it, mount its socket, or name another socket with --kms-socket`;
         return new KekError('KMSUnavailable', `${this.subject} ${what}`);
       }
       case status.DEADLINE_EXCEEDED: {
-        const what = `did not answer ${method} within ${this.#deadline / second} s: check whether it reaches the service behind it.`;
+        const what = `did not answer ${method} within ${this.#deadline / second} s: check whether it reaches the service behind it`;
         return new KekError('KMSUnavailable', `${this.subject} ${what}`);
       }
       case status.UNIMPLEMENTED:
         return new KekError(
           'KMSMalformed',
-          `${this.subject} does not implement ${method} of the KMS v2 API: use a plugin that does.`,
+          `${this.subject} does not implement ${method} of the KMS v2 API: use a plugin that does`,
         );
       default: {
         const remedy =
           method === 'Decrypt'
-            ? 'the key in the KMS may be deleted or replaced, or the plugin may lack permission to use it.'
-            : 'the plugin may lack permission to use its key.';
-        const what = `refused ${method} (${status[code] ?? code}): ${remedy} Check its log.`;
+            ? 'the key in the KMS may be deleted or replaced, or the plugin may lack permission to use it'
+            : 'the plugin may lack permission to use its key';
+        const what = `refused ${method} (${status[code] ?? code}): ${remedy}. Check its log`;
         return new KekError('KMSRefused', `${this.subject} ${what}`);
       }
     }

@@ -54,7 +54,7 @@ export class KmsKekProvider implements KekProvider {
 
   async openingKey(kekID: string, wrapped?: WrappedKey): Promise<Kek> {
     if (wrapped) return this.#opened.get(wrapped);
-    const message = `KEK ${kekID} is a file, not a key in a KMS: name its directory with --kek-dir.`;
+    const message = `KEK ${kekID} is a file, not a key in a KMS: name its directory with --kek-dir`;
     throw new KekError('KEKMissing', message);
   }
 
@@ -69,7 +69,7 @@ export class KmsKekProvider implements KekProvider {
     }
     if (!last || now - last.begunAt >= sealingTime) await this.#polling;
     if (this.#sealing && this.#clock.monotonic() < this.#sealsUntil) return this.#sealing;
-    const unasked = `${this.#kms.subject} has not reported healthy for 3 minutes, so nothing is sealed with it: check its log.`;
+    const unasked = `${this.#kms.subject} has not reported healthy for 3 minutes, so nothing is sealed with it: check its log`;
     return this.#lastPoll?.problem ?? new KekError('KMSUnavailable', unasked);
   }
 
@@ -102,7 +102,7 @@ export class KmsKekProvider implements KekProvider {
   }
 
   #inconsistent(what: string): KekError {
-    const message = `${this.#kms.subject} ${what}, so nothing new is sealed with it: sealed keys could be lost. Check its log and the service behind it.`;
+    const message = `${this.#kms.subject} ${what}, so nothing new is sealed with it: sealed keys could be lost. Check its log and the service behind it`;
     return new KekError('KMSMalformed', message);
   }
 }

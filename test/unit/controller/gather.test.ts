@@ -163,7 +163,7 @@ describe('gather', () => {
           throw new TypeError('d=secret');
         }),
       fault: ({ sealingFault }) => sealingFault,
-      reason: 'KEKUnverified',
+      reason: 'UnexpectedError',
       says: 'unexpected error (TypeError)',
     },
     ...[forbidden, internal, timeout, malformed].map((error) => ({
@@ -392,6 +392,18 @@ describe('gather', () => {
     expect(inspect(found, { depth: Infinity }))
       .to.not.include('PRIVATE KEY')
       .and.not.include('PrivateKeyObject');
+  });
+
+  it('gather throws an unexpected error in sealing an imported key, and an unusable KEK is a fault', async () => {
+    const { privateKey } = (await keyPairs())[0]!;
+    const pem = privateKey.export({ format: 'pem', type: 'pkcs8' }).toString();
+    operator.objects.put<Secret>(secrets, { metadata: granting, data: { 'private.pem': encode(pem) } });
+    operator.apply(anLtiRegistration(importing));
+    operator.keks.sealingKey = () => Promise.reject(new KekError('KEKMissing', 'there is no KEK'));
+    expect(await gather(operator.sources, registrationKey)).to.not.have.property('pair');
+    operator.keks.sealingKey = () => Promise.reject(new TypeError('a defect'));
+    const error = await gather(operator.sources, registrationKey).catch((caught: unknown) => caught);
+    expect(error).to.be.instanceOf(TypeError);
   });
 });
 

@@ -66,7 +66,7 @@ describe('CombinedKekProvider', () => {
 
   it('reports the problems of the provider that does not seal', async () => {
     files.write({ primary: 'kek-1', 'kek-1': kekText(1), 'kek-2': 'short' });
-    kms.failure = new KekError('KMSUnavailable', 'The fake KMS is down.');
+    kms.failure = new KekError('KMSUnavailable', 'the fake KMS is down');
     const one = await keks.status();
     expect([one.sealingKekID, one.problems.map(({ reason }) => reason)]).to.deep.equal([
       'kek-1',

@@ -3,17 +3,8 @@ import { join } from 'node:path';
 import { expect } from 'chai';
 import { FileKekProvider } from '../../../src/crypto/file-kek-provider.ts';
 import type { KekReason } from '../../../src/api/reasons.ts';
-import { KekError } from '../../../src/crypto/errors.ts';
+import { kekFailure } from '../../fixtures/sealing.ts';
 import { KekFiles, kekText, ManualClock } from './kek-files.ts';
-
-async function failure(promise: Promise<unknown>): Promise<KekError> {
-  const outcome = await promise.then(
-    () => 'no error',
-    (error: unknown) => error,
-  );
-  if (outcome instanceof KekError) return outcome;
-  throw new Error(`expected a KekError, got ${String(outcome)}`);
-}
 
 describe('FileKekProvider', () => {
   let files: KekFiles;
@@ -60,7 +51,7 @@ describe('FileKekProvider', () => {
         when: 'primary is absent',
         content: { 'kek-1': good },
         reason: 'KEKPrimaryMissing',
-        says: /primary is missing: .*Secret lti-key-operator-kek.* such as kek-1, into it\.$/,
+        says: /primary is missing: .*Secret lti-key-operator-kek.* such as kek-1, into it$/,
       },
       {
         when: 'primary is empty',
@@ -144,7 +135,7 @@ describe('FileKekProvider', () => {
     for (const { when, content, reason, says } of bad) {
       it(`reports ${reason} if ${when}`, async () => {
         files.write(content);
-        const error = await failure(keks.sealingKey());
+        const error = await kekFailure(keks.sealingKey());
         expect(error.reason).to.equal(reason);
         expect(error.message).to.match(says).and.to.contain(files.path);
         const status = await keks.status();
@@ -155,24 +146,24 @@ describe('FileKekProvider', () => {
 
     it('reports KEKDirectoryMissing for sealing and opening if there is no directory', async () => {
       files.dispose();
-      const error = await failure(keks.sealingKey());
+      const error = await kekFailure(keks.sealingKey());
       expect(error.reason).to.equal('KEKDirectoryMissing');
       expect(error.message).to.contain(`${files.path} cannot be listed (ENOENT)`).and.to.contain('--kek-dir');
-      expect((await failure(keks.openingKey('kek-1'))).reason).to.equal('KEKDirectoryMissing');
+      expect((await kekFailure(keks.openingKey('kek-1'))).reason).to.equal('KEKDirectoryMissing');
       expect((await keks.status()).problems).to.have.length(1);
     });
 
     it('reports KEKUnreadable for a dangling link', async () => {
       files.write({ primary: 'kek-1' });
       symlinkSync('gone', join(files.path, 'kek-1'));
-      const error = await failure(keks.sealingKey());
+      const error = await kekFailure(keks.sealingKey());
       expect(error.reason).to.equal('KEKUnreadable');
       expect(error.message).to.contain('kek-1 cannot be read (ENOENT)');
     });
 
     it('reports KEKMissing with the name of the file for a KEK to open with', async () => {
       files.write({ primary: 'kek-1', 'kek-1': good });
-      const error = await failure(keks.openingKey('kek-0'));
+      const error = await kekFailure(keks.openingKey('kek-0'));
       expect(error.reason).to.equal('KEKMissing');
       expect(error.message).to.contain(join(files.path, 'kek-0'));
     });
@@ -223,7 +214,7 @@ describe('FileKekProvider', () => {
     });
 
     it('finds a missing KEK file immediately when it appears', async () => {
-      await failure(keks.sealingKey());
+      await kekFailure(keks.sealingKey());
       files.write({ primary: 'kek-1', 'kek-1': kekText(1) });
       expect((await keks.sealingKey()).id).to.equal('kek-1');
     });
@@ -240,7 +231,7 @@ describe('FileKekProvider', () => {
       await keks.sealingKey();
       files.remove('kek-1');
       clock.advance(2_000);
-      expect((await failure(keks.sealingKey())).reason).to.equal('KEKMissing');
+      expect((await kekFailure(keks.sealingKey())).reason).to.equal('KEKMissing');
     });
 
     it('keeps the key if its file is rewritten with the same bytes', async () => {
@@ -258,7 +249,7 @@ describe('FileKekProvider', () => {
       files.mount({ primary: 'kek-1', 'kek-1': kekText(2) });
       clock.advance(2_000);
       for (const attempt of [keks.sealingKey(), keks.openingKey('kek-1')]) {
-        const error = await failure(attempt);
+        const error = await kekFailure(attempt);
         expect(error.reason).to.equal('KEKChanged');
         expect(error.message).to.contain(join(files.path, 'kek-1')).and.to.contain('put the old key back');
       }

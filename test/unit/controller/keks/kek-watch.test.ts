@@ -32,7 +32,7 @@ describe('KekWatch', () => {
     await clock.advance(5 * second);
     return recorded.lines.map(({ level, message, fields }) => `${level} ${String(fields.reason)}: ${message}`);
   };
-  const unverified = new KekError('KEKUnverified', 'The canary cannot be read.');
+  const unverified = new KekError('KEKUnverified', 'the canary cannot be read');
 
   it('KekWatch reports the key that seals, and calls its handlers when that changes', async () => {
     await clock.advance(0);

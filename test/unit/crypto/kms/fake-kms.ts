@@ -5,7 +5,7 @@ import type { WrappedKey } from '../../../../src/crypto/wrapped-key.ts';
 
 /** A KMS in memory. It decrypts what it encrypted as long as `secret` stays the same. */
 export class FakeKms implements Kms {
-  readonly subject = 'The fake KMS';
+  readonly subject = 'the fake KMS';
   keyID = 'key-1';
   secret = 'of the fake KMS';
   /** Thrown by every call. */
@@ -51,4 +51,4 @@ export class FakeKms implements Kms {
   }
 }
 
-export const unavailable = new KekError('KMSUnavailable', 'The fake KMS is away.');
+export const unavailable = new KekError('KMSUnavailable', 'the fake KMS is away');

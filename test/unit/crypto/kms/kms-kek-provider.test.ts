@@ -6,17 +6,8 @@ import { open, seal } from '../../../../src/crypto/seal.ts';
 import { kekIDOf, type WrappedKey } from '../../../../src/crypto/wrapped-key.ts';
 import { minute, second } from '../../../../src/domain/duration.ts';
 import { FakeClock, settle } from '../../../fakes/fake-clock.ts';
-import { headerOf, sealFailure } from '../../../fixtures/sealing.ts';
+import { headerOf, kekFailure, sealFailure } from '../../../fixtures/sealing.ts';
 import { FakeKms, unavailable } from './fake-kms.ts';
-
-async function failure(promise: Promise<unknown>): Promise<KekError> {
-  const outcome = await promise.then(
-    () => 'no error',
-    (error: unknown) => error,
-  );
-  if (outcome instanceof KekError) return outcome;
-  throw new Error(`expected a KekError, got ${String(outcome)}`);
-}
 
 describe('KmsKekProvider', () => {
   let kms: FakeKms;
@@ -90,7 +81,7 @@ describe('KmsKekProvider', () => {
     expect(await keks.status()).to.deep.equal({ sealingKekID: kekIDOf('key-1'), problems: [unavailable] });
     await watch(2 * minute);
     expect(await keks.status()).to.deep.equal({ sealingKekID: undefined, problems: [unavailable] });
-    expect(await failure(seal(pair.privateKey, place(), keks))).to.equal(unavailable);
+    expect(await kekFailure(seal(pair.privateKey, place(), keks))).to.equal(unavailable);
     expect((await open(jwe, place(), keks)).equals(pair.privateKey)).to.equal(true);
     kms.failure = undefined;
     await watch(10 * second);
@@ -104,7 +95,7 @@ describe('KmsKekProvider', () => {
     expect((await keks.sealingKey()).id).to.equal(kekIDOf('key-1'));
     await clock.advance(10 * minute);
     kms.failure = unavailable;
-    expect(await failure(keks.sealingKey())).to.equal(unavailable);
+    expect(await kekFailure(keks.sealingKey())).to.equal(unavailable);
   });
 
   it('does not seal after a poll that took longer than three minutes', async () => {
@@ -116,7 +107,7 @@ describe('KmsKekProvider', () => {
     const { sealingKekID, problems } = await status;
     expect(sealingKekID).to.equal(undefined);
     expect(problems[0]?.message).to.equal(
-      'The fake KMS has not reported healthy for 3 minutes, so nothing is sealed with it: check its log.',
+      'the fake KMS has not reported healthy for 3 minutes, so nothing is sealed with it: check its log',
     );
   });
 
@@ -146,7 +137,7 @@ describe('KmsKekProvider', () => {
     await keks.status();
     kms.keyID = 'key-2';
     kms.encrypts = () => {
-      throw new KekError('KMSRefused', 'The fake KMS may not use key-2.');
+      throw new KekError('KMSRefused', 'the fake KMS may not use key-2');
     };
     await watch(minute);
     const { sealingKekID, problems } = await keks.status();
@@ -159,19 +150,19 @@ describe('KmsKekProvider', () => {
   describe('refuses to seal', () => {
     it('if the KMS encrypts with another key_id than it reports', async () => {
       kms.encrypts = (wrapped) => ({ ...wrapped, keyID: 'key-7' });
-      const error = await failure(keks.sealingKey());
+      const error = await kekFailure(keks.sealingKey());
       expect(error.reason).to.equal('KMSMalformed');
       expect(error.message).to.match(
-        /^The fake KMS encrypts with another key_id than its Status reports, so nothing new/,
+        /^the fake KMS encrypts with another key_id than its Status reports, so nothing new/,
       );
     });
 
     it('if the KMS does not decrypt what it encrypted', async () => {
       kms.encrypts = (wrapped) => ({ ...wrapped, ciphertext: Buffer.alloc(32, 7).toString('base64url') });
-      const error = await failure(keks.sealingKey());
+      const error = await kekFailure(keks.sealingKey());
       expect(error.reason).to.equal('KMSMalformed');
       expect(error.message).to.match(
-        /^The fake KMS does not decrypt what it encrypted, so nothing new is sealed with it: /,
+        /^the fake KMS does not decrypt what it encrypted, so nothing new is sealed with it: /,
       );
     });
   });
@@ -189,7 +180,7 @@ describe('KmsKekProvider', () => {
       for (let attempt = 0; attempt < 5; attempt += 1) {
         const error = await sealFailure(open(jwe, place(), keks));
         expect(error).to.include({ reason: 'SealKEKMissing', kekID: kekIDOf('key-1'), cause: unavailable });
-        expect(error.message).to.match(/which cannot be used\. The fake KMS is away\.$/);
+        expect(error.message).to.match(/which cannot be used: the fake KMS is away$/);
       }
       expect(count('decrypt') - before).to.equal(1);
       kms.failure = undefined;
@@ -242,8 +233,8 @@ describe('KmsKekProvider', () => {
   });
 
   it('names the missing option for a KEK that is a file', async () => {
-    const error = await failure(keks.openingKey('kek-1'));
+    const error = await kekFailure(keks.openingKey('kek-1'));
     expect(error.reason).to.equal('KEKMissing');
-    expect(error.message).to.equal('KEK kek-1 is a file, not a key in a KMS: name its directory with --kek-dir.');
+    expect(error.message).to.equal('KEK kek-1 is a file, not a key in a KMS: name its directory with --kek-dir');
   });
 });

@@ -5,6 +5,7 @@ import { day, second } from '../../../../src/domain/duration.ts';
 import { type Decision, type Effect, effectID } from '../../../../src/domain/effects.ts';
 import { isShownPublished } from '../../../../src/domain/ltikeys.ts';
 import { isFault, type Situation } from '../../../../src/domain/situation.ts';
+import { checkConditionMessage } from '../../../builders/condition-message.ts';
 import { checkWrite } from './ledger-invariants.ts';
 import { isPublished, isServedByAll, readableLedger, rowOf, type World } from './world.ts';
 import { traceOf } from './gather.ts';
@@ -132,6 +133,7 @@ export function checkDecision(situation: Situation, decision: Decision): void {
 
 /** The status of a decision without effects. */
 export function checkStatus(world: World, situation: Situation, decision: Decision): void {
+  for (const { message } of decision.status?.conditions ?? []) checkConditionMessage(message);
   const fault = statusFault(world, situation, decision);
   if (fault !== undefined) throw new Error(fault);
 }
