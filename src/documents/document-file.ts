@@ -55,9 +55,9 @@ export interface KeySet {
 }
 
 /**
- * Reads the body to serve from a document file, or throws a DocumentError as `parseDocumentFile` does. The body of a file that the
- * publisher wrote is a slice of `bytes`. Keys are checked one at a time and not kept, because the objects of 10,000 keys take four
- * times the memory of the file, whenever one of them changes.
+ * Reads the body to serve from a document file, or throws a DocumentError as `parseDocumentFile` does. A file that the publisher
+ * wrote is served as it is, so `bytes` must not change afterwards. Its keys are checked one at a time and not kept, because the
+ * objects of 10,000 keys take four times the memory of the file, whenever one of them changes.
  */
 export function readKeySet(bytes: Buffer): KeySet {
   const asWritten = readAsWritten(bytes);
@@ -68,30 +68,37 @@ export function readKeySet(bytes: Buffer): KeySet {
 }
 
 const beginning = '{"keys":[';
+const ending = /^\](?:,"revokedUntil":"(?<revokedUntil>[^"\\]+)")?\}$/;
 
 /** `undefined` for a file that differs in any byte from what the publisher writes for the same keys. */
 function readAsWritten(bytes: Buffer): KeySet | undefined {
-  const fits = bytes.byteLength <= largestDocumentBytes && isUtf8(bytes);
-  if (!fits || bytes.toString('latin1', 0, beginning.length) !== beginning) return undefined;
+  if (bytes.byteLength > largestDocumentBytes || !isUtf8(bytes)) return undefined;
+  const end = endOfKeys(bytes);
+  if (end === undefined || bytes.length - end > longestEnding) return undefined;
+  const { groups } = ending.exec(bytes.toString('utf8', end)) ?? {};
+  if (groups === undefined) return undefined;
+  const { revokedUntil } = groups;
+  const empty = end === beginning.length;
+  if (revokedUntil === undefined) return { body: bytes, empty };
+  if (Number.isNaN(Date.parse(revokedUntil))) return undefined;
+  return { body: Buffer.concat([bytes.subarray(0, end), Buffer.from(']}')]), empty, revokedUntil };
+}
+
+/** Where the list of keys ends, if the file begins with different keys as the publisher writes them. */
+function endOfKeys(bytes: Buffer): number | undefined {
+  if (bytes.toString('latin1', 0, beginning.length) !== beginning) return undefined;
   const keyIDs = new Set<string>();
   let at = beginning.length;
-  let more = bytes[at] === openingBrace;
-  while (more) {
-    const key = keyAsWritten(bytes, at);
+  while (bytes[at] === (keyIDs.size === 0 ? openingBrace : comma)) {
+    const key = keyAsWritten(bytes, keyIDs.size === 0 ? at : at + 1);
     if (key === undefined || keyIDs.has(key.keyID)) return undefined;
     keyIDs.add(key.keyID);
     at = key.end;
-    more = bytes[at] === comma;
-    if (more) at += 1;
   }
-  if (bytes[at] !== closingBracket || bytes.length - at > longestEnding) return undefined;
-  const { revokedUntil } = parseDocumentFile(Buffer.from(beginning + bytes.toString('utf8', at)));
-  bytes[at + 1] = closingBrace;
-  const body = bytes.subarray(0, at + 2);
-  return { body, empty: keyIDs.size === 0, ...(revokedUntil !== undefined && { revokedUntil }) };
+  return at;
 }
 
-const [openingBrace, closingBrace, closingBracket, comma] = [0x7b, 0x7d, 0x5d, 0x2c];
+const [openingBrace, closingBrace, comma] = [0x7b, 0x7d, 0x2c];
 /** Limit of the bytes after the last key; `revokedUntil` takes far fewer. */
 const longestEnding = 256;
 /** Limit of the bytes of a key: one of 4096 bits with the longest key ID, escaped, fits. */

@@ -159,6 +159,19 @@ describe('readKeySet', () => {
     });
   });
 
+  it('leaves the bytes that it reads as they are', () => {
+    const file = bytes({ keys, revokedUntil: '2026-01-02T00:00:00.000Z' });
+    const before = Buffer.from(file);
+    readKeySet(file);
+    expect(file).to.deep.equal(before);
+  });
+
+  it('refuses a file whose revokedUntil is not a time, or that has more after it', () => {
+    const file = JSON.stringify({ keys, revokedUntil: 'soon' });
+    expect(reading(Buffer.from(file))).to.equal('NotADocument: revokedUntil is not a time');
+    expect(reading(Buffer.from(`${file}}`))).to.equal('NotJSON: the file is not JSON');
+  });
+
   it('serves the six members in a fixed order if the file has another order or white space', () => {
     const [first] = keys;
     const { kid, n, e, ...rest } = first!;
