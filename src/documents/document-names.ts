@@ -18,32 +18,38 @@ const documentFile = /^(?:namespace_([a-z0-9.-]+)|registration_([a-z0-9.-]+)_([a
 /** The limit of every file system that may hold a publish directory. */
 const longestFileName = 255;
 
-export interface DocumentOwner {
-  /** Absent for the document of all namespaces. */
-  readonly namespace?: string;
-  /** Absent for the document of a namespace, too. */
-  readonly registration?: string;
-}
+/** Whose keys a document holds. Those of `all` namespaces and of a `namespace` are aggregates: they hold keys of several registrations. */
+export type DocumentOwner =
+  | { readonly scope: 'all' }
+  | { readonly scope: 'namespace'; readonly namespace: string }
+  | { readonly scope: 'registration'; readonly namespace: string; readonly registration: string };
 
 /** Whose document the file holds; `undefined` if it holds none. The name of a document cannot lead to another directory. */
 export function documentOwner(file: string): DocumentOwner | undefined {
-  if (file === allFile) return {};
+  if (file === allFile) return { scope: 'all' };
   if (file.length > longestFileName) return undefined;
   const [, whole, namespace, registration] = documentFile.exec(file) ?? [];
-  if (whole !== undefined) return { namespace: whole };
-  return namespace === undefined || registration === undefined ? undefined : { namespace, registration };
+  if (whole !== undefined) return { scope: 'namespace', namespace: whole };
+  if (namespace === undefined || registration === undefined) return undefined;
+  return { scope: 'registration', namespace, registration };
 }
 
 /** The path of the document in this file; `undefined` if it holds none. */
 export function servedPath(file: string): string | undefined {
   const owner = documentOwner(file);
-  if (owner === undefined) return undefined;
-  const { namespace, registration } = owner;
-  if (namespace === undefined) return allKeysPath;
-  return registration === undefined ? namespacePath(namespace) : registrationPath(namespace, registration);
+  switch (owner?.scope) {
+    case 'all':
+      return allKeysPath;
+    case 'namespace':
+      return namespacePath(owner.namespace);
+    case 'registration':
+      return registrationPath(owner.namespace, owner.registration);
+    default:
+      return undefined;
+  }
 }
 
-/** False for the document of one registration. An aggregate holds the keys of several. */
-export function isAggregate(file: string): boolean {
-  return !file.startsWith('registration_');
+/** Whether the file holds the document of one registration. */
+export function isOfRegistration(file: string): boolean {
+  return documentOwner(file)?.scope === 'registration';
 }

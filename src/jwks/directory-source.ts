@@ -6,7 +6,7 @@ import { setImmediate } from 'node:timers/promises';
 import { allKeysPath } from '../api/names.ts';
 import { type Heartbeat, heartbeatFile, parseHeartbeat } from '../documents/heartbeat.ts';
 import { DocumentError, documentFaults, largestDocumentBytes } from '../documents/document-file.ts';
-import { isAggregate, servedPath } from '../documents/document-names.ts';
+import { isOfRegistration, servedPath } from '../documents/document-names.ts';
 import type { Clock } from '../lib/clock.ts';
 import { Schedule } from '../lib/schedule.ts';
 import type { Logger } from '../observability/log.ts';
@@ -109,13 +109,13 @@ export class DirectorySource implements DocumentSource {
   /** When changed files are read, in monotonic milliseconds. */
   #changesAt(): number {
     if (this.#changed.size === 0) return Number.POSITIVE_INFINITY;
-    return [...this.#changed].every(isAggregate) ? this.#aggregatesAt : Number.NEGATIVE_INFINITY;
+    return [...this.#changed].some(isOfRegistration) ? Number.NEGATIVE_INFINITY : this.#aggregatesAt;
   }
 
   async #readChanges(): Promise<void> {
     const all = this.#aggregatesAt <= this.#options.clock.monotonic();
     // The heartbeat waits for the aggregates, because it covers them.
-    const files = [...this.#changed].filter((file) => all || !isAggregate(file));
+    const files = [...this.#changed].filter((file) => all || isOfRegistration(file));
     for (const file of files) this.#changed.delete(file);
     for (const file of files) await this.#read(file);
     if (!files.includes(heartbeatFile)) return;
@@ -190,7 +190,7 @@ export class DirectorySource implements DocumentSource {
       if (error instanceof Error && 'code' in error && error.code === 'ENOENT') this.#vanished(path);
       else this.#refuse(file, path, error);
     }
-    if (!isAggregate(file) || !this.synced()) return;
+    if (isOfRegistration(file) || !this.synced()) return;
     const restMs = Math.min(aggregateRest * (performance.now() - began), longestRestMs);
     this.#aggregatesAt = Math.max(this.#aggregatesAt, this.#options.clock.monotonic() + restMs);
   }

@@ -58,7 +58,7 @@ export class DocumentRenderer {
   /** Namespace → registration → entry. */
   readonly #namespaces = new Map<string, Map<string, Entry>>();
   /** File → owner, without the document of all namespaces. */
-  readonly #owners = new Map<string, DocumentOwner & { readonly namespace: string }>();
+  readonly #owners = new Map<string, Exclude<DocumentOwner, { scope: 'all' }>>();
 
   constructor({ all }: { readonly all: boolean }) {
     this.#all = all;
@@ -83,14 +83,14 @@ export class DocumentRenderer {
       this.#owners.delete(own);
     } else {
       entries.set(registration, after);
-      this.#owners.set(own, { namespace, registration });
+      this.#owners.set(own, { scope: 'registration', namespace, registration });
     }
     if (entries.size === 0) {
       this.#namespaces.delete(namespace);
       this.#owners.delete(aggregate);
     } else {
       this.#namespaces.set(namespace, entries);
-      this.#owners.set(aggregate, { namespace });
+      this.#owners.set(aggregate, { scope: 'namespace', namespace });
     }
     const inAll = revoked || before?.sharedText !== after?.sharedText;
     return [own, aggregate, ...(this.#all && inAll ? [allFile] : [])];
@@ -108,7 +108,7 @@ export class DocumentRenderer {
     const owner = this.#owners.get(file);
     if (owner === undefined) return undefined;
     const entries = this.#namespaces.get(owner.namespace) ?? new Map<string, Entry>();
-    if (owner.registration === undefined) {
+    if (owner.scope === 'namespace') {
       const those = sorted(entries).map(([, entry]) => entry);
       return aggregateText(
         file,

@@ -1,4 +1,4 @@
-import { isAggregate } from '../documents/document-names.ts';
+import { isOfRegistration } from '../documents/document-names.ts';
 import type { Clock } from '../lib/clock.ts';
 import { type DocumentDirectory, FileNameError } from './document-directory.ts';
 import { DocumentRenderer } from './document-renderer.ts';
@@ -58,10 +58,10 @@ export class DocumentWriter {
   /** Writes the stale files, aggregates only if they are due or `everything` is to be written. Returns the errors. */
   async write(everything: boolean): Promise<readonly unknown[]> {
     const errors: unknown[] = [];
-    for (const file of [...this.#stale].filter((name) => !isAggregate(name))) await this.#write(file, errors);
+    for (const file of [...this.#stale].filter(isOfRegistration)) await this.#write(file, errors);
     const began = this.#clock.monotonic();
     if (everything || this.#aggregatesAt <= began) {
-      for (const file of this.#stale) if (isAggregate(file)) await this.#write(file, errors);
+      for (const file of this.#stale) if (!isOfRegistration(file)) await this.#write(file, errors);
       const now = this.#clock.monotonic();
       this.#aggregatesAt = now + aggregateRest * (now - began);
     }

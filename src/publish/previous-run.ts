@@ -3,7 +3,7 @@ import { allFile, documentOwner, namespaceFile } from '../documents/document-nam
 import { inParallel } from '../lib/in-parallel.ts';
 import type { DocumentDirectory } from './document-directory.ts';
 import type { KeySource } from './key-source.ts';
-import type { PublishedKey } from './published-key.ts';
+import type { PublishedKey, RegistrationRef } from './published-key.ts';
 
 const requestsAtATime = 4;
 
@@ -35,15 +35,15 @@ export class PreviousRun {
     const gone: string[] = [];
     const kept = new Set<string>();
     await inParallel(others, requestsAtATime, async (file) => {
-      const { namespace, registration } = documentOwner(file) ?? {};
-      if (namespace === undefined) gone.push(file);
-      else if (registration !== undefined) {
-        if (await this.#isGone(namespace, registration)) gone.push(file);
-        else kept.add(namespaceFile(namespace));
-      } else if (this.#source.unread().includes(namespace)) kept.add(file);
+      const owner = documentOwner(file);
+      if (owner?.scope === 'registration') {
+        if (await this.#isGone(owner)) gone.push(file);
+        else kept.add(namespaceFile(owner.namespace));
+      } else if (owner?.scope === 'namespace') {
+        if (this.#source.unread().includes(owner.namespace)) kept.add(file);
+      } else gone.push(file);
     });
-    const namespaces = others.filter((file) => documentOwner(file)?.registration === undefined);
-    gone.push(...namespaces.filter((file) => documentOwner(file)?.namespace !== undefined && !kept.has(file)));
+    gone.push(...others.filter((file) => documentOwner(file)?.scope === 'namespace' && !kept.has(file)));
     return { gone, unconfirmed: kept.size > 0 };
   }
 
@@ -69,7 +69,7 @@ export class PreviousRun {
     }
   }
 
-  async #isGone(namespace: string, registration: string): Promise<boolean> {
+  async #isGone({ namespace, registration }: RegistrationRef): Promise<boolean> {
     if (this.#source.unread().includes(namespace)) return false;
     return this.#source.confirmNone(namespace, registration).catch(() => false);
   }
