@@ -2,10 +2,10 @@ import { isDeepStrictEqual } from 'node:util';
 import { ltiKeys, ltiRegistrations, secrets } from '../api/names.ts';
 import type { LtiKey, LtiRegistration } from '../api/objects.ts';
 import type { KekProvider } from '../crypto/kek-provider.ts';
-import { type Announcement, type Effect, announcementsBetween, effectID, targetOf } from '../domain/effects.ts';
+import { announcementsBetween, type Effect, effectID, targetOf } from '../domain/effects.ts';
 import { liveKeys } from '../domain/ledger.ts';
 import type { KeySize } from '../domain/public-jwk.ts';
-import type { KeyMaterial, Refusal, Situation } from '../domain/situation.ts';
+import type { KeyMaterial, Refusal } from '../domain/situation.ts';
 import type { KubeClient } from '../kube/client.ts';
 import { type ApiError, isAlreadyExists, isObjectNotFound, isRefusedWrite, refusalText } from '../kube/errors.ts';
 import type { EventRecorder } from '../kube/events.ts';
@@ -13,11 +13,12 @@ import { type KubeObject, objectKey, type ResourceType } from '../kube/objects.t
 import type { Logger } from '../observability/log.ts';
 import { openKey, reseal } from './keys/key-material.ts';
 import { deliveryReading, writeDelivery } from './secrets/delivery-secret.ts';
-import type { Gathered } from './gather.ts';
+import { type Gathered, registrationKey, withLtiKey, withoutPair, withSituation } from './gathered.ts';
 import type { KeyGenerator } from './keys/key-generator.ts';
 import { createLedger, replaceLedger } from './secrets/ledger-secret.ts';
 import type { LedgerCache } from './secrets/ledger-cache.ts';
 import type { OwnWrites } from './own-writes.ts';
+import { Reports } from './reports.ts';
 
 /**
  * Carries out effects in the order in which they were decided, and decides nothing. A refused write becomes part of the
@@ -45,9 +46,12 @@ type EffectOf<Kind extends Effect['kind']> = Extract<Effect, { kind: Kind }>;
 
 export class Applier {
   readonly #options: ApplierOptions;
+  readonly #reports: Reports;
 
   constructor(options: ApplierOptions) {
+    const { events, log, metrics } = options;
     this.#options = options;
+    this.#reports = new Reports({ events, log, refused: (resource) => metrics?.refused(resource) });
   }
 
   /** Carries out `effects` and returns what is known afterwards. */
@@ -80,18 +84,11 @@ export class Applier {
       );
     } catch (error) {
       if (!isRefusedWrite(error)) throw error;
-      this.#report(
-        situation,
-        {
-          object: `the status of LtiRegistration ${object.metadata.name}`,
-          verb: 'update',
-          because: refusalText(error),
-        },
-        'ltiregistrations/status',
-      );
+      const target = { verb: 'update', object: `the status of LtiRegistration ${object.metadata.name}` };
+      this.#reports.refusal(situation, { ...target, because: refusalText(error) }, 'ltiregistrations/status');
       throw error;
     }
-    this.#announce(situation, announcementsBetween(object.status, status));
+    this.#reports.announce(situation, announcementsBetween(object.status, status));
   }
 
   async #carryOut(gathered: Gathered, effect: Effect): Promise<Gathered> {
@@ -127,7 +124,7 @@ export class Applier {
   }
 
   async #writeLedger(gathered: Gathered, effect: EffectOf<'writeLedger'>): Promise<Gathered> {
-    const { client, keks, generator, ledgers, metrics, log } = this.#options;
+    const { client, keks, generator, ledgers, metrics } = this.#options;
     const { record: previous, situation } = gathered;
     const { ledger, create, cause } = effect;
     const pair = effect.pair ? gathered.pair : undefined;
@@ -142,12 +139,12 @@ export class Applier {
     if (cause && !create) metrics?.rotation('started');
     for (const { reason } of effect.announcements)
       if (reason === 'KeyActivated' && ledger.highestRevision > 1) metrics?.rotation('activated');
-    log.info({ ...place(situation), serial: ledger.serial, reason: effect.reasons.join() }, 'ledger written');
+    this.#reports.ledgerWritten(situation, ledger.serial, effect.reasons);
     if (cause && !create) {
       const message = `key ${pair!.facts.keyID} is being published and signs later (${cause})`;
-      this.#announce(situation, [{ type: 'Normal', reason: 'KeyCreated', message }]);
+      this.#reports.announce(situation, [{ type: 'Normal', reason: 'KeyCreated', message }]);
     }
-    this.#announce(situation, effect.announcements);
+    this.#reports.announce(situation, effect.announcements);
     const live = new Set(liveKeys(ledger).map(({ keyID }) => keyID));
     const keyMaterial = new Map<string, KeyMaterial>([
       ...[...situation.keyMaterial].filter(([keyID]) => live.has(keyID)),
@@ -234,48 +231,7 @@ export class Applier {
     const { situation } = gathered;
     const { resource, ...named } = targetOf(situation.namespace, situation.name, effect);
     const refusal: Refusal = { ...named, because: refusalText(error) };
-    this.#report(situation, refusal, resource);
+    this.#reports.refusal(situation, refusal, resource);
     return withSituation(gathered, { refused: new Map([...situation.refused, [effectID(effect), refusal]]) });
   }
-
-  #report(situation: Situation, { verb, object, because }: Refusal, resource: string): void {
-    this.#options.metrics?.refused(resource);
-    const error = new Error(`${verb} ${object}: ${because}`);
-    this.#options.log.warn(
-      { ...place(situation), reason: 'WriteRefused', error },
-      'the API server refused a write; the operator retries',
-    );
-  }
-
-  #announce(situation: Situation, announcements: readonly Announcement[]): void {
-    const { events, log } = this.#options;
-    for (const { type, reason, message } of announcements) {
-      log[type === 'Warning' ? 'warn' : 'info']({ ...place(situation), reason }, message);
-      const { registration } = situation;
-      if (registration.kind === 'present') events.record(registration.object, type, reason, 'Reconcile', message);
-    }
-  }
-}
-
-function registrationKey({ namespace, name }: Situation): string {
-  return `${namespace}/${name}`;
-}
-
-function place({ namespace, name }: Situation): { namespace: string; name: string } {
-  return { namespace, name };
-}
-
-function withSituation(gathered: Gathered, change: Partial<Situation>): Gathered {
-  return { ...gathered, situation: { ...gathered.situation, ...change } };
-}
-
-function withoutPair(gathered: Gathered): Gathered {
-  const { pair: _, ...rest } = gathered;
-  const { pair: __, generating: ___, ...situation } = gathered.situation;
-  return { ...rest, situation };
-}
-
-function withLtiKey(gathered: Gathered, key: LtiKey): Gathered {
-  const others = gathered.situation.ltiKeys.filter(({ metadata }) => metadata.name !== key.metadata.name);
-  return withSituation(gathered, { ltiKeys: [...others, key] });
 }

@@ -12,19 +12,19 @@ import {
   isFault,
   type LedgerReading,
   type RegistrationReading,
-  type Situation,
 } from '../domain/situation.ts';
 import type { TimingLimits } from '../domain/timing.ts';
 import type { KubeClient } from '../kube/client.ts';
 import type { Informer } from '../kube/informer.ts';
 import { isObjectNotFound, isUnreadable } from '../kube/errors.ts';
-import { type ObjectKey, type Secret, splitKey } from '../kube/objects.ts';
+import { type ObjectKey, splitKey } from '../kube/objects.ts';
 import type { Clock } from '../lib/clock.ts';
 import { keyMaterialOf, sealedUnder, sealingState, sealPair } from './keys/key-material.ts';
 import { type DeliveryReading, readDelivery } from './secrets/delivery-secret.ts';
 import { type Imports, readImports } from './secrets/import.ts';
 import type { LedgerUsage } from './keks/kek-usage.ts';
 import type { KeyGenerator, GeneratedKey } from './keys/key-generator.ts';
+import type { Gathered } from './gathered.ts';
 import { newestLedger, withTrace } from './secrets/ledger-reading.ts';
 import type { LedgerRecord } from './secrets/ledger-secret.ts';
 import type { OpenedKeys } from './keys/opened-keys.ts';
@@ -32,7 +32,7 @@ import { notObserved, observe, sharedWith } from './observed-keys.ts';
 import type { FetchCollector } from './publication/fetch-collector.ts';
 import type { PublicationObserver } from './publication/observer.ts';
 import type { LedgerCache } from './secrets/ledger-cache.ts';
-import { readRecipient, type Recipient } from './secrets/recipient.ts';
+import { readRecipient } from './secrets/recipient.ts';
 import type { OwnWrites } from './own-writes.ts';
 
 /** Reads everything that a decision about a registration depends on, and writes nothing. What is unreadable becomes a fault. */
@@ -59,35 +59,13 @@ export interface Sources {
   readonly clockSkew: () => Duration | undefined;
 }
 
-/** The situation, and what the applier needs in addition. */
-export interface Gathered {
-  readonly situation: Situation;
-  readonly record?: LedgerRecord;
-  /** The operator's delivery Secrets, as stored. */
-  readonly secrets: ReadonlyMap<string, Secret>;
-  readonly recipient?: Recipient;
-  /** The waiting key pair, sealed. */
-  readonly pair?: GeneratedKey;
-}
-
 /** Returns `undefined` if nothing of this name exists. */
 export async function gather(sources: Sources, key: ObjectKey): Promise<Gathered | undefined> {
   const { namespace, name } = splitKey(key);
   const stored = await readStored(sources, key);
   if (!stored) return forget(sources, key);
-  const { object, record, deliveries, ...known } = stored;
-  const { registration, ledger, ltiKeys } = known;
-  const isNew = ledger.kind === 'absent' && ledger.trace === undefined && object !== undefined;
-  const shared = sharedWith(sources.keys, key, ltiKeys);
-  const sealing = await sealingState(sources.keks);
-  const [imports, recipient, observation] = await Promise.all([
-    isNew ? readImports(sources.client, object) : undefined,
-    object && readRecipient(object),
-    registration.kind === 'present'
-      ? observe(sources, key, ltiKeys, shared, record?.ledger, registration)
-      : notObserved,
-  ]);
-  const pair = await waitingPair(sources, key, imports, record);
+  const { object: _, record, deliveries, ...known } = stored;
+  const { imports, recipient, pair, ...seen } = await readSurroundings(sources, key, stored);
   const skew = sources.clockSkew() ?? 0;
   const now = serverTime(sources.clock, skew);
   return {
@@ -95,10 +73,8 @@ export async function gather(sources: Sources, key: ObjectKey): Promise<Gathered
       namespace,
       name,
       ...known,
-      observation,
+      ...seen,
       fetches: sources.fetches.fetches(key, now),
-      shared,
-      ...sealing,
       deliveries: new Map([...deliveries].map(([secretName, { state }]) => [secretName, state])),
       ...(recipient ? { recipient: isFault(recipient) ? recipient : { thumbprint: recipient.thumbprint } } : {}),
       ...(imports ? { imports: imports.state } : {}),
@@ -113,6 +89,31 @@ export async function gather(sources: Sources, key: ObjectKey): Promise<Gathered
     secrets: new Map([...deliveries].flatMap(([secretName, { secret }]) => (secret ? [[secretName, secret]] : []))),
     ...(recipient && !isFault(recipient) ? { recipient } : {}),
     ...(pair ? { pair } : {}),
+  };
+}
+
+type Stored = NonNullable<Awaited<ReturnType<typeof readStored>>>;
+
+/** What replicas serve, what can be sealed and delivered, and what waits to be written. */
+async function readSurroundings(sources: Sources, key: ObjectKey, stored: Stored) {
+  const { object, record, registration, ledger, ltiKeys } = stored;
+  const isNew = ledger.kind === 'absent' && ledger.trace === undefined && object !== undefined;
+  const shared = sharedWith(sources.keys, key, ltiKeys);
+  const sealing = await sealingState(sources.keks);
+  const [imports, recipient, observation] = await Promise.all([
+    isNew ? readImports(sources.client, object) : undefined,
+    object && readRecipient(object),
+    registration.kind === 'present'
+      ? observe(sources, key, ltiKeys, shared, record?.ledger, registration)
+      : notObserved,
+  ]);
+  return {
+    shared,
+    ...sealing,
+    imports,
+    recipient,
+    observation,
+    pair: await waitingPair(sources, key, imports, record),
   };
 }
 

@@ -7,7 +7,8 @@ import { resyncInterval, untilResync } from '../domain/timing.ts';
 import type { Result } from '../kube/controller.ts';
 import type { ObjectKey } from '../kube/objects.ts';
 import type { Applier } from './apply.ts';
-import { gather, type Gathered, type Sources } from './gather.ts';
+import { gather, type Sources } from './gather.ts';
+import type { Gathered } from './gathered.ts';
 
 export interface ReconcilerOptions {
   readonly sources: Sources;

@@ -1,11 +1,11 @@
 import { hostname } from 'node:os';
 import type { Registry } from 'prom-client';
-import { endpointSlices, ltiKeys, ltiRegistrations, operatorName } from '../api/names.ts';
+import { ltiKeys, ltiRegistrations, operatorName } from '../api/names.ts';
 import type { LtiKey, LtiRegistration } from '../api/objects.ts';
 import type { ControllerConfig } from '../config.ts';
 import { KubeClient } from '../kube/client.ts';
 import { EventRecorder } from '../kube/events.ts';
-import { createInformer } from '../kube/informer.ts';
+import { createInformer, type Informer } from '../kube/informer.ts';
 import { objectKey } from '../kube/objects.ts';
 import { runAsLeader } from '../kube/leader.ts';
 import type { Clock } from '../lib/clock.ts';
@@ -19,7 +19,6 @@ import {
   operatorMetrics,
   publisherMetrics,
   watchMetrics,
-  type WatchSource,
   workQueueMetrics,
   writeMetrics,
 } from '../observability/metrics.ts';
@@ -31,12 +30,8 @@ import { createKeyEncryption } from './keks/key-encryption.ts';
 import { DocumentFetcher } from './publication/document-fetcher.ts';
 import { FetchCollector } from './publication/fetch-collector.ts';
 import { publicationObserver } from './publication/observer.ts';
-import {
-  serviceReplicas,
-  type EndpointSlice,
-  type ReplicaTargets,
-  withPublicURL,
-} from './publication/replica-targets.ts';
+import type { ReplicaTargets } from './publication/replica-targets.ts';
+import { type Replicas, replicaTargets } from './publication/replicas.ts';
 import { RegistrationController } from './registration-controller.ts';
 import { registrationMetrics } from './registration-metrics.ts';
 
@@ -101,46 +96,31 @@ export async function runController(
 /** Creates the parts of the process and connects them; none runs yet. */
 async function createParts(config: ControllerConfig, context: ProcessContext, overrides: Overrides) {
   const { clock, log, registry } = context;
-  const { client, leaseClient, apiClock } = apiAccess(config, context, overrides);
-  const watched = { client, clock: apiClock, log, namespaces: config.namespaces };
-  const registrations = createInformer<LtiRegistration>({ ...watched, type: ltiRegistrations });
-  const keys = createInformer<LtiKey>({ ...watched, type: ltiKeys, indexers: ltiKeyIndexers });
+  const { watched, ...access } = apiAccess(config, context, overrides);
+  const { client, registrations, keys } = access;
   const shared = { client, registrations, keys, clock, log };
-  const replicas = replicaTargets(config, watched);
-  const documents = new DocumentFetcher(clock, config.jwksPublicCaFile);
-  const fetches = new FetchCollector({
-    clock,
-    log,
-    replicas: overrides.targets ?? replicas.own,
-    adminPort: config.jwksAdminPort,
-    registrations: () => registrations.list().map(objectKey),
-  });
   const all = config.clusterDocument || config.namespaces.length > 0;
-  const observer = publicationObserver({ documents, targets: overrides.targets ?? replicas.targets, allKeys: all });
+  const replicas = replicaTargets(config, watched);
+  const { documents, fetches, observer } = observation(config, { clock, log, replicas, registrations, all }, overrides);
   const metrics = eventMetrics(registry);
-  const events = new EventRecorder({ client, clock: apiClock, log, instance: hostname(), metrics });
+  const events = new EventRecorder({ client, clock: watched.clock, log, instance: hostname(), metrics });
   const { keks, kekWatch, usage, close: closeKeks } = await createKeyEncryption({ ...shared, config });
-  const clockSkew = () => client.clockSkew();
-  const settings = controllerSettings(config, registry);
   const controller = new RegistrationController({
     ...shared,
-    ...settings,
+    ...controllerSettings(config, registry),
     keks,
     usage,
     observer,
     fetches,
     events,
-    clockSkew,
+    clockSkew: () => client.clockSkew(),
   });
   const published = (namespace: string, name: string): void => controller.published(`${namespace}/${name}`);
   const publisher = createPublisher({ ...shared, directory: config.publishDir, all, published });
   kekWatch.onChange(() => controller.enqueueAll());
   replicas.onChange(() => controller.replicasChanged());
   return {
-    client,
-    leaseClient,
-    registrations,
-    keys,
+    ...access,
     replicas,
     documents,
     fetches,
@@ -153,17 +133,48 @@ async function createParts(config: ControllerConfig, context: ProcessContext, ov
   };
 }
 
-function apiAccess(
-  { kubeconfig, kubeApiQps: qps, kubeApiBurst: burst }: ControllerConfig,
-  { clock, registry }: ProcessContext,
-  { client, apiClock = clock }: Overrides,
+/** What reads from the replicas and the public URL. */
+function observation(
+  { jwksPublicCaFile, jwksAdminPort: adminPort }: ControllerConfig,
+  parts: Pick<ProcessContext, 'clock' | 'log'> & {
+    readonly replicas: Replicas;
+    readonly registrations: Informer<LtiRegistration>;
+    readonly all: boolean;
+  },
+  { targets }: Overrides,
 ) {
-  const options = { kubeconfig, clock: apiClock, metrics: clientMetrics(registry) };
+  const { clock, log, replicas, registrations, all } = parts;
+  const documents = new DocumentFetcher(clock, jwksPublicCaFile);
   return {
-    client: client ?? KubeClient.load({ ...options, rate: { qps, burst } }),
+    documents,
+    fetches: new FetchCollector({
+      clock,
+      log,
+      replicas: targets ?? replicas.own,
+      adminPort,
+      registrations: () => registrations.list().map(objectKey),
+    }),
+    observer: publicationObserver({ documents, targets: targets ?? replicas.targets, allKeys: all }),
+  };
+}
+
+/** The clients of the API server, and the caches of both kinds. */
+function apiAccess(
+  { kubeconfig, kubeApiQps: qps, kubeApiBurst: burst, namespaces }: ControllerConfig,
+  { clock, log, registry }: ProcessContext,
+  overrides: Overrides,
+) {
+  const { apiClock = clock } = overrides;
+  const options = { kubeconfig, clock: apiClock, metrics: clientMetrics(registry) };
+  const client = overrides.client ?? KubeClient.load({ ...options, rate: { qps, burst } });
+  const watched = { client, clock: apiClock, log, namespaces };
+  return {
+    client,
     // As in client-go, the Lease waits for no other request, neither for its turn nor for a connection.
-    leaseClient: client ?? KubeClient.load(options),
-    apiClock,
+    leaseClient: overrides.client ?? KubeClient.load(options),
+    watched,
+    registrations: createInformer<LtiRegistration>({ ...watched, type: ltiRegistrations }),
+    keys: createInformer<LtiKey>({ ...watched, type: ltiKeys, indexers: ltiKeyIndexers }),
   };
 }
 
@@ -175,53 +186,6 @@ function controllerSettings(config: ControllerConfig, registry: Registry) {
     publicUrl,
     metrics: { ...controllerMetrics(registry), ...writeMetrics(registry) },
     queueMetrics: workQueueMetrics(registry),
-  };
-}
-
-interface Replicas {
-  /** With the public URL. */
-  readonly targets: ReplicaTargets;
-  /** Without it. */
-  readonly own: ReplicaTargets;
-  /** The watches on the endpoints. */
-  readonly scopes: readonly WatchSource[];
-  /** Ready endpoints of the JWKS Service; `undefined` before they are read, and if --jwks-probe-url names the replicas. */
-  readonly count: () => number | undefined;
-  /** Calls `handler` when replicas come or go. */
-  onChange(handler: () => void): void;
-  run(signal: AbortSignal): Promise<void>;
-}
-
-/** The replicas that have to serve a key: those that --jwks-probe-url names, else the endpoints of the Service; and the public URL. */
-function replicaTargets(
-  { jwksProbeUrls, jwksService, jwksPublicUrl }: ControllerConfig,
-  watched: { readonly client: KubeClient; readonly clock: Clock; readonly log: Logger },
-): Replicas {
-  if (jwksProbeUrls.length > 0) {
-    const own: ReplicaTargets = async () => jwksProbeUrls;
-    return {
-      targets: withPublicURL(own, jwksPublicUrl),
-      own,
-      scopes: [],
-      count: () => undefined,
-      onChange: () => undefined,
-      run: () => Promise.resolve(),
-    };
-  }
-  const slices = createInformer<EndpointSlice>({
-    ...watched,
-    type: endpointSlices,
-    namespaces: [watched.client.namespace],
-    labelSelector: `kubernetes.io/service-name=${jwksService}`,
-  });
-  const endpoints = serviceReplicas(slices, watched.clock);
-  return {
-    targets: withPublicURL(endpoints.targets, jwksPublicUrl),
-    own: endpoints.targets,
-    scopes: slices.scopes,
-    count: () => endpoints.count(),
-    onChange: (handler) => endpoints.onChange(handler),
-    run: (signal) => slices.run(signal),
   };
 }
 

@@ -1,7 +1,8 @@
 import { expect } from 'chai';
 import { ledgerEntry, ledgerSecretName, ltiKeys, secrets } from '../../../src/api/names.ts';
 import type { LtiKey } from '../../../src/api/objects.ts';
-import { gather, type Gathered } from '../../../src/controller/gather.ts';
+import { gather } from '../../../src/controller/gather.ts';
+import type { Gathered } from '../../../src/controller/gathered.ts';
 import { decide } from '../../../src/domain/decide.ts';
 import { type Effect, effectID } from '../../../src/domain/effects.ts';
 import { ApiError } from '../../../src/kube/errors.ts';
