@@ -1,4 +1,5 @@
 #!/usr/bin/env node
+import { on } from 'node:events';
 import { createInterface } from 'node:readline/promises';
 import { text } from 'node:stream/consumers';
 import { runCli } from './cli/program.ts';
@@ -7,7 +8,7 @@ import { systemClock } from './lib/clock.ts';
 /** The entry point of the kubectl plugin: the only file of it that sees arguments, environment, streams, signals and the exit. */
 
 const interrupt = new AbortController();
-process.once('SIGINT', () => interrupt.abort());
+for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(name, () => interrupt.abort());
 // A reader that has seen enough (`| head`) closes the pipe.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1));
 
@@ -22,12 +23,29 @@ async function confirm(question: string): Promise<boolean | undefined> {
   }
 }
 
+/** In raw mode, so the terminal sends Ctrl-C as a character instead of a signal. */
+async function* keyPresses(signal: AbortSignal): AsyncGenerator<string> {
+  const { stdin } = process;
+  stdin.setRawMode(true).setEncoding('utf8').resume();
+  try {
+    for await (const [typed] of on(stdin, 'data', { signal, close: ['end'] }) as AsyncIterable<[string]>) {
+      if (typed.includes('\u0003')) interrupt.abort();
+      yield* typed;
+    }
+  } catch (error) {
+    if (!signal.aborted) throw error;
+  } finally {
+    stdin.setRawMode(false).pause();
+  }
+}
+
 // A promise, not a top-level await: the single executable is CommonJS.
 const finished = runCli(process.argv.slice(2), {
   out: (written) => process.stdout.write(written),
   err: (written) => process.stderr.write(written),
   confirm,
   readInput: () => text(process.stdin),
+  ...(process.stdin.isTTY ? { keyPresses } : {}),
   interactive: process.stdout.isTTY,
   columns: process.stdout.columns ?? 80,
   color: process.stdout.isTTY && !process.env['NO_COLOR'],

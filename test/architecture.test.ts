@@ -121,6 +121,14 @@ describe('The architecture of src/', () => {
     ).to.deep.equal([]);
   });
 
+  it('development/ is the part of kubectl lti that serves and delivers, and reaches no cluster', () => {
+    expect(
+      violations(isIn('development'), ({ from }) => /^(controller|publish|kube|cli|observability)\//.test(from)),
+    ).to.deep.equal([]);
+    const others = (file: SourceFile): boolean => !isIn('development', 'cli')(file);
+    expect(violations(others, ({ from }) => from.startsWith('development/'))).to.deep.equal([]);
+  });
+
   it('observability/ is passed in: of what it watches it knows types alone', () => {
     const watched = ({ from, typeOnly }: Import): boolean =>
       !typeOnly && /^(controller|kube|crypto|publish|jwks)\//.test(from);

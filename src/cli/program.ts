@@ -4,6 +4,7 @@ import { version } from '../version.ts';
 import { acknowledgeCommand } from './commands/acknowledge.ts';
 import { backupCommand } from './commands/backup.ts';
 import { completionCommand } from './commands/completion.ts';
+import { devCommand } from './commands/dev.ts';
 import { doctorCommand } from './commands/doctor.ts';
 import { importCommand } from './commands/import.ts';
 import { kekCommand } from './commands/kek.ts';
@@ -32,6 +33,7 @@ const subcommands: readonly ((terminal: Terminal) => Command)[] = [
   importCommand,
   backupCommand,
   restoreCommand,
+  devCommand,
   completionCommand,
 ];
 

@@ -10,6 +10,8 @@ export interface Terminal {
   readonly confirm: (question: string) => Promise<boolean | undefined>;
   /** Reads standard input to its end. */
   readonly readInput: () => Promise<string>;
+  /** The characters that the user types, without Enter, until `signal` aborts; absent if standard input is no terminal. */
+  readonly keyPresses?: (signal: AbortSignal) => AsyncIterable<string>;
   /** Whether standard output is a terminal. */
   readonly interactive: boolean;
   /** The width of the terminal in characters; 80 where there is none. */

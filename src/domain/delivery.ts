@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { deliveryKeyIDAnnotation, registrationLabel } from '../api/names.ts';
 import type { LtiRegistration } from '../api/objects.ts';
+import { publicFiles } from './delivery-files.ts';
 import { type DeliveryContent, type Effect, isRefused } from './effects.ts';
 import { isClockSkewed } from './preconditions.ts';
 import { activeKey, keysIn, type Ledger, liveKeys } from './ledger.ts';
@@ -112,11 +113,7 @@ function contentOf(
   return {
     secretName,
     ...(keyID === undefined ? {} : { keyID }),
-    entries: {
-      'jwks.json': JSON.stringify({ keys: liveKeys(ledger).map((key) => key.publicJWK) }),
-      'registration.json': JSON.stringify(registrationEntry(object, jwksURL), undefined, 2),
-      ...(keyID === undefined ? {} : { kid: keyID }),
-    },
+    entries: publicFiles({ jwksURL }, object, liveKeys(ledger), activeKey(ledger)),
     metadata: {
       labels: { ...labels, [registrationLabel]: ledger.registration },
       annotations: {
@@ -160,18 +157,4 @@ function leftoverEffects(situation: Situation, registration: Registration, ledge
       return until <= situation.now && !isClockSkewed(situation);
     })
     .map((secretName): Effect => ({ kind: 'removeDelivery', secretName }));
-}
-
-/** The registration with the names of OpenID Connect Discovery 1.0 §3 and RFC 7591, which tool libraries read. */
-function registrationEntry({ spec }: LtiRegistration, jwksURL: string | undefined): object {
-  return {
-    issuer: spec.issuer,
-    client_id: spec.clientID,
-    authorization_endpoint: spec.authorizationEndpoint,
-    token_endpoint: spec.tokenEndpoint,
-    token_audience: spec.tokenAudience ?? spec.tokenEndpoint,
-    jwks_uri: spec.jwksURI,
-    deployment_ids: spec.deploymentIDs,
-    tool_jwks_uri: jwksURL,
-  };
 }

@@ -1,6 +1,6 @@
 import { createHash, type KeyObject } from 'node:crypto';
 import { deliverySecretType, registrationLabel, secrets } from '../../api/names.ts';
-import { privateJwk, privatePem, publicPem } from '../../crypto/key-pair.ts';
+import { keyFiles } from '../../crypto/key-files.ts';
 import type { DeliveryContent } from '../../domain/effects.ts';
 import type { DeliverySecret, Fault } from '../../domain/situation.ts';
 import type { KubeClient } from '../../kube/client.ts';
@@ -111,10 +111,10 @@ async function privateHalf(
   keyID: string,
   { privateKey, recipient }: { readonly privateKey: KeyObject; readonly recipient: Recipient | undefined },
 ): Promise<Readonly<Record<string, string>>> {
-  const jwk = JSON.stringify(privateJwk({ keyID, privateKey }));
-  const open = { 'public.pem': publicPem(privateKey) };
-  if (!recipient) return { ...open, 'private.pem': privatePem(privateKey), 'private.jwk': jwk };
-  return { ...open, 'private.jwe': await encryptFor(recipient, jwk) };
+  const { 'public.pem': pem, ...secret } = keyFiles(keyID, privateKey);
+  const open = { 'public.pem': pem };
+  if (!recipient) return { ...open, ...secret };
+  return { ...open, 'private.jwe': await encryptFor(recipient, secret['private.jwk']) };
 }
 
 /** SHA-256 over the private entries, in base64url. It reveals nothing about them. */

@@ -8,6 +8,9 @@ import { systemClock } from '../../../src/lib/clock.ts';
 import { aPublicJwk } from '../../builders/ledger.ts';
 import { FakeCluster } from '../../fakes/fake-cluster.ts';
 import { fakeTerminal } from '../../fakes/fake-terminal.ts';
+import { FakeClock } from '../../fakes/fake-clock.ts';
+import { TypedKeys } from '../../fakes/typed-keys.ts';
+import { eventually } from '../../fixtures/command.ts';
 
 /** The transcripts in docs/kubectl-lti.md are what the commands print. UPDATE_TRANSCRIPTS=1 writes them. */
 
@@ -95,6 +98,35 @@ describe('The transcripts in docs/kubectl-lti.md', () => {
     return `\`\`\`console\n$ kubectl lti ${line}\n${both.join('').trimEnd()}\n\`\`\`\n`;
   }
 
+  /** What the user sees who presses r, waits for ten seconds, and presses q. Key IDs, port and directory are examples. */
+  async function devTranscript(): Promise<string> {
+    const clock = new FakeClock(now);
+    const typed = new TypedKeys();
+    const directory = join(folder, 'lti');
+    const written: string[] = [];
+    const write = (text: string): void => void written.push(text);
+    const until = (text: RegExp): Promise<unknown> => eventually(String(text), () => text.test(written.join('')));
+    const terminal = { ...fakeTerminal({ clock, keyPresses: typed.presses }), out: write, err: write };
+    const ended = runCli(['dev', 'canvas', '--directory', directory, '--port', '0'], terminal);
+    await until(/canvas-1 \S+ signs/);
+    typed.type('r');
+    await until(/canvas-2 \S+ is published/);
+    await clock.advance(10_000);
+    await until(/canvas-1 \S+ no longer signs/);
+    typed.type('q');
+    await ended;
+    const ids = new Map<string, string>();
+    const shown = written
+      .join('')
+      .replaceAll(directory, '/tmp/lti/canvas')
+      .replace(/127\.0\.0\.1:\d+/, '127.0.0.1:8480')
+      .replaceAll(/(?<=\()[\w-]{43}(?=\))/g, (keyID) => {
+        ids.set(keyID, ids.get(keyID) ?? keyIDs[ids.size] ?? '');
+        return ids.get(keyID)!;
+      });
+    return `\`\`\`console\n$ kubectl lti dev canvas --directory /tmp/lti/canvas\n${shown.trimEnd()}\n\`\`\`\n`;
+  }
+
   it('are what the commands print', async () => {
     const lines = [
       'status -n gradebook',
@@ -105,6 +137,7 @@ describe('The transcripts in docs/kubectl-lti.md', () => {
     ];
     const wanted: string[] = [];
     for (const line of lines) wanted.push(await transcript(line));
+    wanted.push(await devTranscript());
     const text = readFileSync(page, 'utf8');
     const [from, to] = [text.indexOf(begin) + begin.length, text.indexOf(end)];
     const section = `\n${wanted.join('\n')}\n`;

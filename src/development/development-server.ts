@@ -1,0 +1,47 @@
+import type { PublicJwk } from '../domain/public-jwk.ts';
+import { createApp } from '../jwks/app.ts';
+import { Connections } from '../jwks/connections.ts';
+import { readDocument } from '../jwks/served-document.ts';
+import { close, createPublicServer, listen } from '../jwks/server.ts';
+import type { ServedDocument } from '../jwks/source.ts';
+import type { Clock } from '../lib/clock.ts';
+
+const connectionLimits = { connections: 100, unfinishedBytes: 16 * 1024 * 1024 };
+
+export interface DevelopmentServerOptions {
+  /** 0: any that is free. */
+  readonly port: number;
+  /** Seconds that clients may cache a document. */
+  readonly maxAge: number;
+  readonly clock: Clock;
+  /** Called with the path of each document that is fetched. */
+  readonly fetched: (path: string) => void;
+}
+
+export interface DevelopmentServer {
+  /** Such as `http://127.0.0.1:8480`. */
+  readonly origin: string;
+  /** Serves these keys at this path from now on. */
+  publish(path: string, keys: readonly PublicJwk[]): void;
+  close(): Promise<void>;
+}
+
+/** The application of the JWKS sidecar on loopback. Rejects if the port is taken. */
+export async function startDevelopmentServer(options: DevelopmentServerOptions): Promise<DevelopmentServer> {
+  const { port, maxAge, clock, fetched } = options;
+  const documents = new Map<string, ServedDocument>();
+  const source = { documents, synced: () => true, unread: () => false };
+  const connections = new Connections(clock, connectionLimits);
+  const app = createApp({ source, maxAge, clock, connections, fetched, draining: () => false });
+  const server = createPublicServer(app, { keepAlive: 5, connections, metrics: { request: () => undefined } });
+  const address = await listen(server, `127.0.0.1:${port}`);
+  return {
+    origin: `http://${address}`,
+    publish: (path, keys) => {
+      const document = readDocument(Buffer.from(JSON.stringify({ keys })));
+      if (document) documents.set(path, document);
+      else documents.delete(path);
+    },
+    close: () => close(server),
+  };
+}
