@@ -131,6 +131,12 @@ export interface LtiRegistrationSpec {
      */
     readonly secretName: string;
     /**
+     * The files that the Secret has; all that apply if omitted. Without jwks.json, a rotation writes the Secret once instead of three times.
+     */
+    readonly files?: (
+      'private.jwk' | 'private.pem' | 'private.jwe' | 'public.pem' | 'kid' | 'jwks.json' | 'registration.json'
+    )[];
+    /**
      * Labels and annotations for the Secret, such as those with which a reloader restarts the tool.
      */
     readonly metadata?: {

@@ -43,6 +43,8 @@ export const ledgerEntry = 'ledger.json';
 export const registrationLabel = `${apiGroup}/registration`;
 /** On a delivery Secret: the ID of the key that it holds; empty if it holds none. */
 export const deliveryKeyIDAnnotation = `${apiGroup}/key-id`;
+/** On a delivery Secret: the keys of the labels and annotations that are there because spec.delivery.metadata has them. */
+export const deliveryMetadataAnnotation = `${apiGroup}/delivery-metadata`;
 export const rotateRequestedAtAnnotation = `${apiGroup}/rotate-requested-at`;
 
 /** On a Secret: the names of the registrations that may import a key from it, separated by commas. */

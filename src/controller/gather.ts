@@ -1,4 +1,4 @@
-import { ltiKeyName, ltiRegistrations, registrationPath } from '../api/names.ts';
+import { ltiKeyName, ltiRegistrations, namespacePath, registrationPath } from '../api/names.ts';
 import type { LtiKey, LtiRegistration } from '../api/objects.ts';
 import { KekError, SealError } from '../crypto/errors.ts';
 import type { KekProvider } from '../crypto/kek-provider.ts';
@@ -82,7 +82,7 @@ export async function gather(sources: Sources, key: ObjectKey): Promise<Gathered
       refused: new Map(),
       clockSkew: skew,
       limits: sources.limits,
-      ...(sources.publicUrl === undefined ? {} : { jwksURL: sources.publicUrl + registrationPath(namespace, name) }),
+      ...publicURLs(sources, namespace, name),
       now,
     },
     ...(record ? { record } : {}),
@@ -114,6 +114,14 @@ async function readSurroundings(sources: Sources, key: ObjectKey, stored: Stored
     recipient,
     observation,
     pair: await waitingPair(sources, key, imports, record),
+  };
+}
+
+function publicURLs({ publicUrl }: Sources, namespace: string, name: string) {
+  if (publicUrl === undefined) return {};
+  return {
+    jwksURL: publicUrl + registrationPath(namespace, name),
+    namespaceJwksURL: publicUrl + namespacePath(namespace),
   };
 }
 

@@ -1,12 +1,19 @@
 import { isDeepStrictEqual } from 'node:util';
-import { deliveryKeyIDAnnotation, registrationLabel } from '../api/names.ts';
+import { deliveryKeyIDAnnotation, deliveryMetadataAnnotation, registrationLabel } from '../api/names.ts';
 import type { LtiRegistration } from '../api/objects.ts';
-import { publicFiles } from './delivery-files.ts';
+import { publicFiles, wantedKeyFiles, withoutKey } from './delivery-files.ts';
 import { type DeliveryContent, type Effect, isRefused } from './effects.ts';
 import { isClockSkewed } from './preconditions.ts';
 import { activeKey, keysIn, type Ledger, liveKeys } from './ledger.ts';
 import type { Registration } from './registration.ts';
-import { type DeliverySecret, type DeliveryState, type Fault, isFault, type Situation } from './situation.ts';
+import {
+  type DeliveryMetadata,
+  type DeliverySecret,
+  type DeliveryState,
+  type Fault,
+  isFault,
+  type Situation,
+} from './situation.ts';
 import { publishedOverlap } from './timing.ts';
 
 /** The Secrets that a tool mounts. A Secret that does not belong to the operator is never changed. */
@@ -66,9 +73,9 @@ export function stripEffects(
   return [...situation.deliveries].flatMap(([secretName, secret]): Effect[] => {
     if (secret.kind !== 'ours' || secret.keyID === undefined || !leaves(secretName, secret.keyID)) return [];
     if (isRefused(situation, 'deliver', secretName)) return [{ kind: 'removeDelivery', secretName }];
-    const { kid: _, ...entries } = secret.entries;
+    const entries = withoutKey(secret.entries);
     const metadata = { labels: {}, annotations: { [deliveryKeyIDAnnotation]: '' } };
-    return [{ kind: 'deliver', content: { secretName, entries, metadata, serial: secret.serial } }];
+    return [{ kind: 'deliver', content: { secretName, keyFiles: [], entries, metadata, serial: secret.serial } }];
   });
 }
 
@@ -98,32 +105,37 @@ function contentToWrite(
     // A restored ledger may name a key that no replica serves yet.
     if (ours?.keyID !== active.keyID && !situation.observation.servedKeyIDs.has(active.keyID)) return undefined;
   }
-  const content = contentOf(situation, object, ledger, secretName, active?.keyID);
+  const content = contentOf(situation, object, ledger, secretName);
   return ours && holdsAlready(ours, content, situation) ? undefined : content;
 }
 
-function contentOf(
-  { jwksURL }: Situation,
-  object: LtiRegistration,
-  ledger: Ledger,
-  secretName: string,
-  keyID: string | undefined,
-): DeliveryContent {
+function contentOf(situation: Situation, object: LtiRegistration, ledger: Ledger, secretName: string): DeliveryContent {
   const { labels = {}, annotations = {} } = object.spec.delivery?.metadata ?? {};
+  const active = activeKey(ledger);
   return {
     secretName,
-    ...(keyID === undefined ? {} : { keyID }),
-    entries: publicFiles({ jwksURL }, object, liveKeys(ledger), activeKey(ledger)),
+    ...(active ? { keyID: active.keyID } : {}),
+    keyFiles: active ? wantedKeyFiles(object) : [],
+    entries: publicFiles(situation, object, liveKeys(ledger), active),
     metadata: {
       labels: { ...labels, [registrationLabel]: ledger.registration },
       annotations: {
         ...annotations,
         [registrationLabel]: ledger.registration,
-        [deliveryKeyIDAnnotation]: keyID ?? '',
+        [deliveryKeyIDAnnotation]: active?.keyID ?? '',
+        [deliveryMetadataAnnotation]: metadataKeys({ labels, annotations }),
       },
     },
     serial: ledger.serial,
   };
+}
+
+/** Such as `labels.example.org/team annotations.example.org/contact`: what leaves the Secret when it leaves the spec. */
+function metadataKeys(metadata: DeliveryMetadata): string {
+  return (['labels', 'annotations'] as const)
+    .flatMap((kind) => Object.keys(metadata[kind]).map((key) => `${kind}.${key}`))
+    .toSorted()
+    .join(' ');
 }
 
 function holdsAlready(ours: Ours, content: DeliveryContent, { recipient }: Situation): boolean {
@@ -134,7 +146,8 @@ function holdsAlready(ours: Ours, content: DeliveryContent, { recipient }: Situa
     ours.intact &&
     !ours.lastApplied &&
     ours.keyID === content.keyID &&
-    (content.keyID === undefined || ours.recipient === thumbprint) &&
+    isDeepStrictEqual(ours.keyFiles.toSorted(), content.keyFiles.toSorted()) &&
+    (!content.keyFiles.includes('private.jwe') || ours.recipient === thumbprint) &&
     isDeepStrictEqual(ours.entries, content.entries) &&
     includes(ours.metadata.labels, content.metadata.labels) &&
     includes(ours.metadata.annotations, content.metadata.annotations)

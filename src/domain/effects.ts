@@ -43,8 +43,10 @@ export function ledgerWrite(ledger: Ledger, reasons: readonly string[], more: Pa
 /** The content of a delivery Secret. */
 export interface DeliveryContent {
   readonly secretName: string;
-  /** The key whose private half it holds, in the formats that tools read; if omitted, it holds none. */
+  /** The key whose private half it holds; if omitted, it holds none. */
   readonly keyID?: string;
+  /** The entries to make from the private half. */
+  readonly keyFiles: readonly string[];
   /** The entries without private keys, as text. */
   readonly entries: Readonly<Record<string, string>>;
   readonly metadata: DeliveryMetadata;

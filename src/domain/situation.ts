@@ -92,6 +92,8 @@ export type DeliverySecret =
       /** RFC 7638 thumbprint of the key that it was encrypted for. */
       readonly recipient?: string;
       readonly serial: number;
+      /** The names of the entries that are made from the private half. */
+      readonly keyFiles: readonly string[];
       /** The entries without private keys, as text. */
       readonly entries: Readonly<Record<string, string>>;
       readonly metadata: DeliveryMetadata;
@@ -155,6 +157,8 @@ export interface Situation {
   readonly limits: TimingLimits;
   /** Where platforms fetch the keys, if configured. */
   readonly jwksURL?: string;
+  /** The same for all registrations of the namespace. */
+  readonly namespaceJwksURL?: string;
   /** The API server's time. */
   readonly now: Instant;
 }

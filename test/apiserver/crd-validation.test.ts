@@ -25,6 +25,7 @@ async function getJson(path: string): Promise<object> {
 }
 
 const issuer = 'https://canvas.instructure.com';
+const x25519 = { kty: 'OKP', alg: 'ECDH-ES', crv: 'X25519', x: 'u' };
 
 function tryRegistration(spec: object, name = 'canvas'): Promise<Answer> {
   return send('POST', 'ltiregistrations', '?dryRun=All', registration(spec, name));
@@ -274,6 +275,34 @@ describe('Refused LtiRegistrations', () => {
     'an elliptic-curve recipient without y': {
       spec: { issuer, delivery: { secretName: 'x', recipient: { kty: 'EC', alg: 'ECDH-ES', crv: 'P-256', x: 'u' } } },
       says: ['spec.delivery.recipient', 'needs the member y'],
+    },
+    'delivered files without a private key': {
+      spec: { issuer, delivery: { secretName: 'x', files: ['kid', 'registration.json'] } },
+      says: ['spec.delivery.files', 'must have private.jwk or private.pem', 'add one of them'],
+    },
+    'an encrypted file without a recipient': {
+      spec: { issuer, delivery: { secretName: 'x', files: ['private.jwk', 'private.jwe'] } },
+      says: ['spec.delivery.files', 'private.jwe, which needs delivery.recipient'],
+    },
+    'a recipient without the encrypted file': {
+      spec: { issuer, delivery: { secretName: 'x', files: ['kid'], recipient: x25519 } },
+      says: ['spec.delivery.files', 'must have private.jwe for the recipient'],
+    },
+    'a recipient and the key in plain text': {
+      spec: { issuer, delivery: { secretName: 'x', files: ['private.jwe', 'private.pem'], recipient: x25519 } },
+      says: ['spec.delivery.files', 'must not have private.jwk or private.pem'],
+    },
+    'an unknown delivered file': {
+      spec: { issuer, delivery: { secretName: 'x', files: ['private.jwk', 'key.pem'] } },
+      says: ['spec.delivery.files[1]: Unsupported value: "key.pem"'],
+    },
+    'a delivered file twice': {
+      spec: { issuer, delivery: { secretName: 'x', files: ['private.jwk', 'private.jwk'] } },
+      says: ['spec.delivery.files[1]: Duplicate value'],
+    },
+    'no delivered file': {
+      spec: { issuer, delivery: { secretName: 'x', files: [] } },
+      says: ['spec.delivery.files', 'at least 1 item'],
     },
     'delivery to nowhere': { spec: { issuer, delivery: {} }, says: ['spec.delivery.secretName: Required value'] },
     'delivery into a ledger': {
@@ -543,6 +572,11 @@ describe('Accepted LtiRegistrations', () => {
     'an entry that begins with a dot': { issuer, import: { secretName: 'old', entry: '.pem' } },
     'no history': { issuer, keyHistoryLimit: 0 },
     'the longest history': { issuer, keyHistoryLimit: 20 },
+    'one delivered file': { issuer, delivery: { secretName: 'x', files: ['private.pem'] } },
+    'one delivered file for a recipient': {
+      issuer,
+      delivery: { secretName: 'x', files: ['private.jwe'], recipient: x25519 },
+    },
     'a delivery Secret name with dots': { issuer, delivery: { secretName: 'keys.canvas.1' } },
   };
 

@@ -47,14 +47,57 @@ describe('Fields that no other test covers', () => {
       authorization_endpoint: 'https://sso.example.org/authorize',
       token_endpoint: 'https://sso.example.org/token',
       token_audience: 'https://sso.example.org/token',
+      authorization_server: 'https://sso.example.org/token',
       jwks_uri: 'https://sso.example.org/jwks',
       deployment_ids: ['1:abc', '2'],
+      platform: 'Other',
       tool_jwks_uri: `${publicUrl}/registrations/${tenant.namespace}/canvas/jwks.json`,
+      namespace_jwks_uri: `${publicUrl}/namespaces/${tenant.namespace}/jwks.json`,
+      kid: (await tenant.key('canvas-1')).spec.keyID,
+      revision: 1,
     };
     expect(await entry()).to.deep.equal(said);
     await tenant.edit('canvas', { tokenAudience: 'urn:example:audience', clientID: '43', deploymentIDs: ['2'] });
-    const changed = { ...said, token_audience: 'urn:example:audience', client_id: '43', deployment_ids: ['2'] };
+    const audience = { token_audience: 'urn:example:audience', authorization_server: 'urn:example:audience' };
+    const changed = { ...said, ...audience, client_id: '43', deployment_ids: ['2'] };
     await eventually(async () => expect(await entry()).to.deep.equal(changed));
+  });
+
+  it('A delivery Secret has the files that the spec lists, follows changes of the list, and needs no file kid to be revoked', async () => {
+    const secretName = 'canvas-signing-key';
+    const names = async (): Promise<string[]> => Object.keys((await tenant.secret(secretName))?.data ?? {});
+    await tenant.apply('canvas', { delivery: { secretName, files: ['private.jwk', 'registration.json'] } });
+    await tenant.untilSays('canvas', 'Ready', 'True SigningKeyReady');
+    await eventually(async () => expect(await names()).to.have.members(['private.jwk', 'registration.json']));
+    await tenant.edit('canvas', { delivery: { secretName, files: ['private.pem', 'kid'] } });
+    await eventually(async () => expect(await names()).to.have.members(['private.pem', 'kid']));
+    await tenant.edit('canvas', { delivery: { secretName, files: ['private.jwk', 'registration.json'] } });
+    await eventually(async () => expect(await names()).to.have.members(['private.jwk', 'registration.json']));
+    const revoked = (await tenant.key('canvas-1')).spec.keyID;
+    await tenant.edit('canvas', { revokedKeyIDs: [revoked], keyDistribution: 'Manual' });
+    await operator.travel(minute);
+    await eventually(async () => expect(await names()).to.have.members(['registration.json']));
+    expect(await entry()).to.not.have.any.keys('kid', 'revision');
+  });
+
+  it('Labels and annotations of spec.delivery.metadata reach the Secret, and leave it when they leave the spec', async () => {
+    const secretName = 'canvas-signing-key';
+    const metadata = { labels: { 'example.org/team': 'a', tier: 'b' }, annotations: { 'example.org/contact': 'c' } };
+    await tenant.apply('canvas', { delivery: { secretName, metadata } });
+    await inStep();
+    const now = async () => (await tenant.secret(secretName))!.metadata;
+    expect((await now()).labels).to.include(metadata.labels);
+    expect((await now()).annotations).to.include(metadata.annotations);
+    await controlPlane().kubectlRun(['label', 'secret', secretName, '--namespace', tenant.namespace, 'mine=kept']);
+    await tenant.edit('canvas', { delivery: { secretName, metadata: { labels: { tier: 'b' } } } });
+    await eventually(async () => {
+      const { labels, annotations } = await now();
+      expect(labels).to.include({ tier: 'b', mine: 'kept' }).and.to.not.have.any.keys('example.org/team');
+      expect(annotations).to.not.have.any.keys('example.org/contact');
+    });
+    await tenant.edit('canvas', { delivery: { secretName } });
+    await eventually(async () => expect((await now()).labels).to.not.have.any.keys('tier'));
+    await inStep();
   });
 
   it('A delivery Secret contains the public key and the whole key set besides the private key', async () => {

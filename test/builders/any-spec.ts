@@ -230,7 +230,17 @@ function consistent(spec: Spec): Spec {
       imported['secretName'] = 'old-keys';
     made['import'] = imported;
   }
+  if (made['delivery'] !== undefined) made['delivery'] = consistentDelivery(asObject(made['delivery']));
   return made;
+}
+
+/** The files include the private key, and with a recipient only its encrypted form. */
+function consistentDelivery(delivery: Spec): Spec {
+  const { files, recipient } = delivery;
+  if (!Array.isArray(files)) return delivery;
+  const wrong = recipient === undefined ? ['private.jwe'] : ['private.jwk', 'private.pem'];
+  const right = recipient === undefined ? 'private.jwk' : 'private.jwe';
+  return { ...delivery, files: [...new Set([...files.filter((name) => !wrong.includes(name)), right])] };
 }
 
 /** rotateAfter is longer than the two others together, which have defaults, and no longer than ten years. */

@@ -1,5 +1,11 @@
 import { createHash, type KeyObject } from 'node:crypto';
-import { deliverySecretType, registrationLabel, secrets } from '../../api/names.ts';
+import {
+  deliveryKeyIDAnnotation,
+  deliveryMetadataAnnotation,
+  deliverySecretType,
+  registrationLabel,
+  secrets,
+} from '../../api/names.ts';
 import { keyFiles } from '../../crypto/key-files.ts';
 import type { DeliveryContent } from '../../domain/effects.ts';
 import type { DeliverySecret, Fault } from '../../domain/situation.ts';
@@ -55,17 +61,19 @@ export function deliveryReading(secret: Secret, registration: string): DeliveryR
     data.flatMap(([entry, value]) => (publicEntries.includes(entry) ? [[entry, decode(value)]] : [])),
   );
   const known = data.every(([entry]) => publicEntries.includes(entry) || privateEntries.includes(entry));
-  const { kid } = entries;
+  const present = data.flatMap(([entry]) => (privateEntries.includes(entry) ? [entry] : []));
+  const keyID = entries['kid'] ?? annotations[deliveryKeyIDAnnotation];
   const [digest, recipient] = (annotations[proofAnnotation] ?? '').split(' ');
   const bare = withoutLastApplied(secret);
   return {
     secret,
     state: {
       kind: 'ours',
-      ...(kid === undefined ? {} : { keyID: kid }),
-      intact: known && digestOf(secret.data ?? {}) === digest,
+      ...(keyID ? { keyID } : {}),
+      intact: known && digestOf(secret.data ?? {}) === digest && (Boolean(keyID) || present.length === 0),
       ...(recipient ? { recipient } : {}),
       serial: Number(annotations[serialAnnotation] ?? 0),
+      keyFiles: present,
       entries,
       metadata: { labels, annotations },
       lastApplied: bare !== secret,
@@ -82,12 +90,15 @@ export async function writeDelivery(
   signing: { readonly privateKey: KeyObject; readonly recipient: Recipient | undefined } | undefined,
 ): Promise<Secret> {
   const { keyID, entries, metadata, serial } = content;
-  const secretEntries = keyID === undefined || !signing ? {} : await privateHalf(keyID, signing);
+  const all = keyID === undefined || !signing ? {} : await privateHalf(keyID, signing);
+  const secretEntries: Readonly<Record<string, string>> = Object.fromEntries(
+    Object.entries(all).filter(([name]) => content.keyFiles.includes(name)),
+  );
   const data = Object.fromEntries(
     Object.entries({ ...entries, ...secretEntries }).map(([k, text]) => [k, encode(text)]),
   );
   const recipient = secretEntries['private.jwe'] === undefined ? '' : (signing?.recipient?.thumbprint ?? '');
-  const before = existing && withoutLastApplied(existing);
+  const before = existing && withoutFormerMetadata(withoutLastApplied(existing), metadata);
   const secret: Secret = {
     apiVersion: 'v1',
     kind: 'Secret',
@@ -105,6 +116,17 @@ export async function writeDelivery(
     data,
   };
   return existing ? client.replace(secrets, secret) : client.create(secrets, secret);
+}
+
+/** The Secret without the labels and annotations that an earlier spec had; without a list of the present ones, all of them stay. */
+function withoutFormerMetadata(secret: Secret, { annotations }: DeliveryContent['metadata']): Secret {
+  if (annotations[deliveryMetadataAnnotation] === undefined) return secret;
+  const former = (secret.metadata.annotations?.[deliveryMetadataAnnotation] ?? '').split(' ');
+  const kept = (kind: 'labels' | 'annotations'): Record<string, string> =>
+    Object.fromEntries(
+      Object.entries(secret.metadata[kind] ?? {}).filter(([key]) => !former.includes(`${kind}.${key}`)),
+    );
+  return { ...secret, metadata: { ...secret.metadata, labels: kept('labels'), annotations: kept('annotations') } };
 }
 
 async function privateHalf(

@@ -221,6 +221,7 @@ describe('Applier', () => {
     const content = {
       secretName: 'canvas-tool',
       keyID,
+      keyFiles: ['private.jwk'],
       entries: {},
       metadata: { labels: {}, annotations: {} },
       serial: 2,
@@ -318,6 +319,7 @@ describe('Applier', () => {
     const ledger = { ...record!.ledger, serial: record!.ledger.serial + 1 };
     const content = {
       secretName: 'canvas-tool',
+      keyFiles: [],
       entries: { 'jwks.json': '{"keys":[]}' },
       metadata: { labels: {}, annotations: {} },
       serial: 2,

@@ -1,6 +1,12 @@
 import { inspect } from 'node:util';
 import { expect } from 'chai';
-import { ledgerSecretName, ltiKeys, ltiRegistrations, secrets } from '../../../src/api/names.ts';
+import {
+  deliveryKeyIDAnnotation,
+  ledgerSecretName,
+  ltiKeys,
+  ltiRegistrations,
+  secrets,
+} from '../../../src/api/names.ts';
 import type { LtiKey, LtiRegistration } from '../../../src/api/objects.ts';
 import { gather, type Sources } from '../../../src/controller/gather.ts';
 import { KekError } from '../../../src/crypto/errors.ts';
@@ -78,6 +84,21 @@ describe('gather', () => {
     expect(found.deliveries.get('canvas-tool')).to.include({ kind: 'ours', keyID, intact: true });
     expect(found).to.include({ sealingKekID: 'kek-1', clockSkew: 0, now: operator.clock.now().getTime() });
     expect(operator.objects.writes).to.deep.equal([]);
+  });
+
+  it('gather takes the key ID of a delivery Secret without the file kid from its annotation', async () => {
+    await ready({ delivery: { secretName: 'canvas-tool', files: ['private.jwk'] } });
+    const found = (await situation()).deliveries.get('canvas-tool');
+    expect(found).to.deep.include({ keyID: theKey(), intact: true, keyFiles: ['private.jwk'], entries: {} });
+  });
+
+  it('gather does not take a private key without a key ID for intact', async () => {
+    await ready({ delivery: { secretName: 'canvas-tool', files: ['private.jwk'] } });
+    const secret = operator.objects.find<Secret>(secrets, 'gradebook', 'canvas-tool')!;
+    const { [deliveryKeyIDAnnotation]: _, ...annotations } = secret.metadata.annotations!;
+    operator.objects.put<Secret>(secrets, { ...secret, metadata: { ...secret.metadata, annotations } });
+    const found = (await situation()).deliveries.get('canvas-tool');
+    expect(found).to.include({ intact: false }).and.to.not.have.any.keys('keyID');
   });
 
   const faults: readonly {

@@ -31,6 +31,7 @@ function holds(keyID: string | undefined, more: object = {}): DeliverySecret {
     ...(keyID === undefined ? {} : { keyID }),
     intact: true,
     serial: 7,
+    keyFiles: keyID === undefined ? [] : ['private.jwk', 'private.pem', 'public.pem'],
     entries: keyID === undefined ? {} : { kid: keyID },
     metadata: { labels: {}, annotations: {} },
     lastApplied: false,

@@ -14,7 +14,7 @@ describe('docs/tools/use-the-key.md', () => {
   const snippets = [...page.matchAll(/```js\n([\s\S]*?)```/g)].map(([, code = '']) => code);
 
   it('The page describes the members of registration.json that the operator writes, and no other', () => {
-    const source = readFileSync(join(root, 'src/domain/delivery.ts'), 'utf8');
+    const source = readFileSync(join(root, 'src/domain/delivery-files.ts'), 'utf8');
     const [, entry = ''] = /function registrationEntry[^{]*\{[^{]*\{\n([\s\S]*?)\};/.exec(source) ?? [];
     const written = [...entry.matchAll(/^\s+(\w+):/gm)].map(([, member]) => member);
     const [, table = ''] = /\n## registration\.json\n([\s\S]*?)\nNames of the same values/.exec(page) ?? [];

@@ -59,6 +59,14 @@ describe('The key directory of a tool', () => {
     expect(current.jwks).to.deep.equal([first.publicJWK]);
   });
 
+  it('A tool signs with private.jwk and registration.json alone', async () => {
+    const { 'private.jwk': jwk = '', 'registration.json': entry = '' } = files(first);
+    mount.swap({ 'private.jwk': jwk, 'registration.json': entry });
+    const current = (await open()).current();
+    expect(current.keyID).to.equal(first.keyID);
+    expect(current.jwks).to.deep.equal([first.publicJWK]);
+  });
+
   it('A directory without ..data, as on a laptop, is followed as well', async () => {
     const write = (key: KeyPair): void => {
       for (const [name, text] of Object.entries(files(key))) writeFileSync(join(mount.path, name), text);
@@ -197,7 +205,18 @@ describe('The key directory of a tool', () => {
         'registration.json',
         () => changed('registration.json', () => undefined),
       ],
-      ['has no jwks.json', 'FileMissing', 'jwks.json', () => changed('jwks.json', () => undefined)],
+      [
+        'has no private.jwk although a key signs',
+        'FileMissing',
+        'private.jwk',
+        () => ({ 'registration.json': JSON.stringify({ ...registration, kid: first.keyID }) }),
+      ],
+      [
+        'has the registration.json of another version',
+        'FilesDisagree',
+        'registration.json',
+        () => changed('registration.json', () => JSON.stringify({ ...registration, kid: second.keyID })),
+      ],
       ['has a JWKS without keys', 'FileMalformed', 'jwks.json', () => changed('jwks.json', () => '{}')],
       ['has the kid of another version', 'FilesDisagree', 'kid', () => changed('kid', () => second.keyID)],
       [

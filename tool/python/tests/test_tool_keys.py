@@ -129,6 +129,12 @@ class ToolKeys(unittest.TestCase):
         self.assertEqual(claims["https://purl.imsglobal.org/spec/lti/claim/deployment_id"], "1:abc")
         self.assertEqual(claims["https://purl.imsglobal.org/spec/lti-dl/claim/data"], "csrf")
 
+    def test_a_delivery_of_two_files_is_enough_to_sign(self) -> None:
+        self.mount.swap({name: self.files("first")[name] for name in ("private.jwk", "registration.json")})
+        directory = open_key_directory(self.mount.path)
+        self.verified(sign_client_assertion(directory), "first")
+        self.assertEqual([key["kid"] for key in tool_jwks(directory)["keys"]], ["first"])
+
     def test_an_incomplete_registration_and_a_long_lifetime_are_refused(self) -> None:
         directory = self.opened()
         with self.assertRaises(ValueError):
@@ -199,6 +205,7 @@ class ToolKeys(unittest.TestCase):
     def test_a_directory_that_cannot_be_used_gives_a_typed_error_that_reveals_nothing(self) -> None:
         first, second = self.files("first"), self.files("second")
         mixed = {**json.loads(second["private.jwk"]), "n": json.loads(first["private.jwk"])["n"]}
+        named = json.dumps({**REGISTRATION, "kid": "first"})
         cases: list[tuple[str, str, Files]] = [
             ("DirectoryMissing", "", {}),
             ("FileMalformed", "private.jwk", {**first, "private.jwk": first["private.jwk"][:900]}),
@@ -206,7 +213,8 @@ class ToolKeys(unittest.TestCase):
             ("FileMalformed", "private.jwk", {**first, "private.jwk": json.dumps(mixed)}),
             ("FileMalformed", "registration.json", {**first, "registration.json": '{"issuer":1}'}),
             ("FileMissing", "registration.json", {name: text for name, text in first.items() if name != "registration.json"}),
-            ("FileMissing", "jwks.json", {name: text for name, text in first.items() if name != "jwks.json"}),
+            ("FileMissing", "private.jwk", {"registration.json": named, "kid": "first"}),
+            ("FilesDisagree", "registration.json", {**second, "registration.json": named}),
             ("FilesDisagree", "kid", {**first, "kid": "second"}),
             ("FilesDisagree", "public.pem", {**first, "public.pem": second["public.pem"]}),
             ("FilesDisagree", "jwks.json", {**first, "jwks.json": second["jwks.json"]}),

@@ -8,14 +8,24 @@ export interface Registration {
   readonly client_id?: string;
   readonly authorization_endpoint?: string;
   readonly token_endpoint?: string;
-  /** `aud` of client assertions; LTI Dynamic Registration calls it `authorization_server`. */
+  /** `aud` of client assertions. */
   readonly token_audience?: string;
+  /** The same, under the name of LTI Dynamic Registration. */
+  readonly authorization_server?: string;
   /** The platform's public keys. */
   readonly jwks_uri?: string;
   /** Absent: accept each deployment ID of a verified launch. */
   readonly deployment_ids?: readonly string[];
+  /** Such as `Canvas`. */
+  readonly platform?: string;
   /** The tool's public keys, as the operator serves them. */
   readonly tool_jwks_uri?: string;
+  /** The public keys of all registrations of the namespace. */
+  readonly namespace_jwks_uri?: string;
+  /** The ID of the key that signs. */
+  readonly kid?: string;
+  /** The number of that key: 3 of the LtiKey `canvas-3`. */
+  readonly revision?: number;
 }
 
 const strings = [
@@ -24,8 +34,12 @@ const strings = [
   'authorization_endpoint',
   'token_endpoint',
   'token_audience',
+  'authorization_server',
   'jwks_uri',
+  'platform',
   'tool_jwks_uri',
+  'namespace_jwks_uri',
+  'kid',
 ] as const;
 
 /** Unknown members are kept, because later versions of the operator may add some. */

@@ -31,7 +31,7 @@ export interface Delivery {
   /** The public half; `privateKey.export({ format: 'jwk' })` is the private one. */
   readonly jwk: PublicJwk;
   readonly registration: Registration;
-  /** The keys that the operator publishes for the registration. */
+  /** The keys that the operator publishes for the registration; only the signing one without the file jwks.json. */
   readonly jwks: readonly PublicJwk[];
 }
 
@@ -93,8 +93,11 @@ export async function readVersion(path: string, recipientKey: RecipientKey | und
     objectOf(files['registration.json'], file('registration.json')),
     file('registration.json'),
   );
-  const jwks = jwksOf(objectOf(files['jwks.json'], file('jwks.json')), file('jwks.json'));
   if (files['private.jwk'] === undefined && files['private.jwe'] === undefined) {
+    if (registration.kid !== undefined) {
+      const remedy = 'add it to spec.delivery.files of the LtiRegistration';
+      throw new KeyDirectoryError('FileMissing', file('private.jwk'), 'it does not exist', remedy);
+    }
     const remedy = 'see the conditions of the LtiRegistration; the files appear with the next key';
     const error = new KeyDirectoryError('NoSigningKey', file('private.jwk'), 'the operator delivers no key', remedy);
     if (target === undefined || files.kid !== undefined) throw error;
@@ -103,12 +106,15 @@ export async function readVersion(path: string, recipientKey: RecipientKey | und
   const source = file(files['private.jwk'] === undefined ? 'private.jwe' : 'private.jwk');
   const text = files['private.jwk'] ?? (await decrypted(files['private.jwe'] ?? '', source, recipientKey));
   const { privateKey, jwk } = keyOf(objectOf(text, source), source);
+  const jwksText = files['jwks.json'];
+  const jwks = jwksText === undefined ? [jwk] : jwksOf(objectOf(jwksText, file('jwks.json')), file('jwks.json'));
 
   const disagree = (other: string): never => {
     const remedy = 'read all files from one version: mount the whole Secret, without subPath, and copy nothing into it';
     throw new KeyDirectoryError('FilesDisagree', other, `it belongs to another key than ${source}`, remedy);
   };
   if (files.kid !== undefined && files.kid !== jwk.kid) disagree(file('kid'));
+  if (registration.kid !== undefined && registration.kid !== jwk.kid) disagree(file('registration.json'));
   if (files['public.pem'] !== undefined && !isPublicHalf(files['public.pem'], jwk)) disagree(file('public.pem'));
   if (!jwks.some(({ kid, n, e }) => kid === jwk.kid && n === jwk.n && e === jwk.e)) disagree(file('jwks.json'));
   return { kind: 'key', delivery: Object.freeze({ keyID: jwk.kid, privateKey, jwk, registration, jwks }) };

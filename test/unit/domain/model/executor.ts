@@ -140,7 +140,7 @@ function withLtiKey({ world, situation }: Progress, key: Situation['ltiKeys'][nu
 }
 
 function deliver({ world, situation }: Progress, { content }: EffectOf<'deliver'>): Progress | undefined {
-  const { secretName, keyID, entries, metadata, serial } = content;
+  const { secretName, keyID, keyFiles, entries, metadata, serial } = content;
   if (keyID !== undefined) {
     const ledger: Ledger | undefined = situation.ledger.kind === 'present' ? situation.ledger.ledger : undefined;
     const sealed = ledger !== undefined && liveKeys(ledger).some((key) => key.keyID === keyID);
@@ -159,6 +159,7 @@ function deliver({ world, situation }: Progress, { content }: EffectOf<'deliver'
     ...(entries['kid'] === undefined ? {} : { keyID: entries['kid'] }),
     intact: true,
     serial,
+    keyFiles,
     entries,
     metadata: {
       labels: { ...existing?.metadata.labels, ...metadata.labels },

@@ -16,7 +16,10 @@ from .errors import KeyDirectoryError
 from .jwe import RecipientKey, base64url_decode, decrypt
 
 _NAMES = ("private.jwk", "private.jwe", "public.pem", "kid", "jwks.json", "registration.json")
-_STRINGS = ("issuer", "client_id", "authorization_endpoint", "token_endpoint", "token_audience", "jwks_uri", "tool_jwks_uri")
+_STRINGS = (
+    *("issuer", "client_id", "authorization_endpoint", "token_endpoint", "token_audience", "authorization_server"),
+    *("jwks_uri", "platform", "tool_jwks_uri", "namespace_jwks_uri", "kid"),
+)
 _SAMPLE = b"lti-key-operator"
 _UNCHANGED = "mount the delivery Secret unchanged, as a whole directory"
 _MOUNT = "mount the delivery Secret as a directory at this path"
@@ -34,7 +37,7 @@ class Delivery:
     registration: Mapping[str, Any]
     """The members of `registration.json`. A member that the registration does not set is absent."""
     jwks: Sequence[Mapping[str, str]]
-    """The keys that the operator publishes for the registration."""
+    """The keys that the operator publishes for the registration; only the signing one without the file jwks.json."""
 
 
 class Withdrawn(Exception):
@@ -84,8 +87,10 @@ def read_version(path: str, recipient_key: Optional[RecipientKey]) -> Delivery:
     if not files:
         raise KeyDirectoryError("DirectoryMissing", path, "it has no file of a delivery", _MOUNT)
     registration = _registration(files.get("registration.json"), shown("registration.json"))
-    jwks = _jwks(files.get("jwks.json"), shown("jwks.json"))
     if "private.jwk" not in files and "private.jwe" not in files:
+        if "kid" in registration:
+            remedy = "add it to spec.delivery.files of the LtiRegistration"
+            raise KeyDirectoryError("FileMissing", shown("private.jwk"), "it does not exist", remedy)
         remedy = "see the conditions of the LtiRegistration; the files appear with the next key"
         error = KeyDirectoryError("NoSigningKey", shown("private.jwk"), "the operator delivers no key", remedy)
         if target is None or "kid" in files:
@@ -94,9 +99,11 @@ def read_version(path: str, recipient_key: Optional[RecipientKey]) -> Delivery:
     source = shown("private.jwk" if "private.jwk" in files else "private.jwe")
     text = files["private.jwk"] if "private.jwk" in files else _decrypted(files["private.jwe"], source, recipient_key)
     private_key, jwk = _key(text, source)
+    jwks = _jwks(files["jwks.json"], shown("jwks.json")) if "jwks.json" in files else [jwk]
 
     agree = {
         "kid": files.get("kid", jwk["kid"]) == jwk["kid"],
+        "registration.json": registration.get("kid", jwk["kid"]) == jwk["kid"],
         "public.pem": "public.pem" not in files or _is_public_half(files["public.pem"], private_key),
         "jwks.json": jwk in jwks,
     }
