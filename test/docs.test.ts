@@ -63,6 +63,7 @@ describe('The reasons of src/api/reasons.ts', () => {
       'SigningKeyReady',
       'ServedByAllReplicas',
       'KeysDecryptable',
+      'PlatformRecorded',
       'NoActionRequired',
       'UpToDate',
       'NotStalled',

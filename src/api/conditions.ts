@@ -19,6 +19,11 @@ export const registrationConditions = {
     false:
       'The ledger, a sealed key or the KEK cannot be used. The operator creates and overwrites no key; published keys stay published.',
   },
+  Registered: {
+    true: 'The spec has the issuer, the client ID and the token endpoint of the platform.',
+    false:
+      'The message names the step of the registration at the platform that is missing. Keys are created, published, delivered and rotated without it.',
+  },
   ActionRequired: {
     true: 'The registration needs the manual action that the message describes.',
     false: 'No action is required.',

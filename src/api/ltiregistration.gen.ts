@@ -5,9 +5,9 @@
  */
 export interface LtiRegistrationSpec {
   /**
-   * The platform's issuer identifier: the `iss` of its launch messages and the `aud` of the tool's deep-linking responses. An https URL without query or fragment, compared character by character, so copy it exactly. Immutable, because another issuer is another registration.
+   * The platform's issuer identifier: the `iss` of its launch messages and the `aud` of the tool's deep-linking responses. An https URL without query or fragment, compared character by character, so copy it exactly. Omit it until the platform is known; the JWKS URL does not depend on it. Once set, it is immutable, because another issuer is another registration.
    */
-  readonly issuer: string;
+  readonly issuer?: string;
   /**
    * The client ID that the platform assigned to the tool: `iss` and `sub` of its client assertions. Omit it until the platform has assigned one; the JWKS URL does not depend on it. Printable ASCII (RFC 6749).
    */
@@ -257,7 +257,7 @@ export interface LtiRegistrationStatus {
    */
   readonly phase?: 'Pending' | 'Ready' | 'Rotating' | 'Stalled' | 'ActionRequired' | 'Suspended' | 'Revoking';
   /**
-   * The state in detail, one entry per type: Ready, Published, KeyMaterialAvailable, ActionRequired, RevocationEffective, Reconciling and Stalled.
+   * The state in detail, one entry per type: Ready, Published, KeyMaterialAvailable, Registered, ActionRequired, RevocationEffective, Reconciling and Stalled.
    */
   readonly conditions?: readonly Condition[];
   /**

@@ -17,6 +17,19 @@ export const conditionReasons = {
   SigningKeyReady: reason('The signing key is published and, if a delivery Secret is configured, delivered.'),
   ServedByAllReplicas: reason('Every ready replica serves the signing key.'),
   KeysDecryptable: reason('Every sealed private key can be decrypted.'),
+  PlatformRecorded: reason('The spec has the issuer, the client ID and the token endpoint of the platform.'),
+  IssuerMissing: reason(
+    'spec.issuer is not set. The tool cannot sign deep-linking responses yet.',
+    'Register the tool at the platform with the JWKS URL, then set `spec.issuer` and `spec.clientID`.',
+  ),
+  ClientIDMissing: reason(
+    'spec.clientID is not set. The tool can sign nothing yet.',
+    'Set `spec.clientID` to the ID that the platform assigned.',
+  ),
+  TokenEndpointMissing: reason(
+    'spec.tokenEndpoint is not set. The tool can get no access tokens.',
+    'Set `spec.tokenEndpoint`, unless the tool uses no services of the platform, such as grades and rosters.',
+  ),
   NoActionRequired: reason('No action is required.'),
   UpToDate: reason('No operation is in progress.'),
   NotStalled: reason('Nothing blocks rotation.'),

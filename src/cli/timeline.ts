@@ -128,7 +128,7 @@ export function shownLedger(registration: Registration, object: LtiRegistration,
   const rows = keys.flatMap((key) => rowOf(key, registration, object));
   return {
     ...emptyLedger(registration.namespace, registration.name),
-    issuer: registration.issuer,
+    ...(registration.issuer === undefined ? {} : { issuer: registration.issuer }),
     serial: status?.ledgerSerial ?? 0,
     highestRevision: Math.max(0, ...rows.map(({ revision }) => revision)),
     ...(status?.activeKey ? { activeKeyID: status.activeKey.keyID } : {}),

@@ -6,9 +6,9 @@ import { shortCachePeriod } from './timing.ts';
 
 /** What the ledger records of the registration itself, and how long it keeps the records of final keys. */
 
-/** Ledgers of an earlier release have no issuer. */
+/** Ledgers of an earlier release have no issuer, nor have those of registrations that are older than their issuer. */
 export const recordIssuer: Policy = ({ registration: { issuer }, ledger }) =>
-  ledger.issuer === undefined ? recordSettings({ ...ledger, issuer }) : undefined;
+  ledger.issuer === undefined && issuer !== undefined ? recordSettings({ ...ledger, issuer }) : undefined;
 
 /**
  * A delivery Secret is recorded before it is written and removed from the record after it is deleted, so that none is left

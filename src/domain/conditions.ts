@@ -6,6 +6,7 @@ import { formatInstant, type Instant } from './duration.ts';
 import { notFetchedVerdict } from './fetches.ts';
 import type { Plan } from './key-plan.ts';
 import { activeKey, keysIn, type LedgerKey, liveKeys, nextKey } from './ledger.ts';
+import { registeredVerdict } from './platform-registration.ts';
 import { revocationVerdict } from './platforms.ts';
 import { awaitsAcknowledgement, clockFault, isClockSkewed, keyMaterialFault } from './preconditions.ts';
 import type { Fault, Lifecycle, Refusal } from './situation.ts';
@@ -76,6 +77,7 @@ export function registrationVerdicts(outcome: Outcome): RegistrationVerdicts {
     Ready: ready,
     Published: publishedVerdict(lifecycle, active),
     KeyMaterialAvailable: materialVerdict(outcome),
+    Registered: registeredVerdict(lifecycle.registration, outcome.jwksURL),
     ActionRequired: actionVerdict(outcome),
     ...(revocation ? { RevocationEffective: revocation } : {}),
     Reconciling: reconcilingVerdict(outcome, ready, stalled),

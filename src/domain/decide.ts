@@ -38,7 +38,7 @@ export function decide(situation: Situation): Decision {
     default: {
       const { registration } = reading;
       if (isFault(registration)) return decideFaulty(situation, reading, registration);
-      // The issuer is immutable, so this is a new object: the former one was deleted with deletionPolicy Delete.
+      // The issuer never changes once it is set, so this is a new object: the former one was deleted with deletionPolicy Delete.
       if (ledger.kind === 'present' && isReplaced(ledger.ledger, registration)) {
         return { effects: removalEffects(situation), nextCheckAt: now + retryPoll };
       }
@@ -50,7 +50,8 @@ export function decide(situation: Situation): Decision {
 }
 
 function isReplaced(ledger: Ledger, { issuer }: Registration): boolean {
-  return ledger.deletionPolicy === 'Delete' && ledger.issuer !== undefined && ledger.issuer !== issuer;
+  const differs = ledger.issuer !== undefined && issuer !== undefined && ledger.issuer !== issuer;
+  return ledger.deletionPolicy === 'Delete' && differs;
 }
 
 function lifecycleOf(

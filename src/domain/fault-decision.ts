@@ -40,8 +40,13 @@ export function rolledBack(ledger: Ledger, ltiKeys: readonly LtiKey[], status: n
   return { reason: 'LedgerRolledBack', message };
 }
 
-function otherIssuer(ledger: Ledger, issuer: string): Fault | undefined {
+/** A registration without an issuer gets no keys of a known one either: it may be about to be registered at another platform. */
+function otherIssuer(ledger: Ledger, issuer: string | undefined): Fault | undefined {
   if (ledger.issuer === undefined || ledger.issuer === issuer) return undefined;
+  if (issuer === undefined) {
+    const message = `${nameOf(ledger)} holds the keys of issuer ${ledger.issuer}, but spec.issuer is not set. Set it to this issuer to continue with these keys. For another platform, use another metadata.name, or remove the keys of the former registration: see docs/recovery.md`;
+    return { reason: 'IssuerChanged', message };
+  }
   const message = `${nameOf(ledger)} holds the keys of issuer ${ledger.issuer}, which must not be shared with issuer ${issuer}. Use another metadata.name, or remove the keys of the former registration: see docs/recovery.md`;
   return { reason: 'IssuerChanged', message };
 }

@@ -75,7 +75,8 @@ export function withNewKey(lifecycle: Lifecycle, facts: KeyFacts, cause: Cause):
   if (ledger.highestRevision > 0) return { ...addKey(rest, facts, cause, now), serial };
   const { issuer, deletionPolicy, deliverySecretName: secretName } = registration;
   const deliveries = secretName === undefined ? [] : [{ secretName }];
-  const first = { ...rest, serial, issuer, deletionPolicy, deliveries };
+  const known = issuer === undefined ? {} : { issuer };
+  const first = { ...rest, ...known, serial, deletionPolicy, deliveries };
   return withVerifyOnlyKeys(lifecycle, addKey(first, facts, cause, now));
 }
 

@@ -41,7 +41,7 @@ export interface LedgerKey {
 export interface Ledger {
   readonly namespace: string;
   readonly registration: string;
-  /** The platform that the keys were made for; absent in ledgers last written by an earlier release. */
+  /** The platform that the keys were made for; absent until it is known, and in ledgers last written by an earlier release. */
   readonly issuer?: string;
   /** +1 with every write. */
   readonly serial: number;

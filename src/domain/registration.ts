@@ -9,7 +9,11 @@ export interface Registration {
   readonly namespace: string;
   readonly name: string;
   readonly generation: number;
-  readonly issuer: string;
+  /** Absent until the platform is known; never changed after that. */
+  readonly issuer?: string;
+  /** Whether the spec has what the platform assigns. */
+  readonly hasClientID: boolean;
+  readonly hasTokenEndpoint: boolean;
   /** The product that the platform runs. */
   readonly platform: string;
   readonly keyDistribution: 'JWKSURL' | 'Manual';
@@ -41,7 +45,9 @@ export function readRegistration(object: LtiRegistration): Registration {
     namespace: metadata.namespace ?? '',
     name: metadata.name,
     generation: metadata.generation ?? 0,
-    issuer: spec.issuer,
+    ...(spec.issuer === undefined ? {} : { issuer: spec.issuer }),
+    hasClientID: spec.clientID !== undefined,
+    hasTokenEndpoint: spec.tokenEndpoint !== undefined,
     platform: spec.platform ?? 'Other',
     keyDistribution: spec.keyDistribution ?? 'JWKSURL',
     keySize: spec.key?.size ?? 2048,

@@ -73,10 +73,12 @@ export function faultedStatus(faulted: Faulted, previous: RegistrationStatus | u
     return found ? ({ status: found.status, reason: found.reason, message: found.message } as Verdict) : otherwise;
   };
   const revocation = unrecordedRevocation(faulted);
+  const isRegistered = previous?.conditions?.some(({ type }) => type === 'Registered');
   const verdicts: RegistrationVerdicts = {
     Ready: active ? kept('Ready', faultVerdict(fault, 'Unknown')) : faultVerdict(fault),
     Published: active ? kept('Published', faultVerdict(fault, 'Unknown')) : faultVerdict(fault),
     KeyMaterialAvailable: faultVerdict(fault),
+    ...(isRegistered ? { Registered: kept('Registered', faultVerdict(fault)) } : {}),
     ActionRequired: revokedIDsVerdict(faulted.unknownRevoked),
     ...(revocation ? { RevocationEffective: revocation } : {}),
     Reconciling: faultVerdict(fault),

@@ -98,7 +98,6 @@ describe('Refused LtiRegistrations', () => {
       spec: { issuer: 'https:///lti' },
       says: ['spec.issuer', 'https URL with a host name, such as https://canvas.instructure.com'],
     },
-    'no issuer': { spec: {}, says: ['spec.issuer: Required value'] },
     'an issuer that is too long': {
       spec: { issuer: `${issuer}/${'x'.repeat(2048)}` },
       says: ['spec.issuer: Too long: may not be more than 2048 bytes'],
@@ -334,6 +333,16 @@ describe('Refused LtiRegistrations', () => {
     const patch = { spec: { issuer: 'https://moodle.example.edu' } };
     const answer = await send('PATCH', 'ltiregistrations', '/settled?dryRun=All', patch);
     expectRefused(answer, 'spec.issuer', 'is immutable', 'create another LtiRegistration for the new issuer');
+    const removal = await send('PATCH', 'ltiregistrations', '/settled?dryRun=All', { spec: { issuer: null } });
+    expectRefused(removal, 'spec.issuer', 'is immutable once it is set');
+  });
+
+  it('The API server accepts an LtiRegistration without issuer, and lets the issuer be set once', async () => {
+    expectAccepted(await send('POST', 'ltiregistrations', '', registration({}, 'later')));
+    expectAccepted(await send('PATCH', 'ltiregistrations', '/later', { spec: { clientID: '42' } }));
+    expectAccepted(await send('PATCH', 'ltiregistrations', '/later', { spec: { issuer } }));
+    const answer = await send('PATCH', 'ltiregistrations', '/later', { spec: { issuer: `${issuer}/` } });
+    expectRefused(answer, 'spec.issuer', 'is immutable once it is set');
   });
 });
 

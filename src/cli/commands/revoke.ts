@@ -129,19 +129,21 @@ async function revive(
     apiVersion,
     kind: 'LtiRegistration',
     metadata: { namespace: cluster.namespace, name },
-    spec: { issuer, suspend: true, deletionPolicy: 'Retain', revokedKeyIDs },
+    spec: { ...(issuer === undefined ? {} : { issuer }), suspend: true, deletionPolicy: 'Retain', revokedKeyIDs },
   };
   // oxlint-disable-next-line no-unsafe-type-assertion -- the rest of the spec are defaults
   return cluster.client.create<LtiRegistration>(ltiRegistrations, object as unknown as LtiRegistration);
 }
 
-async function recordedIssuer({ client, namespace }: Cluster, name: string): Promise<string> {
+/** `undefined` if the issuer was not known when the ledger was last written. */
+async function recordedIssuer({ client, namespace }: Cluster, name: string): Promise<string | undefined> {
   const ask = 'give the issuer of the deleted registration with --issuer';
   try {
     const { data } = await client.get<Secret>(secrets, namespace, ledgerSecretName(name));
     const ledger: unknown = JSON.parse(Buffer.from(data?.[ledgerEntry] ?? '', 'base64').toString());
-    const { issuer } = (ledger ?? {}) as { readonly issuer?: unknown };
+    const { issuer, keys } = (ledger ?? {}) as { readonly issuer?: unknown; readonly keys?: unknown };
     if (typeof issuer === 'string') return issuer;
+    if (issuer === undefined && Array.isArray(keys)) return undefined;
   } catch (error) {
     if (!isObjectNotFound(error) && !(error instanceof SyntaxError)) throw error;
   }

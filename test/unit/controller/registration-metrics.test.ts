@@ -23,6 +23,7 @@ const well: Readonly<Record<keyof typeof registrationConditions, 'True' | 'False
   Ready: 'True',
   Published: 'True',
   KeyMaterialAvailable: 'True',
+  Registered: 'True',
   ActionRequired: 'False',
   RevocationEffective: 'True',
   Reconciling: 'False',

@@ -312,6 +312,47 @@ describe('A ledger that cannot be used', () => {
   });
 });
 
+describe('A registration without an issuer', () => {
+  const { spec, ...rest } = anLtiRegistration(delivered);
+  const { issuer: known, ...withoutIssuerYet } = spec;
+  const object: LtiRegistration = { ...rest, spec: withoutIssuerYet };
+  const unknown = { kind: 'present', object, registration: readRegistration(object) } as const;
+  const { issuer: _, ...withoutIssuer } = aLedger([active], withSecret);
+
+  it('gets its first key, and the ledger has no issuer', () => {
+    const fresh = aSituation({ registration: unknown, ledger: { kind: 'absent' }, ltiKeys: [] });
+    expect(done(fresh)).to.deep.equal(['generate']);
+    const [write] = decide({ ...fresh, pair: { facts: keyFacts('kid-1'), kekID: 'kek-1' } }).effects;
+    expect((write as Extract<Effect, { kind: 'writeLedger' }>).ledger).to.not.have.any.keys('issuer');
+  });
+
+  it('delivers its key and says which step is missing, without a stall', () => {
+    const situation = aSituation({ registration: unknown, ledger: { kind: 'present', ledger: withoutIssuer } });
+    expect(done(situation)).to.deep.equal(['deliver signing kid-1']);
+    expect(says(situation, 'Registered')).to.match(/^False IssuerMissing: register the tool at the platform with/);
+    expect(says(situation, 'Stalled')).to.match(/^False NotStalled/);
+  });
+
+  it('records the issuer once it is set', () => {
+    const situation = aSituation({
+      registration: applied(delivered),
+      ledger: { kind: 'present', ledger: withoutIssuer },
+      deliveries: holding,
+    });
+    const [write] = decide(situation).effects;
+    expect((write as Extract<Effect, { kind: 'writeLedger' }>).ledger.issuer).to.equal(known);
+  });
+
+  for (const deletionPolicy of ['Retain', 'Delete'] as const) {
+    it(`neither gets nor destroys the keys of a known issuer that were kept under ${deletionPolicy}`, () => {
+      const ledger = present([active], { ...withSecret, deletionPolicy });
+      const situation = aSituation({ registration: unknown, ledger, deliveries: holding });
+      expect(done(situation).filter((effect) => !effect.startsWith('showKey'))).to.deep.equal([]);
+      expect(says(situation, 'Stalled')).to.match(/^True IssuerChanged: .* but spec\.issuer is not set/);
+    });
+  }
+});
+
 describe('Another issuer under the same name', () => {
   const other = applied({ issuer: 'https://other.example.org', ...delivered });
 

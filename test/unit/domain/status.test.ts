@@ -374,6 +374,13 @@ describe('The status of a registration whose ledger cannot be used', () => {
   };
   const bad = 'LedgerMissing: the ledger is gone';
 
+  it('keeps what is known of the registration at the platform', () => {
+    const verdict = { Registered: { status: 'True', reason: 'PlatformRecorded', message: 'm' } } as const;
+    const known = { conditions: conditions(verdict, undefined, 1, epoch) };
+    expect(shown(faultedStatus(faulted, known).conditions, 'Registered')).to.equal('True PlatformRecorded: m');
+    expect(shown(faultedStatus(faulted, undefined).conditions, 'Registered')).to.equal(undefined);
+  });
+
   it('keeps the signing key and its conditions', () => {
     const before = statusOf(aLifecycle());
     const status = faultedStatus({ ...faulted, generation: 9, now: epoch + hour }, before);

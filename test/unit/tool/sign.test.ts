@@ -63,6 +63,16 @@ describe('What a tool signs with its key directory', () => {
     await verified(await signClientAssertion(directory), registration.token_endpoint);
   });
 
+  it('A registration without an issuer gives a typed error for deep linking, and client assertions can be signed', async () => {
+    const { issuer: _, ...without } = registration;
+    await withRegistration(without);
+    const response = signDeepLinkingResponse(directory, { deploymentID: '1', contentItems: [] });
+    const error: unknown = await response.catch((e: unknown) => e);
+    expect(error).to.be.instanceOf(KeyDirectoryError).and.to.include({ code: 'RegistrationIncomplete' });
+    expect((error as Error).message).to.include('spec.issuer');
+    await verified(await signClientAssertion(directory), registration.token_audience);
+  });
+
   it('A registration without a client ID or an audience gives a typed error with the remedy', async () => {
     for (const [json, field] of [
       [{ issuer: registration.issuer, token_endpoint: registration.token_endpoint }, 'spec.clientID'],

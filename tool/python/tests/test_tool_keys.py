@@ -144,6 +144,15 @@ class ToolKeys(unittest.TestCase):
             sign_client_assertion(directory)
         self.assertEqual(caught.exception.code, "RegistrationIncomplete")
 
+    def test_a_registration_without_an_issuer_signs_client_assertions_alone(self) -> None:
+        registration = {name: value for name, value in REGISTRATION.items() if name != "issuer"}
+        self.mount.swap({**self.files("first"), "registration.json": json.dumps(registration)})
+        directory = open_key_directory(self.mount.path)
+        self.verified(sign_client_assertion(directory), "first")
+        with self.assertRaises(KeyDirectoryError) as caught:
+            sign_deep_linking_response(directory, deployment_id="1", content_items=[])
+        self.assertIn("spec.issuer", str(caught.exception))
+
     def test_a_swap_is_seen_again_and_again_and_reported(self) -> None:
         changes: list[tuple[str, str]] = []
         directory = self.opened(on_change=lambda now, before: changes.append((now.key_id, before.key_id)))

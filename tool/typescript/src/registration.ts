@@ -2,8 +2,8 @@ import { KeyDirectoryError } from './errors.ts';
 
 /** The members of `registration.json`, under the names of OpenID Connect Discovery 1.0 §3 and RFC 7591. */
 export interface Registration {
-  /** `iss` of the platform's launches. */
-  readonly issuer: string;
+  /** `iss` of the platform's launches. Absent until the platform is known. */
+  readonly issuer?: string;
   /** Absent until the platform has assigned it. */
   readonly client_id?: string;
   readonly authorization_endpoint?: string;
@@ -48,8 +48,8 @@ export function registrationOf(value: Readonly<Record<string, unknown>>, file: s
   const ids = value['deployment_ids'];
   const wrongIDs = ids !== undefined && !(Array.isArray(ids) && ids.every((id) => typeof id === 'string'));
   const wrong = strings.find(isWrong) ?? (wrongIDs ? 'deployment_ids' : undefined);
-  if (wrong !== undefined || value['issuer'] === undefined) {
-    const what = wrong === undefined ? 'it has no issuer' : `its member ${wrong} has another type than expected`;
+  if (wrong !== undefined) {
+    const what = `its member ${wrong} has another type than expected`;
     throw new KeyDirectoryError('FileMalformed', file, what, 'mount the delivery Secret unchanged');
   }
   return value as unknown as Registration;

@@ -50,7 +50,7 @@ export async function signDeepLinkingResponse(source: KeySource, response: DeepL
   const claims = {
     ...response.claims,
     iss: required(client_id, source, 'client_id', 'set spec.clientID of the LtiRegistration'),
-    aud: issuer,
+    aud: required(issuer, source, 'issuer', 'set spec.issuer of the LtiRegistration'),
     nonce: randomUUID(),
     [`${lti}/message_type`]: 'LtiDeepLinkingResponse',
     [`${lti}/version`]: '1.3.0',

@@ -61,7 +61,7 @@ def sign_deep_linking_response(
     payload: dict[str, Any] = {
         **(claims or {}),
         "iss": _required(delivery.registration.get("client_id"), source, "client_id", remedy),
-        "aud": delivery.registration["issuer"],
+        "aud": _required(delivery.registration.get("issuer"), source, "issuer", "set spec.issuer of the LtiRegistration"),
         "nonce": str(uuid.uuid4()),
         f"{lti}/message_type": "LtiDeepLinkingResponse",
         f"{lti}/version": "1.3.0",

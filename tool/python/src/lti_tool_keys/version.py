@@ -172,9 +172,8 @@ def _registration(text: Optional[str], file: str) -> Mapping[str, Any]:
     ids = value.get("deployment_ids", [])
     if not isinstance(ids, list) or not all(isinstance(each, str) for each in ids):
         wrong.append("deployment_ids")
-    if wrong or "issuer" not in value:
-        what = f"its member {wrong[0]} has another type than expected" if wrong else "it has no issuer"
-        raise KeyDirectoryError("FileMalformed", file, what, _UNCHANGED)
+    if wrong:
+        raise KeyDirectoryError("FileMalformed", file, f"its member {wrong[0]} has another type than expected", _UNCHANGED)
     return value
 
 
