@@ -132,6 +132,8 @@ export interface LtiRegistrationSpec {
     readonly secretName: string;
     /**
      * The files that the Secret has; all that apply if omitted. Without jwks.json, a rotation writes the Secret once instead of three times.
+     *
+     * Items: The name of a file.
      */
     readonly files?: (
       'private.jwk' | 'private.pem' | 'private.jwe' | 'public.pem' | 'kid' | 'jwks.json' | 'registration.json'
