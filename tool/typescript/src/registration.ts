@@ -52,5 +52,5 @@ export function registrationOf(value: Readonly<Record<string, unknown>>, file: s
     const what = `its member ${wrong} has another type than expected`;
     throw new KeyDirectoryError('FileMalformed', file, what, 'mount the delivery Secret unchanged');
   }
-  return value as unknown as Registration;
+  return value;
 }
