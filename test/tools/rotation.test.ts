@@ -1,3 +1,5 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { expect } from 'chai';
 import { SignJWT } from 'jose';
 import { openKeyDirectory, signClientAssertion } from '../../tool/typescript/src/tool-keys.ts';
@@ -51,5 +53,22 @@ describe('The platform that the code of docs/tools meets', () => {
     expect(new Set(outcome.refused)).to.deep.equal(
       new Set(['it has no kid', 'unexpected "aud" claim value', 'jti is missing or was used before']),
     );
+  });
+});
+
+describe('docs/tools/libraries.md', () => {
+  it('The bold figures are those of these tests: all tokens, or twice as many where the tool also signs deep-linking responses', () => {
+    const page = readFileSync(join(import.meta.dirname, '../../docs/tools/libraries.md'), 'utf8');
+    const bold = [...page.matchAll(/^\| (\w+).*$/gm)].flatMap(([row, library = '']) =>
+      [...row.matchAll(/\*\*(\d+) of (\d+)\*\*/g)].map((figures) => ({
+        library,
+        figures: figures.slice(1).map(Number),
+      })),
+    );
+    expect(bold.length).to.be.greaterThan(10);
+    for (const { library, figures } of bold) {
+      const all = ['ltijs', 'PyLTI1p3'].includes(library) ? 2 * tokens : tokens;
+      expect(figures, library).to.deep.equal([all, all]);
+    }
   });
 });
