@@ -1,4 +1,5 @@
 import { jwksServiceName } from './api/names.ts';
+import { defaultMaxAge } from './documents/cache-control.ts';
 import { defaultMinimumOverlap } from './domain/timing.ts';
 import { type Duration, formatDuration, minute, second } from './domain/duration.ts';
 import { logFormats, logLevels } from './observability/log.ts';
@@ -172,7 +173,7 @@ export const optionTable: readonly OptionRow[] = [
     name: 'max-age',
     type: 'seconds',
     commands: ['jwks'],
-    default: '300',
+    default: String(defaultMaxAge),
     help: 'max-age in the Cache-Control header of the documents, in seconds, at most 86400.',
   },
   {

@@ -1,5 +1,6 @@
 import type { LtiKey } from '../api/objects.ts';
 import { type KeyState, publishedStates } from '../domain/key-state.ts';
+import { describeKeySetUse } from '../domain/platforms.ts';
 import { narrowPublicJwk, type PublicJwk } from '../domain/public-jwk.ts';
 import { isJsonObject } from '../lib/json-object.ts';
 import { type Answer, fetchAsPlatform } from './jwks-fetch.ts';
@@ -57,8 +58,8 @@ export function checkAnswer(answer: Answer, keys: readonly LtiKey[], platform: s
     ),
     ...keyChecks(body, keys),
   );
-  const note = platformNotes[platform];
-  return note === undefined ? checks : [...checks, check(platform, 'passed', note)];
+  const use = describeKeySetUse(platform);
+  return use === undefined ? checks : [...checks, check(platform, 'passed', use)];
 }
 
 function check(name: string, result: Check['result'], detail: string): Check {
@@ -152,14 +153,3 @@ export async function checkRevalidation(
     ? check('revalidation', 'passed', 'an unchanged document is answered with 304')
     : check('revalidation', 'warning', `If-None-Match is answered with ${again?.status ?? 'nothing'}, not 304`);
 }
-
-/** What each platform does with a key set; docs/spec/ltiregistration.md has the sources. */
-const platformNotes: Readonly<Record<string, string>> = {
-  Canvas: 'fetches the URL for every token request; a removed key is refused at once',
-  Moodle:
-    'keeps the key set until a token has a key ID that it does not know; a removed key may be accepted until then',
-  Blackboard: 'keeps each key, 10 hours by inference; an unknown key ID makes it fetch',
-  Brightspace: 'does not document how long it keeps the key set',
-  Sakai: 'fetches the URL for every token request; a removed key is refused at once',
-  OpenEdX: 'fetches the URL for every token request, and tries every key whatever its ID',
-};

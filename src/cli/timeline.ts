@@ -1,5 +1,6 @@
 import { ltiKeyName } from '../api/names.ts';
 import type { LtiKey, LtiRegistration } from '../api/objects.ts';
+import { cacheControl, cacheLifetime, defaultMaxAge } from '../documents/cache-control.ts';
 import { type Duration, type Instant, minute } from '../domain/duration.ts';
 import { plan } from '../domain/key-plan.ts';
 import { type Cause, emptyLedger, type KeyFacts, type Ledger, type LedgerKey, liveKeys } from '../domain/ledger.ts';
@@ -23,8 +24,8 @@ interface Start {
   readonly now: Instant;
 }
 
-/** The cache lifetime that the sidecar announces by default: 300 s, and 3660 s for caches that serve stale documents. */
-export const assumedCacheLifetime: Duration = 3_960_000;
+/** What the sidecar announces by default. */
+export const assumedCacheLifetime: Duration = cacheLifetime(cacheControl(defaultMaxAge, false));
 /** The operator's limits unless its options change them. */
 export const assumedLimits: TimingLimits = { minimumOverlap: defaultMinimumOverlap };
 const maximumSteps = 1000;

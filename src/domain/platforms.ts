@@ -6,28 +6,50 @@ import { type Duration, formatDuration, formatInstant, hour, type Instant } from
  * (Blackboard). For the others it is the longest lifetime found in any LTI platform.
  */
 
-interface Acceptance {
+interface KeySetUse {
+  /** What the platform does with a key set; the subject is the platform. */
+  readonly habit: string;
   /** How long after its removal a revoked key may still be accepted; `undefined`: without a time limit. */
-  readonly upTo: Duration | undefined;
-  readonly because: string;
+  readonly acceptsFor: Duration | undefined;
+  /** How to make it refuse the key. */
+  readonly remedy?: string;
+  /** What else matters in a rotation. */
+  readonly note?: string;
 }
 
-const fetchesEachTime: Acceptance = { upTo: 0, because: 'it fetches the key set for every token request' };
-const unknown: Acceptance = { upTo: 24 * hour, because: 'it may keep a fetched key set for a day' };
+const fetchesEachTime: KeySetUse = { habit: 'fetches the key set for every token request', acceptsFor: 0 };
+const unknown: KeySetUse = { habit: 'may keep a fetched key set for a day', acceptsFor: 24 * hour };
 
-const acceptances: Readonly<Record<string, Acceptance>> = {
+const platforms: Readonly<Record<string, KeySetUse>> = {
   Canvas: fetchesEachTime,
   Sakai: fetchesEachTime,
-  OpenEdX: fetchesEachTime,
+  OpenEdX: { ...fetchesEachTime, note: 'tries every key, whatever its ID' },
   Moodle: {
-    upTo: undefined,
-    because:
-      'it keeps a fetched key set until it receives a token signed with another key: let the tool request one access token with the new key',
+    habit: 'keeps a fetched key set until it receives a token signed with another key',
+    acceptsFor: undefined,
+    remedy: 'let the tool request one access token with the new key',
   },
-  Blackboard: { upTo: 10 * hour, because: 'it may keep a fetched key for 10 hours' },
-  Brightspace: unknown,
-  Other: unknown,
+  Blackboard: {
+    habit: 'may keep a fetched key for 10 hours',
+    acceptsFor: 10 * hour,
+    note: 'fetches the key set if a key ID is unknown',
+  },
+  Brightspace: { ...unknown, note: 'does not document how long it keeps the key set' },
 };
+
+/** What a platform does with a key set, and how long it accepts a removed key; `undefined` for an unknown platform. */
+export function describeKeySetUse(platform: string): string | undefined {
+  const use = platforms[platform];
+  if (use === undefined) return undefined;
+  const { habit, note, acceptsFor } = use;
+  const removed =
+    acceptsFor === undefined
+      ? 'a removed key may be accepted until then'
+      : acceptsFor === 0
+        ? 'a removed key is refused at once'
+        : `a removed key may be accepted for ${formatDuration(acceptsFor)}`;
+  return [habit, ...(note === undefined ? [] : [note]), removed].join('; ');
+}
 
 /** The recommended lifetime of access tokens, 3600 s (1EdTech Security Framework 1.0 §7.1). They outlive the key. */
 const accessTokenLifetime: Duration = hour;
@@ -67,27 +89,32 @@ export function revocationVerdict(facts: RevocationFacts): RevocationVerdict {
   if (stillServed !== undefined || absentAt === undefined)
     return stillServedVerdict(keyID, stillServed ?? 'no replica was checked since the revocation');
   const platform = facts.platform === 'Other' ? 'the platform' : facts.platform;
-  const acceptance = acceptances[facts.platform] ?? unknown;
-  const { upTo, because } = longestHeld(acceptance, cacheLifetime);
+  const use = platforms[facts.platform] ?? unknown;
+  const { acceptsFor, because } = longestHeld(use, cacheLifetime);
   const tokens = `access tokens issued earlier stay valid for up to ${formatDuration(accessTokenLifetime)} more`;
-  if (upTo === undefined) {
+  if (acceptsFor === undefined) {
     const message = `${platform} may still accept revoked key ${keyID}: ${because}; ${tokens}`;
     return { status: 'Unknown', reason: 'RevocationPending', message };
   }
-  const until = absentAt + upTo;
+  const until = absentAt + acceptsFor;
   if (now < until) {
     const message = `${platform} may still accept revoked key ${keyID} until ${formatInstant(until)}: ${because}; ${tokens}`;
     return { status: 'False', reason: 'RevocationPending', message };
   }
-  const message = `${platform} no longer accepts revoked key ${keyID}: ${acceptance.because}; ${tokens}`;
+  const message = `${platform} no longer accepts revoked key ${keyID}: ${reasonOf(use)}; ${tokens}`;
   return { status: 'True', reason: 'RevocationEffective', message };
 }
 
+function reasonOf({ habit, remedy }: KeySetUse): string {
+  return `it ${habit}${remedy === undefined ? '' : `: ${remedy}`}`;
+}
+
 /** Even if the platform itself keeps no key set, a cache between it and the replicas may. */
-function longestHeld(acceptance: Acceptance, cacheLifetime: Duration): Acceptance {
-  if (acceptance.upTo === undefined || acceptance.upTo >= cacheLifetime) return acceptance;
+function longestHeld(use: KeySetUse, cacheLifetime: Duration): { acceptsFor: Duration | undefined; because: string } {
+  const { acceptsFor } = use;
+  if (acceptsFor === undefined || acceptsFor >= cacheLifetime) return { acceptsFor, because: reasonOf(use) };
   return {
-    upTo: cacheLifetime,
+    acceptsFor: cacheLifetime,
     because: `caches between it and the operator may keep a document with the key for ${formatDuration(cacheLifetime)}`,
   };
 }

@@ -1,10 +1,11 @@
 import express from 'express';
 import type { ErrorRequestHandler, Express, Request, Response } from 'express';
 import { allKeysPath, namespacePath, registrationPath } from '../api/names.ts';
+import { cacheControl } from '../documents/cache-control.ts';
 import { isOperatorRequest } from '../documents/fetch-report.ts';
 import type { Clock } from '../lib/clock.ts';
-import type { Connections } from './connections.ts';
-import type { DocumentSource, ServedDocument } from './source.ts';
+import type { ClientConnections } from './client-connections.ts';
+import type { DocumentSource } from './source.ts';
 
 /** Sent with every answer: key sets are public, and browsers must not guess another content type. */
 const common = { 'Access-Control-Allow-Origin': '*', 'X-Content-Type-Options': 'nosniff' };
@@ -18,8 +19,6 @@ const preflight = {
 };
 /** Seconds: long enough to spare the server, short enough not to prolong an outage. */
 const retryAfter = '5';
-/** Seconds. */
-const revokedMaxAge = 60;
 const documentPaths = [allKeysPath, namespacePath(':namespace'), registrationPath(':namespace', ':registration')];
 
 export interface AppOptions {
@@ -27,7 +26,7 @@ export interface AppOptions {
   /** Seconds. */
   readonly maxAge: number;
   readonly clock: Clock;
-  readonly connections: Pick<Connections, 'send'>;
+  readonly connections: Pick<ClientConnections, 'send'>;
   /** Called with the path of each document that a client other than the operator fetches. */
   readonly fetched: (path: string) => void;
   /** While true, every answer closes its connection, so that clients move to another replica. */
@@ -63,8 +62,9 @@ export function createApp({ source, maxAge, clock, connections, fetched, drainin
     const document = source.documents.get(request.path);
     if (document === undefined) return source.unread(request.path) ? unavailable(response) : next();
     if (!isOperatorRequest(request.headers['user-agent'])) fetched(request.path);
-    const { body, bytes, etag } = document;
-    const cached = { ...common, 'Cache-Control': cacheControl(document, maxAge, clock.now()), ETag: etag };
+    const { body, bytes, etag, revokedUntil } = document;
+    const cacheTimes = cacheControl(maxAge, revokedUntil > clock.now().getTime());
+    const cached = { ...common, 'Cache-Control': cacheTimes, ETag: etag };
     if (matches(request.headers['if-none-match'], etag)) return connections.send(response.writeHead(304, cached));
     // Canvas's deep-linking code cannot read application/jwk-set+json.
     response.writeHead(200, { ...cached, 'Content-Type': 'application/json', 'Content-Length': bytes });
@@ -89,12 +89,6 @@ function namesTwoHosts({ rawHeaders }: Request): boolean {
     if (name?.length === 4 && name.toLowerCase() === 'host') hosts += 1;
   }
   return hosts > 1;
-}
-
-/** `maxAge` in seconds. A CDN may serve a set for the stale times too, so they are left out after a revocation. */
-function cacheControl({ revokedUntil }: ServedDocument, maxAge: number, now: Date): string {
-  if (revokedUntil > now.getTime()) return `public, max-age=${Math.min(maxAge, revokedMaxAge)}`;
-  return `public, max-age=${maxAge}, stale-while-revalidate=60, stale-if-error=3600`;
 }
 
 /** RFC 9110 §13.1.2: a list of entity tags, compared weakly, or `*`. */

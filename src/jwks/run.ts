@@ -9,7 +9,7 @@ import { sidecarMetrics } from '../observability/metrics.ts';
 import { startProbes } from '../observability/probes.ts';
 import { createApp } from './app.ts';
 import { ServerCertificate } from './certificate.ts';
-import { Connections } from './connections.ts';
+import { ClientConnections } from './client-connections.ts';
 import { DirectorySource, refusalReasons } from './directory-source.ts';
 import { FetchCounts } from './fetch-counts.ts';
 import { Health } from './health.ts';
@@ -38,25 +38,18 @@ const connectionLimits = { connections: 2000, unfinishedBytes: 64 * 1024 * 1024 
  */
 export async function runJwks(config: JwksConfig, options: JwksOptions): Promise<void> {
   const { publishDir, tlsCert, tlsKey, maxAge, keepAlive } = config;
-  const { clock, log, registry, signal, drainMs = defaultDrainMs } = options;
+  const { clock, log, registry, signal } = options;
   const certificate =
     tlsCert !== undefined && tlsKey !== undefined
-      ? await ServerCertificate.load({ tlsCert, tlsKey }, { clock, log })
+      ? await ServerCertificate.load({ tlsCert, tlsKey }, options)
       : undefined;
   const health = new Health(clock);
   const source = new DirectorySource({ directory: publishDir, health, clock, log });
-  const metrics = sidecarMetrics(registry, {
-    documents: () => source.documents.size,
-    ageSeconds: () => health.ageSeconds(),
-    synced: () => health.synced(),
-    refusalReasons,
-    refusals: () => source.refusals(),
-    certificate: () => certificate?.validity(),
-  });
-  const connections = new Connections(clock, connectionLimits);
+  const connections = new ClientConnections(clock, connectionLimits);
   const fetches = new FetchCounts(source.documents, clock);
   const fetched = (path: string): void => fetches.add(path);
   const app = createApp({ source, maxAge, clock, connections, fetched, draining: () => signal.aborted });
+  const metrics = metricsOf(registry, { source, health, certificate });
   const server = createPublicServer(app, { keepAlive, connections, metrics }, certificate);
   const probes = await startProbes({
     address: config.adminAddress,
@@ -66,22 +59,44 @@ export async function runJwks(config: JwksConfig, options: JwksOptions): Promise
     log,
   });
   const drained = new AbortController();
-  const drain = async (failed: AbortSignal): Promise<void> => {
-    const ending = AbortSignal.any([signal, failed]);
-    if (!ending.aborted) await once(ending, 'abort');
-    if (failed.aborted) return;
-    log.info({ waitMs: drainMs }, 'shutting down');
-    await sleep(clock, drainMs, failed);
-    drained.abort();
-  };
+  const drainer = { run: (failed: AbortSignal) => drain(options, failed).then(() => drained.abort()) };
   try {
     const address = await listen(server, config.address);
     log.info({ address }, 'serving JWKS');
     log.info({ address: `:${probes.port}` }, 'serving probes and metrics');
-    await together(drained.signal, [source, { run: drain }, ...(certificate ? [certificate] : [])]);
+    await together(drained.signal, [source, drainer, ...(certificate ? [certificate] : [])]);
   } finally {
     await Promise.all([close(server), probes.close()]);
   }
+}
+
+/** Waits until the process was unready for long enough, or until `failed` aborts because another part of it failed. */
+async function drain(options: JwksOptions, failed: AbortSignal): Promise<void> {
+  const { clock, log, signal, drainMs = defaultDrainMs } = options;
+  const ending = AbortSignal.any([signal, failed]);
+  if (!ending.aborted) await once(ending, 'abort');
+  if (failed.aborted) return;
+  log.info({ waitMs: drainMs }, 'shutting down');
+  await sleep(clock, drainMs, failed);
+}
+
+function metricsOf(
+  registry: Registry,
+  parts: {
+    readonly source: DirectorySource;
+    readonly health: Health;
+    readonly certificate: ServerCertificate | undefined;
+  },
+) {
+  const { source, health, certificate } = parts;
+  return sidecarMetrics(registry, {
+    documents: () => source.documents.size,
+    ageSeconds: () => health.ageSeconds(),
+    synced: () => health.synced(),
+    refusalReasons,
+    refusals: () => source.refusals(),
+    certificate: () => certificate?.validity(),
+  });
 }
 
 /** `within`: a number of seconds. Anything else means no limit. */

@@ -1,7 +1,7 @@
 import { isAscii } from 'node:buffer';
 import { hash } from 'node:crypto';
 import { readKeySet } from '../documents/document-file.ts';
-import { sliceBytes } from './connections.ts';
+import { sliceBytes } from './client-connections.ts';
 import type { ServedDocument } from './source.ts';
 
 /**

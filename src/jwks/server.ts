@@ -5,7 +5,7 @@ import { createServer as createHttpsServer } from 'node:https';
 import { Socket } from 'node:net';
 import { parseAddress } from '../lib/address.ts';
 import type { ServerCertificate } from './certificate.ts';
-import { type Connections, sliceBytes } from './connections.ts';
+import { type ClientConnections, sliceBytes } from './client-connections.ts';
 
 /** Connections that are busy this long after the server stopped accepting are closed. */
 const closingMs = 5000;
@@ -13,7 +13,7 @@ const closingMs = 5000;
 export interface ServerContext {
   /** Seconds that a connection may be idle between two requests. */
   readonly keepAlive: number;
-  readonly connections: Connections;
+  readonly connections: ClientConnections;
   /** Called once for every answer. */
   readonly metrics: { request(code: number): void };
 }

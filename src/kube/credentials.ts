@@ -3,7 +3,7 @@ import type { Agent } from 'node:https';
 
 import { KubeConfig } from '@kubernetes/client-node';
 
-import type { Route } from './connections.ts';
+import type { Route } from './api-connections.ts';
 import { TransportError } from './errors.ts';
 
 export interface Access {

@@ -2,7 +2,7 @@ import { type Dispatcher, request } from 'undici';
 
 import { type Duration, second } from '../domain/duration.ts';
 import type { Clock } from '../lib/clock.ts';
-import { Connections } from './connections.ts';
+import { ApiConnections } from './api-connections.ts';
 import type { Access, Credentials } from './credentials.ts';
 import { ApiError, TransportError } from './errors.ts';
 import { describe, malformed, refusal } from './responses.ts';
@@ -41,7 +41,7 @@ export class Transport {
   readonly #options: TransportOptions;
   readonly #clock: Clock;
   readonly #limiter: RateLimiter | undefined;
-  readonly #connections = new Connections();
+  readonly #connections = new ApiConnections();
   #access: { readonly value: Promise<Access>; readonly until: number } | undefined;
   /** See KubeClient.clockSkew. */
   clockSkew: Duration | undefined;

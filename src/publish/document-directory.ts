@@ -46,7 +46,7 @@ export class DocumentDirectory {
   /** `undefined` if there is no such document. */
   async read(file: string): Promise<Buffer | undefined> {
     try {
-      return await readFile(this.#placeOf(file));
+      return await readFile(this.#pathOf(file));
     } catch (error) {
       if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
       throw error;
@@ -55,14 +55,14 @@ export class DocumentDirectory {
 
   /** Writes the document from pieces, unless the file has these bytes already. A failure leaves the last good file. */
   async write(file: string, content: readonly string[]): Promise<void> {
-    const digest = await digestOf(content);
+    const digest = await contentDigest(content);
     const known = this.#digests.get(file) ?? (await this.#digestOf(file));
-    if (known !== digest) await this.#replace(this.#placeOf(file), content);
+    if (known !== digest) await this.#replace(this.#pathOf(file), content);
     this.#digests.set(file, digest);
   }
 
   async remove(file: string): Promise<void> {
-    await rm(this.#placeOf(file), { force: true });
+    await rm(this.#pathOf(file), { force: true });
     this.#digests.delete(file);
   }
 
@@ -94,7 +94,7 @@ export class DocumentDirectory {
   }
 
   /** Throws FileNameError. */
-  #placeOf(file: string): string {
+  #pathOf(file: string): string {
     if (documentOwner(file) === undefined) throw new FileNameError('no document can have this name');
     return join(this.#path, file);
   }
@@ -102,7 +102,7 @@ export class DocumentDirectory {
   async #digestOf(file: string): Promise<string | undefined> {
     try {
       return createHash('sha256')
-        .update(await readFile(this.#placeOf(file)))
+        .update(await readFile(this.#pathOf(file)))
         .digest('base64');
     } catch {
       return undefined;
@@ -111,7 +111,7 @@ export class DocumentDirectory {
 }
 
 /** Yields to the event loop between the pieces. */
-async function digestOf(content: readonly string[]): Promise<string> {
+async function contentDigest(content: readonly string[]): Promise<string> {
   const hash = createHash('sha256');
   for (const [index, piece] of content.entries()) {
     if (index > 0) await setImmediate();

@@ -8,7 +8,7 @@ import { DocumentDirectory } from './document-directory.ts';
 import { DocumentWriter } from './document-writer.ts';
 import type { KeySource } from './key-source.ts';
 import { PreviousRun } from './previous-run.ts';
-import { absenceGraceMs, type LtiKeyFacts, placeOf, type RegistrationRef } from './published-key.ts';
+import { absenceGraceMs, type LtiKeyFacts, registrationKey, type RegistrationRef } from './published-key.ts';
 import { PublishedKeys } from './published-keys.ts';
 import { WarnOnce } from './warn-once.ts';
 
@@ -91,7 +91,7 @@ export class DocumentPublisher {
   /** Reports that LtiKeys of this registration changed. */
   changed(namespace: string, registration: string): void {
     const ref = { namespace, registration };
-    this.#changed.set(placeOf(ref), ref);
+    this.#changed.set(registrationKey(ref), ref);
     if (!this.#complete || this.#failures > 0) return;
     const now = this.#clock.monotonic();
     if (this.#flushAt === never) {
@@ -190,12 +190,14 @@ export class DocumentPublisher {
       const keys = this.#keys.update(ref, objects, now);
       if (keys === undefined) return;
       if (unread.length > 0) this.#previousRun.revoked(keys);
-      if (this.#writer.setKeys(ref, keys)) this.#unannounced.set(placeOf(ref), ref);
+      if (this.#writer.setKeys(ref, keys)) this.#unannounced.set(registrationKey(ref), ref);
     };
     if (everything) {
-      for (const [place, objects] of Map.groupBy(this.#source.list(), (object) => placeOf(registrationOf(object)))) {
+      for (const [place, objects] of Map.groupBy(this.#source.list(), (object) =>
+        registrationKey(registrationRefOf(object)),
+      )) {
         changed.delete(place);
-        take(registrationOf(objects[0]!), objects);
+        take(registrationRefOf(objects[0]!), objects);
       }
     }
     for (const ref of changed.values()) take(ref, this.#source.listOf(ref.namespace, ref.registration));
@@ -277,6 +279,6 @@ export class DocumentPublisher {
   }
 }
 
-function registrationOf({ metadata, spec }: LtiKeyFacts): RegistrationRef {
+function registrationRefOf({ metadata, spec }: LtiKeyFacts): RegistrationRef {
   return { namespace: metadata.namespace ?? '', registration: spec.registrationRef.name };
 }

@@ -1,4 +1,4 @@
-import { absenceGraceMs, type LtiKeyFacts, placeOf, type RegistrationRef } from './published-key.ts';
+import { absenceGraceMs, type LtiKeyFacts, registrationKey, type RegistrationRef } from './published-key.ts';
 
 /**
  * Registrations that have no published key yet and whose ledger is only partly shown, as after a restore. They are held back until
@@ -14,14 +14,14 @@ export class HeldBack {
       this.release(registration);
       return false;
     }
-    const place = placeOf(registration);
+    const place = registrationKey(registration);
     const held = this.#registrations.get(place) ?? { ...registration, until: now + absenceGraceMs };
     this.#registrations.set(place, held);
     return held.until !== undefined;
   }
 
   release(registration: RegistrationRef): void {
-    this.#registrations.delete(placeOf(registration));
+    this.#registrations.delete(registrationKey(registration));
   }
 
   /** When the next grace period ends, in monotonic milliseconds. */

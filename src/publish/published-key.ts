@@ -11,7 +11,7 @@ export interface RegistrationRef {
 }
 
 /** `namespace/registration` */
-export function placeOf({ namespace, registration }: RegistrationRef): string {
+export function registrationKey({ namespace, registration }: RegistrationRef): string {
   return `${namespace}/${registration}`;
 }
 

@@ -3,7 +3,7 @@ import { HeldBack } from './held-back.ts';
 import {
   absenceGraceMs,
   type LtiKeyFacts,
-  placeOf,
+  registrationKey,
   publicHalf,
   type PublishedKey,
   publishedKey,
@@ -57,7 +57,7 @@ export class PublishedKeys {
    * monotonic milliseconds.
    */
   update(ref: RegistrationRef, objects: readonly LtiKeyFacts[], now: number): readonly PublishedKey[] | undefined {
-    const place = placeOf(ref);
+    const place = registrationKey(ref);
     if (this.#known.has(place)) this.heldBack.release(ref);
     else if (this.heldBack.holds(ref, objects, now)) return undefined;
     const keys = this.#known.get(place) ?? new Map<string, Known>();
@@ -117,7 +117,7 @@ export class PublishedKeys {
 
   /** Drops the key, unless its LtiKey came back in the meantime. */
   forget(absent: AbsentKey): void {
-    const keys = this.#known.get(placeOf(absent.key));
+    const keys = this.#known.get(registrationKey(absent.key));
     if (this.#absent.has(absent) && keys) this.#drop(keys, absent);
   }
 

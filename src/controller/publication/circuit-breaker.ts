@@ -1,7 +1,7 @@
 import { type Duration, second } from '../../domain/duration.ts';
 import type { Clock } from '../../lib/clock.ts';
 import { PublicCAFileError } from './private-ca.ts';
-import { type ServedDocument, unknownDocument } from './served-document.ts';
+import { type FetchedDocument, unknownDocument } from './fetched-document.ts';
 
 /** From the request to the last byte, because the reconcile waits for it. */
 export const responseTimeout: Duration = 5 * second;
@@ -44,7 +44,7 @@ export class CircuitBreaker {
   }
 
   /** `request` rejects if the origin does not respond. */
-  async run(request: () => Promise<ServedDocument>): Promise<ServedDocument> {
+  async run(request: () => Promise<FetchedDocument>): Promise<FetchedDocument> {
     while (!this.#isPaused() && this.#active >= maxConcurrentRequests) {
       await new Promise<void>((resolve) => this.#waiting.push(resolve));
     }
@@ -77,7 +77,7 @@ export class CircuitBreaker {
     return this.#probing || this.#clock.monotonic() < this.#pause.began + this.#pause.length;
   }
 
-  #responded({ keys, problem = '' }: ServedDocument, sentAt: number): void {
+  #responded({ keys, problem = '' }: FetchedDocument, sentAt: number): void {
     if (keys) {
       this.#pause = undefined;
       this.#failures = 0;

@@ -1,13 +1,14 @@
 import { isIP } from 'node:net';
 import { Agent, request } from 'undici';
 import { type Duration, minute, second } from '../../domain/duration.ts';
+import { cacheLifetime } from '../../documents/cache-control.ts';
 import { largestDocumentBytes } from '../../documents/document-file.ts';
 import { operatorUserAgent } from '../../documents/fetch-report.ts';
 import { type Clock, sleep } from '../../lib/clock.ts';
-import { AnnouncedLifetimes, cacheLifetime } from './cache-lifetime.ts';
+import { AnnouncedLifetimes } from './announced-lifetimes.ts';
 import { CircuitBreaker, responseTimeout } from './circuit-breaker.ts';
 import { connectorTrusting } from './private-ca.ts';
-import { type ServedDocument, unknownDocument } from './served-document.ts';
+import { type FetchedDocument, unknownDocument } from './fetched-document.ts';
 import { ServedKeySet } from './served-key-set.ts';
 
 /**
@@ -23,15 +24,15 @@ const retentionTime: Duration = minute;
 const options = { allowH2: false, connectTimeout: responseTimeout } as const;
 
 interface Response {
-  readonly document: ServedDocument;
+  readonly document: FetchedDocument;
   readonly etag: string | undefined;
 }
 
 /** An aggregate document at one URL. */
 interface Aggregate {
   requestedAt: number;
-  current?: Promise<ServedDocument>;
-  next?: Promise<ServedDocument>;
+  current?: Promise<FetchedDocument>;
+  next?: Promise<FetchedDocument>;
   /** The last response, unless a later request failed. */
   last?: Response & { readonly sentAt: number };
 }
@@ -60,7 +61,7 @@ export class DocumentFetcher {
     this.#lifetimes = new AnnouncedLifetimes(clock);
   }
 
-  fetch(url: string): Promise<ServedDocument> {
+  fetch(url: string): Promise<FetchedDocument> {
     return this.#fetch(url, async () => (await this.#request(url)).document);
   }
 
@@ -68,13 +69,13 @@ export class DocumentFetcher {
    * As `fetch`, for an aggregate document, which many registrations request: one request serves all that were collected before it
    * was sent. A response of the last ten seconds is used again if it `suffices`.
    */
-  fetchAggregate(url: string, suffices: (document: ServedDocument) => boolean): Promise<ServedDocument> {
+  fetchAggregate(url: string, suffices: (document: FetchedDocument) => boolean): Promise<FetchedDocument> {
     const aggregate = this.#aggregate(url);
     const { last } = aggregate;
     if (last && this.#clock.monotonic() < last.sentAt + reuseTime && suffices(last.document)) {
       return Promise.resolve(last.document);
     }
-    const begin = (): Promise<ServedDocument> => {
+    const begin = (): Promise<FetchedDocument> => {
       delete aggregate.next;
       const response = this.#fetch(url, () => this.#requestAggregate(url, aggregate));
       aggregate.current = response.finally(() => delete aggregate.current);
@@ -121,7 +122,7 @@ export class DocumentFetcher {
     return aggregate;
   }
 
-  #fetch(url: string, send: () => Promise<ServedDocument>): Promise<ServedDocument> {
+  #fetch(url: string, send: () => Promise<FetchedDocument>): Promise<FetchedDocument> {
     const { origin } = new URL(url);
     const breaker = this.#breakers.get(origin) ?? new CircuitBreaker(this.#clock);
     this.#breakers.set(origin, breaker);
@@ -132,7 +133,7 @@ export class DocumentFetcher {
     });
   }
 
-  async #requestAggregate(url: string, aggregate: Aggregate): Promise<ServedDocument> {
+  async #requestAggregate(url: string, aggregate: Aggregate): Promise<FetchedDocument> {
     const { last } = aggregate;
     const sentAt = this.#clock.monotonic();
     delete aggregate.last;
@@ -154,12 +155,12 @@ export class DocumentFetcher {
     const text = await limitedText(body);
     if (statusCode === 304 && last) return last;
     const { 'cache-control': cacheControl, etag } = headers;
-    const document = servedDocument(statusCode, text, String(cacheControl ?? ''));
+    const document = documentOf(statusCode, text, String(cacheControl ?? ''));
     return { document, etag: typeof etag === 'string' ? etag : undefined };
   }
 }
 
-function servedDocument(statusCode: number, text: string | undefined, cacheControl: string): ServedDocument {
+function documentOf(statusCode: number, text: string | undefined, cacheControl: string): FetchedDocument {
   // The registration has no key, or the replica does not have the registration yet: it serves none either way.
   if (statusCode === 404) return { keys: new ServedKeySet(), cacheLifetime: 0, problem: 'responds with status 404' };
   if (statusCode === 503) return { ...unknownDocument('responds with status 503'), unavailable: true };
@@ -168,7 +169,7 @@ function servedDocument(statusCode: number, text: string | undefined, cacheContr
   return keys ? { keys, cacheLifetime: cacheLifetime(cacheControl) } : unknownDocument('is not a JWK Set');
 }
 
-function isKeySet({ keys, problem }: ServedDocument): boolean {
+function isKeySet({ keys, problem }: FetchedDocument): boolean {
   return keys !== undefined && problem === undefined;
 }
 

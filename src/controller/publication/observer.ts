@@ -4,7 +4,7 @@ import type { PublicJwk } from '../../domain/public-jwk.ts';
 import type { Observation } from '../../domain/situation.ts';
 import { rsaThumbprint } from '../../lib/thumbprint.ts';
 import type { DocumentFetcher } from './document-fetcher.ts';
-import type { ServedDocument } from './served-document.ts';
+import type { FetchedDocument } from './fetched-document.ts';
 import type { ReplicaTargets } from './replica-targets.ts';
 
 export interface KeysToObserve {
@@ -42,7 +42,7 @@ interface Response {
   readonly url: string;
   /** Whether it is the registration's own document, the only one that contains keys with foreign key IDs. */
   readonly own: boolean;
-  readonly document: ServedDocument;
+  readonly document: FetchedDocument;
 }
 
 export function publicationObserver({ documents, targets, allKeys }: ObserverOptions): PublicationObserver {
@@ -60,7 +60,7 @@ export function publicationObserver({ documents, targets, allKeys }: ObserverOpt
       if (bases.join() !== known.join()) documents.keepOnly((known = bases));
       const aggregates = isInAggregates(keys) ? [namespacePath(namespace), ...(allKeys ? [allKeysPath] : [])] : [];
       const path = registrationPath(namespace, registration);
-      const suffices = ({ keys: served }: ServedDocument): boolean =>
+      const suffices = ({ keys: served }: FetchedDocument): boolean =>
         keys.settled === true &&
         keys.absent.length === 0 &&
         keys.present.every((key) => !hasOwnKeyID(key) || served?.serves(key));
@@ -84,7 +84,7 @@ async function request(
   base: string,
   path: string,
   aggregates: readonly string[],
-  suffices: (document: ServedDocument) => boolean,
+  suffices: (document: FetchedDocument) => boolean,
 ): Promise<readonly Response[]> {
   const [own, ...others] = await Promise.all([
     documents.fetch(base + path),

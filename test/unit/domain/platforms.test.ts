@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { hour, minute } from '../../../src/domain/duration.ts';
-import { type RevocationFacts, revocationVerdict } from '../../../src/domain/platforms.ts';
+import { describeKeySetUse, type RevocationFacts, revocationVerdict } from '../../../src/domain/platforms.ts';
 
 const absentAt = Date.parse('2026-11-23T12:00:00Z');
 
@@ -75,4 +75,21 @@ describe('How long a platform may accept a revoked key', () => {
     expect(verdict).to.include({ status: 'False', reason: 'RevokedKeyStillServed' });
     expect(verdict.message).to.include('no replica was checked since the revocation');
   });
+});
+
+describe('What a platform does with a key set', () => {
+  for (const [platform, use] of [
+    ['Canvas', 'fetches the key set for every token request; a removed key is refused at once'],
+    [
+      'Blackboard',
+      'may keep a fetched key for 10 hours; fetches the key set if a key ID is unknown; a removed key may be accepted for 10h',
+    ],
+    [
+      'Moodle',
+      'keeps a fetched key set until it receives a token signed with another key; a removed key may be accepted until then',
+    ],
+    ['Other', undefined],
+  ] as const) {
+    it(`describeKeySetUse says how ${platform} uses it`, () => expect(describeKeySetUse(platform)).to.equal(use));
+  }
 });

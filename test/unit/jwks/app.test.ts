@@ -6,7 +6,7 @@ import { connect } from 'node:net';
 import request from 'supertest';
 import { operatorUserAgent } from '../../../src/documents/fetch-report.ts';
 import { createApp } from '../../../src/jwks/app.ts';
-import { Connections } from '../../../src/jwks/connections.ts';
+import { ClientConnections } from '../../../src/jwks/client-connections.ts';
 import { readDocument } from '../../../src/jwks/served-document.ts';
 import { createPublicServer } from '../../../src/jwks/server.ts';
 import type { ServedDocument } from '../../../src/jwks/source.ts';
@@ -74,7 +74,7 @@ describe('The public port', () => {
     ]);
     const source = { documents, synced: () => synced, unread: (at: string) => at.startsWith('/registrations/unread/') };
     const metrics = { request: (code: number): void => void codes.push(code) };
-    const connections = new Connections(clock, { connections: 100, unfinishedBytes: 1024 * 1024 });
+    const connections = new ClientConnections(clock, { connections: 100, unfinishedBytes: 1024 * 1024 });
     const app = createApp({
       source,
       maxAge: 300,

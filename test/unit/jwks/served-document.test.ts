@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import type { PublicJwk } from '../../../src/domain/public-jwk.ts';
-import { sliceBytes } from '../../../src/jwks/connections.ts';
+import { sliceBytes } from '../../../src/jwks/client-connections.ts';
 import { readDocument } from '../../../src/jwks/served-document.ts';
 import type { ServedDocument } from '../../../src/jwks/source.ts';
 

@@ -4,7 +4,7 @@ import type { Server } from 'node:http';
 import { connect } from 'node:net';
 import type { AddressInfo, Socket } from 'node:net';
 import { setImmediate } from 'node:timers/promises';
-import { answerDeadlineMs, Connections, sliceBytes } from '../../../src/jwks/connections.ts';
+import { answerDeadlineMs, ClientConnections, sliceBytes } from '../../../src/jwks/client-connections.ts';
 import { createPublicServer } from '../../../src/jwks/server.ts';
 import { FakeClock } from '../../fakes/fake-clock.ts';
 
@@ -22,14 +22,14 @@ async function until(holds: () => boolean, what: string): Promise<void> {
 describe('The public server', () => {
   let server: Server;
   let clock: FakeClock;
-  let connections: Connections;
+  let connections: ClientConnections;
   let bodies: Record<string, string | Buffer>;
   let clients: Socket[];
   let agents: Agent[];
 
   function listen(limits: { connections: number; unfinishedBytes: number }, done: () => void): void {
     clock = new FakeClock();
-    connections = new Connections(clock, limits);
+    connections = new ClientConnections(clock, limits);
     server = createPublicServer(
       ({ url = '' }, response) => {
         const body = bodies[url] ?? 'here';

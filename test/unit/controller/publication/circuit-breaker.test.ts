@@ -3,20 +3,20 @@ import { createServer as createHttpServer } from 'node:http';
 import { expect } from 'chai';
 import { DocumentFetcher } from '../../../../src/controller/publication/document-fetcher.ts';
 import { CircuitBreaker } from '../../../../src/controller/publication/circuit-breaker.ts';
-import { type ServedDocument, unknownDocument } from '../../../../src/controller/publication/served-document.ts';
+import { type FetchedDocument, unknownDocument } from '../../../../src/controller/publication/fetched-document.ts';
 import { ServedKeySet } from '../../../../src/controller/publication/served-key-set.ts';
 import { second } from '../../../../src/domain/duration.ts';
 import { FakeClock, settle } from '../../../fakes/fake-clock.ts';
 
-const answer: ServedDocument = { keys: new ServedKeySet(), cacheLifetime: 0 };
+const answer: FetchedDocument = { keys: new ServedKeySet(), cacheLifetime: 0 };
 
 describe('CircuitBreaker', () => {
   let clock: FakeClock;
   let breaker: CircuitBreaker;
   let requests: number;
-  let answers: () => Promise<ServedDocument>;
-  const refused = (): Promise<ServedDocument> => Promise.reject(Object.assign(new Error(), { code: 'ECONNREFUSED' }));
-  const ask = (): Promise<ServedDocument> =>
+  let answers: () => Promise<FetchedDocument>;
+  const refused = (): Promise<FetchedDocument> => Promise.reject(Object.assign(new Error(), { code: 'ECONNREFUSED' }));
+  const ask = (): Promise<FetchedDocument> =>
     breaker.run(() => {
       requests += 1;
       return answers();
@@ -91,7 +91,7 @@ describe('CircuitBreaker', () => {
   });
 
   it('sends at most 20 requests at a time, and the others after these', async () => {
-    const { promise, resolve } = Promise.withResolvers<ServedDocument>();
+    const { promise, resolve } = Promise.withResolvers<FetchedDocument>();
     answers = () => promise;
     const asking = Promise.all(Array.from({ length: 50 }, ask));
     await settle();
@@ -102,7 +102,7 @@ describe('CircuitBreaker', () => {
   });
 
   it('sends none of the waiting requests if the origin fails meanwhile, and reports the problem to all callers', async () => {
-    const { promise, reject } = Promise.withResolvers<ServedDocument>();
+    const { promise, reject } = Promise.withResolvers<FetchedDocument>();
     answers = () => promise;
     const asking = Promise.all(Array.from({ length: 50 }, ask));
     await settle();
@@ -114,7 +114,7 @@ describe('CircuitBreaker', () => {
   });
 
   it('pauses requests if an origin refuses all documents, and does not if it refuses some', async () => {
-    const unavailable = (): Promise<ServedDocument> => Promise.resolve(unknownDocument('responds with status 503'));
+    const unavailable = (): Promise<FetchedDocument> => Promise.resolve(unknownDocument('responds with status 503'));
     for (let round = 0; round < 10; round++) {
       answers = unavailable;
       for (let document = 0; document < 19; document++) await ask();
@@ -135,7 +135,7 @@ describe('CircuitBreaker', () => {
       socket.destroy();
     });
     const base = await listening(server);
-    const round = (): Promise<readonly ServedDocument[]> =>
+    const round = (): Promise<readonly FetchedDocument[]> =>
       Promise.all(Array.from({ length: 300 }, (_, index) => documents.fetch(`${base}/${index}`)));
     await round();
     expect(connections).to.be.at.most(20);

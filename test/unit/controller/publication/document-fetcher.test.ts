@@ -10,7 +10,7 @@ import { setTimeout } from 'node:timers/promises';
 import { expect } from 'chai';
 import { DocumentFetcher } from '../../../../src/controller/publication/document-fetcher.ts';
 import { isOperatorRequest } from '../../../../src/documents/fetch-report.ts';
-import type { ServedDocument } from '../../../../src/controller/publication/served-document.ts';
+import type { FetchedDocument } from '../../../../src/controller/publication/fetched-document.ts';
 import { systemClock } from '../../../../src/lib/clock.ts';
 import { FakeClock } from '../../../fakes/fake-clock.ts';
 
@@ -53,7 +53,7 @@ describe('DocumentFetcher', () => {
   const serve = async (listener: RequestListener): Promise<string> =>
     `http://127.0.0.1:${await listening(createServer(listener))}`;
 
-  const keyIDs = ({ keys }: ServedDocument): readonly string[] | undefined =>
+  const keyIDs = ({ keys }: FetchedDocument): readonly string[] | undefined =>
     keys && ['a', 'b', 'c'].filter((keyID) => keys.hasID(keyID));
 
   it('reads the keys and the cache lifetime of a document', async () => {
@@ -103,8 +103,8 @@ describe('DocumentFetcher', () => {
     let clock: FakeClock;
     let url: string;
     let unavailable: boolean;
-    const hasA = ({ keys }: ServedDocument): boolean => keys?.hasID('a') === true;
-    const hasC = ({ keys }: ServedDocument): boolean => keys?.hasID('c') === true;
+    const hasA = ({ keys }: FetchedDocument): boolean => keys?.hasID('a') === true;
+    const hasC = ({ keys }: FetchedDocument): boolean => keys?.hasID('c') === true;
 
     beforeEach(async () => {
       await documents.close();

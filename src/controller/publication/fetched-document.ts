@@ -2,7 +2,7 @@ import type { Duration } from '../../domain/duration.ts';
 import type { ServedKeySet } from './served-key-set.ts';
 
 /** What one replica serves at one path. */
-export interface ServedDocument {
+export interface FetchedDocument {
   /** Absent if the response does not show whether the replica serves a key. */
   readonly keys?: ServedKeySet;
   /** max-age + stale-while-revalidate + stale-if-error of its Cache-Control. */
@@ -14,6 +14,6 @@ export interface ServedDocument {
 }
 
 /** A document whose keys are unknown. */
-export function unknownDocument(problem: string): ServedDocument {
+export function unknownDocument(problem: string): FetchedDocument {
   return { cacheLifetime: 0, problem };
 }

@@ -1,15 +1,7 @@
 import { expect } from 'chai';
-import { AnnouncedLifetimes, cacheLifetime } from '../../../../src/controller/publication/cache-lifetime.ts';
+import { AnnouncedLifetimes } from '../../../../src/controller/publication/announced-lifetimes.ts';
 import { hour, minute } from '../../../../src/domain/duration.ts';
 import { FakeClock } from '../../../fakes/fake-clock.ts';
-
-describe('The cache lifetime of a response', () => {
-  it('is the sum of max-age, stale-while-revalidate and stale-if-error', () => {
-    expect(cacheLifetime('public, max-age=300, stale-while-revalidate=60, stale-if-error=3600')).to.equal(3_960_000);
-    expect(cacheLifetime('no-store')).to.equal(0);
-    expect(cacheLifetime('x-max-age=5')).to.equal(0);
-  });
-});
 
 describe('AnnouncedLifetimes', () => {
   let clock: FakeClock;

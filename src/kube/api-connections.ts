@@ -31,7 +31,7 @@ const shared = {
 const keepAliveInitialDelay: Duration = 30 * second;
 
 /** Persistent connections to the API server (client-node opens one per request); another CA or certificate replaces them. */
-export class Connections {
+export class ApiConnections {
   #route: Route | undefined;
   #current: Pools | undefined;
 

@@ -28,7 +28,7 @@ interface Connection {
  * The open connections, in the order of their last progress. When a limit is exceeded, the connection without progress for the
  * longest time is closed: its client reads slowly, is silent or idle. A client that is being answered now comes last.
  */
-export class Connections {
+export class ClientConnections {
   readonly #clock: Clock;
   readonly #limits: ConnectionLimits;
   readonly #connections = new Map<string, Connection>();
@@ -47,7 +47,7 @@ export class Connections {
 
   /** Adds a connection; with TLS, the TCP connection below it. */
   opened(socket: Socket): void {
-    const place = placeOf(socket);
+    const place = clientAddress(socket);
     const connection: Connection = { socket, since: this.#clock.monotonic(), unfinished: new Map() };
     this.#connections.set(place, connection);
     socket.once('close', () => this.#forget(place, connection));
@@ -56,7 +56,7 @@ export class Connections {
 
   /** Whether an answer to this client is unfinished. */
   isAnswering(socket: Socket): boolean {
-    return (this.#connections.get(placeOf(socket))?.unfinished.size ?? 0) > 0;
+    return (this.#connections.get(clientAddress(socket))?.unfinished.size ?? 0) > 0;
   }
 
   /** Ends an answer whose headers are written. A string body is ASCII. */
@@ -64,7 +64,7 @@ export class Connections {
     const { socket, method } = response.req;
     if (typeof body === 'string' || method === 'HEAD') response.end(body, 'latin1');
     else pipeline(Readable.from(slices(body)), response, () => undefined);
-    const place = placeOf(socket);
+    const place = clientAddress(socket);
     const connection = this.#connections.get(place);
     if (connection === undefined) return;
     if (connection.unfinished.size === 0) this.#progress(place, connection);
@@ -134,7 +134,7 @@ function costOf(body: string | Buffer, alone: boolean): number {
 }
 
 /** The same for a TLS socket and the TCP connection below it. */
-function placeOf({ remoteAddress, remotePort }: Socket): string {
+function clientAddress({ remoteAddress, remotePort }: Socket): string {
   return `${remoteAddress} ${remotePort}`;
 }
 

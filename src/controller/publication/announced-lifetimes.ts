@@ -1,16 +1,5 @@
-import { type Duration, second } from '../../domain/duration.ts';
+import type { Duration } from '../../domain/duration.ts';
 import type { Clock } from '../../lib/clock.ts';
-
-/** RFC 9111 §5.2.2.1 and RFC 5861: the longest time for which a cache may serve this response. */
-export function cacheLifetime(cacheControl: string): Duration {
-  let seconds = 0;
-  for (const [, value] of cacheControl.matchAll(
-    /(?:^|[\s,])(?:max-age|stale-while-revalidate|stale-if-error)=(\d{1,9})/g,
-  )) {
-    seconds += Number(value);
-  }
-  return seconds * second;
-}
 
 interface Announced {
   readonly lifetime: Duration;
