@@ -1,6 +1,6 @@
 import type { PublicJwk } from '../domain/public-jwk.ts';
 import { createApp } from '../jwks/app.ts';
-import { Connections } from '../jwks/connections.ts';
+import { ClientConnections } from '../jwks/client-connections.ts';
 import { readDocument } from '../jwks/served-document.ts';
 import { close, createPublicServer, listen } from '../jwks/server.ts';
 import type { ServedDocument } from '../jwks/source.ts';
@@ -31,7 +31,7 @@ export async function startDevelopmentServer(options: DevelopmentServerOptions):
   const { port, maxAge, clock, fetched } = options;
   const documents = new Map<string, ServedDocument>();
   const source = { documents, synced: () => true, unread: () => false };
-  const connections = new Connections(clock, connectionLimits);
+  const connections = new ClientConnections(clock, connectionLimits);
   const app = createApp({ source, maxAge, clock, connections, fetched, draining: () => false });
   const server = createPublicServer(app, { keepAlive: 5, connections, metrics: { request: () => undefined } });
   const address = await listen(server, `127.0.0.1:${port}`);

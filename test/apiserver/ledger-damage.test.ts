@@ -2,7 +2,7 @@ import { expect } from 'chai';
 import { ledgerEntry, ledgerSecretName, secrets } from '../../src/api/names.ts';
 import { hour, minute } from '../../src/domain/duration.ts';
 import type { Secret } from '../../src/kube/objects.ts';
-import { eventsOf } from '../fixtures/obstacles.ts';
+import { eventsOf } from '../fixtures/refused-requests.ts';
 import { startOperator, type Operator } from '../fixtures/operator.ts';
 import { base64, eventually, Tenant } from '../fixtures/tenant.ts';
 

@@ -2,7 +2,7 @@ import { expect } from 'chai';
 import { ledgerEntry, secrets } from '../../src/api/names.ts';
 import { minute, second } from '../../src/domain/duration.ts';
 import type { Secret } from '../../src/kube/objects.ts';
-import { eventsOf, kubectl, policy, quota, type Obstacle } from '../fixtures/obstacles.ts';
+import { eventsOf, kubectl, policy, quota, type Obstacle } from '../fixtures/refused-requests.ts';
 import { forgetCanaries, startOperator, type BeforeWrite, type Operator } from '../fixtures/operator.ts';
 import { eventually, Tenant } from '../fixtures/tenant.ts';
 

@@ -6,7 +6,7 @@ import { expect } from 'chai';
 import { controlPlane, createNamespace } from '../fixtures/control-plane.ts';
 import { eventually, pause } from '../fixtures/command.ts';
 import { buildIfStale, installOperator } from '../fixtures/installed.ts';
-import { type EndState, kubeconfigVia, Life, removeFolder } from '../fixtures/life.ts';
+import { type EndState, kubeconfigVia, Life, removeFolder } from '../fixtures/accelerated-life.ts';
 import { type Fault, type FaultProxy, startProxy, type Write } from '../fixtures/fault-proxy.ts';
 
 /**

@@ -26,7 +26,7 @@ import { KubeClient } from '../../src/kube/client.ts';
 import type { Secret } from '../../src/kube/objects.ts';
 import { systemClock } from '../../src/lib/clock.ts';
 import { controlPlane, createNamespace } from '../fixtures/control-plane.ts';
-import { kubeconfigVia } from '../fixtures/life.ts';
+import { kubeconfigVia } from '../fixtures/accelerated-life.ts';
 import { type FaultProxy, startProxy } from '../fixtures/fault-proxy.ts';
 import { eventually, type RunningCommand } from '../fixtures/command.ts';
 import { buildIfStale, installOperator } from '../fixtures/installed.ts';

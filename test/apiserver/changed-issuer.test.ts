@@ -4,7 +4,7 @@ import { stringify } from 'yaml';
 import { allKeysPath, apiVersion, ledgerSecretName, ltiRegistrations } from '../../src/api/names.ts';
 import { minute, second } from '../../src/domain/duration.ts';
 import { controlPlane } from '../fixtures/control-plane.ts';
-import { eventsOf } from '../fixtures/obstacles.ts';
+import { eventsOf } from '../fixtures/refused-requests.ts';
 import { makeKekDirectory, startOperator, type Operator } from '../fixtures/operator.ts';
 import { eventually, Tenant, text } from '../fixtures/tenant.ts';
 

@@ -4,7 +4,7 @@ import * as fc from 'fast-check';
 import type { LtiRegistration } from '../../../src/api/objects.ts';
 import { readRegistration } from '../../../src/domain/registration.ts';
 import { nextOpening, windowFault } from '../../../src/domain/timing.ts';
-import { anyRegistration, type AnyRegistration } from '../../builders/any-spec.ts';
+import { anyRegistration, type AnyRegistration } from '../../builders/random-spec.ts';
 
 function stored({ annotations, spec }: AnyRegistration): LtiRegistration {
   const metadata = { name: 'canvas', namespace: 'gradebook', generation: 1, annotations };

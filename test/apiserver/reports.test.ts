@@ -3,7 +3,7 @@ import { secrets } from '../../src/api/names.ts';
 import { day, hour, minute } from '../../src/domain/duration.ts';
 import { controlPlane } from '../fixtures/control-plane.ts';
 import { FrozenReplica } from '../fixtures/frozen-replica.ts';
-import { eventsOf } from '../fixtures/obstacles.ts';
+import { eventsOf } from '../fixtures/refused-requests.ts';
 import { forgetCanaries, startOperator, type Operator } from '../fixtures/operator.ts';
 import { eventually, Tenant } from '../fixtures/tenant.ts';
 

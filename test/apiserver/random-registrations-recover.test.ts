@@ -4,7 +4,7 @@ import { apiVersion, importGrantAnnotation, ltiRegistrations, secrets } from '..
 import type { LtiRegistration } from '../../src/api/objects.ts';
 import { isAlreadyExists, isRefusal } from '../../src/kube/errors.ts';
 import type { Secret } from '../../src/kube/objects.ts';
-import { anyRegistration, type AnyRegistration } from '../builders/any-spec.ts';
+import { anyRegistration, type AnyRegistration } from '../builders/random-spec.ts';
 import { importEntries } from '../builders/import-entries.ts';
 import { startOperator, type Operator, until } from '../fixtures/operator.ts';
 import { Tenant } from '../fixtures/tenant.ts';
@@ -34,7 +34,7 @@ describe(`${count} random registrations that the API server accepts`, function (
   let operator: Operator;
 
   before(async () => {
-    while (tenants.length < namespaces) tenants.push(await Tenant.inNewNamespace('any-life'));
+    while (tenants.length < namespaces) tenants.push(await Tenant.inNewNamespace('random'));
     operator = await startOperator({ namespaces: tenants.map(({ namespace }) => namespace) });
   });
   after(async () => {
@@ -47,7 +47,7 @@ describe(`${count} random registrations that the API server accepts`, function (
     const any = fc
       .tuple(anyRegistration(), fc.constantFrom(...entries))
       .map(([made, entry]): Drawn => ({ ...made, entry }));
-    // The API server refuses one in ten at most (any-registration.test.ts).
+    // The API server refuses one in ten at most (random-registrations-accepted.test.ts).
     const drawn = fc.sample(any, { seed, numRuns: Math.ceil(count * 1.25) });
     let accepted = 0;
     for (let first = 0; first < drawn.length && accepted < count; first += batch) {

@@ -1,10 +1,10 @@
 import { expect } from 'chai';
 import * as fc from 'fast-check';
-import { anyRegistration, type AnyRegistration } from '../builders/any-spec.ts';
+import { anyRegistration, type AnyRegistration } from '../builders/random-spec.ts';
 import { createNamespace, installCrds } from '../fixtures/control-plane.ts';
 import { rawRequest, type Answer } from '../fixtures/raw-api.ts';
 
-/** test/builders/any-spec.ts is of use to other tests only if the API server takes most of what it makes. */
+/** test/builders/random-spec.ts is of use to other tests only if the API server takes most of what it makes. */
 describe('Random registrations', () => {
   let namespace = '';
 
