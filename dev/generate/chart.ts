@@ -1,4 +1,5 @@
 import { readFile } from 'node:fs/promises';
+import { prometheusRuleHead } from './prometheus-rule.ts';
 
 /**
  * The templates of deploy/charts/lti-key-operator, made from the manifests that kustomize installs: names and namespaces become
@@ -279,14 +280,7 @@ const templates: readonly Template[] = [
 
 /** Its expressions are for Prometheus, so the chart has them in a file of its own, which Helm leaves as it is. */
 const prometheusRule = `{{- if .Values.monitoring.prometheusRule.enabled }}
-apiVersion: monitoring.coreos.com/v1
-kind: PrometheusRule
-metadata:
-  name: lti-key-operator
-  namespace: lti-key-operator
-  labels:
-    app.kubernetes.io/name: lti-key-operator
-${optionalItems(4, '.Values.monitoring.prometheusRule.labels')}spec:
+${prometheusRuleHead}${optionalItems(4, '.Values.monitoring.prometheusRule.labels')}spec:
   {{- .Files.Get "files/alerts.yaml" | nindent 2 }}
 {{- end }}
 `;
