@@ -25,6 +25,7 @@ def finds_none(*params):
 
 conf = KeyDirectoryToolConf([
     Withdrawn(),
+    directory(),
     directory(issuer="https://canvas", client_id="1"),
     directory(issuer="https://canvas", client_id="2", deployment_ids=["a", "b"]),
     directory(issuer="https://moodle", client_id="1", authorization_endpoint="https://moodle/auth", jwks_uri="https://moodle/jwks"),

@@ -4,6 +4,9 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { expect } from 'chai';
 import { decodeProtectedHeader, jwtVerify } from 'jose';
+import { parse } from 'yaml';
+import { formatDuration } from '../../../src/domain/duration.ts';
+import { defaultMinimumOverlap, minimumActivationDelay } from '../../../src/domain/timing.ts';
 import type { KeyDirectory } from '../../../tool/typescript/src/tool-keys.ts';
 import { files, keyPairs, Mount, registration } from '../../fixtures/mount.ts';
 
@@ -21,6 +24,18 @@ describe('docs/tools/use-the-key.md', () => {
     const described = [...table.matchAll(/^\| `(\w+)`/gm)].map(([, member]) => member);
     expect(written).to.include('issuer');
     expect(described).to.deep.equal(written);
+  });
+
+  it('The registration of the rehearsal has the shortest times that the operator allows by default', () => {
+    const blocks = [...page.matchAll(/```yaml\n([\s\S]*?)```/g)].map(
+      ([, text = '']) => parse(text) as { kind?: string },
+    );
+    const rehearsal = blocks.find(({ kind }) => kind === 'LtiRegistration') as { spec: Record<string, unknown> };
+    const { activationDelay, overlap } = rehearsal.spec;
+    expect({ activationDelay, overlap }).to.deep.equal({
+      activationDelay: formatDuration(minimumActivationDelay({ minimumOverlap: defaultMinimumOverlap }, 0)),
+      overlap: formatDuration(defaultMinimumOverlap),
+    });
   });
 
   for (const library of ['@lti-key-operator/tool-keys', 'jose'] as const) {

@@ -19,7 +19,7 @@ class DeliveredRegistration(Registration):
     def __init__(self, delivery: Delivery) -> None:
         self._delivery = delivery
         members = delivery.registration
-        self._issuer = members["issuer"]
+        self._issuer = members.get("issuer")
         self._client_id = members.get("client_id")
         self._auth_login_url = members.get("authorization_endpoint")
         self._auth_token_url = members.get("token_endpoint")
@@ -61,7 +61,7 @@ class KeyDirectoryToolConf(ToolConfAbstract):
         found = [
             each
             for each in deliveries
-            if each.registration["issuer"] == iss and client_id in (None, each.registration.get("client_id"))
+            if each.registration.get("issuer") == iss and client_id in (None, each.registration.get("client_id"))
         ]
         if len(found) == 1:
             return DeliveredRegistration(found[0])
