@@ -129,7 +129,20 @@ export interface LtiRegistrationSpec {
     /**
      * The Secret in this namespace that the operator creates and keeps up to date with the signing key, for the tool to mount. If another Secret has this name, the operator does not change it and reports the conflict.
      */
-    readonly secretName: string;
+    readonly secretName?: string;
+    /**
+     * Secrets that this registration shares with others of the namespace, for a tool that gets new registrations without a restart. Their entries begin with the name of the registration: canvas.private.jwk.
+     */
+    readonly bundle?: {
+      /**
+       * The Secrets are named <name>-0, <name>-1 and so on.
+       */
+      readonly name: string;
+      /**
+       * The number of Secrets in the bundle, the same in all registrations of the bundle. One Secret has room for 100 to 300 registrations.
+       */
+      readonly shards: number;
+    };
     /**
      * The files that the Secret has; all that apply if omitted. Without jwks.json, a rotation writes the Secret once instead of three times.
      *

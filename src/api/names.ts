@@ -45,6 +45,8 @@ export const registrationLabel = `${apiGroup}/registration`;
 export const deliveryKeyIDAnnotation = `${apiGroup}/key-id`;
 /** On a delivery Secret: the keys of the labels and annotations that are there because spec.delivery.metadata has them. */
 export const deliveryMetadataAnnotation = `${apiGroup}/delivery-metadata`;
+/** On a Secret with the deliveries of several registrations: the name of the bundle. Also a label. */
+export const bundleAnnotation = `${apiGroup}/bundle`;
 export const rotateRequestedAtAnnotation = `${apiGroup}/rotate-requested-at`;
 
 /** On a Secret: the names of the registrations that may import a key from it, separated by commas. */
@@ -52,6 +54,11 @@ export const importGrantAnnotation = `${apiGroup}/import-granted-to`;
 
 export function ledgerSecretName(registration: string): string {
   return `${registration}${ledgerSuffix}`;
+}
+
+/** On a bundle: what a delivery Secret of the registration has in its own annotations, as JSON. */
+export function bundleMemberAnnotation(registration: string): string {
+  return `bundle.${apiGroup}/${registration}`;
 }
 
 export function ltiKeyName(registration: string, revision: number): string {

@@ -83,8 +83,8 @@ export const conditionReasons = {
     'This is a defect: report it with the message, which names the error.',
   ),
   DeliverySecretConflict: reason(
-    'spec.delivery.secretName names an existing Secret that the operator did not create. The operator does not change it.',
-    'Choose another `spec.delivery.secretName`, or delete that Secret.',
+    'The Secret of spec.delivery exists, and the operator did not create it for this registration. The operator does not change it.',
+    'Choose another name in `spec.delivery`, or delete that Secret.',
   ),
   DeliveryRecipientInvalid: reason(
     'spec.delivery.recipient is not a usable public key. The tool keeps its current key unless that key is revoked.',

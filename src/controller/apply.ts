@@ -12,6 +12,7 @@ import type { EventRecorder } from '../kube/events.ts';
 import { type KubeObject, objectKey, type ResourceType } from '../kube/objects.ts';
 import type { Logger } from '../observability/log.ts';
 import { openKey, reseal } from './keys/key-material.ts';
+import { DeliveryClient } from './secrets/delivery-client.ts';
 import { deliveryReading, writeDelivery } from './secrets/delivery-secret.ts';
 import { type Gathered, registrationKey, withLtiKey, withoutPair, withSituation } from './gathered.ts';
 import type { KeyGenerator } from './keys/key-generator.ts';
@@ -47,11 +48,13 @@ type EffectOf<Kind extends Effect['kind']> = Extract<Effect, { kind: Kind }>;
 export class Applier {
   readonly #options: ApplierOptions;
   readonly #reports: Reports;
+  readonly #deliveries: DeliveryClient;
 
   constructor(options: ApplierOptions) {
     const { events, log, metrics } = options;
     this.#options = options;
     this.#reports = new Reports({ events, log, refused: (resource) => metrics?.refused(resource) });
+    this.#deliveries = new DeliveryClient(options.client);
   }
 
   /** Carries out `effects` and returns what is known afterwards. */
@@ -189,7 +192,7 @@ export class Applier {
   }
 
   async #deliver(gathered: Gathered, { content }: EffectOf<'deliver'>): Promise<Gathered> {
-    const { client, keks } = this.#options;
+    const { keks } = this.#options;
     const { record, secrets: stored, recipient, situation } = gathered;
     const { namespace, name: registration } = situation;
     const row = record?.ledger.keys.find(({ keyID }) => keyID === content.keyID);
@@ -201,7 +204,7 @@ export class Applier {
     }
     const signing = opened?.privateKey ? { privateKey: opened.privateKey, recipient } : undefined;
     const existing = stored.get(content.secretName);
-    const secret = await writeDelivery(client, { namespace, registration }, content, existing, signing);
+    const secret = await writeDelivery(this.#deliveries, { namespace, registration }, content, existing, signing);
     const { state } = deliveryReading(secret, registration);
     return {
       ...gathered,
@@ -211,7 +214,8 @@ export class Applier {
   }
 
   async #removeDelivery(gathered: Gathered, secretName: string): Promise<Gathered> {
-    await this.#delete(secrets, gathered.secrets.get(secretName));
+    const secret = gathered.secrets.get(secretName);
+    if (secret) await ignoringAbsence(this.#deliveries.delete(secret));
     const { deliveries } = gathered.situation;
     const secretsLeft = new Map([...gathered.secrets].filter(([name]) => name !== secretName));
     const absent = new Map([...deliveries, [secretName, { kind: 'absent' }] as const]);
@@ -220,11 +224,7 @@ export class Applier {
 
   /** Deletes an object in the version that was read. One that is gone already is fine. */
   async #delete(type: ResourceType, object: KubeObject | undefined): Promise<void> {
-    try {
-      if (object) await this.#options.client.delete(type, object);
-    } catch (error) {
-      if (!isObjectNotFound(error)) throw error;
-    }
+    if (object) await ignoringAbsence(this.#options.client.delete(type, object));
   }
 
   #refused(gathered: Gathered, effect: Effect, error: ApiError): Gathered {
@@ -233,5 +233,13 @@ export class Applier {
     const refusal: Refusal = { ...named, because: refusalText(error) };
     this.#reports.refusal(situation, refusal, resource);
     return withSituation(gathered, { refused: new Map([...situation.refused, [effectID(effect), refusal]]) });
+  }
+}
+
+async function ignoringAbsence(deletion: Promise<void>): Promise<void> {
+  try {
+    await deletion;
+  } catch (error) {
+    if (!isObjectNotFound(error)) throw error;
   }
 }

@@ -5,7 +5,7 @@ import type { KekProvider } from '../crypto/kek-provider.ts';
 import { type Duration, type Instant, second } from '../domain/duration.ts';
 import type { Ledger } from '../domain/ledger.ts';
 import { ledgerEvidence } from '../domain/ltikeys.ts';
-import { readRegistration, type Registration } from '../domain/registration.ts';
+import { deliverySecretName, readRegistration, type Registration } from '../domain/registration.ts';
 import {
   type KeyMaterial,
   type Fault,
@@ -222,12 +222,14 @@ async function readDeliveries(
   object: LtiRegistration | undefined,
   ledger: Ledger | undefined,
 ): Promise<ReadonlyMap<string, DeliveryReading>> {
-  const wanted = object?.spec.delivery?.secretName;
+  const wanted = object && deliverySecretName(object);
+  const bundled = object?.spec.delivery?.bundle !== undefined;
   const recorded = ledger?.deliveries.map(({ secretName }) => secretName) ?? [];
   const names = new Set([...recorded, ...(wanted === undefined ? [] : [wanted])]);
-  const readings = [...names].map(
-    async (secretName) => [secretName, await readDelivery(client, namespace, secretName, registration)] as const,
-  );
+  const readings = [...names].map(async (secretName) => {
+    const kind = secretName !== wanted ? 'any' : bundled ? 'bundle' : 'single';
+    return [secretName, await readDelivery(client, namespace, secretName, registration, kind)] as const;
+  });
   return new Map(await Promise.all(readings));
 }
 

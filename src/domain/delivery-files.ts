@@ -7,6 +7,8 @@ import type { Situation } from './situation.ts';
 /** Made from the private key. */
 const keyFiles = ['private.jwk', 'private.pem', 'private.jwe', 'public.pem'];
 
+export const deliveryFileNames: readonly string[] = [...keyFiles, 'kid', 'jwks.json', 'registration.json'];
+
 /** The files made from the private key that the spec asks for. A recipient gets the key encrypted, and in no other form. */
 export function wantedKeyFiles({ spec }: LtiRegistration): readonly string[] {
   const left = spec.delivery?.recipient ? ['private.jwk', 'private.pem'] : ['private.jwe'];

@@ -1,5 +1,10 @@
 import { isDeepStrictEqual } from 'node:util';
-import { deliveryKeyIDAnnotation, deliveryMetadataAnnotation, registrationLabel } from '../api/names.ts';
+import {
+  bundleAnnotation,
+  deliveryKeyIDAnnotation,
+  deliveryMetadataAnnotation,
+  registrationLabel,
+} from '../api/names.ts';
 import type { LtiRegistration } from '../api/objects.ts';
 import { publicFiles, wantedKeyFiles, withoutKey } from './delivery-files.ts';
 import { type DeliveryContent, type Effect, isRefused } from './effects.ts';
@@ -111,6 +116,7 @@ function contentToWrite(
 
 function contentOf(situation: Situation, object: LtiRegistration, ledger: Ledger, secretName: string): DeliveryContent {
   const { labels = {}, annotations = {} } = object.spec.delivery?.metadata ?? {};
+  const bundle = object.spec.delivery?.bundle?.name;
   const active = activeKey(ledger);
   return {
     secretName,
@@ -121,6 +127,7 @@ function contentOf(situation: Situation, object: LtiRegistration, ledger: Ledger
       labels: { ...labels, [registrationLabel]: ledger.registration },
       annotations: {
         ...annotations,
+        ...(bundle === undefined ? {} : { [bundleAnnotation]: bundle }),
         [registrationLabel]: ledger.registration,
         [deliveryKeyIDAnnotation]: active?.keyID ?? '',
         [deliveryMetadataAnnotation]: metadataKeys({ labels, annotations }),

@@ -40,6 +40,7 @@ export interface Registration {
 /** The defaults repeat crds/ltiregistrations.yaml, for objects that were stored before the schema had them. */
 export function readRegistration(object: LtiRegistration): Registration {
   const { metadata, spec } = object;
+  const secretName = deliverySecretName(object);
   const rotateRequest = metadata.annotations?.[rotateRequestedAtAnnotation];
   return {
     namespace: metadata.namespace ?? '',
@@ -67,8 +68,17 @@ export function readRegistration(object: LtiRegistration): Registration {
     suspend: spec.suspend ?? false,
     deletionPolicy: spec.deletionPolicy ?? 'Retain',
     keyHistoryLimit: spec.keyHistoryLimit ?? 3,
-    ...(spec.delivery ? { deliverySecretName: spec.delivery.secretName } : {}),
+    ...(secretName === undefined ? {} : { deliverySecretName: secretName }),
   };
+}
+
+/** The Secret that the tool mounts. A bundle has numbered ones; the name of the registration alone decides between them. */
+export function deliverySecretName({ metadata, spec }: Pick<LtiRegistration, 'metadata' | 'spec'>): string | undefined {
+  const { secretName, bundle } = spec.delivery ?? {};
+  if (!bundle) return secretName;
+  const hash = fnv1a(metadata.name);
+  // The low bits alone depend on the low bits of each byte.
+  return `${bundle.name}-${((hash ^ (hash >>> 16)) >>> 0) % (bundle.shards ?? 1)}`;
 }
 
 /** The limits of status.observedRotateRequest, which is one line in `kubectl describe`. */

@@ -303,7 +303,26 @@ describe('Refused LtiRegistrations', () => {
       spec: { issuer, delivery: { secretName: 'x', files: [] } },
       says: ['spec.delivery.files', 'at least 1 item'],
     },
-    'delivery to nowhere': { spec: { issuer, delivery: {} }, says: ['spec.delivery.secretName: Required value'] },
+    'delivery to nowhere': {
+      spec: { issuer, delivery: {} },
+      says: ['spec.delivery', 'either secretName or bundle', 'set one of them'],
+    },
+    'delivery to a Secret and a bundle': {
+      spec: { issuer, delivery: { secretName: 'x', bundle: { name: 'y' } } },
+      says: ['spec.delivery', 'either secretName or bundle'],
+    },
+    'metadata for a bundle': {
+      spec: { issuer, delivery: { bundle: { name: 'y' }, metadata: { labels: { a: 'b' } } } },
+      says: ['spec.delivery.metadata', 'registrations share the Secrets of a bundle; remove it'],
+    },
+    'a bundle name that no Secret can have': {
+      spec: { issuer, delivery: { bundle: { name: 'Tool_Keys' } } },
+      says: ['spec.delivery.bundle.name', 'lower-case letters', 'such as tool-keys'],
+    },
+    'a bundle of no Secret': {
+      spec: { issuer, delivery: { bundle: { name: 'y', shards: 0 } } },
+      says: ['spec.delivery.bundle.shards', 'greater than or equal to 1'],
+    },
     'delivery into a ledger': {
       spec: { issuer, delivery: { secretName: 'canvas-lti-keys' } },
       says: ['spec.delivery.secretName', 'must not end in -lti-keys', 'choose another'],
@@ -581,6 +600,7 @@ describe('Accepted LtiRegistrations', () => {
     'an entry that begins with a dot': { issuer, import: { secretName: 'old', entry: '.pem' } },
     'no history': { issuer, keyHistoryLimit: 0 },
     'the longest history': { issuer, keyHistoryLimit: 20 },
+    'delivery to a bundle': { issuer, delivery: { bundle: { name: 'tool-keys', shards: 4 } } },
     'one delivered file': { issuer, delivery: { secretName: 'x', files: ['private.pem'] } },
     'one delivered file for a recipient': {
       issuer,

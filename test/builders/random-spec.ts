@@ -235,7 +235,10 @@ function consistent(spec: Spec): Spec {
 }
 
 /** The files include the private key, and with a recipient only its encrypted form. */
-function consistentDelivery(delivery: Spec): Spec {
+function consistentDelivery(made: Spec): Spec {
+  const { secretName = 'signing-key', bundle, metadata, ...others } = made;
+  const single = metadata === undefined ? { secretName } : { secretName, metadata };
+  const delivery: Spec = { ...others, ...(bundle === undefined ? single : { bundle }) };
   const { files, recipient } = delivery;
   if (!Array.isArray(files)) return delivery;
   const wrong = recipient === undefined ? ['private.jwe'] : ['private.jwk', 'private.pem'];

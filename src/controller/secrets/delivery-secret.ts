@@ -1,10 +1,10 @@
 import { createHash, type KeyObject } from 'node:crypto';
 import {
+  bundleAnnotation,
   deliveryKeyIDAnnotation,
   deliveryMetadataAnnotation,
   deliverySecretType,
   registrationLabel,
-  secrets,
 } from '../../api/names.ts';
 import { keyFiles } from '../../crypto/key-files.ts';
 import type { DeliveryContent } from '../../domain/effects.ts';
@@ -12,6 +12,8 @@ import type { DeliverySecret, Fault } from '../../domain/situation.ts';
 import type { KubeClient } from '../../kube/client.ts';
 import { isUnreadable } from '../../kube/errors.ts';
 import type { Secret } from '../../kube/objects.ts';
+import { isBundle, memberOf } from './bundle.ts';
+import type { DeliveryClient } from './delivery-client.ts';
 import { decode, encode, getSecret, withoutLastApplied } from './ledger-secret.ts';
 import { encryptFor, type Recipient } from './recipient.ts';
 
@@ -27,6 +29,9 @@ const publicEntries = ['jwks.json', 'registration.json', 'kid'];
 const privateEntries = ['private.pem', 'private.jwk', 'private.jwe', 'public.pem'];
 
 type Secrets = Pick<KubeClient, 'get' | 'create' | 'replace'>;
+type Writer = Pick<DeliveryClient, 'create' | 'replace'>;
+/** What the spec asks for; a former Secret may be of either kind. */
+type DeliveryKind = 'single' | 'bundle' | 'any';
 
 export interface DeliveryReading {
   readonly state: DeliverySecret;
@@ -39,9 +44,14 @@ export async function readDelivery(
   namespace: string,
   secretName: string,
   registration: string,
+  kind: DeliveryKind,
 ): Promise<DeliveryReading> {
   try {
-    const secret = await getSecret(client, namespace, secretName);
+    const stored = await getSecret(client, namespace, secretName);
+    if (!stored) return { state: { kind: 'absent' } };
+    const bundled = isBundle(stored);
+    if (kind !== 'any' && bundled !== (kind === 'bundle')) return conflict(stored, registration);
+    const secret = bundled ? memberOf(stored, registration) : stored;
     return secret ? deliveryReading(secret, registration) : { state: { kind: 'absent' } };
   } catch (error) {
     if (!isUnreadable(error)) throw error;
@@ -51,10 +61,9 @@ export async function readDelivery(
 }
 
 export function deliveryReading(secret: Secret, registration: string): DeliveryReading {
-  const { labels = {}, annotations = {}, namespace, name } = secret.metadata;
+  const { labels = {}, annotations = {} } = secret.metadata;
   if (secret.type !== deliverySecretType || annotations[registrationAnnotation] !== registration) {
-    const message = `Secret ${namespace}/${name} exists and is not the delivery Secret of registration ${registration}; the operator leaves it alone: choose another spec.delivery.secretName or delete that Secret`;
-    return { state: { kind: 'unusable', fault: { reason: 'DeliverySecretConflict', message } satisfies Fault } };
+    return conflict(secret, registration);
   }
   const data = Object.entries(secret.data ?? {});
   const entries = Object.fromEntries(
@@ -81,9 +90,18 @@ export function deliveryReading(secret: Secret, registration: string): DeliveryR
   };
 }
 
+function conflict({ type, metadata }: Secret, registration: string): DeliveryReading {
+  const { namespace, name, annotations = {} } = metadata;
+  const what =
+    type === deliverySecretType ? (annotations[registrationAnnotation] ?? annotations[bundleAnnotation]) : undefined;
+  const owner = what === undefined ? '' : ` (it belongs to ${what})`;
+  const message = `Secret ${namespace}/${name} exists and is not the delivery Secret of registration ${registration}${owner}; the operator leaves it alone: choose another name in spec.delivery or delete that Secret`;
+  return { state: { kind: 'unusable', fault: { reason: 'DeliverySecretConflict', message } satisfies Fault } };
+}
+
 /** Creates the Secret, or writes over the version that was read. `privateKey` and `recipient` belong to `content.keyID`. */
 export async function writeDelivery(
-  client: Secrets,
+  client: Writer,
   place: { readonly namespace: string; readonly registration: string },
   content: DeliveryContent,
   existing: Secret | undefined,
@@ -115,7 +133,7 @@ export async function writeDelivery(
     type: deliverySecretType,
     data,
   };
-  return existing ? client.replace(secrets, secret) : client.create(secrets, secret);
+  return existing ? client.replace(secret) : client.create(secret);
 }
 
 /** The Secret without the labels and annotations that an earlier spec had; without a list of the present ones, all of them stay. */

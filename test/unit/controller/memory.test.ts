@@ -70,7 +70,10 @@ function aStoredRegistration(number: number): LtiRegistration {
     status: {
       observedGeneration: 1,
       phase: 'Ready',
-      conditions: conditions('Ready', 'Published', 'KeyMaterialAvailable', 'ActionRequired', 'Reconciling', 'Stalled'),
+      conditions: conditions(
+        ...(['Ready', 'Published', 'KeyMaterialAvailable', 'Registered'] as const),
+        ...(['ActionRequired', 'Reconciling', 'Stalled'] as const),
+      ),
       activeKey: { name: `platform-${number}-1`, keyID: 'k'.repeat(43), createdAt: time, activatedAt: time },
       nextRotationTime: time,
       ledgerSerial: 2,

@@ -1,12 +1,39 @@
 import { expect } from 'chai';
 import type { LtiRegistration } from '../../../src/api/objects.ts';
 import { day, hour } from '../../../src/domain/duration.ts';
-import { readRegistration, storableRequest } from '../../../src/domain/registration.ts';
+import { deliverySecretName, readRegistration, storableRequest } from '../../../src/domain/registration.ts';
 
 function object(spec: object = {}, annotations?: Record<string, string>): LtiRegistration {
   const metadata = { namespace: 'gradebook', name: 'canvas', generation: 4, ...(annotations ? { annotations } : {}) };
   return { apiVersion: 'ltikeys.dev/v1alpha1', kind: 'LtiRegistration', metadata, spec } as unknown as LtiRegistration;
 }
+
+describe('deliverySecretName', () => {
+  const nameOf = (name: string, shards?: number): string | undefined => {
+    const bundle = { name: 'tool-keys', ...(shards === undefined ? {} : { shards }) };
+    const { metadata, spec } = object({ delivery: { bundle } });
+    return deliverySecretName({ spec, metadata: { ...metadata, name } });
+  };
+
+  it('A bundle of one Secret has the number 0', () => {
+    expect(nameOf('canvas')).to.equal('tool-keys-0');
+  });
+
+  it('Ten thousand registrations spread over the Secrets of a bundle, each always in the same one', () => {
+    const names = Array.from({ length: 10_000 }, (_, index) => nameOf(`lms-${index}`, 100));
+    const sizes = [...new Set(names)].map((name) => names.filter((other) => other === name).length);
+    expect(sizes).to.have.length(100);
+    expect(Math.max(...sizes)).to.be.lessThan(150);
+    expect(nameOf('lms-17', 100)).to.equal(names[17]);
+  });
+
+  it('Twice as many Secrets take registrations of one Secret into that one and one new one', () => {
+    for (let index = 0; index < 1000; index++) {
+      const [before, after] = [8, 16].map((shards) => Number(nameOf(`lms-${index}`, shards)?.split('-').at(-1)));
+      expect([before, before! + 8]).to.include(after);
+    }
+  });
+});
 
 describe('Reading a registration', () => {
   it('applies the defaults of the schema to objects that were stored before the schema had them', () => {

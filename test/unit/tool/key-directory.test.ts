@@ -67,6 +67,41 @@ describe('The key directory of a tool', () => {
     expect(current.jwks).to.deep.equal([first.publicJWK]);
   });
 
+  describe('A bundle', () => {
+    const bundled = (canvas: KeyPair, moodle: KeyPair): Record<string, string> =>
+      Object.fromEntries(
+        Object.entries({ canvas, 'canvas.private': moodle }).flatMap(([owner, key]) =>
+          Object.entries(files(key)).map(([name, text]) => [`${owner}.${name}`, text]),
+        ),
+      );
+
+    it('A bundle opens for each of its registrations, and only what changed is reported', async () => {
+      mount.swap(bundled(first, second));
+      const opened = await open({ registration: 'canvas', pollInterval: 20 });
+      const other = await openKeyDirectory(mount.path, { registration: 'canvas.private', pollInterval: 20 });
+      try {
+        expect([opened.current().keyID, other.current().keyID]).to.deep.equal([first.keyID, second.keyID]);
+        const before = opened.current();
+        const change = nextChange(other);
+        mount.swap(bundled(first, third));
+        expect((await change).keyID).to.equal(third.keyID);
+        await opened.refresh();
+        expect(opened.current()).to.equal(before);
+      } finally {
+        other.close();
+      }
+    });
+
+    it('A registration that is not in the bundle gives an error that names its files', async () => {
+      mount.swap(bundled(first, second));
+      const fault = await openFault({ registration: 'moodle' });
+      expect(fault).to.include({ code: 'DirectoryMissing' });
+      expect(fault.message).to.include('moodle.');
+      const outside: unknown = await open({ registration: '../canvas' }).catch((error: unknown) => error);
+      expect(outside).to.be.instanceOf(TypeError);
+    });
+  });
+
   it('A directory without ..data, as on a laptop, is followed as well', async () => {
     const write = (key: KeyPair): void => {
       for (const [name, text] of Object.entries(files(key))) writeFileSync(join(mount.path, name), text);

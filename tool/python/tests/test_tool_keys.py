@@ -129,6 +129,22 @@ class ToolKeys(unittest.TestCase):
         self.assertEqual(claims["https://purl.imsglobal.org/spec/lti/claim/deployment_id"], "1:abc")
         self.assertEqual(claims["https://purl.imsglobal.org/spec/lti-dl/claim/data"], "csrf")
 
+    def test_a_bundle_opens_for_each_registration_and_only_what_changed_is_reported(self) -> None:
+        def bundle(moodle: str) -> Files:
+            owners = {"canvas": "first", "canvas.private": moodle}
+            return {f"{owner}.{name}": text for owner, kid in owners.items() for name, text in self.files(kid).items()}
+
+        self.mount.swap(bundle("second"))
+        opened = [open_key_directory(self.mount.path, registration=name, poll_interval=0) for name in ("canvas", "canvas.private")]
+        before = opened[0].current()
+        self.mount.swap(bundle("third"))
+        self.assertEqual([directory.current().key_id for directory in opened], ["first", "third"])
+        self.assertIs(opened[0].current(), before)
+        with self.assertRaisesRegex(KeyDirectoryError, "moodle"):
+            open_key_directory(self.mount.path, registration="moodle")
+        with self.assertRaises(ValueError):
+            open_key_directory(self.mount.path, registration="../canvas")
+
     def test_a_delivery_of_two_files_is_enough_to_sign(self) -> None:
         self.mount.swap({name: self.files("first")[name] for name in ("private.jwk", "registration.json")})
         directory = open_key_directory(self.mount.path)

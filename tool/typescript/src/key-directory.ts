@@ -1,8 +1,10 @@
 import { type FSWatcher, watch } from 'node:fs';
 import { KeyDirectoryError } from './errors.ts';
-import { type Delivery, readVersion, type RecipientKey, versionName } from './version.ts';
+import { type Delivery, isSame, readVersion, type RecipientKey, versionName } from './version.ts';
 
 export interface KeyDirectoryOptions {
+  /** The name of the LtiRegistration, if the directory is a bundle (`spec.delivery.bundle`). */
+  readonly registration?: string;
   /** The private key of `spec.delivery.recipient`, if the registration has one. */
   readonly recipientKey?: RecipientKey;
   /** Milliseconds between two looks at the directory, 1000 by default. A watch usually reports a change earlier. */
@@ -36,7 +38,7 @@ export interface KeyDirectory {
 
 /** Opens a mounted delivery Secret and follows it. It rejects with a `KeyDirectoryError` if there is no usable key. */
 export async function openKeyDirectory(path: string, options: KeyDirectoryOptions = {}): Promise<KeyDirectory> {
-  const { name, version } = await readStable(path, options.recipientKey);
+  const { name, version } = await readStable(path, options);
   if (version.kind === 'withdrawn') throw version.error;
   return new FollowedDirectory(path, options, name, version.delivery);
 }
@@ -45,15 +47,16 @@ export async function openKeyDirectory(path: string, options: KeyDirectoryOption
 const attempts = 20;
 
 /** Reads a version that did not change meanwhile. */
-async function readStable(path: string, recipientKey: RecipientKey | undefined) {
+async function readStable(path: string, options: KeyDirectoryOptions) {
+  const prefix = prefixOf(options);
   for (let attempt = 1; ; attempt++) {
-    const name = await versionName(path).catch((error: unknown) => error as KeyDirectoryError);
+    const name = await versionName(path, prefix).catch((error: unknown) => error as KeyDirectoryError);
     try {
       if (name instanceof Error) throw name;
-      const version = await readVersion(path, recipientKey);
-      if (name === (await versionName(path))) return { name, version };
+      const version = await readVersion(path, options.recipientKey, prefix);
+      if (name === (await versionName(path, prefix))) return { name, version };
     } catch (error) {
-      const after = await versionName(path).catch(() => undefined);
+      const after = await versionName(path, prefix).catch(() => undefined);
       if (after === undefined || after === name || attempt === attempts) throw error;
     }
     if (attempt === attempts) {
@@ -61,6 +64,13 @@ async function readStable(path: string, recipientKey: RecipientKey | undefined) 
       throw new KeyDirectoryError('FilesDisagree', path, 'it changes faster than it can be read', remedy);
     }
   }
+}
+
+/** Of the files of a registration in a bundle. A name with other characters could lead out of the directory. */
+function prefixOf({ registration }: KeyDirectoryOptions): string {
+  if (registration === undefined) return '';
+  if (/^[a-z0-9][-.a-z0-9]*$/.test(registration)) return `${registration}.`;
+  throw new TypeError('registration must be the name of an LtiRegistration: lower-case letters, digits, - and .');
 }
 
 function isKnown(error: unknown): error is KeyDirectoryError {
@@ -150,13 +160,13 @@ class FollowedDirectory implements KeyDirectory {
 
   async #readIfChanged(): Promise<void> {
     const began = performance.now();
-    if (this.#fault || (await versionName(this.path)) !== this.#name) {
-      const { name, version } = await readStable(this.path, this.#options.recipientKey);
+    if (this.#fault || (await versionName(this.path, prefixOf(this.#options))) !== this.#name) {
+      const { name, version } = await readStable(this.path, this.#options);
       if (this.#refusal?.code === 'Closed') return;
       const previous = this.#last;
       this.#name = name;
       this.#refusal = version.kind === 'withdrawn' ? version.error : undefined;
-      if (version.kind === 'key') this.#last = version.delivery;
+      if (version.kind === 'key' && !isSame(version.delivery, previous)) this.#last = version.delivery;
       this.#confirmedAt = began;
       this.#report(this.#refusal);
       if (this.#last !== previous)

@@ -50,7 +50,7 @@ type Files = Readonly<Partial<Record<(typeof names)[number], string>>>;
  * Names the version that the directory has now: the target of the kubelet's link `..data`, or the state of the files if a directory has
  * no such link, as on a laptop. Two equal names mean equal files.
  */
-export async function versionName(path: string): Promise<string> {
+export async function versionName(path: string, prefix: string): Promise<string> {
   let target: string | undefined;
   for (let next = await dataTarget(path); next !== undefined && next !== target; next = await dataTarget(path)) {
     target = next;
@@ -63,7 +63,8 @@ export async function versionName(path: string): Promise<string> {
     }
   }
   if (target !== undefined) fail({ code: 'ENOENT' }, join(path, '..data'));
-  const states = names.map(async (name) => {
+  const states = names.map(async (file) => {
+    const name = prefix + file;
     try {
       const { ino, size, mtimeMs } = await stat(join(path, name));
       return `${name} ${ino} ${size} ${mtimeMs}`;
@@ -75,19 +76,27 @@ export async function versionName(path: string): Promise<string> {
 }
 
 /** Reads the version that `versionName` named. If another one takes its place meanwhile, the names before and after differ. */
-export async function readVersion(path: string, recipientKey: RecipientKey | undefined): Promise<Version> {
+export async function readVersion(
+  path: string,
+  recipientKey: RecipientKey | undefined,
+  prefix: string,
+): Promise<Version> {
   const target = await dataTarget(path);
   const pinned = target === undefined ? path : join(path, target);
+  // Messages name the files as the tool finds them, not the kubelet's directory.
+  const file = (name: (typeof names)[number]): string => join(path, prefix + name);
   const entries = await Promise.all(
-    names.map(async (name) => [name, await textOf(join(pinned, name), join(path, name))] as const),
+    names.map(async (name) => [name, await textOf(join(pinned, prefix + name), file(name))] as const),
   );
   const files: Files = Object.fromEntries(entries.filter(([, text]) => text !== undefined));
-  // Messages name the files as the tool finds them, not the kubelet's directory.
-  const file = (name: (typeof names)[number]): string => join(path, name);
-
   if (Object.keys(files).length === 0) {
-    const remedy = 'mount the delivery Secret as a directory at this path';
-    throw new KeyDirectoryError('DirectoryMissing', path, 'it has no file of a delivery', remedy);
+    const remedy =
+      prefix === ''
+        ? 'mount the delivery Secret as a directory at this path'
+        : 'mount all Secrets of the bundle at this path, and see the conditions of the LtiRegistration';
+    const what =
+      prefix === '' ? 'it has no file of a delivery' : `it has no file of a delivery that begins with ${prefix}`;
+    throw new KeyDirectoryError('DirectoryMissing', path, what, remedy);
   }
   const registration = registrationOf(
     objectOf(files['registration.json'], file('registration.json')),
@@ -118,6 +127,12 @@ export async function readVersion(path: string, recipientKey: RecipientKey | und
   if (files['public.pem'] !== undefined && !isPublicHalf(files['public.pem'], jwk)) disagree(file('public.pem'));
   if (!jwks.some(({ kid, n, e }) => kid === jwk.kid && n === jwk.n && e === jwk.e)) disagree(file('jwks.json'));
   return { kind: 'key', delivery: Object.freeze({ keyID: jwk.kid, privateKey, jwk, registration, jwks }) };
+}
+
+/** Whether two versions are the same for a tool; another registration of a bundle may have changed. */
+export function isSame(one: Delivery, other: Delivery): boolean {
+  const told = ({ jwk, registration, jwks }: Delivery): string => JSON.stringify([jwk, registration, jwks]);
+  return told(one) === told(other) && one.privateKey.equals(other.privateKey);
 }
 
 async function dataTarget(path: string): Promise<string | undefined> {

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import threading
 import time
 import weakref
@@ -9,7 +10,7 @@ from typing import Callable, Optional, Union
 
 from .errors import KeyDirectoryError
 from .jwe import RecipientKey
-from .version import Delivery, Withdrawn, read_version, version_name
+from .version import Delivery, Withdrawn, is_same, read_version, version_name
 
 _LOG = logging.getLogger("lti_tool_keys")
 
@@ -23,13 +24,14 @@ OnFault = Callable[[Optional[KeyDirectoryError]], None]
 def open_key_directory(
     path: Union[str, os.PathLike[str]],
     *,
+    registration: Optional[str] = None,
     recipient_key: Optional[RecipientKey] = None,
     poll_interval: float = 0.5,
     on_change: Optional[OnChange] = None,
     on_fault: Optional[OnFault] = None,
 ) -> KeyDirectory:
-    """Opens a mounted delivery Secret. Raises KeyDirectoryError if there is no usable key."""
-    return KeyDirectory(os.fspath(path), recipient_key, poll_interval, on_change, on_fault)
+    """Opens a mounted delivery Secret, or one `registration` of a mounted bundle. Raises KeyDirectoryError if there is no usable key."""
+    return KeyDirectory(os.fspath(path), _prefix(registration), recipient_key, poll_interval, on_change, on_fault)
 
 
 class KeyDirectory:
@@ -41,12 +43,14 @@ class KeyDirectory:
     def __init__(
         self,
         path: str,
+        prefix: str,
         recipient_key: Optional[RecipientKey],
         poll_interval: float,
         on_change: Optional[OnChange],
         on_fault: Optional[OnFault],
     ) -> None:
         self.path = path
+        self._prefix = prefix
         self._recipient_key = recipient_key
         self._poll_interval = poll_interval
         self._on_change = on_change
@@ -54,7 +58,7 @@ class KeyDirectory:
         self._fault: Optional[KeyDirectoryError] = None
         self._refusal: Optional[KeyDirectoryError] = None
         try:
-            self._name, self._last = _read_stable(path, recipient_key)
+            self._name, self._last = _read_stable(path, recipient_key, prefix)
         except Withdrawn as withdrawn:
             raise withdrawn.error from None
         self._looked_at = self._confirmed_at = time.monotonic()
@@ -102,8 +106,9 @@ class KeyDirectory:
         try:
             began = self._looked_at = time.monotonic()
             try:
-                if self._fault is not None or version_name(self.path) != self._name:
-                    self._name, self._last = _read_stable(self.path, self._recipient_key)
+                if self._fault is not None or version_name(self.path, self._prefix) != self._name:
+                    self._name, read = _read_stable(self.path, self._recipient_key, self._prefix)
+                    self._last = previous if is_same(read, previous) else read
                 self._fault = self._refusal = None
                 self._confirmed_at = began
             except Withdrawn as withdrawn:
@@ -131,16 +136,25 @@ class KeyDirectory:
             self._on_fault(fault)
 
 
-def _read_stable(path: str, recipient_key: Optional[RecipientKey]) -> tuple[str, Delivery]:
+def _prefix(registration: Optional[str]) -> str:
+    """Of the files of a registration in a bundle. A name with other characters could lead out of the directory."""
+    if registration is None:
+        return ""
+    if re.fullmatch("[a-z0-9][-.a-z0-9]*", registration):
+        return f"{registration}."
+    raise ValueError("registration must be the name of an LtiRegistration: lower-case letters, digits, - and .")
+
+
+def _read_stable(path: str, recipient_key: Optional[RecipientKey], prefix: str) -> tuple[str, Delivery]:
     """Reads a version that did not change meanwhile."""
     for _ in range(_ATTEMPTS):
-        name = version_name(path)
+        name = version_name(path, prefix)
         try:
-            delivery = read_version(path, recipient_key)
+            delivery = read_version(path, recipient_key, prefix)
         except (KeyDirectoryError, Withdrawn):
-            if version_name(path) == name:
+            if version_name(path, prefix) == name:
                 raise
             continue
-        if version_name(path) == name:
+        if version_name(path, prefix) == name:
             return name, delivery
     raise KeyDirectoryError("FilesDisagree", path, "it changes faster than it can be read", "let only the kubelet write it")

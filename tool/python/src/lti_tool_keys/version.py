@@ -48,7 +48,7 @@ class Withdrawn(Exception):
         self.error = error
 
 
-def version_name(path: str) -> str:
+def version_name(path: str, prefix: str) -> str:
     """Names the version that the directory has now. Two equal names mean equal files."""
     target: Optional[str] = None
     following = _data_target(path)
@@ -67,25 +67,28 @@ def version_name(path: str) -> str:
     states = []
     for name in _NAMES:
         try:
-            state = os.stat(os.path.join(path, name))
+            state = os.stat(os.path.join(path, prefix + name))
             states.append(f"{name} {state.st_ino} {state.st_size} {state.st_mtime_ns}")
         except OSError as error:
             states.append(f"{name} {error.errno}")
     return ", ".join(states)
 
 
-def read_version(path: str, recipient_key: Optional[RecipientKey]) -> Delivery:
+def read_version(path: str, recipient_key: Optional[RecipientKey], prefix: str) -> Delivery:
     """Reads the version that `version_name` named. If another one takes its place meanwhile, the names before and after differ."""
     target = _data_target(path)
     pinned = path if target is None else os.path.join(path, target)
 
     def shown(name: str) -> str:
         # Messages name the files as the tool finds them, not the kubelet's directory.
-        return os.path.join(path, name)
+        return os.path.join(path, prefix + name)
 
-    files = {name: text for name in _NAMES if (text := _text(os.path.join(pinned, name), shown(name))) is not None}
+    files = {name: text for name in _NAMES if (text := _text(os.path.join(pinned, prefix + name), shown(name))) is not None}
     if not files:
-        raise KeyDirectoryError("DirectoryMissing", path, "it has no file of a delivery", _MOUNT)
+        if not prefix:
+            raise KeyDirectoryError("DirectoryMissing", path, "it has no file of a delivery", _MOUNT)
+        remedy = "mount all Secrets of the bundle at this path, and see the conditions of the LtiRegistration"
+        raise KeyDirectoryError("DirectoryMissing", path, f"it has no file of a delivery that begins with {prefix}", remedy)
     registration = _registration(files.get("registration.json"), shown("registration.json"))
     if "private.jwk" not in files and "private.jwe" not in files:
         if "kid" in registration:
@@ -112,6 +115,11 @@ def read_version(path: str, recipient_key: Optional[RecipientKey]) -> Delivery:
             remedy = "read all files from one version: mount the whole Secret, without subPath, and copy nothing into it"
             raise KeyDirectoryError("FilesDisagree", shown(name), f"it belongs to another key than {source}", remedy)
     return Delivery(jwk["kid"], private_key, jwk, registration, jwks)
+
+
+def is_same(one: Delivery, other: Delivery) -> bool:
+    """Whether two versions are the same for a tool; another registration of a bundle may have changed."""
+    return (one.jwk, one.registration, one.jwks) == (other.jwk, other.registration, other.jwks)
 
 
 def _data_target(path: str) -> Optional[str]:
