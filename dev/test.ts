@@ -36,6 +36,7 @@ const seconds: Readonly<Record<string, number>> = {
   'test/apiserver/random-registrations-recover.test.ts': 60,
   'test/process/jwks-hardening.test.ts': 60,
   'test/apiserver/contradictory-specs.test.ts': 55,
+  'test/process/getting-started.test.ts': 75,
   'test/process/demo.test.ts': 50,
   'test/faults/crash-matrix.test.ts': 50,
   'test/process/jwks-slow-readers.test.ts': 50,

@@ -94,6 +94,28 @@ describe('docs/errors.md', () => {
   });
 });
 
+describe('docs/disaster-recovery.md', () => {
+  it('Every test that docs/disaster-recovery.md and docs/multi-tenancy.md cite exists under this title', () => {
+    const pages = ['docs/disaster-recovery.md', 'docs/multi-tenancy.md'];
+    const cited = pages.flatMap((page) => [
+      ...read(page)
+        .replaceAll(/\s+/g, ' ')
+        .matchAll(/`(test\/[\w./-]+\.test\.ts)`: _([^_]+)_/g),
+    ]);
+    expect(cited.length).to.be.greaterThan(12);
+    const missing = cited.filter(([, file = '', title = '']) => !read(file).includes(title));
+    expect(missing.map(([citation]) => citation)).to.deep.equal([]);
+  });
+
+  it('Every row of the summary leads to a section that has proof, or says that there is none', () => {
+    const text = read('docs/disaster-recovery.md');
+    const rows = [...text.matchAll(/^\| \[[^\]]+\]\(#([\w-]+)\)/gm)].map(([, anchor = '']) => anchor);
+    expect(rows).to.have.length(9);
+    const proved = text.split(/^## /m).filter((section) => section.includes('- **Proof**:'));
+    expect(proved.map((section) => section.split('\n', 1)[0]?.toLowerCase().replaceAll(' ', '-'))).to.deep.equal(rows);
+  });
+});
+
 describe('Links and paths in the docs', () => {
   const pages = [root, join(root, 'docs')].flatMap((folder) =>
     readdirSync(folder, { recursive: folder !== root, encoding: 'utf8' })

@@ -13,6 +13,10 @@ const manifests = ['namespace', 'serviceaccount', 'rbac', 'tenant-rbac', 'admiss
 export interface Operator {
   /** Base of the URLs that platforms are given. */
   readonly url: string;
+  /** `host:port` of the metrics of the controller. */
+  readonly metricsAddress: string;
+  /** `host:port` of the metrics of the sidecar. */
+  readonly sidecarAdminAddress: string;
   readonly kekDirectory: string;
   readonly controller: Restartable;
   readonly sidecar: Restartable;
@@ -42,6 +46,8 @@ export async function startOperator(controlPlane: ControlPlane): Promise<Operato
   const { folder } = controlPlane;
   const [jwksPort = 0, jwksAdminPort = 0, metricsPort = 0] = await freePorts(3);
   const url = `http://127.0.0.1:${jwksPort}`;
+  const metricsAddress = `127.0.0.1:${metricsPort}`;
+  const sidecarAdminAddress = `127.0.0.1:${jwksAdminPort}`;
   const kekDirectory = makeKek(join(folder, 'kek'));
   const publishDirectory = join(folder, 'publish');
   mkdirSync(publishDirectory);
@@ -57,12 +63,8 @@ export async function startOperator(controlPlane: ControlPlane): Promise<Operato
     });
   const sidecar = command(
     'jwks',
-    [
-      `--publish-dir=${publishDirectory}`,
-      `--address=127.0.0.1:${jwksPort}`,
-      `--admin-address=127.0.0.1:${jwksAdminPort}`,
-    ],
-    `http://127.0.0.1:${jwksAdminPort}/healthz`,
+    [`--publish-dir=${publishDirectory}`, `--address=127.0.0.1:${jwksPort}`, `--admin-address=${sidecarAdminAddress}`],
+    `http://${sidecarAdminAddress}/healthz`,
   );
   const controller = command(
     'controller',
@@ -71,7 +73,7 @@ export async function startOperator(controlPlane: ControlPlane): Promise<Operato
       '--leader-elect',
       `--kek-dir=${kekDirectory}`,
       `--publish-dir=${publishDirectory}`,
-      `--metrics-address=127.0.0.1:${metricsPort}`,
+      `--metrics-address=${metricsAddress}`,
       `--jwks-probe-url=${url}`,
       `--jwks-admin-port=${jwksAdminPort}`,
       `--jwks-public-url=${url}`,
@@ -79,7 +81,7 @@ export async function startOperator(controlPlane: ControlPlane): Promise<Operato
       '--minimum-overlap=1s',
       '--minimum-activation-delay=1s',
     ],
-    `http://127.0.0.1:${metricsPort}/readyz`,
+    `http://${metricsAddress}/readyz`,
   );
   const stop = async (): Promise<void> => {
     await Promise.all([controller.kill(), sidecar.kill()]);
@@ -92,7 +94,7 @@ export async function startOperator(controlPlane: ControlPlane): Promise<Operato
     await stop();
     throw error;
   }
-  return { url, kekDirectory, controller, sidecar, stop };
+  return { url, metricsAddress, sidecarAdminAddress, kekDirectory, controller, sidecar, stop };
 }
 
 /** As docs tell an installer to: openssl rand -base64 32 > kek-1; echo kek-1 > primary. */
