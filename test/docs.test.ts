@@ -109,10 +109,12 @@ describe('docs/disaster-recovery.md', () => {
 
   it('Every row of the summary leads to a section that has proof, or says that there is none', () => {
     const text = read('docs/disaster-recovery.md');
-    const rows = [...text.matchAll(/^\| \[[^\]]+\]\(#([\w-]+)\)/gm)].map(([, anchor = '']) => anchor);
-    expect(rows).to.have.length(9);
+    const summarized = [...text.matchAll(/^\| \[[^\]]+\]\(#([\w-]+)\)/gm)].map(([, anchor = '']) => anchor);
+    expect(summarized).to.have.length(9);
     const proved = text.split(/^## /m).filter((section) => section.includes('- **Proof**:'));
-    expect(proved.map((section) => section.split('\n', 1)[0]?.toLowerCase().replaceAll(' ', '-'))).to.deep.equal(rows);
+    expect(proved.map((section) => section.split('\n', 1)[0]?.toLowerCase().replaceAll(' ', '-'))).to.deep.equal(
+      summarized,
+    );
   });
 });
 
