@@ -210,7 +210,7 @@ const templates: readonly Template[] = [
     when: '.Values.ingress.enabled',
     edits: [
       [
-        '  annotations:\n    # Of cert-manager; leave it out if the Secret comes from elsewhere.\n    cert-manager.io/cluster-issuer: letsencrypt\n',
+        '  annotations:\n    # For cert-manager; omit it if the Secret comes from elsewhere.\n    cert-manager.io/cluster-issuer: letsencrypt\n',
         optionalBlock(2, 'annotations', '.Values.ingress.annotations'),
       ],
       [
