@@ -103,7 +103,9 @@ describe('docs/disaster-recovery.md', () => {
         .matchAll(/`(test\/[\w./-]+\.test\.ts)`: _([^_]+)_/g),
     ]);
     expect(cited.length).to.be.greaterThan(12);
-    const missing = cited.filter(([, file = '', title = '']) => !read(file).includes(title));
+    const missing = cited.filter(
+      ([, file = '', title = '']) => !existsSync(join(root, file)) || !read(file).includes(title),
+    );
     expect(missing.map(([citation]) => citation)).to.deep.equal([]);
   });
 
