@@ -1,7 +1,7 @@
-import { spawnSync } from 'node:child_process';
-import { existsSync, globSync, mkdirSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
+import { runs, unpackDebianPackages } from '../debian-package.ts';
 
 const programs = { promtool: 'PROMTOOL', prometheus: 'PROMETHEUS' } as const;
 
@@ -17,20 +17,8 @@ export function findPrometheusProgram(name: keyof typeof programs): string {
   if (runs(name, ['--version'])) return name;
   const cache = join(process.env['XDG_CACHE_HOME'] || join(homedir(), '.cache'), 'lti-key-operator', 'promtool');
   const unpacked = join(cache, 'usr/bin', name);
-  if (existsSync(unpacked) || unpack(cache)) return unpacked;
+  if (existsSync(unpacked) || unpackDebianPackages(['prometheus'], cache)) return unpacked;
   throw new Error(
     `${name} is missing: install the Debian package prometheus, or set ${programs[name]} to the path of the program.`,
   );
-}
-
-function unpack(cache: string): boolean {
-  mkdirSync(cache, { recursive: true });
-  const download = (): boolean => runs('apt-get', ['download', '-qq', 'prometheus'], cache);
-  const isRoot = process.getuid?.() === 0;
-  if (!download() && !(isRoot && runs('apt-get', ['update', '-qq']) && download())) return false;
-  return globSync('prometheus_*.deb', { cwd: cache }).some((file) => runs('dpkg-deb', ['-x', file, cache], cache));
-}
-
-function runs(program: string, args: readonly string[], cwd?: string): boolean {
-  return spawnSync(program, args, { stdio: 'ignore', ...(cwd && { cwd }) }).status === 0;
 }

@@ -116,7 +116,10 @@ function fish(program: Command): string {
       .split(' ')
       .map((word) => `__fish_seen_subcommand_from ${word}`)
       .join('; and ');
-    return visibleOptions(command).map(({ short, long, description, required, argChoices }) =>
+    const values = command.registeredArguments.flatMap(({ argChoices = [] }) => argChoices);
+    const positional =
+      values.length === 0 ? [] : [`complete -c kubectl-lti -n '${condition}' -f -a '${values.join(' ')}'`];
+    const flags = visibleOptions(command).map(({ short, long, description, required, argChoices }) =>
       [
         `complete -c kubectl-lti -n '${condition}'`,
         ...(short === undefined ? [] : [`-s ${short.replace('-', '')}`]),
@@ -126,6 +129,7 @@ function fish(program: Command): string {
         `-d ${quoted(description)}`,
       ].join(' '),
     );
+    return [...positional, ...flags];
   });
   return `# Completion of kubectl-lti for fish.\n${[...lines, ...options].join('\n')}\n`;
 }

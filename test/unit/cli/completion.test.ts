@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { expect } from 'chai';
 import { runCli } from '../../../src/cli/program.ts';
 import { fakeTerminal } from '../../fakes/fake-terminal.ts';
+import { fishOffers, zshOffers } from '../../fixtures/shells.ts';
 
 describe('kubectl lti completion', () => {
   let folder: string;
@@ -56,13 +57,19 @@ describe('kubectl lti completion', () => {
     }
   });
 
-  for (const shell of ['zsh', 'fish']) {
-    it(`has every command and option for ${shell}`, async () => {
-      const terminal = fakeTerminal();
-      await runCli(['completion', shell], terminal);
-      expect(terminal.output()).to.include('operator-namespace').and.include('table json yaml name');
-    });
-  }
+  it('completes kubectl-lti in zsh', async () => {
+    const file = await script('zsh');
+    for (const [words, offered] of lines) {
+      expect(zshOffers(file, ['kubectl-lti', ...words]), words.join(' ')).to.deep.equal(offered);
+    }
+  });
+
+  it('completes kubectl-lti in fish', async () => {
+    const file = await script('fish');
+    for (const [words, offered] of lines) {
+      expect(fishOffers(file, ['kubectl-lti', ...words]), words.join(' ')).to.have.members(offered);
+    }
+  });
 
   it('exits with 2 for a shell that it does not know', async () => {
     const terminal = fakeTerminal();
