@@ -7,6 +7,7 @@ import { completionCommand } from './commands/completion.ts';
 import { devCommand } from './commands/dev.ts';
 import { doctorCommand } from './commands/doctor.ts';
 import { importCommand } from './commands/import.ts';
+import { importRegistrationCommand } from './commands/import-registration.ts';
 import { kekCommand } from './commands/kek.ts';
 import { planCommand } from './commands/plan.ts';
 import { publicKeyCommand } from './commands/public-key.ts';
@@ -31,6 +32,7 @@ const subcommands: readonly ((terminal: Terminal) => Command)[] = [
   doctorCommand,
   kekCommand,
   importCommand,
+  importRegistrationCommand,
   backupCommand,
   restoreCommand,
   devCommand,
