@@ -48,6 +48,8 @@ export const deliveryMetadataAnnotation = `${apiGroup}/delivery-metadata`;
 /** On a Secret with the deliveries of several registrations: the name of the bundle. Also a label. */
 export const bundleAnnotation = `${apiGroup}/bundle`;
 export const rotateRequestedAtAnnotation = `${apiGroup}/rotate-requested-at`;
+/** On a registration: the IDs of revoked keys that the platform no longer accepts as its users found, with spaces between them. */
+export const acknowledgedRevocationsAnnotation = `${apiGroup}/acknowledged-revocations`;
 
 /** On a Secret: the names of the registrations that may import a key from it, separated by commas. */
 export const importGrantAnnotation = `${apiGroup}/import-granted-to`;

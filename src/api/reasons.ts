@@ -118,7 +118,7 @@ export const conditionReasons = {
   RevocationEffective: reason('No replica serves the revoked key, and the platform no longer accepts it.'),
   RevocationPending: reason(
     'No replica serves the revoked key, but the platform may still accept it from a cached key set.',
-    'Wait until the time in the message. If it names no time, do what the message says.',
+    'Wait until the time in the message. If it names no time, do what the message says; the condition ends when the operator sees a fetch, or when you [acknowledge](kubectl-lti.md#acknowledge) it with `--revocation`.',
   ),
   RevokedKeyStillServed: reason(
     'A replica or the public URL still serves the revoked key, or could not be checked.',

@@ -3,7 +3,7 @@ import type { Condition } from '../api/ltikey.gen.ts';
 import { ltiKeyName } from '../api/names.ts';
 import type { ConditionReason } from '../api/reasons.ts';
 import { formatInstant, type Instant } from './duration.ts';
-import { notFetchedVerdict } from './fetches.ts';
+import { isFetchedWithout, notFetchedVerdict } from './fetches.ts';
 import type { Plan } from './key-plan.ts';
 import { activeKey, keysIn, type LedgerKey, liveKeys, nextKey } from './ledger.ts';
 import { registeredVerdict } from './platform-registration.ts';
@@ -161,14 +161,18 @@ const revocationProgress = ['RevokedKeyStillServed', 'RevocationPending', 'Revoc
 
 /** Of several revoked keys, the one whose revocation has progressed least. */
 function revocationOf({ lifecycle, plan, shared }: Outcome): Verdict | undefined {
-  const { observation, registration, now } = lifecycle;
+  const { observation, registration, fetches, now } = lifecycle;
+  const { platform, acknowledgedRevocations } = registration;
   const { cacheLifetime } = observation;
   return keysIn(plan.ledger, 'Revoked')
     .toSorted((a, b) => (b.revokedAt ?? 0) - (a.revokedAt ?? 0))
-    .map(({ keyID, absentAt }): Verdict => {
+    .map((key): Verdict => {
+      const { keyID, absentAt } = key;
       const stillServed = observation.stillServed.get(keyID);
-      const { platform } = registration;
-      const verdict = revocationVerdict({ platform, keyID, absentAt, cacheLifetime, stillServed, now });
+      const fetchedAt = isFetchedWithout(fetches, key) ? fetches.lastAt : undefined;
+      const isAcknowledged = acknowledgedRevocations.has(keyID);
+      const seen = { absentAt, cacheLifetime, stillServed, fetchedAt, isAcknowledged, now };
+      const verdict = revocationVerdict({ platform, keyID, ...seen });
       const others = shared.get(keyID) ?? [];
       if (others.length === 0) return verdict;
       const also = `; the same key is in use by ${others.map((name) => `registration ${name}`).join(', ')}: revoke it there as well`;

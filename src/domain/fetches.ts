@@ -1,6 +1,6 @@
 import type { Verdict } from './conditions.ts';
-import { type Duration, type Instant, day, formatInstant } from './duration.ts';
-import { activeKey, type LedgerKey, nextKey } from './ledger.ts';
+import { type Duration, type Instant, day, formatInstant, second } from './duration.ts';
+import { activeKey, type Ledger, type LedgerKey, nextKey } from './ledger.ts';
 import { isRotationHeld } from './preconditions.ts';
 import type { Lifecycle } from './situation.ts';
 import { activationTime } from './timing.ts';
@@ -33,19 +33,32 @@ export function isFetched({ lastAt }: Fetches, { publishedAt }: LedgerKey): bool
   return lastAt !== undefined && publishedAt !== undefined && lastAt >= publishedAt;
 }
 
+/** Replicas report how long ago a fetch was, in whole seconds. */
+const fetchAccuracy: Duration = 2 * second;
+
+/** Whether the document was fetched after the revoked key had been observed absent from it. */
+export function isFetchedWithout({ lastAt }: Fetches, { absentAt }: Pick<LedgerKey, 'absentAt'>): boolean {
+  return lastAt !== undefined && absentAt !== undefined && lastAt >= absentAt + fetchAccuracy;
+}
+
 /**
- * The `status.lastFetchTime` to write. It changes only in steps, and for the first fetch of a next key, which the operator must
- * know after a restart of all replicas.
+ * The `status.lastFetchTime` to write. It changes only in steps, and for the first fetch of a next key or without a revoked one, which
+ * the operator must know after a restart of all replicas.
  */
 export function fetchTimeToRecord(
   fetches: Fetches,
   recorded: string | undefined,
-  next: LedgerKey | undefined,
+  ledger: Pick<Ledger, 'keys'>,
 ): Instant | undefined {
   const { lastAt } = fetches;
   const before = recordedTime(recorded);
   if (lastAt === undefined || before === undefined || before > lastAt) return lastAt;
-  const isNews = next !== undefined && isFetched(fetches, next) && !isFetched({ ...fetches, lastAt: before }, next);
+  const earlier = { ...fetches, lastAt: before };
+  const isNews = ledger.keys.some((key) =>
+    key.state === 'Next'
+      ? isFetched(fetches, key) && !isFetched(earlier, key)
+      : key.state === 'Revoked' && isFetchedWithout(fetches, key) && !isFetchedWithout(earlier, key),
+  );
   return isNews || lastAt - before >= fetchTimeStep ? lastAt : before;
 }
 

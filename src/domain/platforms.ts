@@ -69,6 +69,10 @@ export interface RevocationFacts {
   readonly cacheLifetime: Duration;
   /** Which replica still serves it or did not answer, as part of a sentence. */
   readonly stillServed: string | undefined;
+  /** When a client last fetched the document without the key; `undefined` if no fetch of it is known. */
+  readonly fetchedAt: Instant | undefined;
+  /** Whether a user found that the platform no longer accepts the key. */
+  readonly isAcknowledged: boolean;
   readonly now: Instant;
 }
 
@@ -85,13 +89,21 @@ export function stillServedVerdict(keyID: string, where: string): RevocationVerd
  * it hold expires only from the moment at which no replica serves the key any more.
  */
 export function revocationVerdict(facts: RevocationFacts): RevocationVerdict {
-  const { keyID, absentAt, cacheLifetime, stillServed, now } = facts;
+  const { keyID, absentAt, cacheLifetime, stillServed, fetchedAt, isAcknowledged, now } = facts;
   if (stillServed !== undefined || absentAt === undefined)
     return stillServedVerdict(keyID, stillServed ?? 'no replica was checked since the revocation');
   const platform = facts.platform === 'Other' ? 'the platform' : facts.platform;
   const use = platforms[facts.platform] ?? unknown;
   const { acceptsFor, because } = longestHeld(use, cacheLifetime);
   const tokens = `access tokens issued earlier stay valid for up to ${formatDuration(accessTokenLifetime)} more`;
+  if (isAcknowledged) {
+    const message = `${platform} no longer accepts revoked key ${keyID}, as a user acknowledged; ${tokens}`;
+    return { status: 'True', reason: 'RevocationEffective', message };
+  }
+  if (acceptsFor === undefined && fetchedAt !== undefined) {
+    const message = `a client fetched the key set at ${formatInstant(fetchedAt)}, after revoked key ${keyID} had left it. If that was ${platform}, it no longer accepts the key; ${tokens}`;
+    return { status: 'True', reason: 'RevocationEffective', message };
+  }
   if (acceptsFor === undefined) {
     const message = `${platform} may still accept revoked key ${keyID}: ${because}; ${tokens}`;
     return { status: 'Unknown', reason: 'RevocationPending', message };

@@ -1,5 +1,5 @@
 import { Buffer } from 'node:buffer';
-import { rotateRequestedAtAnnotation } from '../api/names.ts';
+import { acknowledgedRevocationsAnnotation, rotateRequestedAtAnnotation } from '../api/names.ts';
 import type { LtiRegistration } from '../api/objects.ts';
 import { type Duration, parseDuration } from './duration.ts';
 import type { RotationWindow } from './timing.ts';
@@ -31,6 +31,8 @@ export interface Registration {
   readonly rotateRequest?: string;
   readonly acknowledgedKeyID?: string;
   readonly revokedKeyIDs: ReadonlySet<string>;
+  /** Revoked keys that the platform no longer accepts, as a user found out. */
+  readonly acknowledgedRevocations: ReadonlySet<string>;
   readonly suspend: boolean;
   readonly deletionPolicy: 'Retain' | 'Delete';
   readonly keyHistoryLimit: number;
@@ -65,6 +67,7 @@ export function readRegistration(object: LtiRegistration): Registration {
     ...(rotateRequest ? { rotateRequest: storableRequest(rotateRequest) } : {}),
     ...(spec.acknowledgedKeyID ? { acknowledgedKeyID: spec.acknowledgedKeyID } : {}),
     revokedKeyIDs: new Set(spec.revokedKeyIDs),
+    acknowledgedRevocations: new Set(metadata.annotations?.[acknowledgedRevocationsAnnotation]?.split(' ')),
     suspend: spec.suspend ?? false,
     deletionPolicy: spec.deletionPolicy ?? 'Retain',
     keyHistoryLimit: spec.keyHistoryLimit ?? 3,

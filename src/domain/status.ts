@@ -29,7 +29,7 @@ export function registrationStatus(outcome: Outcome, previous: RegistrationStatu
   const active = activeKey(ledger);
   const next = nextKey(ledger);
   const rotation = active && rotationDate(lifecycle, active, next);
-  const fetched = fetchTimeToRecord(lifecycle.fetches, previous?.lastFetchTime, next);
+  const fetched = fetchTimeToRecord(lifecycle.fetches, previous?.lastFetchTime, ledger);
   const verdicts = registrationVerdicts(outcome);
   return {
     observedGeneration: registration.generation,

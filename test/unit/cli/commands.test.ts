@@ -82,6 +82,50 @@ describe('kubectl lti on an API server in memory', () => {
     expect(out).to.include('What to do:\n');
   });
 
+  describe('acknowledge --revocation', () => {
+    const api = '/apis/ltikeys.dev/v1alpha1';
+    const collection = namespaced('gradebook', 'ltiregistrations', api);
+    const annotation = 'ltikeys.dev/acknowledged-revocations';
+    const key = (name: string, keyID: string, state: string): void =>
+      cluster.put(namespaced('gradebook', 'ltikeys', api), {
+        kind: 'LtiKey',
+        metadata: { name, namespace: 'gradebook', labels: { 'ltikeys.dev/registration': 'moodle' } },
+        spec: { registrationRef: { name: 'moodle' }, keyID, revision: Number(name.at(-1)) },
+        status: { state },
+      } as never);
+    const apply = (reason: string, annotations: Record<string, string> = {}): void => {
+      const conditions = [{ type: 'RevocationEffective', status: 'Unknown', reason, message: 'key a is served' }];
+      const metadata = { name: 'moodle', namespace: 'gradebook', annotations };
+      cluster.put(collection, { kind: 'LtiRegistration', metadata, spec: {}, status: { conditions } } as never);
+    };
+    const annotated = (): unknown => cluster.objects.get(`${collection}/moodle`)?.metadata.annotations;
+
+    beforeEach(() => {
+      key('moodle-1', 'a', 'Revoked');
+      key('moodle-2', 'b', 'Revoked');
+      key('moodle-3', 'c', 'Active');
+    });
+
+    it('adds the IDs of all revoked keys to the annotation, or the one that is given', async () => {
+      apply('RevocationPending', { [annotation]: 'old', other: 'kept' });
+      const one = await lti('acknowledge moodle b -n gradebook --revocation');
+      expect(one.out).to.equal('ltiregistration.ltikeys.dev/moodle: revocation of b acknowledged\n');
+      expect(annotated()).to.deep.equal({ [annotation]: 'old b', other: 'kept' });
+      expect((await lti('acknowledge moodle -n gradebook --revocation')).code).to.equal(0);
+      expect(annotated()).to.deep.equal({ [annotation]: 'old b a', other: 'kept' });
+    });
+
+    it('refuses a key that is not revoked, and a revoked key that a replica still serves', async () => {
+      apply('RevokedKeyStillServed');
+      const wrong = await lti('acknowledge moodle c -n gradebook --revocation');
+      expect(wrong).to.include({ code: 1 });
+      expect(wrong.err).to.include('c is no revoked key of moodle').and.include('a, b');
+      const served = await lti('acknowledge moodle a -n gradebook --revocation');
+      expect(served.err).to.include('key a is served: nothing was changed');
+      expect(annotated()).to.deep.equal({});
+    });
+  });
+
   it('status --watch prints the present state, each change that shows, and deletions, until it is interrupted', async () => {
     const collection = namespaced('gradebook', 'ltiregistrations', '/apis/ltikeys.dev/v1alpha1');
     const registration = (phase: string): KubeObject => {

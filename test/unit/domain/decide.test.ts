@@ -2,7 +2,7 @@ import { expect } from 'chai';
 import { ltiKeyName } from '../../../src/api/names.ts';
 import type { LtiKey, LtiRegistration } from '../../../src/api/objects.ts';
 import { decide } from '../../../src/domain/decide.ts';
-import { hour, second } from '../../../src/domain/duration.ts';
+import { hour, minute, second } from '../../../src/domain/duration.ts';
 import { type Effect, effectID } from '../../../src/domain/effects.ts';
 import type { Ledger, LedgerKey } from '../../../src/domain/ledger.ts';
 import { ltiKeyOf } from '../../../src/domain/ltikeys.ts';
@@ -464,6 +464,24 @@ describe('A revocation', () => {
     });
     expect(says(situation, 'RevocationEffective')).to.match(/^False RevocationPending/);
     expect(says({ ...situation, now: epoch + hour }, 'RevocationEffective')).to.match(/^True RevocationEffective/);
+  });
+
+  it('is effective at Moodle when the key set was fetched without the key, or a user acknowledged it, and then recorded', () => {
+    const ledger = present([{ ...revoked, absentAt: epoch }, aKey(2, 'Active')]);
+    const observation = anObservation(['kid-2'], { absentKeyIDs: new Set(['kid-1']) });
+    const registration = applied({ ...revoking, platform: 'Moodle' });
+    const situation = aSituation({ ...two, registration, ledger, observation, now: epoch + hour });
+    const fetchedAt = (lastAt: number) => ({ ...situation, fetches: { lastAt, complete: true } });
+    expect(says(fetchedAt(epoch), 'RevocationEffective')).to.match(/^Unknown RevocationPending/);
+    expect(says(fetchedAt(epoch + minute), 'RevocationEffective')).to.match(/^True RevocationEffective: a client/);
+    expect(decide(fetchedAt(epoch + minute)).status?.lastFetchTime).to.equal('2026-03-01T00:01:00Z');
+    const annotations = { 'ltikeys.dev/acknowledged-revocations': 'kid-0 kid-1' };
+    const bare = anLtiRegistration({ ...revoking, platform: 'Moodle' });
+    const object = { ...bare, metadata: { ...bare.metadata, annotations } };
+    const acknowledged = { kind: 'present', object, registration: readRegistration(object) } as const;
+    expect(says({ ...situation, registration: acknowledged }, 'RevocationEffective')).to.match(
+      /as a user acknowledged/,
+    );
   });
 
   it('records since when no replica serves the key, until one serves it again', () => {

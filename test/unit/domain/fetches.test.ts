@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { day, hour, second } from '../../../src/domain/duration.ts';
-import { fetchTimeToRecord, isFetched, knownFetches } from '../../../src/domain/fetches.ts';
+import { fetchTimeToRecord, isFetched, isFetchedWithout, knownFetches } from '../../../src/domain/fetches.ts';
 import { formatInstant } from '../../../src/domain/duration.ts';
 import { aKey, epoch } from '../../builders/ledger.ts';
 
@@ -26,6 +26,7 @@ describe('What is known of the fetches of a registration', () => {
 
 describe('The recorded time of the last fetch', () => {
   const next = aKey(2, 'Next', { publishedAt: epoch + hour });
+  const revoked = aKey(1, 'Revoked', { absentAt: epoch + hour });
   for (const [what, lastAt, status, key, expected] of [
     ['is absent before the first fetch', undefined, undefined, undefined, undefined],
     ['is the first fetch', epoch, undefined, undefined, epoch],
@@ -35,11 +36,14 @@ describe('The recorded time of the last fetch', () => {
     ['stays while the next key was not fetched', epoch + hour - second, recorded, next, epoch],
     ['follows when the next key is fetched', epoch + hour, recorded, next, epoch + hour],
     ['stays after the next key was fetched', epoch + 3 * hour, formatInstant(epoch + 2 * hour), next, epoch + 2 * hour],
+    ['stays while the key set without a revoked key was not fetched', epoch + hour, recorded, revoked, epoch],
+    ['follows when it is fetched', epoch + hour + 2 * second, recorded, revoked, epoch + hour + 2 * second],
+    ['stays after it was fetched', epoch + 3 * hour, formatInstant(epoch + 2 * hour), revoked, epoch + 2 * hour],
     ['stays while the next key is not published', epoch + hour, recorded, unpublished, epoch],
   ] as const) {
     it(what, () => {
       const fetches = { complete: true, ...(lastAt === undefined ? {} : { lastAt }) };
-      expect(fetchTimeToRecord(fetches, status, key)).to.equal(expected);
+      expect(fetchTimeToRecord(fetches, status, { keys: key ? [key] : [] })).to.equal(expected);
     });
   }
 });
@@ -51,5 +55,15 @@ describe('A key is fetched', () => {
     expect(isFetched({ lastAt: epoch - 1, complete: true }, key)).to.equal(false);
     expect(isFetched({ complete: true }, key)).to.equal(false);
     expect(isFetched({ lastAt: epoch, complete: true }, unpublished)).to.equal(false);
+  });
+});
+
+describe('A key set is fetched without a revoked key', () => {
+  it('if the fetch was more than the accuracy of reports after the key was observed absent', () => {
+    const at = (lastAt: number) => isFetchedWithout({ lastAt, complete: true }, { absentAt: epoch });
+    expect(at(epoch + 2 * second)).to.equal(true);
+    expect(at(epoch + second)).to.equal(false);
+    expect(isFetchedWithout({ complete: true }, { absentAt: epoch })).to.equal(false);
+    expect(isFetchedWithout({ lastAt: epoch, complete: true }, {})).to.equal(false);
   });
 });

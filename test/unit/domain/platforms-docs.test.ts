@@ -31,6 +31,8 @@ function assumption(platform: string): { readonly accepts: string; readonly beca
     absentAt: 0,
     cacheLifetime: 0,
     stillServed: undefined,
+    fetchedAt: undefined,
+    isAcknowledged: false,
     now: 0,
   });
   const [, because = ''] = /: (.*); access tokens/.exec(message) ?? [];

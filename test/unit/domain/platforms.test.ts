@@ -11,6 +11,8 @@ function facts(more: Partial<RevocationFacts>): RevocationFacts {
     absentAt,
     cacheLifetime: 0,
     stillServed: undefined,
+    fetchedAt: undefined,
+    isAcknowledged: false,
     now: absentAt,
     ...more,
   };
@@ -30,6 +32,32 @@ describe('How long a platform may accept a revoked key', () => {
     expect(verdict).to.include({ status: 'Unknown', reason: 'RevocationPending' });
     expect(verdict.message).to.include('request one access token with the new key');
   });
+
+  it('Moodle no longer accepts the key once the key set without it was fetched, and the message says what that assumes', () => {
+    const verdict = revocationVerdict(
+      facts({ platform: 'Moodle', fetchedAt: absentAt + minute, now: absentAt + hour }),
+    );
+    expect(verdict).to.include({ status: 'True', reason: 'RevocationEffective' });
+    expect(verdict.message).to.include('fetched the key set at 2026-11-23T12:01:00Z').and.include('If that was Moodle');
+  });
+
+  it('A fetch ends nothing at a platform that may have several caches', () => {
+    const verdict = revocationVerdict(
+      facts({ platform: 'Blackboard', fetchedAt: absentAt + minute, now: absentAt + hour }),
+    );
+    expect(verdict).to.include({ status: 'False', reason: 'RevocationPending' });
+  });
+
+  for (const platform of ['Moodle', 'Blackboard', 'Other']) {
+    it(`A user can acknowledge that ${platform} no longer accepts the key, but not while a replica serves it`, () => {
+      const acknowledged = { platform, isAcknowledged: true, now: absentAt + minute };
+      const verdict = revocationVerdict(facts(acknowledged));
+      expect(verdict).to.include({ status: 'True', reason: 'RevocationEffective' });
+      expect(verdict.message).to.include('as a user acknowledged');
+      const served = revocationVerdict(facts({ ...acknowledged, stillServed: 'replica a serves it' }));
+      expect(served).to.include({ status: 'False', reason: 'RevokedKeyStillServed' });
+    });
+  }
 
   for (const [platform, hours] of [
     ['Blackboard', 10],

@@ -14,6 +14,7 @@ import time
 import traceback
 import unittest
 import unittest.mock
+import urllib.parse
 from typing import Any, Optional
 
 from cryptography.hazmat.primitives import hashes
@@ -25,6 +26,8 @@ from lti_tool_keys import (
     KeyDirectoryError,
     check,
     open_key_directory,
+    predecessor_was_revoked,
+    refresh_platform_cache,
     sign_client_assertion,
     sign_deep_linking_response,
     tool_jwks,
@@ -337,6 +340,47 @@ class ToolKeys(unittest.TestCase):
             registration = {**REGISTRATION, "tool_jwks_uri": f"http://127.0.0.1:{server.server_port}{path}"}
             self.mount.swap({**self.files("first"), "registration.json": json.dumps(registration)})
             self.assertEqual([each.problem for each in check(directory)], problems)
+
+    def test_a_revocation_is_a_change_after_which_the_former_key_is_not_published(self) -> None:
+        directory = self.opened()
+        before = directory.current()
+        first, second = (json.loads(self.files(name)["jwks.json"])["keys"] for name in ("first", "second"))
+        for published, revoked in ((first + second, False), (second, True)):
+            self.mount.swap({**self.files("second"), "jwks.json": json.dumps({"keys": published})})
+            directory.refresh()
+            self.assertEqual(predecessor_was_revoked(directory.current(), before), revoked)
+        self.assertFalse(predecessor_was_revoked(before, before))
+
+    def test_the_cache_of_a_platform_is_refreshed_with_one_token_request(self) -> None:
+        answers = {"/ok": (200, b"{}"), "/scope": (400, b'{"error":"invalid_scope"}'), "/client": (401, b'{"error":"invalid_client"}')}
+        received: list[dict[str, list[str]]] = []
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                received.append(urllib.parse.parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode()))
+                status, body = answers.get(self.path, (302, b""))
+                self.send_response(status)
+                self.send_header("Location", "/ok")
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=server.serve_forever).start()
+        self.addCleanup(server.server_close)
+        self.addCleanup(server.shutdown)
+        directory = self.opened()
+        for path, status, accepted in (("/ok", 200, True), ("/scope", 400, True), ("/client", 401, False), ("/moved", 302, False)):
+            registration = {**REGISTRATION, "token_endpoint": f"http://127.0.0.1:{server.server_port}{path}"}
+            self.mount.swap({**self.files("first"), "registration.json": json.dumps(registration)})
+            directory.refresh()
+            refreshed = refresh_platform_cache(directory)
+            self.assertEqual((refreshed.status, refreshed.accepted), (status, accepted), path)
+        self.assertEqual(len(received), 4)
+        self.assertEqual(received[0]["grant_type"], ["client_credentials"])
+        self.verified(received[0]["client_assertion"][0], directory.current().key_id)
 
     def test_coroutines_sign_while_the_directory_is_swapped(self) -> None:
         directory = self.opened(poll_interval=0.001)

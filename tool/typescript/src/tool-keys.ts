@@ -4,6 +4,7 @@ export { check, type CheckOptions, type Finding } from './check.ts';
 export { type KeyDirectoryErrorCode, KeyDirectoryError } from './errors.ts';
 export { type KeyDirectory, type KeyDirectoryOptions, openKeyDirectory } from './key-directory.ts';
 export type { Registration } from './registration.ts';
+export { predecessorWasRevoked, type Refreshed, type RefreshOptions, refreshPlatformCache } from './revocation.ts';
 export {
   type ClientAssertionOptions,
   type DeepLinkingResponse,
