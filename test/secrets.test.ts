@@ -16,7 +16,7 @@ import { TestRegistration } from './fixtures/registration.ts';
 const privateMembers = ['d', 'p', 'q', 'dp', 'dq', 'qi'] as const;
 
 /**
- * Texts of which none may occur anywhere. Every private member in hex, and in base64 and base64url at each of the three
+ * Texts that must not occur anywhere. Every private member in hex, and in base64 and base64url at each of the three
  * positions that it may have in longer bytes; the lines of the PEM that hold nothing public; and all of these once more in
  * base64, as the API carries Secrets. Of each, a piece from its middle: a text that was cut off is found as well.
  */

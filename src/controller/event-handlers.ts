@@ -66,7 +66,7 @@ export function awaitsRevocation({ spec }: LtiRegistration, ltiKeys: () => reado
   return revoked.length > 0 && ltiKeys().some((one) => isShownPublished(one) && revoked.includes(one.spec.keyID));
 }
 
-/** Every registration in the caches, including those of which only LtiKeys are left. */
+/** Every registration in the caches, including those that have only LtiKeys left. */
 export function knownRegistrations({
   registrations,
   keys,

@@ -75,7 +75,7 @@ export class RegistrationController {
     for (const collection of [registrations, keys]) collection.onRead((namespace) => this.enqueueAll(namespace));
   }
 
-  /** Enqueues every registration, or those of one namespace, including those of which only LtiKeys are left. */
+  /** Enqueues every registration, or those of one namespace, including those that have only LtiKeys left. */
   enqueueAll(namespace?: string): void {
     for (const key of knownRegistrations(this.#watched)) {
       if (namespace === undefined || splitKey(key).namespace === namespace) this.#enqueue(key);

@@ -38,7 +38,7 @@ export function withoutKey(entries: Readonly<Record<string, string>>): Readonly<
     const { kid: __, revision: ___, ...members } = JSON.parse(registration);
     return { ...rest, 'registration.json': asText(members) };
   } catch {
-    // Somebody edited it. The next write of the key writes it again.
+    // It was edited. The next write of the key replaces it.
     return rest;
   }
 }

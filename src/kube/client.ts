@@ -31,7 +31,7 @@ export interface Right {
   readonly name?: string;
 }
 
-/** Whom an access review is about. */
+/** The user of an access review. */
 export interface Subject {
   readonly user: string;
   readonly groups: readonly string[];
@@ -39,7 +39,7 @@ export interface Subject {
 
 /**
  * A client of the Kubernetes API, with JSON. Methods reject with ApiError (the server refused) or TransportError (there is no
- * usable answer), neither of which contains a body. They do not retry; the work queue and the reflector do.
+ * usable answer), and neither contains a body. They do not retry; the work queue and the reflector do.
  */
 export class KubeClient {
   readonly #credentials: Credentials;

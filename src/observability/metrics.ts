@@ -9,7 +9,7 @@ import { clientTable, controllerTable, processTable, publisherTable, sidecarTabl
 
 /**
  * A registry with the metrics of every process. prom-client's default metrics keep a 10 ms timer and a garbage collection observer
- * running, for some fifty series of which a user can act on these.
+ * running, for some fifty series, and a user can act on these alone.
  */
 export function createRegistry(version: string): Registry {
   const registry = new Registry();

@@ -61,7 +61,7 @@ export class Scrapes {
 
   async #stream(response: ServerResponse): Promise<void> {
     const { metrics, log, clock } = this.#options;
-    // Covers the whole response, the end of which may still be buffered when the next scrape starts.
+    // Covers the whole response: its end may still be buffered when the next scrape starts.
     response.once(
       'close',
       clock.setTimer(() => response.destroy(), scrapeMs),

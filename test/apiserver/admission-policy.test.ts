@@ -125,11 +125,11 @@ describe('The admission policies in a namespace of the installer’s choice', ()
     it('The policies allow writing a ledger unchanged, as a change of the encryption at rest does', async () => {
       const stored = JSON.parse(await succeed(['get', 'secret', 'canvas-lti-keys', here, '--output=json']));
       const migrator = 'system:serviceaccount:kube-system:storage-version-migrator-controller';
-      for (const whoever of [undefined, 'editor', migrator]) {
-        await succeed(['replace', '--filename=-'], whoever, stored);
+      for (const user of [undefined, 'editor', migrator]) {
+        await succeed(['replace', '--filename=-'], user, stored);
         const migration = ['apply', '--server-side', '--field-manager=migrator', '--filename=-'];
         const { apiVersion, kind, metadata } = stored;
-        await succeed(migration, whoever, {
+        await succeed(migration, user, {
           apiVersion,
           kind,
           metadata: { name: metadata.name, namespace: bed.tenant },
@@ -199,7 +199,7 @@ describe('The admission policies in a namespace of the installer’s choice', ()
       const [binding] = bed.identity.filter(({ kind }) => kind === 'ClusterRoleBinding');
       const key = ltiKey(bed.tenant, 'canvas-3');
       try {
-        for (const subjects of [[{ kind: 'User', name: 'somebody', apiGroup: 'rbac.authorization.k8s.io' }], null]) {
+        for (const subjects of [[{ kind: 'User', name: 'jane', apiGroup: 'rbac.authorization.k8s.io' }], null]) {
           const patch = `--patch=${JSON.stringify({ subjects })}`;
           await succeed(['patch', 'clusterrolebinding', binding!.metadata.name, '--type=merge', patch]);
           await untilInForce(async () => (await bed.create(key, bed.operator)).code !== 0);

@@ -11,7 +11,7 @@ import { eventually, Tenant, text } from '../fixtures/tenant.ts';
 const former = 'https://lms.example.edu';
 const other = 'https://other.example.org';
 
-/** What everybody does who meets an immutable field: delete and apply, in one command. */
+/** What users do about an immutable field: delete and apply, in one command. */
 describe('Replacing a registration by one with another issuer', () => {
   let tenant: Tenant;
   let operator: Operator;

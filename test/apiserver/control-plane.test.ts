@@ -45,8 +45,8 @@ describe('The control plane for tests', () => {
   });
 
   it('serviceAccountKubeconfig names the ServiceAccount that does not exist', async () => {
-    const outcome = await controlPlane().serviceAccountKubeconfig('default', 'nobody').catch(String);
-    expect(outcome).to.contain('No token for ServiceAccount default/nobody:').and.to.contain('not found');
+    const outcome = await controlPlane().serviceAccountKubeconfig('default', 'no-such-account').catch(String);
+    expect(outcome).to.contain('No token for ServiceAccount default/no-such-account:').and.to.contain('not found');
   });
 
   it('The control plane deletes a namespace with its contents', async () => {

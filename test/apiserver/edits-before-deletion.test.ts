@@ -9,7 +9,7 @@ import { applyManifest, controlPlane } from '../fixtures/control-plane.ts';
 import { makeKekDirectory, startOperator, type BeforeWrite, type Operator } from '../fixtures/operator.ts';
 import { base64, eventually, Tenant } from '../fixtures/tenant.ts';
 
-/** What somebody said last before a registration, a Secret or the operator went away. */
+/** Edits right before a registration, a Secret or the operator went away. */
 describe('Last edits before a deletion', () => {
   let tenant: Tenant;
   let operator: Operator;
@@ -106,7 +106,7 @@ describe('Last edits before a deletion', () => {
       await start();
       await removed('unheard-retain');
       await orphaned('unheard-revoked');
-      // The revocation is done as soon as somebody says it again.
+      // The revocation is done as soon as it is requested again.
       await tenant.apply('unheard-revoked', { revokedKeyIDs: [kid] });
       await operator.travel(minute);
       await tenant.untilStates('unheard-revoked', 'unheard-revoked-1 Revoked, unheard-revoked-2 Active');

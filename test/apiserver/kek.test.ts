@@ -143,7 +143,7 @@ describe('Key-encryption keys', () => {
       expect(status?.conditions?.map(({ type, status: is, reason }) => [type, is, reason])).to.deep.equal([
         ['KeyMaterialAvailable', 'False', 'SealKEKMissing'],
       ]);
-      // Whoever removes KEKs that seal nothing must see that this one does.
+      // A user who removes KEKs that seal nothing must see that this one seals keys.
       expect(status?.kekID).to.equal('k1');
     });
     await tenant.edit('canvas', { rotationTrigger: 'b' });

@@ -88,13 +88,13 @@ describe('KubeClient on a real API server', () => {
     const second = await client.replace<ConfigMap>(configMaps, { ...first, data: { changed: 'yes' } });
     expect(isConflict(await failure(client.delete(configMaps, first)))).to.equal(true);
     await client.delete(configMaps, second);
-    const anew = await create('victim');
-    const { resourceVersion } = anew.metadata;
+    const recreated = await create('victim');
+    const { resourceVersion } = recreated.metadata;
     const sameVersion = {
       metadata: { ...first.metadata, ...(resourceVersion === undefined ? {} : { resourceVersion }) },
     };
     expect(isConflict(await failure(client.delete(configMaps, sameVersion)))).to.equal(true);
-    expect(await client.get(configMaps, namespace, 'victim')).to.deep.equal(anew);
+    expect(await client.get(configMaps, namespace, 'victim')).to.deep.equal(recreated);
   });
 
   it('The errors distinguish a missing object, a missing type and a missing namespace', async () => {
@@ -260,17 +260,17 @@ describe('KubeClient on a real API server', () => {
   });
 
   it('The error of a forbidden request names the user', async () => {
-    await controlPlane().kubectlRun(['create', 'serviceaccount', 'nobody', '-n', namespace]);
-    const kubeconfig = await controlPlane().serviceAccountKubeconfig(namespace, 'nobody');
-    const nobody = KubeClient.load({ kubeconfig, clock: systemClock });
-    expect(nobody.namespace).to.equal(namespace);
-    const error = await failure(nobody.get(configMaps, namespace, 'x'));
+    await controlPlane().kubectlRun(['create', 'serviceaccount', 'powerless', '-n', namespace]);
+    const kubeconfig = await controlPlane().serviceAccountKubeconfig(namespace, 'powerless');
+    const powerless = KubeClient.load({ kubeconfig, clock: systemClock });
+    expect(powerless.namespace).to.equal(namespace);
+    const error = await failure(powerless.get(configMaps, namespace, 'x'));
     expect(error)
       .to.be.instanceOf(ApiError)
       .with.property('message')
       .that.contains(`get configmaps ${namespace}/x: 403 Forbidden`)
-      .and.contains(`system:serviceaccount:${namespace}:nobody`);
-    await nobody.close();
+      .and.contains(`system:serviceaccount:${namespace}:powerless`);
+    await powerless.close();
   });
 
   it('clockSkew is small for a server on the same machine', async () => {

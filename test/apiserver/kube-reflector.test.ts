@@ -78,10 +78,10 @@ describe('Reflector on a real API server', () => {
     const made = await make('d');
     const changed = await client.replace<ConfigMap>(configMaps, { ...made, data: { k: 'v' } });
     await client.delete(configMaps, changed);
-    const anew = await make('d');
+    const recreated = await make('d');
     await eventually('the handlers received all changes', () => changes.length >= 7);
     expect(changes.slice(3)).to.deep.equal(['added d', 'modified d', 'deleted d', 'added d']);
-    expect(store.get(`${namespace}/d`)).to.deep.equal(anew);
+    expect(store.get(`${namespace}/d`)).to.deep.equal(recreated);
   });
 
   it('The handlers receive a deletion and an addition for an object that was recreated during an outage', async () => {
@@ -92,11 +92,11 @@ describe('Reflector on a real API server', () => {
     await eventually('the reflector is disconnected', () => !reflector.connected());
     await controlPlane().apiServer.start();
     await client.delete(configMaps, old);
-    const anew = await make('d');
+    const recreated = await make('d');
     await eventually('the reflector is connected again', () => reflector.connected());
     await eventually(
       'the store has the new object',
-      () => store.get(`${namespace}/d`)?.metadata.uid === anew.metadata.uid,
+      () => store.get(`${namespace}/d`)?.metadata.uid === recreated.metadata.uid,
     );
     expect(changes).to.deep.equal(['added d', 'deleted d', 'added d']);
     expect(errors).not.to.deep.equal([]);

@@ -103,7 +103,7 @@ describe('kubectl lti doctor on a cluster', () => {
   });
 
   it('doctor reports what a user without rights cannot check as unknown', async () => {
-    const { code, findings } = await doctor('--as', 'nobody');
+    const { code, findings } = await doctor('--as', 'powerless');
     expect(code).to.equal(0);
     for (const check of ['Deployment', 'leader', 'JWKS Service', 'admission policies', 'operator rights']) {
       expect(resultOf(findings, check), check).to.equal('unknown');

@@ -8,7 +8,7 @@ import { controlPlane } from '../fixtures/control-plane.ts';
 import { startOperator, type Operator } from '../fixtures/operator.ts';
 import { eventually, Tenant } from '../fixtures/tenant.ts';
 
-/** `kubectl lti` against the operator, with the rights of somebody who administers the cluster. */
+/** `kubectl lti` against the operator, with the rights of a cluster administrator. */
 describe('kubectl lti on a cluster', () => {
   let tenant: Tenant;
   let operator: Operator;

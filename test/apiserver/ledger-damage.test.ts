@@ -8,7 +8,7 @@ import { base64, eventually, Tenant } from '../fixtures/tenant.ts';
 
 type Data = Readonly<Record<string, string>>;
 
-/** What somebody does to the ledger of canvas, how the operator calls it, and what its message has to name. */
+/** Damage to the ledger of canvas, the reason that the operator reports, and what its message has to name. */
 interface Damage {
   readonly title: string;
   readonly reason: string;

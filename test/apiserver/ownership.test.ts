@@ -122,7 +122,7 @@ describe('Objects that the operator owns', () => {
       ]);
     });
 
-    /** As somebody makes one who has the right to. */
+    /** As a user with the right to create LtiKeys makes one. */
     async function forge(name: string, revision: number, registration = 'canvas'): Promise<LtiKey> {
       const publicJWK = await strangersJwk(name);
       const made = await tenant.client.create<LtiKey>(ltiKeys, {

@@ -68,7 +68,7 @@ async function kubectl(...args: readonly string[]): Promise<string> {
   return stdout;
 }
 
-/** As `secrets lti-key-operator-kek-canaries get`; what the API server says that somebody may do in a namespace. */
+/** As `secrets lti-key-operator-kek-canaries get`; the rights that the API server reports for a user in a namespace. */
 async function rightsOf(user: string, namespace: string): Promise<ReadonlySet<string>> {
   const groups = ['system:serviceaccounts', 'system:authenticated'].map((group) => `--as-group=${group}`);
   const list = ['auth', 'can-i', '--list', '--no-headers', `--namespace=${namespace}`, `--as=${user}`, ...groups];
@@ -90,14 +90,14 @@ const flat = (rights: readonly string[]): readonly string[] =>
   });
 
 describe('The rights that a rendered kustomization grants', () => {
-  let everybody: ReadonlySet<string>;
+  let everyAccount: ReadonlySet<string>;
 
   before(async () => {
     await installCrds();
     const [namespace] = await render({});
     await apply([namespace!, { apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'gradebook' } }]);
     const other = await createNamespace('rights');
-    everybody = await rightsOf(`system:serviceaccount:${other}:default`, other);
+    everyAccount = await rightsOf(`system:serviceaccount:${other}:default`, other);
   });
   after(async () => {
     await kubectl('delete', 'rolebinding', 'lti-key-operator', '--namespace=gradebook', '--ignore-not-found');
@@ -118,7 +118,7 @@ describe('The rights that a rendered kustomization grants', () => {
           // The API server takes a moment to see new bindings.
           for (const deadline = Date.now() + 60_000; granted.join() !== wanted.join() && Date.now() < deadline;) {
             const all = await rightsOf(account(name), namespace);
-            granted = [...all].filter((right) => !everybody.has(right)).toSorted();
+            granted = [...all].filter((right) => !everyAccount.has(right)).toSorted();
           }
           expect(granted).to.deep.equal(wanted);
         });

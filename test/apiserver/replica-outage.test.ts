@@ -13,7 +13,7 @@ const names = Array.from({ length: 25 }, (_, index) => `canvas-${index}`);
 /** Shorter than the time between two periodic looks at one registration. */
 const watched = 15 * second;
 
-/** A replica that can be down: it then hangs up on whoever asks, and counts. Otherwise it answers as the operator's own sidecar. */
+/** A replica that can be down: it then closes and counts each connection. Otherwise it answers as the operator's own sidecar. */
 class Replica {
   down = true;
   asked = 0;
@@ -97,7 +97,7 @@ describe('An outage of all JWKS replicas', () => {
     replica.down = true;
     await tenant.edit(name, { revokedKeyIDs: [kid] });
     await until(async () => (await tenant.servedOf(operator.url, name)).keyIDs.length === 2, 'there is a replacement');
-    // Nobody serves the replacement, so the revoked key leaves without it at the end of its grace.
+    // No replica serves the replacement, so the revoked key leaves without it at the end of its grace.
     await operator.travel(revocationGrace + second);
     await tenant.untilSays(name, 'RevocationEffective', 'False RevokedKeyStillServed');
     await until(async () => !(await tenant.servedOf(operator.url, name)).keyIDs.includes(kid), 'the key is not served');

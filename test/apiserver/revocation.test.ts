@@ -9,7 +9,7 @@ import { forgetCanaries, startOperator, type Operator } from '../fixtures/operat
 import { OneNamespace } from '../fixtures/one-namespace.ts';
 import { base64, eventually, Tenant, text } from '../fixtures/tenant.ts';
 
-/** A revoked key leaves documents and delivery Secret whatever is broken, and nobody is told that it is gone before it is. */
+/** A revoked key leaves the documents and the delivery Secret whatever is broken, and the status does not say so before. */
 describe('Revocation', () => {
   let tenant: Tenant;
   let operator: Operator;

@@ -3,7 +3,7 @@ import type { PublicJwk } from '../../src/domain/public-jwk.ts';
 import { type Collision, DocumentRenderer } from '../../src/publish/document-renderer.ts';
 import type { PublishedKey } from '../../src/publish/published-key.ts';
 
-/** An odd modulus of `bits`, different for each `seed`; nobody verifies a signature with it here. */
+/** An odd modulus of `bits`, different for each `seed`; no test verifies a signature with it. */
 export function modulus(bits: number, seed: number): string {
   const octets = Buffer.alloc(Math.ceil(bits / 8), seed);
   octets[0] = 1 << ((bits - 1) % 8);

@@ -44,7 +44,7 @@ describe('Two controllers with --leader-elect', () => {
     await registration.rotate('one');
     await registration.becomes('Active,Next');
     await leader.kill();
-    // The Lease lasts 15 s; whoever waits for it looks every 2 to 4.4 s.
+    // The Lease lasts 15 s; a candidate checks it every 2 to 4.4 s.
     await eventually('the other one leads', () => leads(follower));
     // As the kubelet does. Until then the first sidecar serves what it had, and a key it lacks may not sign.
     first.startController(options);

@@ -6,7 +6,7 @@ export const rotation: Story = {
   async run({ registration, narrator, keys, served, until }) {
     const first = `${registration}-1`;
     const second = `${registration}-2`;
-    narrator.say('Nobody has to do anything now: the rotation comes by itself.');
+    narrator.say('No action is required now: the rotation starts by itself.');
     await until(`key ${second} is made`, () => keys.state(second) !== undefined);
     await until(`key ${second} signs`, () => keys.state(second) === 'Active');
     await until(`key ${first} is retired`, () => keys.state(first) === 'Retired');

@@ -8,7 +8,7 @@ const interval: Duration = 5 * second;
 const mostReported = 100;
 
 export interface KekUsageOptions {
-  /** Every registration in the caches, including those of which only LtiKeys are left; undefined while one may be missing. */
+  /** Every registration in the caches, including those that have only LtiKeys left; undefined while one may be missing. */
   readonly known: () => Iterable<ObjectKey> | undefined;
   /** Undefined before the first check of the KEKs, and while nothing can be sealed. */
   readonly sealingKekID: () => string | undefined;

@@ -6,7 +6,7 @@ import { buildConnector } from 'undici';
 export class PublicCAFileError extends Error {}
 
 /**
- * Trusts the CA certificates of a PEM file in addition to Node's. The file is read for each connection, of which there are few,
+ * Trusts the CA certificates of a PEM file in addition to Node's. The file is read for each of the few connections,
  * so that the next connection uses a renewed file; Node reads NODE_EXTRA_CA_CERTS only at startup.
  */
 export function connectorTrusting(file: string, options: buildConnector.BuildOptions): buildConnector.connector {

@@ -25,7 +25,7 @@ interface Entry {
 export class WrappingKeys {
   readonly #kms: Pick<Kms, 'decrypt'>;
   readonly #clock: Clock;
-  /** KEK IDs of which a wrapping key decrypted something. */
+  /** KEK IDs with a wrapping key that decrypted something. */
   readonly #confirmed = new Set<string>();
   /** Least recently used first. */
   readonly #entries = new Map<string, Entry>();

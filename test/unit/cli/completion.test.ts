@@ -21,7 +21,7 @@ describe('kubectl lti completion', () => {
     return file;
   }
 
-  /** Each has the words before the cursor, of which the last is incomplete, and some of the words that are offered. */
+  /** Each has the words before the cursor, the last one incomplete, and some of the words that are offered. */
   const lines: readonly (readonly [words: readonly string[], offered: readonly string[]])[] = [
     [['st'], ['status']],
     [['kek', ''], ['status']],

@@ -195,9 +195,9 @@ describe('kubectl lti dev', () => {
   });
 
   const foreign: readonly (readonly [string, () => void, string])[] = [
-    ['has a file of somebody', () => writeFileSync(join(directory, 'notes.txt'), 'mine'), 'is not empty'],
+    ['has a file of the user', () => writeFileSync(join(directory, 'notes.txt'), 'mine'), 'is not empty'],
     [
-      'has a file of somebody beside those of an earlier run',
+      'has a file of the user beside those of an earlier run',
       () => {
         writeFileSync(join(directory, '..kubectl-lti-dev'), '');
         writeFileSync(join(directory, 'notes.txt'), 'mine');

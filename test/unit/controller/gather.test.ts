@@ -372,7 +372,7 @@ describe('gather', () => {
     });
   }
 
-  it('gather returns nothing for a name of which nothing exists, and releases what was kept for it', async () => {
+  it('gather returns nothing for a name without any object, and releases what was kept for it', async () => {
     const forgotten: string[] = [];
     operator.sources.lastSeen.set(registrationKey, anLtiRegistration());
     operator.generator.request(registrationKey, { size: 2048, urgent: false });

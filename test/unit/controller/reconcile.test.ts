@@ -123,7 +123,7 @@ describe('reconcile', () => {
       expect(operator.objects.reads).to.include('get secrets canvas-lti-keys');
     });
 
-    it('reconcile takes up a rotation from whichever write it was interrupted at, and makes no second key', async () => {
+    it('reconcile continues a rotation after any write at which it was interrupted, and makes no second key', async () => {
       for (let interruptedAt = 0; interruptedAt < 7; interruptedAt++) {
         operator = new MemoryOperator();
         operator.apply(anLtiRegistration({ delivery }));
@@ -218,7 +218,7 @@ describe('reconcile', () => {
       expect(operator.objects.writes).to.deep.equal([]);
     });
 
-    it('reconcile does not look again at a name of which nothing exists', async () => {
+    it('reconcile does not look again at a name without any object', async () => {
       expect(await operator.reconcile()).to.deep.equal({});
     });
   });

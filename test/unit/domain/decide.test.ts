@@ -220,7 +220,7 @@ describe('A rejected write', () => {
     });
     expect(done(situation)).to.deep.equal(['removeKey canvas-1']);
     const removed = { ...situation, ltiKeys: showing([aKey(2, 'Active')]) };
-    expect(done(removed), 'it does not return while somebody may serve it').to.deep.equal([]);
+    expect(done(removed), 'it does not return while a replica may serve it').to.deep.equal([]);
   });
 
   it('of a delivery Secret with a revoked key is replaced by the deletion of the Secret', () => {

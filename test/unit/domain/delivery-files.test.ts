@@ -65,7 +65,7 @@ describe('withoutKey', () => {
     expect(files).to.deep.equal(filesOf({}, false));
   });
 
-  it('A registration.json that somebody broke is left out', () => {
+  it('A damaged registration.json is left out', () => {
     expect(withoutKey({ kid: 'kid-1', 'registration.json': '{' })).to.deep.equal({});
   });
 });

@@ -178,7 +178,7 @@ describe('The conditions of a registration', () => {
       { Ready: 'True SigningKeyReady: key kid-1 signs, and every ready replica serves it' },
     ],
     [
-      "where the delivery Secret is somebody else's",
+      'where the delivery Secret belongs to another owner',
       aLifecycle({ ledger: recorded, registration: delivered }),
       { deliveryFault: taken },
       {

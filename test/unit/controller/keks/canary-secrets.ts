@@ -36,7 +36,7 @@ export class CanarySecrets implements Pick<KubeClient, Verb> {
     return this.#store(object);
   }
 
-  /** What somebody else writes. */
+  /** What another client writes. */
   put(secret: Secret): void {
     this.#store(secret);
   }

@@ -264,7 +264,7 @@ describe('CanariedKekProvider', () => {
     it('A canary is not created before the LtiKeys were read', async () => {
       synced = false;
       const keks = start();
-      expect(await keks.status(), 'nobody seals yet').to.deep.equal({ sealingKekID: 'k1', problems: [] });
+      expect(await keks.status(), 'nothing is sealed yet').to.deep.equal({ sealingKekID: 'k1', problems: [] });
       expect((await refused(keks)).reason).to.equal('KEKUnverified');
       expect(secrets.stored).to.equal(undefined);
       synced = true;

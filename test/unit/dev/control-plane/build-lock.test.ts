@@ -53,7 +53,7 @@ describe('the build lock', () => {
     expect(await withBuildLock(lock, unexpectedWait, async () => 'built')).to.equal('built');
   });
 
-  it('is taken over when nobody touched it for more than a minute, whoever has its process ID now', async () => {
+  it('is taken over when it was not touched for more than a minute, although another process has its process ID now', async () => {
     held(process.ppid, 61);
     expect(await withBuildLock(lock, unexpectedWait, async () => 'built')).to.equal('built');
   });

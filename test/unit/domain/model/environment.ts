@@ -179,7 +179,7 @@ const disturbancesOf: Readonly<Record<Kind, (world: World) => Step[]>> = {
   foreign: (world) => {
     const name = world.registration.deliverySecretName;
     if (name === undefined || world.secrets.has(name) || world.taken.has(name)) return [];
-    return [['somebody else makes the Secret', { ...world, taken: new Set([name]) }]];
+    return [['another client makes the Secret', { ...world, taken: new Set([name]) }]];
   },
 };
 

@@ -20,7 +20,7 @@ import { cacheLifetime, limits, readableLedger, type World } from './world.ts';
 const corrupt: Fault = { reason: 'LedgerCorrupt', message: 'ledger.json is not JSON' };
 const taken: DeliverySecret = {
   kind: 'unusable',
-  fault: { reason: 'DeliverySecretConflict', message: 'the Secret is somebody else’s' },
+  fault: { reason: 'DeliverySecretConflict', message: 'the Secret belongs to another owner' },
 };
 const absent: DeliverySecret = { kind: 'absent' };
 

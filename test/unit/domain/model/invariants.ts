@@ -37,7 +37,7 @@ function faultOf({ before, after, situation, effect }: Happened): string | undef
     }
     case 'removeLedger':
       if (before.ledgerFault !== undefined) return 'a ledger that cannot be read is removed';
-      if (!isToBeRemoved(before, situation)) return 'the ledger is removed and nobody asked';
+      if (!isToBeRemoved(before, situation)) return 'the ledger is removed without a request';
       return before.secrets.size > 0 ? 'a private half outlives the ledger' : published(before);
     case 'createKey':
       return undefined;

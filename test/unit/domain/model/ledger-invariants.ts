@@ -68,7 +68,7 @@ function checkMove(
     case 'Active':
       return checkActivation(before, situation, is);
     case 'Revoked':
-      return wasToLeave(situation, before, was) ? undefined : `${keyID} was revoked and nobody asked`;
+      return wasToLeave(situation, before, was) ? undefined : `${keyID} was revoked without a request`;
     case 'Retired':
       return checkRetirement(before, after, situation, was);
     default:
