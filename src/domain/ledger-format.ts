@@ -1,8 +1,8 @@
-import { isJsonObject } from '../lib/json-object.ts';
 import type { Instant } from './duration.ts';
 import { type KeyState, keyStates } from './key-state.ts';
 import { narrowPublicJwk } from './public-jwk.ts';
 import type { Cause, Delivery, Ledger, LedgerKey, OwedCause } from './ledger.ts';
+import { corrupt, LedgerError, MemberReader, unknownFormat } from './member-reader.ts';
 import { storableRequest } from './registration.ts';
 
 /** `ledger.json`: how a ledger is serialized and parsed. */
@@ -47,19 +47,6 @@ const instants = [
 ] as const;
 const keyMembers = ['revision', 'keyID', 'algorithm', 'size', 'publicJWK', 'state', 'cause', 'verifyOnly', ...instants];
 
-export type LedgerFault = 'LedgerCorrupt' | 'LedgerMismatch' | 'LedgerFormatUnknown';
-
-/** Why the text is not a ledger of this registration. The message never quotes the text. */
-export class LedgerError extends Error {
-  override readonly name = 'LedgerError';
-  readonly reason: LedgerFault;
-
-  constructor(reason: LedgerFault, message: string) {
-    super(message);
-    this.reason = reason;
-  }
-}
-
 /** Deterministic: the order in which members were recorded does not matter. */
 export function serializeLedger(ledger: Ledger): string {
   const times = (key: LedgerKey): object =>
@@ -94,7 +81,7 @@ export function parseLedger(text: string | undefined, namespace: string, registr
   } catch {
     throw corrupt('ledger.json is not JSON; it may have been truncated');
   }
-  const at = new Reader(value, 'ledger.json');
+  const at = new MemberReader(value, 'ledger.json');
   const version = at.number('formatVersion');
   if (version !== 1 && version !== formatVersion) {
     throw unknownFormat(`ledger.json has format version ${version}, but this release reads 1 and ${formatVersion}`);
@@ -120,13 +107,13 @@ export function parseLedger(text: string | undefined, namespace: string, registr
     ...optional('observedRotateRequest', request === undefined ? undefined : storableRequest(request)),
     deletionPolicy: at.known('deletionPolicy', ['Retain', 'Delete']) as 'Retain' | 'Delete',
     deliveries: version === 1 ? formerDeliveries(at) : at.list('deliveries').map(parseDelivery),
-    keys: at.list('keys').map((key, index) => parseKey(new Reader(key, `ledger.json keys[${index}]`))),
+    keys: at.list('keys').map((key, index) => parseKey(new MemberReader(key, `ledger.json keys[${index}]`))),
   };
   checkConsistency(ledger);
   return ledger;
 }
 
-function formerDeliveries(at: Reader): readonly Delivery[] {
+function formerDeliveries(at: MemberReader): readonly Delivery[] {
   return at.list('deliverySecretNames').map((name) => {
     if (typeof name !== 'string') throw corrupt(`${at.place}: an entry of deliverySecretNames is not a string`);
     return { secretName: name };
@@ -134,13 +121,13 @@ function formerDeliveries(at: Reader): readonly Delivery[] {
 }
 
 function parseDelivery(value: unknown, index: number): Delivery {
-  const at = new Reader(value, `ledger.json deliveries[${index}]`);
+  const at = new MemberReader(value, `ledger.json deliveries[${index}]`);
   at.only(['secretName', 'leftAt']);
   const leftAt = at.optionalInstant('leftAt');
   return { secretName: at.string('secretName'), ...(leftAt === undefined ? {} : { leftAt }) };
 }
 
-function parseKey(at: Reader): LedgerKey {
+function parseKey(at: MemberReader): LedgerKey {
   at.only(keyMembers);
   const keyID = at.string('keyID');
   const publicJWK = narrowPublicJwk(at.object('publicJWK'));
@@ -180,85 +167,8 @@ function checkConsistency(ledger: Ledger): void {
     throw corrupt('ledger.json revisions are out of order');
 }
 
-function corrupt(message: string): LedgerError {
-  return new LedgerError('LedgerCorrupt', message);
-}
-
-function unknownFormat(message: string): LedgerError {
-  return new LedgerError('LedgerFormatUnknown', `${message}: a newer release of the operator wrote it`);
-}
-
 function optional<K extends string>(name: K, value: string | undefined): { [P in K]?: string } {
   return value === undefined ? {} : ({ [name]: value } as { [P in K]?: string });
-}
-
-/** Reads the members of an untrusted JSON object; each error names the place. */
-class Reader {
-  readonly place: string;
-  private readonly members: Readonly<Record<string, unknown>>;
-
-  constructor(value: unknown, place: string) {
-    if (!isJsonObject(value)) throw corrupt(`${place} is not an object`);
-    this.members = value;
-    this.place = place;
-  }
-
-  /** Rejects members that this release does not know: the next write would drop what a newer release keeps there. */
-  only(known: readonly string[]): void {
-    const unknown = Object.keys(this.members).filter((name) => !known.includes(name));
-    if (unknown.length > 0) throw unknownFormat(`${this.place} has ${unknown.length} unknown members`);
-  }
-
-  has(name: string): boolean {
-    return this.members[name] !== undefined;
-  }
-
-  number(name: string): number {
-    const value = this.members[name];
-    if (!Number.isSafeInteger(value) || (value as number) < 0)
-      throw corrupt(`${this.place}: ${name} is not a whole number`);
-    return value as number;
-  }
-
-  string(name: string): string {
-    const value = this.members[name];
-    if (typeof value !== 'string') throw corrupt(`${this.place}: ${name} is not a string`);
-    return value;
-  }
-
-  optionalString(name: string): string | undefined {
-    return this.has(name) ? this.string(name) : undefined;
-  }
-
-  optionalInstant(name: string): Instant | undefined {
-    const text = this.optionalString(name);
-    if (text === undefined) return undefined;
-    const instant = Date.parse(text);
-    if (Number.isNaN(instant)) throw corrupt(`${this.place}.${name} is not a time`);
-    return instant;
-  }
-
-  flag(name: string): boolean {
-    const value = this.members[name];
-    if (value !== undefined && value !== true) throw corrupt(`${this.place}: ${name} is not true`);
-    return value === true;
-  }
-
-  known(name: string, values: readonly string[]): string {
-    const value = this.string(name);
-    if (!values.includes(value)) throw unknownFormat(`${this.place}: ${name} is none of ${values.join(', ')}`);
-    return value;
-  }
-
-  list(name: string): readonly unknown[] {
-    const value = this.members[name];
-    if (!Array.isArray(value)) throw corrupt(`${this.place}: ${name} is not a list`);
-    return value;
-  }
-
-  object(name: string): unknown {
-    return this.members[name];
-  }
 }
 
 /**

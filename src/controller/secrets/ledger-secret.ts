@@ -1,7 +1,8 @@
 import { ledgerEntry, ledgerSecretName, ledgerSecretType, registrationLabel, secrets } from '../../api/names.ts';
 import { sealedEntry } from '../../crypto/sealed-entry.ts';
 import { isFinal } from '../../domain/key-state.ts';
-import { LedgerError, parseLedger, serializeLedger } from '../../domain/ledger-format.ts';
+import { parseLedger, serializeLedger } from '../../domain/ledger-format.ts';
+import { LedgerError } from '../../domain/member-reader.ts';
 import { type Ledger, sealedKeys } from '../../domain/ledger.ts';
 import type { Fault } from '../../domain/situation.ts';
 import type { KubeClient } from '../../kube/client.ts';

@@ -1,5 +1,6 @@
 import { expect } from 'chai';
-import { LedgerError, parseLedger, serializeLedger } from '../../../src/domain/ledger-format.ts';
+import { parseLedger, serializeLedger } from '../../../src/domain/ledger-format.ts';
+import { LedgerError } from '../../../src/domain/member-reader.ts';
 import type { Ledger } from '../../../src/domain/ledger.ts';
 import { aKey, aLedger, epoch } from '../../builders/ledger.ts';
 
