@@ -1,6 +1,5 @@
 import { ltiKeyName, ltiRegistrations, namespacePath, registrationPath } from '../api/names.ts';
 import type { LtiKey, LtiRegistration } from '../api/objects.ts';
-import { KekError, SealError } from '../crypto/errors.ts';
 import type { KekProvider } from '../crypto/kek-provider.ts';
 import { type Duration, type Instant, second } from '../domain/duration.ts';
 import type { Ledger } from '../domain/ledger.ts';
@@ -19,14 +18,14 @@ import type { Informer } from '../kube/informer.ts';
 import { isObjectNotFound, isUnreadable } from '../kube/errors.ts';
 import { type ObjectKey, splitKey } from '../kube/objects.ts';
 import type { Clock } from '../lib/clock.ts';
-import { keyMaterialOf, sealedUnder, sealingState, sealPair } from './keys/key-material.ts';
+import { keyMaterialOf, sealedUnder, sealingState } from './keys/key-material.ts';
 import { type DeliveryReading, readDelivery } from './secrets/delivery-secret.ts';
-import { type Imports, readImports } from './secrets/import.ts';
+import { readImports } from './secrets/import.ts';
 import type { LedgerUsage } from './keks/kek-usage.ts';
-import type { KeyGenerator, GeneratedKey } from './keys/key-generator.ts';
+import type { KeyGenerator } from './keys/key-generator.ts';
+import { waitingPair } from './keys/waiting-pair.ts';
 import type { Gathered } from './gathered.ts';
 import { newestLedger, withTrace } from './secrets/ledger-reading.ts';
-import type { LedgerRecord } from './secrets/ledger-secret.ts';
 import type { OpenedKeys } from './keys/opened-keys.ts';
 import { notObserved, observe, sharedWith } from './observed-keys.ts';
 import type { FetchCollector } from './publication/fetch-collector.ts';
@@ -231,29 +230,4 @@ async function readDeliveries(
     return [secretName, await readDelivery(client, namespace, secretName, registration, kind)] as const;
   });
   return new Map(await Promise.all(readings));
-}
-
-/** The pair that an earlier decision requested, or the imported key, which is sealed here. */
-async function waitingPair(
-  { keks, generator }: Sources,
-  key: ObjectKey,
-  imports: Imports | undefined,
-  record: LedgerRecord | undefined,
-): Promise<GeneratedKey | undefined> {
-  const signing = imports?.state.signing;
-  if (!signing || isFault(signing) || !imports?.privateKey) {
-    const generated = generator.take(key);
-    const isWritten = record?.ledger.keys.some(({ keyID }) => keyID === generated?.facts.keyID);
-    if (!isWritten) return generated;
-    // The write succeeded and its answer was lost.
-    generator.drop(key);
-    return undefined;
-  }
-  try {
-    return await sealPair(key, { ...signing, privateKey: imports.privateKey }, keks);
-  } catch (error) {
-    if (!(error instanceof KekError) && !(error instanceof SealError)) throw error;
-    // The situation has the reason, as `sealingFault`.
-    return undefined;
-  }
 }
