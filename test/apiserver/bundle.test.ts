@@ -112,7 +112,7 @@ describe('Registrations that share a bundle', () => {
     expect(await stored('other-0')).to.deep.equal(before);
   });
 
-  it('What is edited in a bundle is repaired, and what belongs to nobody is removed with the next write', async () => {
+  it('What is edited in a bundle is repaired, and what belongs to no registration is removed with the next write', async () => {
     await apply('canvas', 'moodle');
     const kid = await keyIDOf('canvas');
     await tenant.replaceSecret('tool-keys-0', (data) => ({ ...data, 'canvas.private.jwk': 'eA==', junk: 'eA==' }));

@@ -122,7 +122,7 @@ function parsed(text: string | undefined): Texts {
       Object.entries(value).flatMap(([key, each]) => (typeof each === 'string' ? [[key, each]] : [])),
     );
   } catch {
-    // Somebody edited it: the member then lacks the proof of its private key, and is written again.
+    // It was edited: the member then lacks the proof of its private key, and is written again.
     return {};
   }
 }

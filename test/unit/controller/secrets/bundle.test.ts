@@ -61,7 +61,7 @@ describe('A bundle', () => {
     expect(memberOf(broken, 'canvas')?.metadata.annotations).to.include({ [registrationLabel]: 'canvas' });
   });
 
-  it('A write of a member leaves the others, and drops entries of nobody and the copy of kubectl apply', () => {
+  it('A write of a member leaves the others, and drops entries of no registration and the copy of kubectl apply', () => {
     const copy = 'kubectl.kubernetes.io/last-applied-configuration';
     const littered = {
       ...both,
