@@ -43,6 +43,7 @@ export async function perform(story: Story, stage: Stage): Promise<Evidence> {
   const background = [ltiKeysSeen.run(stop), registrations.run(stop)];
   const wait = (what: string, condition: () => boolean | Promise<boolean>): Promise<void> =>
     until(what, condition, () => registrations.explanation(registration));
+  let tool: Tool | undefined;
   try {
     const samples = readSamples(story.durations);
     const { rotateAfter, activationDelay, overlap } = story.durations;
@@ -57,7 +58,7 @@ export async function perform(story: Story, stage: Stage): Promise<Evidence> {
     narrator.say('All of them are Ready: each has a key that is published and signs.');
     await narrator.kubectl(controlPlane, ['get', 'lti', '--namespace', namespace]);
 
-    const tool = new Tool({ client, namespace, secretName, folder: join(controlPlane.folder, 'tool') });
+    tool = await Tool.start({ client, clock, namespace, secretName, folder: join(controlPlane.folder, 'tool') });
     const platforms = verifiers(jwksUrl, parseDuration(activationDelay));
     const tally = new Tally();
     narrator.say(`From now on a tool signs a client assertion every second with the key in Secret ${secretName}.`);
@@ -93,6 +94,7 @@ export async function perform(story: Story, stage: Stage): Promise<Evidence> {
   } finally {
     ended.abort();
     await Promise.allSettled(background);
+    tool?.close();
     await client.close();
   }
 }

@@ -1,64 +1,76 @@
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
-import { type CryptoKey, importPKCS8, SignJWT } from 'jose';
 import { secrets } from '../../src/api/names.ts';
+import { MountedDirectory } from '../../src/development/mounted-directory.ts';
 import type { KubeClient } from '../../src/kube/client.ts';
 import type { Secret } from '../../src/kube/objects.ts';
-
-export interface SigningKey {
-  readonly keyID: string;
-  readonly privateKey: CryptoKey;
-  readonly clientID: string;
-  readonly audience: string;
-}
+import type { Clock } from '../../src/lib/clock.ts';
+import {
+  type Delivery,
+  type KeyDirectory,
+  openKeyDirectory,
+  signClientAssertion,
+} from '../../tool/typescript/src/tool-keys.ts';
 
 export interface ToolOptions {
   readonly client: KubeClient;
+  readonly clock: Clock;
   readonly namespace: string;
   readonly secretName: string;
   /** Where the Secret is "mounted"; private to this user. */
   readonly folder: string;
 }
 
-/** A tool as a Pod would run it: its only input is the files of its mounted delivery Secret. */
+/** A tool as a Pod would run it: its only input is its mounted delivery Secret, which the library of tool/typescript follows. */
 export class Tool {
   readonly #options: ToolOptions;
+  readonly #directory: MountedDirectory;
+  readonly #keys: KeyDirectory;
+  /** The version of the Secret that is mounted. */
+  #mounted: string | undefined;
 
-  constructor(options: ToolOptions) {
+  private constructor(options: ToolOptions, directory: MountedDirectory, keys: KeyDirectory, mounted: string) {
     this.#options = options;
+    this.#directory = directory;
+    this.#keys = keys;
+    this.#mounted = mounted;
   }
 
-  /** What the kubelet does: one file per entry of the Secret. Files stay as they are while the API does not answer. */
+  /** Mounts the Secret, which has to exist. */
+  static async start(options: ToolOptions): Promise<Tool> {
+    const { client, clock, namespace, secretName, folder } = options;
+    const directory = await MountedDirectory.claim(folder, clock);
+    const secret = await client.get<Secret>(secrets, namespace, secretName);
+    await directory.swap(filesOf(secret));
+    return new Tool(options, directory, await openKeyDirectory(folder), versionOf(secret));
+  }
+
+  /** What the kubelet does. The mount stays as it is while the API does not answer. */
   async mount(): Promise<void> {
-    const { client, namespace, secretName, folder } = this.#options;
+    const { client, namespace, secretName } = this.#options;
     const secret = await client.get<Secret>(secrets, namespace, secretName).catch(() => undefined);
-    await mkdir(folder, { recursive: true, mode: 0o700 });
-    for (const [name, content] of Object.entries(secret?.data ?? {})) {
-      await writeFile(join(folder, name), Buffer.from(content, 'base64'), { mode: 0o600 });
-    }
+    if (!secret || versionOf(secret) === this.#mounted) return;
+    await this.#directory.swap(filesOf(secret));
+    this.#mounted = versionOf(secret);
   }
 
-  async signingKey(): Promise<SigningKey> {
-    const read = (name: string): Promise<string> => readFile(join(this.#options.folder, name), 'utf8');
-    const registration: { client_id: string; token_audience: string } = JSON.parse(await read('registration.json'));
-    return {
-      keyID: await read('kid'),
-      privateKey: await importPKCS8(await read('private.pem'), 'RS256'),
-      clientID: registration.client_id,
-      audience: registration.token_audience,
-    };
+  /** The key that signs, as the tool has it now. */
+  key(): Delivery {
+    return this.#keys.current();
+  }
+
+  close(): void {
+    this.#keys.close();
   }
 }
 
 /** The client assertion that asks a platform's token endpoint for an access token (1EdTech Security Framework 1.0 §4.1.1). */
-export function signAssertion({ keyID, privateKey, clientID, audience }: SigningKey): Promise<string> {
-  return new SignJWT()
-    .setProtectedHeader({ alg: 'RS256', typ: 'JWT', kid: keyID })
-    .setIssuer(clientID)
-    .setSubject(clientID)
-    .setAudience(audience)
-    .setIssuedAt()
-    .setExpirationTime('1m')
-    .setJti(crypto.randomUUID())
-    .sign(privateKey);
+export function signAssertion(key: Delivery): Promise<string> {
+  return signClientAssertion({ path: 'the delivery', current: () => key });
+}
+
+function filesOf({ data = {} }: Secret): Record<string, string> {
+  return Object.fromEntries(Object.entries(data).map(([name, text]) => [name, Buffer.from(text, 'base64').toString()]));
+}
+
+function versionOf({ metadata }: Secret): string {
+  return metadata.resourceVersion ?? '';
 }

@@ -1,5 +1,5 @@
 import { createLocalJWKSet, createRemoteJWKSet, type JSONWebKeySet, jwtVerify, type JWTVerifyGetKey } from 'jose';
-import type { SigningKey } from './tool.ts';
+import type { Delivery } from '../../tool/typescript/src/tool-keys.ts';
 
 /** A platform's side. */
 export interface Verifier {
@@ -7,7 +7,7 @@ export interface Verifier {
   /** For people: what it does with the set that it fetched. */
   readonly habit: string;
   /** Why the token is refused; undefined when it is accepted. */
-  refusal(token: string, expected: Pick<SigningKey, 'clientID' | 'audience'>): Promise<string | undefined>;
+  refusal(token: string, expected: Pick<Delivery, 'registration'>): Promise<string | undefined>;
 }
 
 /**
@@ -56,7 +56,8 @@ async function fetchKeySet(url: URL): Promise<JWTVerifyGetKey> {
 }
 
 function refusalBy(keySet: JWTVerifyGetKey): Verifier['refusal'] {
-  return async (token, { clientID, audience }) => {
+  return async (token, { registration }) => {
+    const { client_id: clientID = '', token_audience: audience = '' } = registration;
     try {
       await jwtVerify(token, keySet, {
         algorithms: ['RS256'],

@@ -1,11 +1,14 @@
-import { execFileSync, spawnSync } from 'node:child_process';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { expect } from 'chai';
+import { decodeProtectedHeader } from 'jose';
+import { openKeyDirectory, signClientAssertion } from '../../tool/typescript/src/tool-keys.ts';
 import { cached } from './cache.ts';
 import { codeOf, headingsWithCode } from './page.ts';
-import { type Outcome, throughThreeRotations, tokens, toolProcess } from './rotation.ts';
+import { audience, clientID, type Outcome, throughThreeRotations, tokens, toolProcess } from './rotation.ts';
 
 const root = join(import.meta.dirname, '../..');
 const requirements = join(import.meta.dirname, 'python/requirements.txt');
@@ -52,6 +55,31 @@ if (hasPython) {
     it('The test runs all code of the page', () => {
       const setUps = ['PyLTI1p3', 'Authlib', 'PyJWT', 'PyJWT without the library'];
       expect(headingsWithCode('python.md')).to.deep.equal(setUps);
+    });
+
+    it('PyJWT and joserfc verify what the TypeScript library signs, with the key set that is served, through three rotations', async () => {
+      const child = spawn(python, ['-B', join(import.meta.dirname, 'python/platform.py')], {
+        stdio: ['pipe', 'pipe', 'inherit'],
+      });
+      const lines = createInterface(child.stdout)[Symbol.asyncIterator]();
+      const answers: string[] = [];
+      const keyIDs = new Set<unknown>();
+      await throughThreeRotations(async (mount, platform) => {
+        const keys = await openKeyDirectory(mount.path);
+        const sign = async (): Promise<void> => {
+          const token = await signClientAssertion(keys);
+          keyIDs.add(decodeProtectedHeader(token).kid);
+          child.stdin.write(`${JSON.stringify({ token, keys: platform.served, audience, issuer: clientID })}\n`);
+          answers.push(String((await lines.next()).value));
+        };
+        const stop = (): void => {
+          keys.close();
+          child.stdin.end();
+        };
+        return { sign, stop };
+      });
+      expect(answers).to.deep.equal(Array.from({ length: tokens }, () => 'accepted'));
+      expect(keyIDs.size).to.equal(4);
     });
 
     it('PyLTI1p3 signs client assertions and deep-linking responses that the platform accepts, through three rotations', async () => {

@@ -21,7 +21,7 @@ export const revoke: Story = {
     await until(`key ${second} signs`, () => keys.state(second) === 'Active');
     await until(`the tool signs with ${second}`, () => tally.count(keys.keyID(second)) > 1);
 
-    const leaked = await tool.signingKey();
+    const leaked = tool.key();
     const before = tally.signed;
     const revokedAt = performance.now();
     narrator.say(`The new key leaks: its ID goes into spec.revokedKeyIDs.`);

@@ -1,6 +1,6 @@
 import { strict as assert } from 'node:assert';
-import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { build } from 'esbuild';
 import type { Cluster } from '../cluster/cluster.ts';
 import { say } from '../narrate.ts';
 import { images } from '../paths.ts';
@@ -21,7 +21,7 @@ export interface Tool {
 export async function startTool(cluster: Cluster, operator: Operator): Promise<Tool> {
   const metadata = { name: 'tool', namespace };
   await cluster.apply(
-    { apiVersion: 'v1', kind: 'ConfigMap', metadata, data: { 'main.ts': readFileSync(script, 'utf8') } },
+    { apiVersion: 'v1', kind: 'ConfigMap', metadata, data: { 'main.mjs': await bundled() } },
     { apiVersion: 'v1', kind: 'Pod', metadata, spec: podSpec(await operator.url()) },
   );
   await cluster.kubectl(['wait', 'pod/tool', '--for=condition=Ready', `--namespace=${namespace}`, '--timeout=60s']);
@@ -45,6 +45,19 @@ export async function startTool(cluster: Cluster, operator: Operator): Promise<T
   return tool;
 }
 
+/** The tool and the library in one file, because the image has no node_modules. */
+async function bundled(): Promise<string> {
+  const { outputFiles } = await build({
+    entryPoints: [script],
+    bundle: true,
+    write: false,
+    platform: 'node',
+    target: 'node24',
+    format: 'esm',
+  });
+  return outputFiles[0]?.text ?? '';
+}
+
 function podSpec(jwksURL: string): object {
   return {
     automountServiceAccountToken: false,
@@ -55,7 +68,7 @@ function podSpec(jwksURL: string): object {
         name: 'tool',
         image: images.operator,
         imagePullPolicy: 'Never',
-        command: ['node', '/tool/main.ts', '/keys', jwksURL],
+        command: ['node', '/tool/main.mjs', '/keys', jwksURL],
         securityContext: {
           allowPrivilegeEscalation: false,
           readOnlyRootFilesystem: true,

@@ -1,11 +1,11 @@
 /**
- * An LTI tool in a Pod. Several times a second it signs with the key that is mounted, as README.md tells tools to, and
- * verifies what it signed the way Canvas does: with a JWKS fetched for that very token. Once a second it prints a line
- * of JSON, {@link Tally}. It needs nothing but Node.js.
+ * An LTI tool in a Pod. Several times a second it signs with the library of tool/typescript, and verifies what it signed the way
+ * Canvas does: with a JWKS fetched for that very token, and without jose. Once a second it prints a line of JSON, {@link Tally}. Bundled
+ * with the library, it needs nothing but Node.js.
  */
-import { createPrivateKey, createPublicKey, sign, verify, type JsonWebKey } from 'node:crypto';
-import { readFileSync } from 'node:fs';
+import { createPublicKey, verify, type JsonWebKey } from 'node:crypto';
 import { setTimeout as wait } from 'node:timers/promises';
+import { openKeyDirectory, signClientAssertion } from '../../../tool/typescript/src/tool-keys.ts';
 
 export interface Tally {
   signed: number;
@@ -22,21 +22,14 @@ const everyMs = 100;
 const triesOfOneFetch = 20;
 
 const [keyFolder = '', jwksURL = ''] = process.argv.slice(2);
+const directory = await openKeyDirectory(keyFolder);
 const tally: Tally = { signed: 0, verified: 0, retried: 0, keyIDs: [], rejected: [] };
 
-function signToken(): { token: string; keyID: string } {
-  // The folder is a symbolic link that the kubelet swaps: key and key ID are read through one and the same.
-  const keyID = readFileSync(`${keyFolder}/kid`, 'utf8');
-  const privateKey = createPrivateKey(readFileSync(`${keyFolder}/private.pem`));
-  const { client_id } = JSON.parse(readFileSync(`${keyFolder}/registration.json`, 'utf8'));
-  const now = Math.floor(Date.now() / 1000);
-  const payload = { iss: client_id, sub: client_id, iat: now, exp: now + 300, jti: String(tally.signed) };
-  const input = [{ alg: 'RS256', typ: 'JWT', kid: keyID }, payload]
-    .map((part) => Buffer.from(JSON.stringify(part)).toString('base64url'))
-    .join('.');
+async function signToken(): Promise<string> {
+  const { keyID } = directory.current();
   tally.signed++;
   if (!tally.keyIDs.includes(keyID)) tally.keyIDs.push(keyID);
-  return { token: `${input}.${sign('sha256', Buffer.from(input), privateKey).toString('base64url')}`, keyID };
+  return signClientAssertion(directory);
 }
 
 async function accept(token: string): Promise<void> {
@@ -71,7 +64,7 @@ process.on('SIGTERM', () => process.exit(0));
 setInterval(() => console.log(JSON.stringify(tally)), 1_000);
 for (;;) {
   try {
-    await accept(signToken().token);
+    await accept(await signToken());
     tally.verified++;
   } catch (error) {
     if (tally.rejected.length < 10) tally.rejected.push(`${new Date().toISOString()} ${String(error)}`);
