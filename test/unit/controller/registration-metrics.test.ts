@@ -136,7 +136,7 @@ describe('The metrics of registrations', () => {
         condition('RevocationEffective', 'True', 'RevocationEffective'),
         condition('Reconciling', 'True', 'GeneratingKey'),
         condition('Stalled', 'True', 'LedgerMissing'),
-        condition('SomebodyElses', 'True', 'Other'),
+        condition('ForeignCondition', 'True', 'Other'),
       ]),
     );
     expect(ofCanvas().filter((line) => line.startsWith('lti_registration_condition'))).to.deep.equal([
