@@ -64,6 +64,10 @@ export interface LtiRegistrationSpec {
    */
   readonly activationDelay: string;
   /**
+   * When a published next key signs. AfterDelay: when activationDelay has passed and the rotation is due. AfterFetch: also not before a client has fetched the document of this registration since the key was published; until then, the ActionRequired condition has the reason FetchRequired. The first key and revocations do not wait for a fetch.
+   */
+  readonly activation: 'AfterDelay' | 'AfterFetch';
+  /**
    * How long the old key stays published after it stopped signing, so that platforms accept its last tokens. Same format as rotateAfter. If it is below the operator's minimum, the Stalled condition reports it and no key rotates.
    */
   readonly overlap: string;
@@ -80,7 +84,7 @@ export interface LtiRegistrationSpec {
    */
   readonly rotationTrigger?: string;
   /**
-   * With keyDistribution Manual: the ID of the key that has been pasted at the platform. A new key signs only when this field has its ID. The first key, generated or imported, does not wait.
+   * With keyDistribution Manual: the ID of the key that has been pasted at the platform. A new key signs only when this field has its ID. The first key, generated or imported, does not wait. With activation AfterFetch: the ID of a key that may sign although no client has fetched it.
    */
   readonly acknowledgedKeyID?: string;
   /**

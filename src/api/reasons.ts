@@ -63,8 +63,12 @@ export const conditionReasons = {
     'Paste the public key at the platform, then set `spec.acknowledgedKeyID` to its key ID.',
   ),
   NotFetched: reason(
-    'No client has fetched the document since the next key was published, and half of the time until it signs is over. The rotation does not wait.',
+    'No client has fetched the document since the next key was published, and half of the time until it signs is over. Only with activation AfterFetch does the rotation wait.',
     'Compare the key set URL at the platform: see [LTIJWKSNeverFetched](runbooks.md#ltijwksneverfetched).',
+  ),
+  FetchRequired: reason(
+    'With activation AfterFetch, the next key is due and does not sign, because no client is known to have fetched it.',
+    'Compare the key set URL at the platform. To let the key sign nevertheless, set `spec.acknowledgedKeyID` to its key ID: see [Wait for a fetch](spec/ltiregistration.md#wait-for-a-fetch).',
   ),
   UnknownRevokedKeyID: reason(
     'An entry of spec.revokedKeyIDs matches no key of this registration, so it revokes nothing.',

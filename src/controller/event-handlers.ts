@@ -1,4 +1,5 @@
 import type { LtiKey, LtiRegistration } from '../api/objects.ts';
+import type { ConditionReason } from '../api/reasons.ts';
 import { isShownPublished } from '../domain/ltikeys.ts';
 import type { Informer } from '../kube/informer.ts';
 import { objectKey, type ObjectKey } from '../kube/objects.ts';
@@ -64,6 +65,12 @@ export function priorityOf({ registrations, keys }: Pick<Watched, 'registrations
 export function awaitsRevocation({ spec }: LtiRegistration, ltiKeys: () => readonly LtiKey[]): boolean {
   const revoked = spec.revokedKeyIDs ?? [];
   return revoked.length > 0 && ltiKeys().some((one) => isShownPublished(one) && revoked.includes(one.spec.keyID));
+}
+
+/** Whether the status says that the next key has not been fetched. */
+export function reportsNoFetch(object: LtiRegistration | undefined): boolean {
+  const reasons: readonly string[] = ['NotFetched', 'FetchRequired'] satisfies ConditionReason[];
+  return object?.status?.conditions?.some(({ reason }) => reasons.includes(reason)) ?? false;
 }
 
 /** Every registration in the caches, including those that have only LtiKeys left. */

@@ -22,7 +22,7 @@ import { stagger } from './publication/stagger.ts';
 import { PendingPublications } from './publication/pending-publications.ts';
 import { LedgerCache } from './secrets/ledger-cache.ts';
 import { reconciler } from './reconcile.ts';
-import { addEventHandlers, knownRegistrations, priorityOf, type Watched } from './event-handlers.ts';
+import { addEventHandlers, knownRegistrations, priorityOf, reportsNoFetch, type Watched } from './event-handlers.ts';
 import { OwnWrites } from './own-writes.ts';
 
 export interface RegistrationControllerOptions {
@@ -85,6 +85,11 @@ export class RegistrationController {
   /** The documents of a registration were written: enqueues it for when the sidecar serves them. */
   published(key: ObjectKey): void {
     this.#enqueue(key, untilServed);
+  }
+
+  /** A client fetched the document: enqueues the registration if its status says that no client has. */
+  fetched(key: ObjectKey): void {
+    if (reportsNoFetch(this.#options.registrations.get(key))) this.#enqueue(key);
   }
 
   /** Replicas came or went: enqueues every registration, evenly spread over a minute. */

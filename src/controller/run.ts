@@ -119,6 +119,7 @@ async function createParts(config: ControllerConfig, context: ProcessContext, ov
   const publisher = createPublisher({ ...shared, directory: config.publishDir, all, published });
   kekWatch.onChange(() => controller.enqueueAll());
   replicas.onChange(() => controller.replicasChanged());
+  fetches.onFetched((key) => controller.fetched(key));
   return {
     ...access,
     replicas,

@@ -3,7 +3,7 @@ import type { Condition } from '../api/ltikey.gen.ts';
 import { ltiKeyName } from '../api/names.ts';
 import type { ConditionReason } from '../api/reasons.ts';
 import { formatInstant, type Instant } from './duration.ts';
-import { isFetchedWithout, notFetchedVerdict } from './fetches.ts';
+import { awaitsFetch, fetchVerdict, isFetchedWithout, isHeldForFetch } from './fetches.ts';
 import type { Plan } from './key-plan.ts';
 import { activeKey, keysIn, type LedgerKey, liveKeys, nextKey } from './ledger.ts';
 import { registeredVerdict } from './platform-registration.ts';
@@ -137,7 +137,7 @@ function materialVerdict({ lifecycle, plan }: Outcome): Verdict {
 function actionVerdict({ lifecycle, plan: { ledger }, unknownRevoked, jwksURL }: Outcome): Verdict {
   const key = nextKey(ledger) ?? activeKey(ledger);
   if (!key || !awaitsAcknowledgement(lifecycle, key)) {
-    const warning = notFetchedVerdict({ ...lifecycle, ledger }, jwksURL);
+    const warning = fetchVerdict({ ...lifecycle, ledger }, jwksURL);
     return unknownRevoked.length === 0 && warning ? warning : revokedIDsVerdict(unknownRevoked);
   }
   const name = ltiKeyName(ledger.registration, key.revision);
@@ -200,8 +200,15 @@ function reconcilingVerdict({ lifecycle, plan }: Outcome, ready: Verdict, stalle
   const next = nextKey(ledger);
   const from = active && next && activationTime(next, active, registration, now);
   if (from === undefined) return { status: 'False', reason: 'UpToDate', message: 'no operation in progress' };
-  const message = `key ${next!.keyID} is published and will sign from ${formatInstant(from)}`;
-  return { status: 'False', reason: 'WaitingForActivation', message };
+  return { status: 'False', reason: 'WaitingForActivation', message: activationText({ ...lifecycle, ledger }, from) };
+}
+
+function activationText(lifecycle: Lifecycle, from: Instant): string {
+  const next = nextKey(lifecycle.ledger)!;
+  const published = `key ${next.keyID} is published`;
+  if (isHeldForFetch(lifecycle)) return `${published} and due, and waits for a fetch; see the ActionRequired condition`;
+  const fetched = awaitsFetch(lifecycle, next) ? ', but not before a client has fetched it' : '';
+  return `${published} and will sign from ${formatInstant(from)}${fetched}`;
 }
 
 /** The most severe fault that persists until something outside the operator changes. */

@@ -1,6 +1,7 @@
 import type { Verdict } from './conditions.ts';
 import { type Duration, type Instant, day, formatInstant, second } from './duration.ts';
 import { activeKey, type Ledger, type LedgerKey, nextKey } from './ledger.ts';
+import { fetchesOnlyAfterUse } from './platforms.ts';
 import { isRotationHeld } from './preconditions.ts';
 import type { Lifecycle } from './situation.ts';
 import { activationTime } from './timing.ts';
@@ -76,15 +77,60 @@ export function notFetchedTime(lifecycle: Lifecycle): Instant | undefined {
   return time === undefined ? undefined : next.publishedAt + (time - next.publishedAt) / 2;
 }
 
-/** A warning that holds nothing: the platform may be unused, or a CDN may answer for the replicas. */
-export function notFetchedVerdict(lifecycle: Lifecycle, jwksURL: string | undefined): Verdict | undefined {
+/**
+ * Whether `spec.activation: AfterFetch` holds the next key: no client is known to have fetched it, and no person has released it. A
+ * key that follows a revocation is not held.
+ */
+export function awaitsFetch({ registration, fetches }: Lifecycle, next: LedgerKey): boolean {
+  const { activation, keyDistribution, acknowledgedKeyID } = registration;
+  if (activation !== 'AfterFetch' || keyDistribution === 'Manual' || next.cause === 'Revocation') return false;
+  return acknowledgedKeyID !== next.keyID && !isFetched(fetches, next);
+}
+
+/** What a next key that no client has fetched requires of a person: it is held, or a rotation will take place without a fetch. */
+export function fetchVerdict(lifecycle: Lifecycle, jwksURL = 'the document of the registration'): Verdict | undefined {
+  if (isHeldForFetch(lifecycle)) return heldVerdict(lifecycle, jwksURL);
   const { ledger, now } = lifecycle;
   const from = notFetchedTime(lifecycle);
   if (from === undefined || now < from) return undefined;
+  const next = nextKey(ledger)!;
+  const since = `no client has fetched ${jwksURL} since next key ${next.keyID} was published at ${formatInstant(next.publishedAt!)}`;
+  const outlook = awaitsFetch(lifecycle, next)
+    ? 'so it does not sign before that (spec.activation is AfterFetch)'
+    : 'so the platform may reject what the tool signs after the rotation';
+  const otherwise = awaitsFetch(lifecycle, next)
+    ? ''
+    : '. If a CDN or proxy answers for the replicas, or the tool is not in use, no action is required; the rotation does not wait';
+  return { status: 'True', reason: 'NotFetched', message: `${since}, ${outlook}. ${comparison}${otherwise}` };
+}
+
+const comparison = 'Compare the key set URL at the platform: it may have a pasted key or another URL';
+
+/** Whether the missing fetch is all that the activation of the next key waits for, apart from replicas. */
+export function isHeldForFetch(lifecycle: Lifecycle): boolean {
+  const { registration, ledger, now } = lifecycle;
+  const active = activeKey(ledger);
+  const next = nextKey(ledger);
+  if (!active || !next || isRotationHeld(lifecycle) || !awaitsFetch(lifecycle, next)) return false;
+  const time = activationTime(next, active, registration, now);
+  return time !== undefined && time <= now;
+}
+
+function heldVerdict({ ledger, fetches, registration: { platform } }: Lifecycle, jwksURL: string): Verdict {
   const { keyID, publishedAt } = nextKey(ledger)!;
-  const url = jwksURL ?? 'the document of the registration';
-  const message = `no client has fetched ${url} since next key ${keyID} was published at ${formatInstant(publishedAt!)}, so the platform may reject what the tool signs after the rotation. Compare the key set URL at the platform: it may have a pasted key or another URL. If a CDN or proxy answers for the replicas, or the tool is not in use, no action is required; the rotation does not wait`;
-  return { status: 'True', reason: 'NotFetched', message };
+  const held = `next key ${keyID} is due and does not sign, because spec.activation is AfterFetch and no client is known to have fetched ${jwksURL} since ${formatInstant(publishedAt!)}`;
+  const release = `To let the key sign nevertheless, set spec.acknowledgedKeyID to ${keyID}, or spec.activation to AfterDelay`;
+  return { status: 'True', reason: 'FetchRequired', message: `${held}. ${adviceFor(fetches, platform)}. ${release}` };
+}
+
+function adviceFor({ complete, notCollected }: Fetches, platform: string): string {
+  if (notCollected)
+    return 'The operator collects no fetches, because it has --jwks-probe-url and no --jwks-admin-port: set that option';
+  if (!complete)
+    return 'Not every replica reports its fetches, so there may have been some: the log of the leading controller says which replica and why';
+  if (fetchesOnlyAfterUse(platform))
+    return `${platform} fetches keys only when it receives a token with a key ID that it does not have, so no rotation can wait for it`;
+  return comparison;
 }
 
 function recordedTime(text: string | undefined): Instant | undefined {

@@ -1,5 +1,5 @@
 import { type Duration, type Instant, minute, second } from './duration.ts';
-import { notFetchedTime } from './fetches.ts';
+import { awaitsFetch, notFetchedTime } from './fetches.ts';
 import { generationFault, causeForNewKey, staleSeals } from './key-generation.ts';
 import {
   type Cause,
@@ -96,7 +96,9 @@ function nextCheckAt(lifecycle: Lifecycle, fault: Fault | undefined): Instant | 
     if (!next) due.push(preparationTime(active, registration));
     else if (!awaitsAcknowledgement(lifecycle, next)) {
       const time = activationTime(next, active, registration, now);
-      if (time !== undefined && (time > now || isServed(next.keyID))) due.push(time);
+      // A fetch enqueues the registration.
+      const mayBeDue = isServed(next.keyID) && !awaitsFetch(lifecycle, next);
+      if (time !== undefined && (time > now || mayBeDue)) due.push(time);
     }
   }
   due.push(...liveKeys(ledger).map((key) => newUntil(key, lifecycle)));

@@ -15,6 +15,8 @@ interface KeySetUse {
   readonly remedy?: string;
   /** What else matters in a rotation. */
   readonly note?: string;
+  /** Whether it has no reason to fetch a key before it receives a token that the key signed. */
+  readonly fetchesAfterUse?: true;
 }
 
 const fetchesEachTime: KeySetUse = { habit: 'fetches the key set for every token request', acceptsFor: 0 };
@@ -28,11 +30,13 @@ const platforms: Readonly<Record<string, KeySetUse>> = {
     habit: 'keeps a fetched key set until it receives a token signed with another key',
     acceptsFor: undefined,
     remedy: 'let the tool request one access token with the new key',
+    fetchesAfterUse: true,
   },
   Blackboard: {
     habit: 'may keep a fetched key for 10 hours',
     acceptsFor: 10 * hour,
     note: 'fetches the key set if a key ID is unknown',
+    fetchesAfterUse: true,
   },
   Brightspace: { ...unknown, note: 'does not document how long it keeps the key set' },
 };
@@ -49,6 +53,11 @@ export function describeKeySetUse(platform: string): string | undefined {
         ? 'a removed key is refused at once'
         : `a removed key may be accepted for ${formatDuration(acceptsFor)}`;
   return [habit, ...(note === undefined ? [] : [note]), removed].join('; ');
+}
+
+/** Whether a platform, as far as is known, fetches a key only after that key has signed. */
+export function fetchesOnlyAfterUse(platform: string): boolean {
+  return platforms[platform]?.fetchesAfterUse ?? false;
 }
 
 /** The recommended lifetime of access tokens, 3600 s (1EdTech Security Framework 1.0 §7.1). They outlive the key. */

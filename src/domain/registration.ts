@@ -21,6 +21,8 @@ export interface Registration {
   readonly keySize: number;
   readonly rotateAfter: Duration;
   readonly activationDelay: Duration;
+  /** Whether a next key that is pasted nowhere also waits until a client has fetched it. */
+  readonly activation: 'AfterDelay' | 'AfterFetch';
   readonly overlap: Duration;
   /** Without any, a rotation may happen at any time. */
   readonly rotationWindows: readonly RotationWindow[];
@@ -56,6 +58,7 @@ export function readRegistration(object: LtiRegistration): Registration {
     keySize: spec.key?.size ?? 2048,
     rotateAfter: parseDuration(spec.rotateAfter ?? '90d'),
     activationDelay: parseDuration(spec.activationDelay ?? '24h'),
+    activation: spec.activation ?? 'AfterDelay',
     overlap: parseDuration(spec.overlap ?? '48h'),
     rotationWindows: (spec.rotationWindows ?? []).map(({ schedule, duration, timeZone }) => ({
       schedule,

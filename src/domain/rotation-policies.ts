@@ -1,3 +1,4 @@
+import { awaitsFetch } from './fetches.ts';
 import { answered, requestedCause } from './key-generation.ts';
 import type { Policy } from './key-policies.ts';
 import {
@@ -81,7 +82,8 @@ export const activateNextKey: Policy = (lifecycle) => {
   const next = nextKey(ledger);
   if (!active || !next || isRotationHeld(lifecycle) || !maySign(lifecycle, next)) return undefined;
   const time = activationTime(next, active, registration, now);
-  if (time === undefined || now < time || awaitsAcknowledgement(lifecycle, next)) return undefined;
+  if (time === undefined || now < time) return undefined;
+  if (awaitsAcknowledgement(lifecycle, next) || awaitsFetch(lifecycle, next)) return undefined;
   return activate(lifecycle, next, `it replaces key ${active.keyID}`);
 };
 

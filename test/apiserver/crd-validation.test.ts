@@ -178,7 +178,11 @@ describe('Refused LtiRegistrations', () => {
     },
     'acknowledgedKeyID where the platform fetches': {
       spec: { issuer, acknowledgedKeyID: keyID },
-      says: ['spec.acknowledgedKeyID', 'remove it, or set keyDistribution to Manual'],
+      says: ['spec.acknowledgedKeyID', 'requires keyDistribution Manual or activation AfterFetch'],
+    },
+    'an activation after a fetch where a person pastes keys': {
+      spec: { issuer, keyDistribution: 'Manual', activation: 'AfterFetch' },
+      says: ['spec.activation', 'no client fetches a pasted key'],
     },
     'acknowledgedKeyID that is no key ID': {
       spec: { issuer, keyDistribution: 'Manual', acknowledgedKeyID: 'canvas 2' },
@@ -560,6 +564,7 @@ describe('Accepted LtiRegistrations', () => {
     'a rotateAfter a second over activationDelay and overlap': { issuer, rotateAfter: '3d1s' },
     'a rotateAfter of ten years': { issuer, rotateAfter: '3650d' },
     'a rotateAfter of a second': { issuer, rotateAfter: '1s', activationDelay: '0s', overlap: '0s' },
+    'a key acknowledged that no client has fetched': { issuer, activation: 'AfterFetch', acknowledgedKeyID: keyID },
     'an empty acknowledgedKeyID': { issuer, acknowledgedKeyID: '' },
     'a key acknowledged and another revoked': {
       issuer,

@@ -222,7 +222,9 @@ function consistent(spec: Spec): Spec {
   const made = { ...spec, ...consistentDurations(spec) };
   const { revokedKeyIDs, acknowledgedKeyID, keyDistribution } = made;
   const revoked = Array.isArray(revokedKeyIDs) && revokedKeyIDs.includes(acknowledgedKeyID);
-  if (keyDistribution !== 'Manual' || revoked) delete made['acknowledgedKeyID'];
+  if (keyDistribution === 'Manual') delete made['activation'];
+  else if (made['activation'] !== 'AfterFetch') delete made['acknowledgedKeyID'];
+  if (revoked) delete made['acknowledgedKeyID'];
   if (made['import'] !== undefined) {
     const imported = asObject(made['import']);
     if (imported['secretName'] === undefined) delete imported['keyID'];

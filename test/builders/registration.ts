@@ -16,6 +16,7 @@ export function anLtiRegistration(spec: Partial<LtiRegistration['spec']> = {}): 
       key: { algorithm: 'RS256', size: 2048 },
       rotateAfter: '90d',
       activationDelay: '24h',
+      activation: 'AfterDelay',
       overlap: '48h',
       rotationWindowDeadline: '7d',
       suspend: false,

@@ -14,7 +14,7 @@ export function acknowledgeCommand(terminal: Terminal): Command {
   const command = describedCommand({
     usage: 'acknowledge <name> [keyID]',
     summary: 'Record that a key has been pasted at the platform, or that the platform no longer accepts a revoked key.',
-    details: `For registrations with keyDistribution Manual: without a key ID, the key that waits is acknowledged, so that it may sign. This changes spec.acknowledgedKeyID: if the registration comes from Git, change it there.
+    details: `For registrations with keyDistribution Manual, and for those with activation AfterFetch whose next key is to sign although no client has fetched it: without a key ID, the key that waits is acknowledged, so that it may sign. This changes spec.acknowledgedKeyID: if the registration comes from Git, change it there.
 
 With --revocation: without a key ID, all revoked keys are acknowledged, and the condition RevocationEffective is no longer pending. This adds to the annotation ${acknowledgedRevocationsAnnotation}. Do it after the platform refused a token of the revoked key, after you purged its caches, or, for Moodle, after it accepted a token of the new key.`,
     examples: [
@@ -40,9 +40,9 @@ async function acknowledgeKey(cluster: Cluster, name: string, given: string | un
   let keyID = '';
   await changeRegistration(cluster, name, (registration) => {
     const { spec, status } = registration;
-    if (spec.keyDistribution !== 'Manual') {
+    if (spec.keyDistribution !== 'Manual' && spec.activation !== 'AfterFetch') {
       throw new CliError(
-        `${name} has keyDistribution ${spec.keyDistribution}: its keys need no acknowledgement, nothing was changed`,
+        `${name} has keyDistribution ${spec.keyDistribution} and activation ${spec.activation}: its keys need no acknowledgement, nothing was changed`,
       );
     }
     const waiting = status?.nextKey?.keyID ?? status?.activeKey?.keyID;

@@ -150,7 +150,7 @@ function render(entries: readonly TimelineEntry[], output: OutputFormat, now: nu
 
 /** What keeps rotations from happening. */
 function notes(registration: Registration): string[] {
-  const { suspend, keyDistribution } = registration;
+  const { suspend, keyDistribution, activation } = registration;
   const fault = timingFault(registration, assumedLimits, assumedCacheLifetime);
   return [
     ...(suspend ? ['spec.suspend is true: no rotation starts, and no key retires.'] : []),
@@ -158,6 +158,11 @@ function notes(registration: Registration): string[] {
     ...(keyDistribution === 'Manual'
       ? [
           'Keys are pasted at the platform: each next key waits until kubectl lti acknowledge says that the platform has it.',
+        ]
+      : []),
+    ...(activation === 'AfterFetch'
+      ? [
+          'spec.activation is AfterFetch: each next key also waits until a client has fetched it. The times assume that this happens at once.',
         ]
       : []),
   ];

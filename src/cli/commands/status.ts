@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { ltiRegistrations } from '../../api/names.ts';
 import type { LtiRegistration } from '../../api/objects.ts';
+import type { ConditionReason } from '../../api/reasons.ts';
 import { type Cluster, type ClusterOptions, getRegistration, listAll } from '../cluster.ts';
 import { describedCommand, onCluster, withClusterOptions, withOutput } from '../command.ts';
 import { CliError, exitCodes } from '../exit-codes.ts';
@@ -117,7 +118,7 @@ function render(summaries: readonly RegistrationSummary[], output: OutputFormat,
 const tones: Readonly<Record<string, Tone>> = { Ready: 'good', Stalled: 'bad', ActionRequired: 'bad' };
 
 function row(summary: RegistrationSummary, now: number, terminal: Terminal): string[] {
-  const { namespace, name, phase, activeKey, nextKey, nextRotationTime } = summary;
+  const { namespace, name, phase, activeKey, nextRotationTime } = summary;
   const since = activeKey?.activatedAt;
   return [
     namespace,
@@ -126,7 +127,7 @@ function row(summary: RegistrationSummary, now: number, terminal: Terminal): str
     activeKey?.name ?? '-',
     since === undefined ? '-' : formatAge(now - Date.parse(since)),
     nextRotationTime === undefined ? '-' : untilText(nextRotationTime, now),
-    inProgress(nextKey, now),
+    inProgress(summary, now),
   ];
 }
 
@@ -135,12 +136,19 @@ function untilText(time: string, now: number): string {
   return left > 0 ? `in ${formatAge(left)} (${time})` : `due since ${formatAge(left)}`;
 }
 
-function inProgress(nextKey: RegistrationSummary['nextKey'], now: number): string {
+const awaited: Readonly<Record<string, string>> = {
+  AcknowledgementRequired: 'waits for its acknowledgement',
+  FetchRequired: 'waits for a fetch',
+} satisfies Partial<Record<ConditionReason, string>>;
+
+function inProgress({ nextKey, problems }: RegistrationSummary, now: number): string {
   if (!nextKey) return '-';
   const { name, activateAfter } = nextKey;
   if (activateAfter === undefined) return `${name} is being published`;
   const left = Date.parse(activateAfter) - now;
-  return left > 0 ? `${name} signs in ${formatAge(left)}` : `${name} is about to sign`;
+  if (left > 0) return `${name} signs in ${formatAge(left)}`;
+  const waits = problems.map(({ reason }) => awaited[reason]).find((text) => text !== undefined);
+  return `${name} ${waits ?? 'is about to sign'}`;
 }
 
 function troubles({ namespace, name, problems }: RegistrationSummary, terminal: Terminal): string[] {

@@ -38,9 +38,15 @@ export class FetchCollector {
   #requestedAt = new Map<string, number>();
   #complete = false;
   #problem: string | undefined;
+  #fetched: (key: ObjectKey) => void = () => undefined;
 
   constructor(options: FetchCollectorOptions) {
     this.#options = options;
+  }
+
+  /** Calls `handler` for each registration that was fetched since the previous collection. */
+  onFetched(handler: (key: ObjectKey) => void): void {
+    this.#fetched = handler;
   }
 
   /** Whether every replica reported at the last collection. */
@@ -89,9 +95,10 @@ export class FetchCollector {
         problem = `${url}: ${error instanceof Error ? error.message : 'failed'}`;
       }
     });
-    this.#keep(latest);
+    const fetched = this.#keep(latest);
     this.#requestedAt = requestedAt;
     this.#complete = urls.size > 0 && requestedAt.size === urls.size;
+    for (const key of fetched) this.#fetched(key);
     if (problem !== undefined && this.#problem === undefined) {
       log.warn(
         { error: new Error(problem) },
@@ -101,18 +108,19 @@ export class FetchCollector {
     this.#problem = problem;
   }
 
-  /** Merges the new times, and drops those of registrations that no longer exist. */
-  #keep(latest: ReadonlyMap<string, number>): void {
+  /** Merges the new times, and drops those of registrations that no longer exist. Returns the registrations with a later time. */
+  #keep(latest: ReadonlyMap<string, number>): readonly ObjectKey[] {
     const fetchedAt = new Map<ObjectKey, number>();
+    const later: ObjectKey[] = [];
     for (const key of this.#options.registrations()) {
       const { namespace, name } = splitKey(key);
-      const at = Math.max(
-        this.#fetchedAt.get(key) ?? -Infinity,
-        latest.get(registrationPath(namespace, name)) ?? -Infinity,
-      );
+      const before = this.#fetchedAt.get(key) ?? -Infinity;
+      const at = Math.max(before, latest.get(registrationPath(namespace, name)) ?? -Infinity);
       if (at !== -Infinity) fetchedAt.set(key, at);
+      if (at > before) later.push(key);
     }
     this.#fetchedAt = fetchedAt;
+    return later;
   }
 
   /** Without an earlier request, the report covers the whole life of the sidecar. */

@@ -126,6 +126,26 @@ describe('kubectl lti on an API server in memory', () => {
     });
   });
 
+  for (const [reason, waits] of [
+    ['FetchRequired', 'canvas-2 waits for a fetch'],
+    ['AcknowledgementRequired', 'canvas-2 waits for its acknowledgement'],
+  ] as const) {
+    it(`status says what a next key waits for that is due, with the remedy: ${reason}`, async () => {
+      const collection = namespaced('gradebook', 'ltiregistrations', '/apis/ltikeys.dev/v1alpha1');
+      const status = {
+        phase: 'ActionRequired',
+        nextKey: { name: 'canvas-2', keyID: 'k2', activateAfter: '2026-01-01T00:00:00Z' },
+        conditions: [{ type: 'ActionRequired', status: 'True', reason, message: 'next key k2 is due' }],
+      };
+      const metadata = { name: 'canvas', namespace: 'gradebook' };
+      cluster.put(collection, { kind: 'LtiRegistration', metadata, spec: {}, status } as never);
+      const { code, out } = await lti('status -n gradebook');
+      expect(code).to.equal(0);
+      expect(out).to.include(waits).and.not.include('about to sign');
+      expect(out).to.match(/ActionRequired: \w+\n {2}next key k2 is due\n {2}Remedy: .*spec\.acknowledgedKeyID/);
+    });
+  }
+
   it('status --watch prints the present state, each change that shows, and deletions, until it is interrupted', async () => {
     const collection = namespaced('gradebook', 'ltiregistrations', '/apis/ltikeys.dev/v1alpha1');
     const registration = (phase: string): KubeObject => {

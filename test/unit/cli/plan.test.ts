@@ -32,6 +32,22 @@ const key = {
 } as LtiKey;
 
 describe('kubectl lti plan --filename', () => {
+  it('says that keys of a manifest with activation AfterFetch also wait for a fetch', async () => {
+    const cluster = await FakeCluster.start();
+    const folder = mkdtempSync(join(tmpdir(), 'plan-'));
+    try {
+      cluster.writeKubeconfig(join(folder, 'kubeconfig'));
+      const spec = { ...manifest.spec, activation: 'AfterFetch' };
+      const terminal = fakeTerminal({ input: JSON.stringify({ ...manifest, spec }) });
+      expect(await runCli(['plan', '-f', '-', '--kubeconfig', join(folder, 'kubeconfig')], terminal)).to.equal(0);
+      expect(terminal.output()).to.include('canvas-2');
+      expect(terminal.errors()).to.include('each next key also waits until a client has fetched it');
+    } finally {
+      await cluster.stop();
+      rmSync(folder, { recursive: true });
+    }
+  });
+
   it('continues with the keys of the namespace that the manifest names, whatever the kubeconfig context has', async () => {
     const cluster = await FakeCluster.start();
     const folder = mkdtempSync(join(tmpdir(), 'plan-'));

@@ -227,6 +227,20 @@ describe('The next check', () => {
       aLifecycle({ ledger: aLedger([active, requested]), registration: aRegistration({ keyDistribution: 'Manual' }) }),
       undefined,
     ],
+    [
+      'at the activation of a key that waits for a fetch',
+      aLifecycle({ ledger: aLedger([active, requested]), registration: aRegistration({ activation: 'AfterFetch' }) }),
+      epoch + day,
+    ],
+    [
+      'not scheduled while a key that is due waits for a fetch, which enqueues the registration',
+      aLifecycle({
+        ledger: aLedger([active, requested]),
+        registration: aRegistration({ activation: 'AfterFetch' }),
+        now: epoch + day,
+      }),
+      undefined,
+    ],
     ['4 s after a new key was created', aLifecycle({ ledger: waiting, served: ['kid-1'] }), epoch + 4 * second],
     [
       'not repeated while that key is not served: replicas are polled anyway',

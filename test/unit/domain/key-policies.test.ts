@@ -32,6 +32,8 @@ const revoking = (...revisions: number[]) =>
   aRegistration({ revokedKeyIDs: new Set(revisions.map((revision) => `kid-${revision}`)) });
 const manual = (acknowledgedKeyID?: string) =>
   aRegistration({ keyDistribution: 'Manual', ...(acknowledgedKeyID ? { acknowledgedKeyID } : {}) });
+const afterFetch = (more: object = {}) => aRegistration({ activation: 'AfterFetch', ...more });
+const fetchedBefore = { lastAt: epoch - 1, complete: true };
 const delivered = (more: object = {}) => aRegistration({ deliverySecretName: 'signing', ...more });
 const left = { deliveries: [{ secretName: 'signing', leftAt: epoch }] };
 const names = { deliveries: [{ secretName: 'signing' }] };
@@ -72,6 +74,19 @@ const rules: Readonly<Record<string, readonly Case[]>> = {
     {
       when: 'is replaced by a served next key before its activation delay ends',
       situation: aLifecycle({ ledger: rotating, registration: revoking(1) }),
+      told: [
+        'KeyRevoked: key kid-1 was revoked and its private key destroyed: key kid-2 replaces it',
+        'KeyActivated: key kid-2 is now the signing key: it replaces revoked key kid-1',
+      ],
+      states: ['Revoked', 'Active'],
+    },
+    {
+      when: 'is replaced by a next key that no client has fetched, also if activation is AfterFetch',
+      situation: aLifecycle({
+        ledger: rotating,
+        registration: afterFetch({ revokedKeyIDs: new Set(['kid-1']) }),
+        fetches: fetchedBefore,
+      }),
       told: [
         'KeyRevoked: key kid-1 was revoked and its private key destroyed: key kid-2 replaces it',
         'KeyActivated: key kid-2 is now the signing key: it replaces revoked key kid-1',
@@ -210,6 +225,17 @@ const rules: Readonly<Record<string, readonly Case[]>> = {
     {
       when: 'signs without an acknowledgement, because there is no other key',
       situation: aLifecycle({ ledger: aLedger([aKey(1, 'Next', { publishedAt: epoch })]), registration: manual() }),
+      told: [
+        'KeyActivated: key kid-1 is now the signing key: every ready replica serves it, and the registration had no signing key',
+      ],
+    },
+    {
+      when: 'signs without a fetch if activation is AfterFetch, because no client can have fetched it',
+      situation: aLifecycle({
+        ledger: aLedger([aKey(1, 'Next', { publishedAt: epoch })]),
+        registration: afterFetch(),
+        fetches: fetchedBefore,
+      }),
       told: [
         'KeyActivated: key kid-1 is now the signing key: every ready replica serves it, and the registration had no signing key',
       ],
@@ -354,6 +380,61 @@ const rules: Readonly<Record<string, readonly Case[]>> = {
       when: 'waits for the acknowledgement of a pasted key',
       situation: aLifecycle({ ledger: rotating, now: epoch + day, registration: manual('kid-1') }),
       told: [],
+    },
+    {
+      when: 'waits for a fetch if activation is AfterFetch, and an earlier fetch does not count',
+      situation: aLifecycle({ ledger: rotating, now: epoch + day, registration: afterFetch(), fetches: fetchedBefore }),
+      told: [],
+    },
+    {
+      when: 'waits for a fetch while not every replica reports fetches',
+      situation: aLifecycle({
+        ledger: rotating,
+        now: epoch + day,
+        registration: afterFetch(),
+        fetches: { complete: false },
+      }),
+      told: [],
+    },
+    {
+      when: 'happens after a fetch, also if a replica reports nothing',
+      situation: aLifecycle({
+        ledger: rotating,
+        now: epoch + day,
+        registration: afterFetch(),
+        fetches: { lastAt: epoch, complete: false },
+      }),
+      told: [signs, stops],
+    },
+    {
+      when: 'does not happen before the activation delay because of a fetch',
+      situation: aLifecycle({
+        ledger: rotating,
+        now: epoch + day - 1,
+        registration: afterFetch(),
+        fetches: { lastAt: epoch + hour, complete: true },
+      }),
+      told: [],
+    },
+    {
+      when: 'happens without a fetch if a person acknowledged this key',
+      situation: aLifecycle({
+        ledger: rotating,
+        now: epoch + day,
+        registration: afterFetch({ acknowledgedKeyID: 'kid-2' }),
+        fetches: fetchedBefore,
+      }),
+      told: [signs, stops],
+    },
+    {
+      when: 'happens without a fetch if the key follows a revocation',
+      situation: aLifecycle({
+        ledger: aLedger([active, { ...requested, cause: 'Revocation' }]),
+        now: epoch + day,
+        registration: afterFetch(),
+        fetches: fetchedBefore,
+      }),
+      told: [signs, stops],
     },
     {
       when: 'happens after the acknowledgement of this key',

@@ -59,6 +59,7 @@ describe('Reading a registration', () => {
       object(
         {
           keyDistribution: 'Manual',
+          activation: 'AfterFetch',
           key: { algorithm: 'RS256', size: 4096 },
           rotateAfter: '30d',
           activationDelay: '2h',
@@ -76,6 +77,7 @@ describe('Reading a registration', () => {
     );
     expect(read).to.deep.include({
       keyDistribution: 'Manual',
+      activation: 'AfterFetch',
       keySize: 4096,
       rotateAfter: 30 * day,
       activationDelay: 2 * hour,

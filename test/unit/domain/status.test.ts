@@ -59,6 +59,11 @@ describe('The conditions of a registration', () => {
   });
   const notFetched =
     'True NotFetched: no client has fetched https://keys.example.org/canvas since next key kid-2 was published at 2026-03-01T00:00:00Z, so the platform may reject what the tool signs after the rotation. Compare the key set URL at the platform: it may have a pasted key or another URL. If a CDN or proxy answers for the replicas, or the tool is not in use, no action is required; the rotation does not wait';
+  const afterFetch = aRegistration({ activation: 'AfterFetch' });
+  const held =
+    'True FetchRequired: next key kid-2 is due and does not sign, because spec.activation is AfterFetch and no client is known to have fetched https://keys.example.org/canvas since 2026-03-01T00:00:00Z';
+  const release =
+    'To let the key sign nevertheless, set spec.acknowledgedKeyID to kid-2, or spec.activation to AfterDelay';
   const noAction = 'False NoActionRequired: no action is required';
   const jwksURL = 'https://keys.example.org/canvas';
   const neverFetched: typeof cases = [
@@ -99,6 +104,65 @@ describe('The conditions of a registration', () => {
       { ...halfway, registration: aRegistration({ suspend: true }) },
       {},
       { ActionRequired: noAction },
+    ],
+    [
+      'halfway to the activation of a key that waits for a fetch',
+      { ...halfway, registration: afterFetch },
+      { jwksURL },
+      {
+        ActionRequired:
+          'True NotFetched: no client has fetched https://keys.example.org/canvas since next key kid-2 was published at 2026-03-01T00:00:00Z, so it does not sign before that (spec.activation is AfterFetch). Compare the key set URL at the platform: it may have a pasted key or another URL',
+        Reconciling:
+          'False WaitingForActivation: key kid-2 is published and will sign from 2026-03-02T00:00:00Z, but not before a client has fetched it',
+      },
+    ],
+    [
+      'if a key is due and waits for a fetch',
+      { ...halfway, registration: afterFetch, now: epoch + day },
+      { jwksURL },
+      {
+        ActionRequired: `${held}. Compare the key set URL at the platform: it may have a pasted key or another URL. ${release}`,
+        Reconciling:
+          'False WaitingForActivation: key kid-2 is published and due, and waits for a fetch; see the ActionRequired condition',
+        Ready: 'True SigningKeyReady: key kid-1 signs, and every ready replica serves it',
+        Stalled: 'False NotStalled: nothing blocks rotation',
+      },
+    ],
+    [
+      'if a key is due and waits for a fetch of a platform that fetches only keys that were used',
+      { ...halfway, registration: { ...afterFetch, platform: 'Moodle' }, now: epoch + day },
+      { jwksURL },
+      {
+        ActionRequired: `${held}. Moodle fetches keys only when it receives a token with a key ID that it does not have, so no rotation can wait for it. ${release}`,
+      },
+    ],
+    [
+      'if a key is due and waits for a fetch that a replica may not have reported',
+      { ...halfway, registration: afterFetch, now: epoch + day, fetches: { complete: false } },
+      { jwksURL },
+      {
+        ActionRequired: `${held}. Not every replica reports its fetches, so there may have been some: the log of the leading controller says which replica and why. ${release}`,
+      },
+    ],
+    [
+      'if a key is due and waits for a fetch that is not reported',
+      { ...halfway, registration: afterFetch, now: epoch + day, fetches: { complete: false, notCollected: true } },
+      { jwksURL },
+      {
+        ActionRequired: `${held}. The operator collects no fetches, because it has --jwks-probe-url and no --jwks-admin-port: set that option. ${release}`,
+      },
+    ],
+    [
+      'if a key is due and waits for a fetch, but its rotation is suspended',
+      { ...halfway, registration: { ...afterFetch, suspend: true }, now: epoch + day },
+      {},
+      { ActionRequired: noAction },
+    ],
+    [
+      'if a key that was not fetched was acknowledged',
+      { ...halfway, registration: { ...afterFetch, acknowledgedKeyID: 'kid-2' }, now: epoch + day - 1 },
+      { jwksURL },
+      { ActionRequired: notFetched },
     ],
     [
       'if a key ID is unknown, before a key that was not fetched',

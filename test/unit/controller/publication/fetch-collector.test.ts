@@ -63,6 +63,21 @@ describe('FetchCollector', () => {
     expect(fetches('gradebook/moodle')).to.deep.equal({ complete: true });
   });
 
+  it('tells which registrations were fetched since the previous collection', async () => {
+    const fetched: ObjectKey[] = [];
+    registrations.push('gradebook/moodle');
+    collector.onFetched((key) => fetched.push(key));
+    await collector.collect();
+    expect(fetched).to.deep.equal(['gradebook/canvas']);
+    await clock.advance(minute);
+    respond = () => [200, formatFetchReport(new Map([[path, { count: 1, secondsAgo: 90 }]]))];
+    await collector.collect();
+    expect(fetched, 'the same fetch').to.have.length(1);
+    respond = () => [200, formatFetchReport(new Map([[path, { count: 2, secondsAgo: 1 }]]))];
+    await collector.collect();
+    expect(fetched, 'a later fetch').to.have.length(2);
+  });
+
   it('requests one report of each replica, and later only what changed since the previous one', async () => {
     replicas = ['http://127.0.0.1:8080', 'https://localhost:8443', 'http://127.0.0.1:9999'];
     await collector.collect();

@@ -19,8 +19,9 @@ export function canonical(world: World, times = true): string {
   text += `${world.ledgerFault ?? ''}${world.refused ?? ''}${world.generating ?? ''}p${world.pair?.size ?? ''}`;
   if (world.pair) text += nameOf(world.pair.keyID);
   text += object ? statusText(object.status, serial) : `gone${world.seen}`;
-  const { overlap, keySize, keyHistoryLimit, keyDistribution, suspend, deliverySecretName } = registration;
+  const { overlap, keySize, keyHistoryLimit, keyDistribution, activation, suspend, deliverySecretName } = registration;
   text += `|${overlap / tick},${keySize},${keyHistoryLimit},${keyDistribution},${suspend},${deliverySecretName}`;
+  text += activation;
   text += `,${registration.deletionPolicy},${registration.issuer === ledger?.issuer}`;
   text += `${registration.rotationTrigger === ledger?.observedRotationTrigger}`;
   text += `${registration.rotateRequest === ledger?.observedRotateRequest}${nameOf(registration.acknowledgedKeyID)}|`;
@@ -72,11 +73,20 @@ function rowText(key: LedgerKey, nameOf: (id: string) => string, world: World, t
   parts.push(ago(key.stoppedSigningAt, real, longerOverlap), ago(key.retireAt, real, tick));
   if (state === 'Next') {
     parts.push(cause, ago(key.publishedAt, real, activationDelay), ago(servedSince.get(keyID), real, activationDelay));
+    parts.push(fetchText(key, world));
   } else {
     if (state === 'Active') parts.push(`${key.publishedAt === undefined}`, ago(key.activatedAt, real, rotateAfter));
     parts.push(ago(signedUntil.get(keyID), real, longerOverlap));
   }
   return parts.join();
+}
+
+/** What is known, and what is true, of fetches since the key was published. */
+function fetchText({ publishedAt = -Infinity }: LedgerKey, world: World): string {
+  const { registration, lastFetch = -Infinity, fetchReported, object, real } = world;
+  if (registration.activation !== 'AfterFetch') return '';
+  const recorded = Date.parse(object?.status?.lastFetchTime ?? '');
+  return `${lastFetch >= publishedAt}${lastFetch === real}${fetchReported}${recorded >= publishedAt}`;
 }
 
 function olderText({ older, ledgerFault }: World, nameOf: (id: string | undefined) => string): string {

@@ -58,7 +58,12 @@ function healingSteps(world: World): Step[] {
   if (next && registration.keyDistribution === 'Manual' && registration.acknowledgedKeyID !== next.keyID) {
     steps.push(['acknowledge', edited(world, { acknowledgedKeyID: next.keyID })]);
   }
+  if (next && registration.activation === 'AfterFetch') steps.push(['a client fetches the document', fetched(world)]);
   return steps;
+}
+
+export function fetched(world: World): World {
+  return { ...world, lastFetch: world.real, fetchReported: true };
 }
 
 /** The memory of the process is lost. */
@@ -83,7 +88,17 @@ export function synchronizeReplicas(world: World, count = Infinity): World {
 }
 
 export type Kind =
-  'edit' | 'delivery' | 'revocation' | 'fault' | 'ledger' | 'refusal' | 'clock' | 'replica' | 'removal' | 'foreign';
+  | 'edit'
+  | 'delivery'
+  | 'revocation'
+  | 'fault'
+  | 'ledger'
+  | 'refusal'
+  | 'clock'
+  | 'replica'
+  | 'removal'
+  | 'foreign'
+  | 'fetch';
 
 const disturbancesOf: Readonly<Record<Kind, (world: World) => Step[]>> = {
   edit: (world) => {
@@ -175,6 +190,16 @@ const disturbancesOf: Readonly<Record<Kind, (world: World) => Step[]>> = {
       ['it is deleted', { ...world, object: undefined, seen: true }],
       ['it is deleted while the operator is down', restarted({ ...world, object: undefined })],
     ];
+  },
+  fetch: (world) => {
+    const { activation, keyDistribution } = world.registration;
+    const other = activation === 'AfterFetch' ? 'AfterDelay' : 'AfterFetch';
+    const next = world.ledger && nextKey(world.ledger);
+    const steps: Step[] = [['the replicas forget when they were fetched', { ...world, fetchReported: false }]];
+    if (keyDistribution !== 'Manual') steps.push(['wait for fetches or not', edited(world, { activation: other })]);
+    if (next && activation === 'AfterFetch')
+      steps.push(['release the next key', edited(world, { acknowledgedKeyID: next.keyID })]);
+    return steps;
   },
   foreign: (world) => {
     const name = world.registration.deliverySecretName;

@@ -27,6 +27,7 @@ const absent: DeliverySecret = { kind: 'absent' };
 /** `undefined` if there is no such Secret. */
 export function gather(world: World): Situation | undefined {
   const { object, registration, keys, generating, pair, kekMissing, clockAhead, real } = world;
+  const { lastFetch, fetchReported } = world;
   const ledger = readLedger(world);
   if (!object && ledger.kind === 'absent' && keys.size === 0) return undefined;
   return {
@@ -43,6 +44,7 @@ export function gather(world: World): Situation | undefined {
     ...(kekMissing ? { sealingFault: noKek } : { sealingKekID: 'kek-1' }),
     shared: new Map(),
     refused: new Map(),
+    fetches: { complete: true, ...(fetchReported && lastFetch !== undefined ? { lastAt: lastFetch } : {}) },
     clockSkew: clockAhead,
     limits,
     now: real,

@@ -76,7 +76,8 @@ function checkMove(
   }
 }
 
-function checkActivation(before: World, situation: Situation, { keyID }: LedgerKey): string | undefined {
+function checkActivation(before: World, situation: Situation, is: LedgerKey): string | undefined {
+  const { keyID } = is;
   const { registration: read } = situation;
   const registration = read.kind === 'present' ? before.registration : undefined;
   if (!registration) return `${keyID} was activated without a registration`;
@@ -91,8 +92,11 @@ function checkActivation(before: World, situation: Situation, { keyID }: LedgerK
   if (spec?.suspend) return `${keyID} was activated while suspended`;
   const since = before.servedSince.get(keyID) ?? Infinity;
   if (before.real - since < registration.activationDelay - slack) return `${keyID} was activated before its delay`;
-  const awaits = spec?.keyDistribution === 'Manual' && spec.acknowledgedKeyID !== keyID;
-  return awaits ? `${keyID} was activated unacknowledged` : undefined;
+  const released = spec?.acknowledgedKeyID === keyID;
+  if (spec?.keyDistribution === 'Manual') return released ? undefined : `${keyID} was activated unacknowledged`;
+  const awaits = spec?.activation === 'AfterFetch' && is.cause !== 'Revocation' && !released;
+  const fetched = before.lastFetch !== undefined && before.lastFetch >= (is.publishedAt ?? Infinity);
+  return awaits && !fetched ? `${keyID} was activated before a client fetched it` : undefined;
 }
 
 function checkRetirement(before: World, after: World, situation: Situation, was: LedgerKey): string | undefined {

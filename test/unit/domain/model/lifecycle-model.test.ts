@@ -74,6 +74,15 @@ describe('The decisions in every reachable state', function () {
       (most) => search(settled(2), { kinds: ['delivery', 'foreign'], maximumWorlds: most }),
     ],
     [
+      'with keys that wait for a fetch',
+      8000,
+      (most) =>
+        search(settled(2, { activation: 'AfterFetch' }), {
+          kinds: ['fetch', 'revocation', 'replica', 'edit'],
+          maximumWorlds: most,
+        }),
+    ],
+    [
       'with a second controller',
       8000,
       (most) =>

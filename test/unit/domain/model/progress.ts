@@ -2,7 +2,7 @@ import { minute, second } from '../../../../src/domain/duration.ts';
 import { activeKey, keysIn, nextKey } from '../../../../src/domain/ledger.ts';
 import { isShownPublished } from '../../../../src/domain/ltikeys.ts';
 import { canonical } from './canonical.ts';
-import { edited, synchronizeReplicas, withPair } from './environment.ts';
+import { edited, fetched, synchronizeReplicas, withPair } from './environment.ts';
 import { reconcile, type Reconciled } from './executor.ts';
 import { isDelivered, isPublished, observed, tick, timing, type World } from './world.ts';
 
@@ -68,7 +68,7 @@ function isQuiet({ ledger, secrets, registration }: World): boolean {
   return keysIn(ledger!, 'Retiring').length === 0 && secrets.size === wanted;
 }
 
-/** Users acknowledge the key that they are asked for; time passes only if nothing else happens. */
+/** Users acknowledge the key that they are asked for, and platforms fetch the key that is held; time passes only if nothing else happens. */
 function obeyed(world: World, idle: boolean): World {
   const { registration, ledger, generating } = world;
   if (generating !== undefined) return withPair(world, generating);
@@ -81,6 +81,8 @@ function obeyed(world: World, idle: boolean): World {
   ) {
     return edited(world, { acknowledgedKeyID: next.keyID });
   }
+  const asked = world.object?.status?.conditions?.some(({ reason }) => reason === 'FetchRequired');
+  if (idle && asked && world.lastFetch !== world.real) return fetched(world);
   return idle ? observed({ ...world, real: world.real + tick }) : world;
 }
 

@@ -48,6 +48,9 @@ export interface World {
   readonly damagedKeyID: string | undefined;
   /** Edits, faults and losses that may still happen. */
   readonly disturbances: number;
+  /** When a client last fetched the document, and whether the replicas still report it. */
+  readonly lastFetch: Instant | undefined;
+  readonly fetchReported: boolean;
   /** The truth, which the operator does not see: since when every replica serves a key, and until when a tool had it. */
   readonly servedSince: ReadonlyMap<string, Instant>;
   readonly signedUntil: ReadonlyMap<string, Instant>;
@@ -111,6 +114,8 @@ export function newWorld(disturbances: number, spec: Partial<Spec> = {}): World 
     kekMissing: false,
     damagedKeyID: undefined,
     disturbances,
+    lastFetch: undefined,
+    fetchReported: false,
     servedSince: new Map(),
     signedUntil: new Map(),
     left: new Set(),
