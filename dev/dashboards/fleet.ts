@@ -102,12 +102,12 @@ const keys: Row = {
     {
       kind: 'lines',
       title: 'Age of signing keys',
-      help: 'Since their creation.',
+      help: 'How long they have signed.',
       width: 6,
       unit: 's',
       queries: [
-        { expr: `max(${age('lti_signing_key_created_timestamp_seconds')})`, legend: 'oldest' },
-        { expr: `quantile(0.5, ${age('lti_signing_key_created_timestamp_seconds')})`, legend: 'median' },
+        { expr: `max(${age('lti_signing_key_activated_timestamp_seconds')})`, legend: 'oldest' },
+        { expr: `quantile(0.5, ${age('lti_signing_key_activated_timestamp_seconds')})`, legend: 'median' },
       ],
     },
     {

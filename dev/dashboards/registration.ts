@@ -26,10 +26,10 @@ const present: readonly Panel[] = [
   {
     kind: 'number',
     title: 'Age of the signing key',
-    help: 'Since its creation.',
+    help: 'How long it has signed.',
     width: 4,
     unit: 's',
-    queries: [{ expr: `time() - ${one('lti_signing_key_created_timestamp_seconds')}`, legend: 'age' }],
+    queries: [{ expr: `time() - ${activated}`, legend: 'age' }],
   },
   {
     kind: 'number',

@@ -65,10 +65,6 @@ class Seen implements RegistrationMetrics {
     return this.#object.spec.suspend;
   }
 
-  get activeKeyCreatedAt(): Date | undefined {
-    return date(this.#object.status?.activeKey?.createdAt);
-  }
-
   get activeKeyActivatedAt(): Date | undefined {
     return date(this.#object.status?.activeKey?.activatedAt);
   }

@@ -161,11 +161,6 @@ export const registrationTable = {
   keys: gauge('lti_keys', 'Keys of all registrations, by state.', 'state'),
   ready: gauge('lti_registration_ready', '1 if the registration is Ready, otherwise 0.', ...perRegistration),
   suspended: gauge('lti_registration_suspended', '1 while spec.suspend is set, otherwise absent.', ...perRegistration),
-  keyCreated: gauge(
-    'lti_signing_key_created_timestamp_seconds',
-    'Creation time of the signing key; absent if no key signs.',
-    ...perRegistration,
-  ),
   keyActivated: gauge(
     'lti_signing_key_activated_timestamp_seconds',
     'Time at which the signing key became active; absent if no key signs.',

@@ -16,7 +16,6 @@ export interface RegistrationMetrics {
   readonly name: string;
   readonly ready: boolean;
   readonly suspended: boolean;
-  readonly activeKeyCreatedAt?: Date | undefined;
   readonly activeKeyActivatedAt?: Date | undefined;
   readonly nextRotationAt?: Date | undefined;
   readonly rotateAfterSeconds?: number | undefined;
@@ -46,7 +45,6 @@ type Value = (of: RegistrationMetrics) => number | undefined;
 const perRegistration: readonly (readonly [MetricRow, Value])[] = [
   [registrationTable.ready, ({ ready }) => (ready ? 1 : 0)],
   [registrationTable.suspended, ({ suspended }) => (suspended ? 1 : undefined)],
-  [registrationTable.keyCreated, (of) => epochSeconds(of.activeKeyCreatedAt)],
   [registrationTable.keyActivated, (of) => epochSeconds(of.activeKeyActivatedAt)],
   // The status may be older than spec.suspend.
   [registrationTable.nextRotation, (of) => (of.suspended ? undefined : epochSeconds(of.nextRotationAt))],
@@ -56,7 +54,7 @@ const perRegistration: readonly (readonly [MetricRow, Value])[] = [
 
 /**
  * The metrics of all registrations in Prometheus's text format, line by line, because the whole text may be too long for one
- * string: at most eleven series per registration. They come from the caches, so a deleted registration leaves no series.
+ * string: at most ten series per registration. They come from the caches, so a deleted registration leaves no series.
  */
 export function* objectMetrics({ registrations, keysByState, orphans }: ObjectSnapshot): Generator<string> {
   yield* family(registrationTable.registrations, [[{}, registrations.length]]);

@@ -96,12 +96,11 @@ describe('The metrics of registrations', () => {
 
   const ofCanvas = (): readonly string[] => scraped().filter((line) => line.includes('registration="canvas"'));
 
-  it('A registration without problems has six series, and none once it is gone', () => {
+  it('A registration without problems has five series, and none once it is gone', () => {
     registrations.put(registration());
     keys.put(key(1, 'Active'));
     expect(ofCanvas()).to.deep.equal([
       `lti_registration_ready{${of}} 1`,
-      `lti_signing_key_created_timestamp_seconds{${of}} 1767225600`,
       `lti_signing_key_activated_timestamp_seconds{${of}} 1767312000`,
       `lti_next_rotation_timestamp_seconds{${of}} 1775001600`,
       `lti_rotate_after_seconds{${of}} 7776000`,
@@ -117,11 +116,11 @@ describe('The metrics of registrations', () => {
   });
 
   for (const suspend of [false, true]) {
-    it(`A ${suspend ? 'suspended registration' : 'registration'} has at most eleven series, whatever its problems`, () => {
+    it(`A ${suspend ? 'suspended registration' : 'registration'} has at most ten series, whatever its problems`, () => {
       registrations.put(registration(conditionsIll, { suspend, revokedKeyIDs: ['kid-4'] }));
       keyStates.forEach((state, index) => keys.put(key(index + 1, state)));
-      expect(ofCanvas().length).to.equal(11);
-      expect(new Set(ofCanvas().map((line) => line.split(' ')[0])).size, 'distinct series').to.equal(11);
+      expect(ofCanvas().length).to.equal(10);
+      expect(new Set(ofCanvas().map((line) => line.split(' ')[0])).size, 'distinct series').to.equal(10);
       expect(ofCanvas()[0]).to.equal(`lti_registration_ready{${of}} 0`);
     });
   }
