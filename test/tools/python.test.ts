@@ -1,4 +1,5 @@
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -6,6 +7,9 @@ import { createInterface } from 'node:readline';
 import { expect } from 'chai';
 import { decodeProtectedHeader } from 'jose';
 import { openKeyDirectory, signClientAssertion } from '../../tool/typescript/src/tool-keys.ts';
+import type { Readable } from 'node:stream';
+import { setTimeout } from 'node:timers/promises';
+import { files, keyPairs, Mount } from '../fixtures/mount.ts';
 import { cached } from './cache.ts';
 import { codeOf, headingsWithCode } from './page.ts';
 import { audience, clientID, type Outcome, throughThreeRotations, tokens, toolProcess } from './rotation.ts';
@@ -20,6 +24,27 @@ function installedPython(): string {
     execFileSync(join(to, 'bin/pip'), ['install', '--quiet', '--no-deps', '--requirement', requirements]);
   });
   return join(folder, 'bin/python');
+}
+
+async function listeningURL(log: Readable): Promise<string> {
+  for await (const line of createInterface(log)) {
+    const [, url] = /Listening at: (\S+)/.exec(line) ?? [];
+    if (url !== undefined) return url;
+  }
+  throw new Error('gunicorn ended');
+}
+
+/** Asks until two workers have answered. */
+async function keyIDsOfWorkers(url: string): Promise<ReadonlySet<string>> {
+  const workers = new Set<string>();
+  const keyIDs = new Set<string>();
+  while (workers.size < 2) {
+    const response = await fetch(url, { headers: { connection: 'close' } });
+    const [worker = '', keyID = ''] = (await response.text()).split(' ');
+    workers.add(worker);
+    keyIDs.add(keyID);
+  }
+  return keyIDs;
 }
 
 const hasPython = spawnSync('python3', ['-c', 'import sys, venv; assert sys.version_info >= (3, 10)']).status === 0;
@@ -97,6 +122,27 @@ if (hasPython) {
       const env = { ...process.env, PYTHONPATH: join(root, 'tool/python/src') };
       const { status, stderr } = spawnSync(python, ['-B', script], { env, encoding: 'utf8' });
       expect(status, stderr).to.equal(0);
+    });
+
+    it('The forked workers of gunicorn have the new key a second after a swap', async () => {
+      const [first, second] = await keyPairs;
+      const mount = new Mount();
+      mount.swap(files(first));
+      const PYTHONPATH = [join(root, 'tool/python/src'), join(import.meta.dirname, 'python')].join(':');
+      const args = ['-B', '-m', 'gunicorn', '--preload', '--workers', '2', '--bind', '127.0.0.1:0', 'app:app'];
+      const server = spawn(python, args, { env: { ...process.env, PYTHONPATH, MOUNT: mount.path } });
+      const exited = once(server, 'exit');
+      try {
+        const url = await listeningURL(server.stderr);
+        expect(await keyIDsOfWorkers(url)).to.deep.equal(new Set([first.keyID]));
+        mount.swap(files(second));
+        await setTimeout(1000);
+        expect(await keyIDsOfWorkers(url)).to.deep.equal(new Set([second.keyID]));
+      } finally {
+        server.kill();
+        await exited;
+        mount.remove();
+      }
     });
   });
 }
