@@ -181,6 +181,8 @@ export function toolProcess(
   const child: ChildProcessWithoutNullStreams = spawn(command, args, options);
   let errors = '';
   child.stderr.on('data', (chunk: Buffer) => (errors += chunk.toString()));
+  // A tool that ended is reported where its answer is read.
+  child.stdin.on('error', () => undefined);
   const exited = once(child, 'exit').catch((error: Error) => void (errors += error.message));
   const lines = createInterface(child.stdout)[Symbol.asyncIterator]();
   const sign = async (): Promise<void> => {
