@@ -18,7 +18,7 @@ const files = [
   'deploy', // every manifest
   'kube-client', // requests, watches, resource versions
   'kube-reflector',
-  'outage',
+  'replica-outage',
   'lifecycle', // the operator
   'revocation',
   'deletion',
