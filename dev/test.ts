@@ -25,6 +25,7 @@ const isModel = (file: string): boolean => file.startsWith('test/unit/domain/mod
 const serverLanes = 4;
 /** Seconds that a file takes in its lane, as the run prints them, so that all lanes end at about the same time. */
 const seconds: Readonly<Record<string, number>> = {
+  'test/process/rights.test.ts': 200,
   'test/apiserver/admission-names.test.ts': 100,
   'test/apiserver/lifecycle.test.ts': 95,
   'test/apiserver/backup-restore.test.ts': 90,
@@ -37,11 +38,13 @@ const seconds: Readonly<Record<string, number>> = {
   'test/process/jwks-hardening.test.ts': 60,
   'test/apiserver/contradictory-specs.test.ts': 55,
   'test/process/getting-started.test.ts': 75,
+  'test/process/alerts.test.ts': 70,
   'test/process/demo.test.ts': 50,
   'test/faults/crash-matrix.test.ts': 50,
   'test/process/jwks-slow-readers.test.ts': 50,
   'test/apiserver/refused-writes.test.ts': 50,
   'test/process/lifecycle.test.ts': 45,
+  'test/process/upgrade.test.ts': 40,
   'test/apiserver/chart.test.ts': 40,
   'test/apiserver/rotation-windows.test.ts': 45,
   'test/apiserver/changed-issuer.test.ts': 40,
@@ -60,6 +63,7 @@ const seconds: Readonly<Record<string, number>> = {
   'test/apiserver/recipient.test.ts': 25,
   'test/kms/operator.test.ts': 25,
   'test/apiserver/gitops-health.test.ts': 20,
+  'test/apiserver/kubectl-lti-built.test.ts': 25,
   'test/apiserver/control-plane.test.ts': 22,
   'test/apiserver/one-of-two-namespaces-lost.test.ts': 22,
   'test/apiserver/reports.test.ts': 22,
