@@ -33,7 +33,7 @@ interface Result {
   }[];
 }
 
-/** A Prometheus on loopback with the scrape configuration of docs/monitoring.md and the rules of deploy/alerts.yaml. */
+/** A Prometheus on loopback with the scrape configuration of docs/monitoring.md. */
 export class Prometheus {
   readonly url: string;
   readonly #folder: string;
@@ -45,12 +45,12 @@ export class Prometheus {
     this.#running = running;
   }
 
-  /** It scrapes and evaluates once a second. */
-  static async start(targets: readonly Target[]): Promise<Prometheus> {
+  /** It scrapes and evaluates once a second. `rules` is the path of a rule file. */
+  static async start(targets: readonly Target[], rules = join(root, 'deploy/alerts.yaml')): Promise<Prometheus> {
     const [port = 0] = await freePorts(1);
     const folder = mkdtempSync(join(tmpdir(), 'prometheus-'));
     const config = join(folder, 'prometheus.yaml');
-    writeFileSync(config, JSON.stringify(configuration(targets)));
+    writeFileSync(config, JSON.stringify(configuration(targets, rules)));
     const url = `http://127.0.0.1:${port}`;
     const running = server({
       name: 'prometheus',
@@ -95,13 +95,13 @@ function seriesOf({ resultType, result }: Result): readonly Series[] {
   return result.map(({ metric, value, values }) => ({ metric, values: values ?? (value ? [value] : []) }));
 }
 
-function configuration(targets: readonly Target[]): object {
+function configuration(targets: readonly Target[], rules: string): object {
   const page = readFileSync(join(root, 'docs/monitoring.md'), 'utf8');
   const [, text = ''] = /```yaml\n(scrape_configs:\n[^`]*)```/.exec(page) ?? [];
   const { scrape_configs: documented }: { scrape_configs: readonly Record<string, unknown>[] } = parse(text);
   return {
     global: { evaluation_interval: '1s' },
-    rule_files: [join(root, 'deploy/alerts.yaml')],
+    rule_files: [rules],
     scrape_configs: documented.map((scrape) => ({
       ...scrape,
       kubernetes_sd_configs: undefined,
