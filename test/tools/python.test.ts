@@ -83,7 +83,7 @@ if (hasPython) {
     });
 
     it('PyJWT and joserfc verify what the TypeScript library signs, with the key set that is served, through three rotations', async () => {
-      const child = spawn(python, ['-B', join(import.meta.dirname, 'python/platform.py')], {
+      const child = spawn(python, ['-B', join(import.meta.dirname, 'python/verifier.py')], {
         stdio: ['pipe', 'pipe', 'inherit'],
       });
       const lines = createInterface(child.stdout)[Symbol.asyncIterator]();
