@@ -1,4 +1,4 @@
-import { ltiKeyName, ltiRegistrations, namespacePath, registrationPath } from '../api/names.ts';
+import { ltiKeyName, ltiKeys as ltiKeyType, ltiRegistrations, namespacePath, registrationPath } from '../api/names.ts';
 import type { LtiKey, LtiRegistration } from '../api/objects.ts';
 import type { KekProvider } from '../crypto/kek-provider.ts';
 import { type Duration, type Instant, second } from '../domain/duration.ts';
@@ -132,10 +132,14 @@ async function readStored(sources: Sources, key: ObjectKey) {
   const cachedKeys = sources.keys.byIndex('registration', key);
   const reading = await newestLedger(sources, key, cached, cachedKeys);
   const record = reading.kind === 'present' ? reading.record : undefined;
-  const ltiKeys = shownKeys(sources, key, cachedKeys, record?.ledger);
-  if (!cached && reading.kind === 'absent' && ltiKeys.length === 0) return undefined;
+  const shown = shownKeys(sources, key, cachedKeys, record?.ledger);
+  if (!cached && reading.kind === 'absent' && shown.length === 0) return undefined;
   const object = cached && sources.ownWrites.registrations.newest(key, cached);
   const registration = object ? presentReading(object) : await readGone(sources, key);
+  const ltiKeys =
+    registration.kind === 'gone' && record
+      ? [...shown, ...(await uncachedKeys(sources.client, shown, record.ledger))]
+      : shown;
   const keyMaterial = record
     ? await keyMaterialOf(record, sources.keks, sources.opened)
     : new Map<string, KeyMaterial>();
@@ -181,6 +185,26 @@ function shownKeys(
     if (newest) ltiKeys.set(name, newest);
   }
   return [...ltiKeys.values()];
+}
+
+/**
+ * LtiKeys of the ledger that the cache lacks. The removal of a registration must not miss one that another leader created:
+ * without its ledger, the LtiKey would be published for ever.
+ */
+async function uncachedKeys(client: KubeClient, shown: readonly LtiKey[], ledger: Ledger): Promise<readonly LtiKey[]> {
+  const names = new Set(shown.map(({ metadata }) => metadata.name));
+  const missing = ledger.keys
+    .map(({ revision }) => ltiKeyName(ledger.registration, revision))
+    .filter((one) => !names.has(one));
+  const read = missing.map(async (name) => {
+    try {
+      return [await client.get<LtiKey>(ltiKeyType, ledger.namespace, name)];
+    } catch (error) {
+      if (isObjectNotFound(error)) return [];
+      throw error;
+    }
+  });
+  return (await Promise.all(read)).flat();
 }
 
 function presentReading(object: LtiRegistration): RegistrationReading {

@@ -44,10 +44,12 @@ export function removalEffects(situation: Situation): readonly Effect[] {
   const ends = retireEffects(situation);
   if (ends.length > 0) return ends;
   const ours = [...deliveries].filter(([, { kind }]) => kind === 'ours');
-  const stage: readonly Effect[] =
-    ours.length > 0 ? ours.map(([secretName]) => ({ kind: 'removeDelivery', secretName })) : [{ kind: 'removeLedger' }];
-  const refusal = refusalFault(refused);
-  return refusal ? [...stage, ...orphanedEffects(situation, faultVerdict(refusal, 'True'))] : stage;
+  const unreadable = [...deliveries.values()].find((secret) => secret.kind === 'unreadable');
+  // Without the ledger, the operator would no longer know the name of a Secret that may hold a private key.
+  const last: readonly Effect[] = unreadable ? [] : [{ kind: 'removeLedger' }];
+  const stage = ours.length > 0 ? ours.map(([secretName]): Effect => ({ kind: 'removeDelivery', secretName })) : last;
+  const fault = refusalFault(refused) ?? unreadable?.fault;
+  return fault ? [...stage, ...orphanedEffects(situation, faultVerdict(fault, 'True'))] : stage;
 }
 
 function orphanedEffects({ ltiKeys, now }: Situation, verdict: Verdict): readonly Effect[] {

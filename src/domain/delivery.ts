@@ -31,11 +31,18 @@ export interface DeliveryEffects {
   readonly rest: readonly Effect[];
 }
 
+const mayHoldKey: Readonly<Record<DeliverySecret['kind'], boolean>> = {
+  absent: false,
+  foreign: false,
+  unreadable: true,
+  ours: true,
+};
+
 /** What the lifecycle needs to know of the Secrets. */
 export function deliveryState({ deliveries }: Situation, wanted: string | undefined): DeliveryState {
   const secret = wanted === undefined ? undefined : deliveries.get(wanted);
   const keyID = secret?.kind === 'ours' ? secret.keyID : undefined;
-  const leftovers = [...deliveries].flatMap(([name, { kind }]) => (name !== wanted && kind === 'ours' ? [name] : []));
+  const leftovers = [...deliveries].flatMap(([name, { kind }]) => (name !== wanted && mayHoldKey[kind] ? [name] : []));
   return { leftovers, ...(keyID === undefined ? {} : { keyID }) };
 }
 
@@ -43,7 +50,7 @@ export function deliveryState({ deliveries }: Situation, wanted: string | undefi
 export function deliveryFault({ deliveries, recipient }: Situation, wanted: string | undefined): Fault | undefined {
   if (wanted === undefined) return undefined;
   const secret = deliveries.get(wanted);
-  if (secret?.kind === 'unusable') return secret.fault;
+  if (secret?.kind === 'foreign' || secret?.kind === 'unreadable') return secret.fault;
   return recipient && isFault(recipient) ? recipient : undefined;
 }
 
@@ -98,7 +105,12 @@ function contentToWrite(
   secretName: string,
 ): DeliveryContent | undefined {
   const existing = situation.deliveries.get(secretName) ?? { kind: 'absent' };
-  if (existing.kind === 'unusable' || (situation.recipient && isFault(situation.recipient))) return undefined;
+  if (
+    existing.kind === 'foreign' ||
+    existing.kind === 'unreadable' ||
+    (situation.recipient && isFault(situation.recipient))
+  )
+    return undefined;
   const ours = existing.kind === 'ours' ? existing : undefined;
   const active = activeKey(ledger);
   if (!active && !ours) return undefined;
@@ -171,6 +183,7 @@ function leftoverEffects(situation: Situation, registration: Registration, ledge
   if (wanted !== undefined && keyID !== ledger.activeKeyID) return [];
   return leftovers
     .filter((name) => {
+      if (situation.deliveries.get(name)?.kind !== 'ours') return false;
       if (wanted === undefined) return true;
       const leftAt = ledger.deliveries.find(({ secretName }) => secretName === name)?.leftAt;
       const until = leftAt === undefined ? Infinity : leftAt + publishedOverlap(registration, situation.limits);

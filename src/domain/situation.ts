@@ -38,7 +38,7 @@ export interface Observation {
 export interface DeliveryState {
   /** The ID of the key in the configured delivery Secret. */
   readonly keyID?: string;
-  /** Other recorded delivery Secrets that still exist and belong to the operator. */
+  /** Other recorded delivery Secrets that still exist and belong to the operator, or that cannot be read. */
   readonly leftovers: readonly string[];
 }
 
@@ -82,8 +82,10 @@ export type LedgerReading =
 /** One Secret that a tool mounts or mounted. */
 export type DeliverySecret =
   | { readonly kind: 'absent' }
-  /** It does not belong to the operator or cannot be read: it is not changed, and `fault` is reported. */
-  | { readonly kind: 'unusable'; readonly fault: Fault }
+  /** It does not belong to the operator, which does not change it. */
+  | { readonly kind: 'foreign'; readonly fault: Fault }
+  /** It cannot be read. It may hold a private key, so it counts as a Secret of the operator until it can be read. */
+  | { readonly kind: 'unreadable'; readonly fault: Fault }
   | {
       readonly kind: 'ours';
       readonly keyID?: string;

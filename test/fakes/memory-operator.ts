@@ -56,13 +56,21 @@ export function keyPairs(): Promise<readonly KeyPair[]> {
   return made;
 }
 
+/** What outlives the process. */
+export interface Stored {
+  readonly objects: MemoryObjects;
+  readonly clock: FakeClock;
+  /** The next key pair; one of two, in turns, if omitted. */
+  readonly generate?: () => Promise<KeyPair>;
+}
+
 /**
  * The operator of one registration, `gradebook/canvas`, without an API server: its caches show every write at once, replicas
  * serve what LtiKeys show as published, and time stands still.
  */
 export class MemoryOperator {
-  readonly objects = new MemoryObjects();
-  readonly clock = new FakeClock('2026-03-01T00:00:00.000Z');
+  readonly objects: MemoryObjects;
+  readonly clock: FakeClock;
   readonly keks = new MemoryKeks();
   readonly recorded = recordingLog();
   readonly announced: string[] = [];
@@ -74,13 +82,18 @@ export class MemoryOperator {
   #generated = 0;
   #ready = Promise.withResolvers<void>();
 
-  constructor(more: Partial<Sources> = {}) {
+  constructor(
+    more: Partial<Sources> = {},
+    stored: Stored = { objects: new MemoryObjects(), clock: new FakeClock('2026-03-01T00:00:00.000Z') },
+  ) {
+    this.objects = stored.objects;
+    this.clock = stored.clock;
     const { objects, clock, keks } = this;
     const client = objects.client;
     this.generator = new KeyGenerator({
       seal: (key, pair) => sealPair(key, pair, keks),
       ready: () => this.#ready.resolve(),
-      generate: async () => (await keyPairs())[this.#generated++ % 2]!,
+      generate: stored.generate ?? (async () => (await keyPairs())[this.#generated++ % 2]!),
     });
     const ownWrites = { registrations: new OwnWrites<LtiRegistration>(), keys: new OwnWrites<LtiKey>() };
     const ledgers = new LedgerCache(clock);

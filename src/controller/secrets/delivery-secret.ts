@@ -56,7 +56,7 @@ export async function readDelivery(
   } catch (error) {
     if (!isUnreadable(error)) throw error;
     const message = `the operator cannot read Secret ${namespace}/${secretName}, so it delivers nothing: ${error.message}`;
-    return { state: { kind: 'unusable', fault: { reason: 'DeliverySecretUnreadable', message } } };
+    return { state: { kind: 'unreadable', fault: { reason: 'DeliverySecretUnreadable', message } } };
   }
 }
 
@@ -96,7 +96,7 @@ function conflict({ type, metadata }: Secret, registration: string): DeliveryRea
     type === deliverySecretType ? (annotations[registrationAnnotation] ?? annotations[bundleAnnotation]) : undefined;
   const owner = what === undefined ? '' : ` (it belongs to ${what})`;
   const message = `Secret ${namespace}/${name} exists and is not the delivery Secret of registration ${registration}${owner}; the operator leaves it alone: choose another name in spec.delivery or delete that Secret`;
-  return { state: { kind: 'unusable', fault: { reason: 'DeliverySecretConflict', message } satisfies Fault } };
+  return { state: { kind: 'foreign', fault: { reason: 'DeliverySecretConflict', message } satisfies Fault } };
 }
 
 /** Creates the Secret, or writes over the version that was read. `privateKey` and `recipient` belong to `content.keyID`. */

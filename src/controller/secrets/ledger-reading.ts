@@ -58,6 +58,11 @@ export async function withTrace(
   // A restore may bring back the delivery Secret before the ledger.
   const [delivered] = [...deliveries].find(([, { state }]) => state.kind === 'ours') ?? [];
   if (delivered !== undefined) return lost(`there is delivery Secret ${delivered}`);
+  for (const { state } of deliveries.values()) {
+    if (state.kind !== 'unreadable') continue;
+    const message = `there is no ledger, and the operator does not know whether there were keys: ${state.fault.message}`;
+    return { kind: 'faulty', fault: { reason: 'LedgerUnreadable', message } };
+  }
   if (ledgers.isMissing(objectKey(object))) return reading;
   try {
     const fieldSelector = `spec.registrationRef.name=${name}`;

@@ -434,5 +434,5 @@ function ledgerFault({ ledger }: Situation): unknown {
 
 function deliveryFault({ deliveries }: Situation): unknown {
   const secret = deliveries.get('canvas-tool');
-  return secret?.kind === 'unusable' && secret.fault;
+  return secret && 'fault' in secret && secret.fault;
 }

@@ -170,6 +170,34 @@ describe('reconcile', () => {
       expect(wasStruck.filter(Boolean).length).to.be.at.least(8);
     });
 
+    it('reconcile keeps a former delivery Secret on record that cannot be read, and starts no overlap meanwhile', async () => {
+      await ready();
+      operator.objects.before = (call) => {
+        if (call === 'get secrets canvas-tool') throw new TransportError('Timeout', 'no answer');
+      };
+      for (const secretName of ['second', 'third']) {
+        operator.apply(anLtiRegistration({ delivery: { secretName } }));
+        await operator.settle();
+      }
+      expect(ledgerOf(operator)?.deliveries.map(({ secretName }) => secretName)).to.include('canvas-tool');
+    });
+
+    it('reconcile makes no key for a registration whose delivery Secret cannot be read, because keys may exist', async () => {
+      operator.apply(anLtiRegistration({ delivery }));
+      operator.objects.before = (call) => {
+        if (call === 'get secrets canvas-tool') throw new TransportError('Timeout', 'no answer');
+      };
+      await operator.settle();
+      expect(ledgerOf(operator)).to.equal(undefined);
+      expect(operator.registration()?.status?.conditions?.find(({ type }) => type === 'Stalled')).to.include({
+        status: 'True',
+        reason: 'LedgerUnreadable',
+      });
+      operator.objects.before = () => undefined;
+      await operator.settle();
+      expect(operator.registration()?.status?.phase).to.equal('Ready');
+    });
+
     it('reconcile throws if a decision is never carried out', async () => {
       operator.apply(anLtiRegistration());
       const applier = { apply: async <T>(gathered: T): Promise<T> => gathered, writeStatus: async () => undefined };
@@ -278,6 +306,31 @@ describe('reconcile', () => {
         });
       }
     }
+
+    it('reconcile keeps the ledger, which names the delivery Secret, until that Secret can be read', async () => {
+      await ready({ deletionPolicy: 'Delete' });
+      operator.deleteRegistration();
+      operator.objects.before = (call) => {
+        if (call === 'get secrets canvas-tool') throw new TransportError('Timeout', 'no answer');
+      };
+      await operator.reconcile();
+      expect(operator.objects.all(secrets)).to.have.length(2);
+      const { conditions = [] } = operator.keys()[0]!.status!;
+      expect(conditions.find(({ type }) => type === 'Orphaned')?.reason).to.equal('DeliverySecretUnreadable');
+      operator.objects.before = () => undefined;
+      await operator.settle();
+      expect([...operator.objects.all(secrets), ...operator.keys()]).to.deep.equal([]);
+    });
+
+    it('reconcile removes an LtiKey that another leader created and the cache does not show', async () => {
+      await ready({ deletionPolicy: 'Delete' });
+      operator.deleteRegistration();
+      const stored = { objects: operator.objects, clock: operator.clock };
+      const other = new MemoryOperator({ registrations: { get: () => undefined } }, stored);
+      Object.assign(other.sources.keys, { byIndex: () => [] });
+      await other.reconcile();
+      expect([...operator.objects.all(secrets), ...operator.keys()]).to.deep.equal([]);
+    });
 
     it('reconcile removes nothing while the ledger cannot be read', async () => {
       await ready({ deletionPolicy: 'Delete' });

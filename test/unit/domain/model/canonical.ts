@@ -32,6 +32,7 @@ export function canonical(world: World, times = true): string {
     text += `|${name}${nameOf(secret.keyID)}${listed}${secret.serial > serial}`;
   }
   for (const name of world.taken) text += `!${name}`;
+  if (world.unreadable) text += '?';
   if (!ledger) return text;
   const fresh = ledger.keys.at(-1)?.revision === ledger.highestRevision;
   text += `|${fresh}${ledger.deletionPolicy}${ledger.rotationOwed ?? ''}`;

@@ -51,6 +51,7 @@ function healingSteps(world: World): Step[] {
   if (world.ledgerFault !== undefined) steps.push(['the ledger is restored', { ...world, ledgerFault: undefined }]);
   if (world.clockAhead !== 0) steps.push(['the clock is right again', { ...world, clockAhead: 0 }]);
   if (world.refused !== undefined) steps.push(['nothing is refused any more', { ...world, refused: undefined }]);
+  if (world.unreadable) steps.push(['Secrets can be read again', { ...world, unreadable: false }]);
   if (world.taken.size > 0) steps.push(['the foreign Secret is gone', { ...world, taken: new Set() }]);
   if (!object) return steps;
   if (registration.suspend) steps.push(['resume', edited(world, { suspend: false })]);
@@ -98,7 +99,8 @@ export type Kind =
   | 'replica'
   | 'removal'
   | 'foreign'
-  | 'fetch';
+  | 'fetch'
+  | 'reading';
 
 const disturbancesOf: Readonly<Record<Kind, (world: World) => Step[]>> = {
   edit: (world) => {
@@ -201,6 +203,7 @@ const disturbancesOf: Readonly<Record<Kind, (world: World) => Step[]>> = {
       steps.push(['release the next key', edited(world, { acknowledgedKeyID: next.keyID })]);
     return steps;
   },
+  reading: (world) => (world.unreadable ? [] : [['delivery Secrets cannot be read', { ...world, unreadable: true }]]),
   foreign: (world) => {
     const name = world.registration.deliverySecretName;
     if (name === undefined || world.secrets.has(name) || world.taken.has(name)) return [];

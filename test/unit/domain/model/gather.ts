@@ -19,9 +19,13 @@ import { cacheLifetime, limits, readableLedger, type World } from './world.ts';
 
 const corrupt: Fault = { reason: 'LedgerCorrupt', message: 'ledger.json is not JSON' };
 const taken: DeliverySecret = {
-  kind: 'unusable',
+  kind: 'foreign',
   fault: { reason: 'DeliverySecretConflict', message: 'the Secret belongs to another owner' },
 };
+const unread = {
+  kind: 'unreadable',
+  fault: { reason: 'DeliverySecretUnreadable', message: 'no answer' },
+} as const satisfies DeliverySecret;
 const absent: DeliverySecret = { kind: 'absent' };
 
 /** `undefined` if there is no such Secret. */
@@ -61,15 +65,18 @@ function readLedger(world: World): LedgerReading {
   if (ledger) return { kind: 'present', ledger };
   if (world.ledgerFault === 'corrupt') return { kind: 'faulty', fault: corrupt };
   const trace = traceOf(world);
+  if (trace === undefined && world.unreadable && world.object && world.registration.deliverySecretName !== undefined)
+    return { kind: 'faulty', fault: unread.fault };
   return { kind: 'absent', ...(trace === undefined ? {} : { trace }) };
 }
 
 /** The evidence that there was a ledger. */
-export function traceOf({ object, registration, keys, secrets }: World): string | undefined {
+export function traceOf({ object, registration, keys, secrets, unreadable }: World): string | undefined {
   if (!object) return undefined;
   if (object.status?.activeKey || (object.status?.ledgerSerial ?? 0) > 0) return 'its status tells of them';
   if ([...keys.values()].some(isLoss)) return 'there are LtiKeys';
   const { deliverySecretName } = registration;
+  if (unreadable) return undefined;
   return deliverySecretName !== undefined && secrets.has(deliverySecretName) ? 'there is a delivery Secret' : undefined;
 }
 
@@ -118,8 +125,9 @@ function observe(world: World, object: LtiRegistration): Observation {
 
 /** The configured Secret, and those on record if the ledger can be read. */
 function readDeliveries(world: World): ReadonlyMap<string, DeliverySecret> {
-  const { object, registration, secrets, taken: others } = world;
+  const { object, registration, secrets, taken: others, unreadable } = world;
   const names = new Set((readableLedger(world)?.deliveries ?? []).map(({ secretName }) => secretName));
   if (object && registration.deliverySecretName !== undefined) names.add(registration.deliverySecretName);
-  return new Map([...names].map((name) => [name, others.has(name) ? taken : (secrets.get(name) ?? absent)]));
+  const read = (name: string): DeliverySecret => (others.has(name) ? taken : (secrets.get(name) ?? absent));
+  return new Map([...names].map((name) => [name, unreadable ? unread : read(name)]));
 }

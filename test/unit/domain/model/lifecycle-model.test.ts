@@ -33,6 +33,7 @@ describe('The decisions in every reachable state', function () {
     'replica',
     'removal',
     'foreign',
+    'reading',
   ];
   const removed = { deletionPolicy: 'Delete' } as const;
 
@@ -59,9 +60,9 @@ describe('The decisions in every reachable state', function () {
       (most) => search(settled(2), { kinds: ['revocation', 'fault', 'clock', 'replica'], maximumWorlds: most }),
     ],
     [
-      'with removals and refused writes',
+      'with removals, refused writes and Secrets that cannot be read',
       12_000,
-      (most) => search(settled(2, removed), { kinds: ['removal', 'refusal'], maximumWorlds: most }),
+      (most) => search(settled(2, removed), { kinds: ['removal', 'refusal', 'reading'], maximumWorlds: most }),
     ],
     [
       'with removals, revocations and lost ledgers',
@@ -69,9 +70,9 @@ describe('The decisions in every reachable state', function () {
       (most) => search(settled(2), { kinds: ['removal', 'revocation', 'ledger'], maximumWorlds: most }),
     ],
     [
-      'with other delivery Secrets',
+      'with other delivery Secrets, some of which cannot be read',
       8000,
-      (most) => search(settled(2), { kinds: ['delivery', 'foreign'], maximumWorlds: most }),
+      (most) => search(settled(2), { kinds: ['delivery', 'foreign', 'reading'], maximumWorlds: most }),
     ],
     [
       'with keys that wait for a fetch',

@@ -14,6 +14,7 @@ export function healed(world: World): World {
     ...world,
     ledgerFault: undefined,
     taken: new Set(),
+    unreadable: false,
     refused: undefined,
     kekMissing: false,
     damagedKeyID: undefined,
@@ -103,7 +104,9 @@ export function checkRevocations(world: World, known: Set<string>): void {
 
 function checkRevocation(world: World, keyIDs: readonly string[], known: Set<string>): void {
   const revokedKeyIDs = [...new Set([...world.registration.revokedKeyIDs, ...keyIDs])];
-  let current = edited({ ...world, generating: undefined, pair: undefined, disturbances: 0 }, { revokedKeyIDs });
+  // The operator does not write what it cannot read.
+  const process = { unreadable: false, generating: undefined, pair: undefined, disturbances: 0 };
+  let current = edited({ ...world, ...process }, { revokedKeyIDs });
   const text = canonical(current, false);
   if (known.has(text)) return;
   known.add(text);

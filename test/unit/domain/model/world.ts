@@ -34,6 +34,8 @@ export interface World {
   readonly keys: ReadonlyMap<string, LtiKey>;
   /** The delivery Secrets of the registration by name. */
   readonly secrets: ReadonlyMap<string, Ours>;
+  /** Whether delivery Secrets cannot be read. */
+  readonly unreadable: boolean;
   /** Names of Secrets that do not belong to the operator. */
   readonly taken: ReadonlySet<string>;
   readonly replicas: readonly Replica[];
@@ -102,6 +104,7 @@ export function newWorld(disturbances: number, spec: Partial<Spec> = {}): World 
     older: undefined,
     keys: new Map(),
     secrets: new Map(),
+    unreadable: false,
     taken: new Set(),
     replicas: [
       { serves: new Set(), answers: true },
