@@ -8,6 +8,7 @@ import { addNpm, makeRootfs } from './rootfs.ts';
 import { run } from './run.ts';
 
 const base = 'localhost/node:e2e';
+const runtimeBase = 'localhost/runtime:e2e';
 
 async function main(): Promise<void> {
   const folder = join(given(folderVariable), 'images');
@@ -25,12 +26,18 @@ async function main(): Promise<void> {
   addNpm(node, await npmFolder(), registry.trim());
   await buildFrom(node, base, 'ENV PATH=/usr/local/bin:/usr/bin:/bin\nCMD ["node"]');
 
+  // Only the C and C++ libraries: without a shell and npm, as the base image of a release.
+  const runtime = join(folder, 'runtime');
+  await makeRootfs(runtime, { 'usr/local/bin/node': process.execPath });
+  await buildFrom(runtime, runtimeBase, '');
+
   const pause = join(folder, 'pause');
   await makeRootfs(pause, { 'bin/sleep': '/bin/sleep' });
   await buildFrom(pause, images.pause, 'ENTRYPOINT ["/bin/sleep", "infinity"]');
 
   say('Building the operator’s image from the Dockerfile (npm ci, npm run build).');
-  await bud(['--build-arg', `NODE_IMAGE=${base}`, '--tag', images.operator, '--file', 'Dockerfile', checkout]);
+  const bases = ['--build-arg', `NODE_IMAGE=${base}`, '--build-arg', `RUNTIME_IMAGE=${runtimeBase}`];
+  await bud([...bases, '--tag', images.operator, '--file', 'Dockerfile', checkout]);
   for (const name of ['operator', 'pause'] as const) {
     await buildah([
       'push',
