@@ -4,8 +4,9 @@
 # A release names both by digest (docs/releases.md).
 ARG NODE_IMAGE=docker.io/library/node:24-slim
 ARG RUNTIME_IMAGE=gcr.io/distroless/cc-debian13:nonroot
-# Docker sets it. Buildah sets it to the target, so the release passes it.
+# Docker sets them. Buildah 1.28 sets the first to the target, so the release passes both.
 ARG BUILDPLATFORM
+ARG TARGETPLATFORM
 
 # On the platform of the machine that builds: the bundle is the same for all, so nothing runs under emulation.
 FROM --platform=$BUILDPLATFORM ${NODE_IMAGE} AS build
@@ -17,9 +18,10 @@ COPY src src
 # Without this package.json, Node treats .js files as CommonJS.
 RUN npm run build && echo '{ "type": "module" }' > dist/package.json
 
-FROM ${NODE_IMAGE} AS node
+# Buildah 1.28 uses the platform of the first stage for those that name none.
+FROM --platform=$TARGETPLATFORM ${NODE_IMAGE} AS node
 
-FROM ${RUNTIME_IMAGE}
+FROM --platform=$TARGETPLATFORM ${RUNTIME_IMAGE}
 LABEL org.opencontainers.image.title="lti-key-operator" \
       org.opencontainers.image.description="Owns, rotates and publishes the signing keys of LTI 1.3 tools" \
       org.opencontainers.image.licenses="Apache-2.0"

@@ -85,7 +85,9 @@ function budArguments(source: Build['source'], bases: BaseImages, architecture: 
     'base.name': baseName,
     'base.digest': baseDigest,
   };
+  const platform = `linux/${imageArchitectures[architecture]}`;
   const buildArguments = {
+    TARGETPLATFORM: platform,
     BUILDPLATFORM: `linux/${imageArchitectures[process.arch as Architecture]}`,
     NODE_IMAGE: bases.node,
     RUNTIME_IMAGE: bases.runtime,
@@ -94,7 +96,7 @@ function budArguments(source: Build['source'], bases: BaseImages, architecture: 
     '--isolation=chroot',
     '--layers=false',
     '--file=Dockerfile',
-    `--platform=linux/${imageArchitectures[architecture]}`,
+    `--platform=${platform}`,
     `--timestamp=${source.epoch}`,
     ...Object.entries(buildArguments).map(([name, value]) => `--build-arg=${name}=${value}`),
     ...Object.entries(labels).map(([name, value]) => `--label=org.opencontainers.image.${name}=${value}`),

@@ -45,8 +45,10 @@ export async function npmPackage({ source, work, output, bundle }: Build): Promi
   const { stdout } = await run('npm', ['pack', '--silent', '--ignore-scripts', '--pack-destination', packed], {
     cwd: folder,
   });
+  // Packed again, because npm keeps the modes that the umask gave the files.
+  await run('tar', ['--extract', `--file=${join(packed, stdout.trim())}`, `--directory=${packed}`]);
   // Helm's package has the name that npm gives to its own.
   const file = `lti-key-operator-npm-${version}.tgz`;
-  copyFileSync(join(packed, stdout.trim()), join(output, file));
+  await writeArchive({ folder: packed, entries: ['package'], target: join(output, file), epoch: source.epoch });
   return file;
 }
