@@ -26,7 +26,7 @@ const last =
 describe('The Dockerfile', () => {
   it('The last stage runs no command, so its base image needs no shell', () => {
     expect(last).to.match(/^FROM --platform=\$TARGETPLATFORM \$\{RUNTIME_IMAGE\}$/m);
-    expect(last).not.to.match(/^(RUN|SHELL|HEALTHCHECK) /m);
+    expect(last).not.to.match(/^(RUN|SHELL) /m);
     expect(last).to.match(/^ENTRYPOINT \["node", /m);
   });
 
