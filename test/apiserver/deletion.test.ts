@@ -38,12 +38,10 @@ describe('Deletion', () => {
       ...(beforeWrite && { beforeWrite }),
     });
   };
-  /** A replica that is not the leader, once it has long seen everything. */
+  /** A replica that is not the leader and has read everything. */
   const standby = async (): Promise<Operator> => {
     const { clock } = operator;
-    const replica = await startOperator({ namespaces: [tenant.namespace], kekDir, clock, standby: true });
-    await sleep(systemClock, 500);
-    return replica;
+    return startOperator({ namespaces: [tenant.namespace], kekDir, clock, standby: true });
   };
   const inStep = (): Promise<void> => tenant.untilInStep(operator.url, 'canvas');
   const conditions = (key: LtiKey): readonly string[] =>
@@ -248,7 +246,7 @@ describe('Deletion', () => {
       operator = successor;
       await tenant.edit('canvas', { deletionPolicy: 'Retain' });
       await tenant.remove(ltiRegistrations, 'canvas');
-      await sleep(systemClock, 500);
+      await successor.untilDeletionSeen(tenant.namespace, 'canvas');
       successor.lead();
       await orphaned();
       await inStepWithoutRegistration();
@@ -310,7 +308,6 @@ describe('Deletion', () => {
       await operator.travel(minute);
       const quietFrom = operator.lines.length;
       await operator.travel(hour);
-      await sleep(systemClock, 1000);
       const said = operator.lines.slice(before);
       const complaints = said.filter(({ level }) => level === 'warn' || level === 'error');
       expect(complaints.length, JSON.stringify(complaints.slice(-3))).to.be.below(40);

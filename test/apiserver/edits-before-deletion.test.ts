@@ -4,7 +4,6 @@ import { ledgerEntry, ledgerSecretName, ltiKeys, ltiRegistrations, secrets } fro
 import type { LtiRegistration } from '../../src/api/objects.ts';
 import { hour, minute, second } from '../../src/domain/duration.ts';
 import type { Secret } from '../../src/kube/objects.ts';
-import { sleep, systemClock } from '../../src/lib/clock.ts';
 import { applyManifest, controlPlane } from '../fixtures/control-plane.ts';
 import { makeKekDirectory, startOperator, type BeforeWrite, type Operator } from '../fixtures/operator.ts';
 import { base64, eventually, Tenant } from '../fixtures/tenant.ts';
@@ -87,7 +86,7 @@ describe('Last edits before a deletion', () => {
       await start({ standby: true });
       await tenant.edit('revoked', { revokedKeyIDs: [kid] });
       await tenant.remove(ltiRegistrations, 'revoked');
-      await sleep(systemClock, 500);
+      await operator.untilDeletionSeen(tenant.namespace, 'revoked');
       operator.lead();
       await withoutKey('revoked', kid);
       await tenant.untilStates('revoked', 'revoked-1 Revoked');
