@@ -49,7 +49,7 @@ export const keyConditions = {
     false: 'The sealed private key cannot be decrypted or does not match the public key.',
   },
   Orphaned: {
-    true: 'The registration was deleted. With deletionPolicy Retain, the key stays published until the registration is applied again; with Delete, the message says why the operator cannot remove the key.',
+    true: 'The registration was deleted. With deletionPolicy Retain, the key stays published until the registration is applied again; with Delete, the message says why the operator does not remove the key.',
     false: 'The registration exists.',
   },
 } as const satisfies Record<string, ConditionMeaning>;

@@ -10,6 +10,14 @@ export const ltiRegistrations = {
   plural: 'ltiregistrations',
 };
 export const ltiKeys = { group: apiGroup, version: 'v1alpha1', kind: 'LtiKey', plural: 'ltikeys' };
+export const customResourceDefinitions = {
+  group: 'apiextensions.k8s.io',
+  version: 'v1',
+  kind: 'CustomResourceDefinition',
+  plural: 'customresourcedefinitions',
+};
+/** The CustomResourceDefinition of registrations. */
+export const registrationDefinitionName = `${ltiRegistrations.plural}.${apiGroup}`;
 export const secrets = { group: '', version: 'v1', kind: 'Secret', plural: 'secrets' };
 export const leases = {
   group: 'coordination.k8s.io',

@@ -179,6 +179,10 @@ export const conditionReasons = {
     'The registration was deleted and its keys are retained.',
     'Apply the registration again to continue with its keys, or [remove them](recovery.md#remove-a-retained-registration).',
   ),
+  DeletionUnconfirmed: reason(
+    'The registration had deletionPolicy Delete and does not exist, but its CustomResourceDefinition was deleted or cannot be read. Nothing is removed.',
+    'Apply the registration again to continue with its keys. To destroy them, then delete it: see [the deletion is not confirmed](recovery.md#a-deletion-is-not-confirmed).',
+  ),
 } as const satisfies Record<string, Reason>;
 
 /** Reasons of key-encryption keys; also values of the label `reason` of `lti_kek_error_info`. */

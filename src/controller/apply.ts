@@ -165,7 +165,7 @@ export class Applier {
     } catch (error) {
       // The cache is behind, or another client created it: the next pass decides by what exists.
       if (isAlreadyExists(error)) {
-        ownWrites.keys.add(await client.get<LtiKey>(ltiKeys, key.metadata.namespace!, key.metadata.name));
+        ownWrites.keys.add(await client.get<LtiKey>(ltiKeys, key.metadata.namespace, key.metadata.name));
       }
       throw error;
     }

@@ -1,4 +1,4 @@
-import { ltiKeyName, ltiKeys as ltiKeyType, ltiRegistrations, namespacePath, registrationPath } from '../api/names.ts';
+import { ltiKeyName, namespacePath, registrationPath } from '../api/names.ts';
 import type { LtiKey, LtiRegistration } from '../api/objects.ts';
 import type { KekProvider } from '../crypto/kek-provider.ts';
 import { type Duration, type Instant, second } from '../domain/duration.ts';
@@ -15,9 +15,9 @@ import {
 import type { TimingLimits } from '../domain/timing.ts';
 import type { KubeClient } from '../kube/client.ts';
 import type { Informer } from '../kube/informer.ts';
-import { isObjectNotFound, isUnreadable } from '../kube/errors.ts';
 import { type ObjectKey, splitKey } from '../kube/objects.ts';
 import type { Clock } from '../lib/clock.ts';
+import { type LastState, readGone, uncachedKeys } from './deletion-reading.ts';
 import { keyMaterialOf, sealedUnder, sealingState } from './keys/key-material.ts';
 import { type DeliveryReading, readDelivery } from './secrets/delivery-secret.ts';
 import { readImports } from './secrets/import.ts';
@@ -135,7 +135,9 @@ async function readStored(sources: Sources, key: ObjectKey) {
   const shown = shownKeys(sources, key, cachedKeys, record?.ledger);
   if (!cached && reading.kind === 'absent' && shown.length === 0) return undefined;
   const object = cached && sources.ownWrites.registrations.newest(key, cached);
-  const registration = object ? presentReading(object) : await readGone(sources, key);
+  const registration = object
+    ? presentReading(object)
+    : await readGone(sources.client, key, lastState(sources.lastSeen.get(key)), record?.ledger);
   const ltiKeys =
     registration.kind === 'gone' && record
       ? [...shown, ...(await uncachedKeys(sources.client, shown, record.ledger))]
@@ -187,26 +189,6 @@ function shownKeys(
   return [...ltiKeys.values()];
 }
 
-/**
- * LtiKeys of the ledger that the cache lacks. The removal of a registration must not miss one that another leader created:
- * without its ledger, the LtiKey would be published for ever.
- */
-async function uncachedKeys(client: KubeClient, shown: readonly LtiKey[], ledger: Ledger): Promise<readonly LtiKey[]> {
-  const names = new Set(shown.map(({ metadata }) => metadata.name));
-  const missing = ledger.keys
-    .map(({ revision }) => ltiKeyName(ledger.registration, revision))
-    .filter((one) => !names.has(one));
-  const read = missing.map(async (name) => {
-    try {
-      return [await client.get<LtiKey>(ltiKeyType, ledger.namespace, name)];
-    } catch (error) {
-      if (isObjectNotFound(error)) return [];
-      throw error;
-    }
-  });
-  return (await Promise.all(read)).flat();
-}
-
 function presentReading(object: LtiRegistration): RegistrationReading {
   return { kind: 'present', object, registration: readOrFault(object) };
 }
@@ -221,21 +203,11 @@ function readOrFault(object: LtiRegistration): Registration | Fault {
   }
 }
 
-/** Asks the API server, because the cache may be behind. A missing resource type proves nothing about the object. */
-async function readGone({ client, lastSeen }: Sources, key: ObjectKey): Promise<RegistrationReading> {
-  const { namespace, name } = splitKey(key);
-  try {
-    await client.get<LtiRegistration>(ltiRegistrations, namespace, name);
-    return { kind: 'unknown' };
-  } catch (error) {
-    if (!isObjectNotFound(error)) {
-      if (isUnreadable(error)) return { kind: 'unknown' };
-      throw error;
-    }
-    const seen = lastSeen.get(key);
-    const last = seen && readOrFault(seen);
-    return { kind: 'gone', ...(last && !isFault(last) ? { last } : {}) };
-  }
+function lastState(seen: LtiRegistration | undefined): LastState {
+  if (!seen) return {};
+  const spec = readOrFault(seen);
+  const createdAt = Date.parse(seen.metadata.creationTimestamp ?? '');
+  return { ...(isFault(spec) ? {} : { spec }), ...(Number.isNaN(createdAt) ? {} : { createdAt }) };
 }
 
 async function readDeliveries(

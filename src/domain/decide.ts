@@ -34,7 +34,7 @@ export function decide(situation: Situation): Decision {
     case 'unknown':
       return { effects: [], nextCheckAt: now + retryPoll };
     case 'gone':
-      return decideDeleted(situation, reading.last);
+      return decideDeleted(situation, reading);
     default: {
       const { registration } = reading;
       if (isFault(registration)) return decideFaulty(situation, reading, registration);

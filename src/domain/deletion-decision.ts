@@ -1,4 +1,5 @@
 import { faultVerdict, refusalFault, type Verdict } from './conditions.ts';
+import { deletionDoubt, deletionPolicyOf } from './deletion-evidence.ts';
 import { stripEffects } from './delivery.ts';
 import { type Decision, type Effect, isRefused, ledgerWrite } from './effects.ts';
 import { faultedEffects, missingLedger, rolledBack, withCondition } from './fault-decision.ts';
@@ -7,15 +8,17 @@ import { activeKey, type Ledger, liveKeys } from './ledger.ts';
 import { ledgerEvidence, ltiKeyEffects, retireEffects } from './ltikeys.ts';
 import type { Registration } from './registration.ts';
 import { withoutRevoked } from './revocation-policies.ts';
-import type { Fault, Situation } from './situation.ts';
+import type { Fault, Gone, Situation } from './situation.ts';
 import { blockedPoll, retryPoll } from './timing.ts';
 
 /**
  * What happens to the keys of a registration that was deleted. With `Retain`, everything stays, published keys included; with
- * `Delete`, the operator deletes what it created. `last`, the last spec that this process saw, takes precedence over the ledger.
+ * `Delete`, the operator deletes what it created, unless the deletion is in doubt. `gone.last`, the last spec that this process saw,
+ * takes precedence over the ledger.
  */
-export function decideDeleted(situation: Situation, last: Registration | undefined): Decision {
+export function decideDeleted(situation: Situation, gone: Gone): Decision {
   const { ledger, ltiKeys, namespace, name, now } = situation;
+  const { last } = gone;
   switch (ledger.kind) {
     case 'absent': {
       // LtiKeys of final keys do not mean that a ledger was lost: a deletion ends here, wherever it was interrupted.
@@ -28,9 +31,14 @@ export function decideDeleted(situation: Situation, last: Registration | undefin
     default: {
       const fault = rolledBack(ledger.ledger, ltiKeys, undefined);
       if (fault) return faultyLeftovers(situation, last, fault);
-      const policy = last?.deletionPolicy ?? ledger.ledger.deletionPolicy;
-      if (policy === 'Delete') return { effects: removalEffects(situation), nextCheckAt: now + retryPoll };
-      return retain(situation, ledger.ledger, last);
+      if (deletionPolicyOf(ledger.ledger, last) === 'Retain') {
+        return retain(situation, ledger.ledger, last, { deletionPolicy: 'Retain', because: retained(name) });
+      }
+      const doubt = deletionDoubt(gone, ledger.ledger);
+      if (!doubt) return { effects: removalEffects(situation), nextCheckAt: now + retryPoll };
+      const { deletionPolicy } = ledger.ledger;
+      const kept = retain(situation, ledger.ledger, last, { deletionPolicy, because: doubt });
+      return gone.definition?.kind === 'unreadable' ? { nextCheckAt: now + blockedPoll, ...kept } : kept;
     }
   }
 }
@@ -59,17 +67,29 @@ function orphanedEffects({ ltiKeys, now }: Situation, verdict: Verdict): readonl
   });
 }
 
+/** What the ledger records of a deletion that removes nothing, and what the LtiKeys say about it. */
+interface Retention extends Pick<Ledger, 'deletionPolicy'> {
+  readonly because: Fault;
+}
+
 /** The keys stay as the ledger has them and are still resealed; revocations that were requested are completed. */
-function retain(situation: Situation, recorded: Ledger, last: Registration | undefined): Decision {
-  const { keyMaterial, now } = situation;
+function retain(
+  situation: Situation,
+  recorded: Ledger,
+  last: Registration | undefined,
+  { deletionPolicy, because }: Retention,
+): Decision {
+  const { keyMaterial, refused, now } = situation;
   const active = activeKey(recorded);
   const begun = active?.revocationSeenAt === undefined ? [] : [active.keyID];
   const revoked = withoutRevoked(recorded, new Set([...(last?.revokedKeyIDs ?? []), ...begun]), now);
-  const changed = revoked !== recorded || recorded.deletionPolicy !== 'Retain';
+  const changed = revoked !== recorded || recorded.deletionPolicy !== deletionPolicy;
   const reseal = changed ? [] : staleSeals({ ...situation, ledger: recorded });
   const writes = (changed || reseal.length > 0) && !isRefused(situation, 'writeLedger');
-  const ledger: Ledger = writes ? { ...revoked, deletionPolicy: 'Retain', serial: recorded.serial + 1 } : revoked;
-  const keys = ltiKeyEffects(situation, ledger, keyMaterial, { Orphaned: retainedVerdict(situation) });
+  const ledger: Ledger = writes ? { ...revoked, deletionPolicy, serial: recorded.serial + 1 } : revoked;
+  const keys = ltiKeyEffects(situation, ledger, keyMaterial, {
+    Orphaned: faultVerdict(refusalFault(refused) ?? because, 'True'),
+  });
   const live = new Set(liveKeys(ledger).map(({ keyID }) => keyID));
   return {
     effects: [
@@ -78,18 +98,16 @@ function retain(situation: Situation, recorded: Ledger, last: Registration | und
       ...stripEffects(situation, (_name, keyID) => !live.has(keyID)).map((effect): Effect =>
         effect.kind === 'deliver' ? { kind: 'removeDelivery', secretName: effect.content.secretName } : effect,
       ),
-      ...(writes ? [ledgerWrite(ledger, ['RegistrationDeleted'], { reseal })] : []),
+      ...(writes ? [ledgerWrite(ledger, [because.reason], { reseal })] : []),
       ...keys.rest,
     ],
     ...retryCheck(situation),
   };
 }
 
-function retainedVerdict({ name, refused }: Situation): Verdict {
-  const refusal = refusalFault(refused);
-  if (refusal) return faultVerdict(refusal, 'True');
+function retained(name: string): Fault {
   const message = `registration ${name} was deleted with deletionPolicy Retain: the key stays as it is. Apply the registration again to continue with its keys, or see docs/recovery.md to remove them`;
-  return { status: 'True', reason: 'RegistrationDeleted', message };
+  return { reason: 'RegistrationDeleted', message };
 }
 
 /** A ledger that cannot be used is no reason to remove anything; only revoked keys leave. */

@@ -64,8 +64,25 @@ export interface Lifecycle extends Pick<
 }
 
 /** The registration as it is, as it last was before its deletion, or unknown because the cache is behind the API server. */
-export type RegistrationReading =
-  Present | { readonly kind: 'gone'; readonly last?: Registration } | { readonly kind: 'unknown' };
+export type RegistrationReading = Present | Gone | { readonly kind: 'unknown' };
+
+/** The API server answered that this object does not exist. */
+export interface Gone {
+  readonly kind: 'gone';
+  /** Its last spec, if this process saw its deletion. */
+  readonly last?: Registration;
+  /** When that object was created, by the API server. */
+  readonly lastCreatedAt?: Instant;
+  /** Read after the registration was found missing, and only if its deletion may destroy keys. */
+  readonly definition?: DefinitionReading;
+}
+
+/** The CustomResourceDefinition of registrations. */
+export type DefinitionReading =
+  | { readonly kind: 'present'; readonly createdAt: Instant; readonly isTerminating: boolean }
+  | { readonly kind: 'absent' }
+  /** `because`: the error, such as `403 Forbidden: …`. */
+  | { readonly kind: 'unreadable'; readonly because: string };
 
 export interface Present {
   readonly kind: 'present';

@@ -69,7 +69,8 @@ export class KubeClient {
     return this.#credentials.namespace;
   }
 
-  get<T extends KubeObject>(type: ResourceType, namespace: string, name: string): Promise<T> {
+  /** Without a namespace, an object of the cluster. */
+  get<T extends KubeObject>(type: ResourceType, namespace: string | undefined, name: string): Promise<T> {
     return this.#object<T>('GET', { verb: 'get', type, namespace, name });
   }
 

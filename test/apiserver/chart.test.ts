@@ -233,6 +233,7 @@ describe('The Helm chart', () => {
       'RoleBinding b lti-key-operator',
       'RoleBinding a lti-key-publisher',
       'RoleBinding b lti-key-publisher',
+      'ClusterRoleBinding  lti-key-operator-definition',
       'ClusterRoleBinding  lti-key-operator-identity',
     ]);
   });

@@ -329,6 +329,63 @@ describe('Deletion', () => {
     // Other test files share the control plane; they run after this one, and need the CRDs.
     afterEach(install);
 
+    const doubted = (says: string): Promise<void> =>
+      eventually(async () => {
+        const [key] = await tenant.keys('canvas');
+        const condition = key?.status?.conditions?.find(({ type }) => type === 'Orphaned');
+        expect(condition).to.include({ status: 'True', reason: 'DeletionUnconfirmed' });
+        expect(condition?.message).to.include(says);
+      });
+    const secretsOf = async (): Promise<readonly unknown[]> => {
+      const names = ['canvas', 'moodle'].flatMap((name) => [`${name}-lti-keys`, `${name}-signing-key`]);
+      const found = await Promise.all(names.map((name) => tenant.secret(name)));
+      return found.map((secret) => secret?.data);
+    };
+    const factsOf = async (): Promise<readonly unknown[]> =>
+      [...(await tenant.keys('canvas')), ...(await tenant.keys('moodle'))].map(({ spec }) => spec);
+
+    for (const { deleted, path } of [
+      { deleted: 'the CRD of registrations', path: join(crds, 'ltiregistrations.yaml') },
+      { deleted: 'both CRDs', path: crds },
+    ]) {
+      it(`The deletion of ${deleted} destroys no key under deletionPolicy Delete, and a deletion after it does`, async () => {
+        const apply = async (): Promise<void> => {
+          await tenant.apply('canvas', { deletionPolicy: 'Delete' });
+          await tenant.apply('moodle');
+          await inStep();
+          await tenant.untilInStep(operator.url, 'moodle');
+          await operator.rest();
+        };
+        await apply();
+        const before = { secrets: await secretsOf(), keys: await factsOf() };
+        await kubectl('delete', '--filename', path, '--timeout=120s');
+        await operator.rest();
+        await install();
+        await eventually(async () => {
+          await operator.travel(20 * second);
+          expect(await factsOf()).to.deep.equal(before.keys);
+        });
+        await operator.travel(31 * minute);
+        await doubted('and the registration is not known to have existed since');
+        // A process that saw no deletion comes to the same conclusion.
+        await restart();
+        await operator.travel(31 * minute);
+        await doubted('and the registration is not known to have existed since');
+        expect(await secretsOf()).to.deep.equal(before.secrets);
+
+        await apply();
+        expect(await factsOf()).to.deep.equal(before.keys);
+        expect((await tenant.delivered('canvas')).kid).to.equal((await tenant.key('canvas-1')).spec.keyID);
+        await tenant.remove(ltiRegistrations, 'canvas');
+        await eventually(async () => {
+          const [ledger, delivery, ...kept] = await secretsOf();
+          expect([ledger, delivery]).to.deep.equal([undefined, undefined]);
+          expect(kept).to.deep.equal(before.secrets.slice(2));
+          expect(await tenant.keys('canvas')).to.deep.equal([]);
+        });
+      });
+    }
+
     it('Deleting and reinstalling the CRDs restores the same keys, and the documents never change', async () => {
       await tenant.apply('canvas', { rotationTrigger: 'a' });
       await inStep();

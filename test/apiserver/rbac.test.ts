@@ -22,6 +22,8 @@ const home = [
   'secrets: create',
   'secrets lti-key-operator-kek-canaries: get update',
 ];
+/** The same in every namespace, as can-i reports it. */
+const definition = ['customresourcedefinitions.apiextensions.k8s.io ltiregistrations.ltikeys.dev: get'];
 const publisher = ['ltikeys.ltikeys.dev: get list watch'];
 
 interface Expected {
@@ -36,17 +38,17 @@ const cases: readonly Expected[] = [
     kustomization: 'deploy',
     overlay: {},
     rights: [
-      ['lti-key-operator', 'lti-key-operator', [...work, ...home]],
-      ['lti-key-operator', 'gradebook', work],
-      ['lti-key-operator', 'default', work],
+      ['lti-key-operator', 'lti-key-operator', [...work, ...home, ...definition]],
+      ['lti-key-operator', 'gradebook', [...work, ...definition]],
+      ['lti-key-operator', 'default', [...work, ...definition]],
     ],
   },
   {
     kustomization: 'deploy with deploy/publisher',
     overlay: { components: ['deploy/publisher'] },
     rights: [
-      ['lti-key-operator', 'lti-key-operator', [...work, ...home]],
-      ['lti-key-operator', 'default', work],
+      ['lti-key-operator', 'lti-key-operator', [...work, ...home, ...definition]],
+      ['lti-key-operator', 'default', [...work, ...definition]],
       ['lti-key-publisher', 'lti-key-operator', publisher],
       ['lti-key-publisher', 'default', publisher],
     ],
@@ -55,9 +57,9 @@ const cases: readonly Expected[] = [
     kustomization: 'deploy with deploy/one-namespace',
     overlay: { components: ['deploy/one-namespace'] },
     rights: [
-      ['lti-key-operator', 'lti-key-operator', home],
-      ['lti-key-operator', 'gradebook', work],
-      ['lti-key-operator', 'default', []],
+      ['lti-key-operator', 'lti-key-operator', [...home, ...definition]],
+      ['lti-key-operator', 'gradebook', [...work, ...definition]],
+      ['lti-key-operator', 'default', definition],
     ],
   },
 ];

@@ -24,7 +24,7 @@ export class MemoryObjects {
     return this as unknown as KubeClient;
   }
 
-  async get<T extends KubeObject>(type: ResourceType, namespace: string, name: string): Promise<T> {
+  async get<T extends KubeObject>(type: ResourceType, namespace: string | undefined, name: string): Promise<T> {
     this.#read(`get ${type.plural} ${name}`);
     const object = this.find<T>(type, namespace, name);
     if (!object) throw answer(404, 'NotFound', 'object');
@@ -62,7 +62,7 @@ export class MemoryObjects {
   }
 
   /** As a cache without delay has them. */
-  find<T extends KubeObject>(type: ResourceType, namespace: string, name: string): T | undefined {
+  find<T extends KubeObject>(type: ResourceType, namespace: string | undefined, name: string): T | undefined {
     return this.#objects.get(keyOf(type, namespace, name)) as T | undefined;
   }
 
@@ -71,7 +71,7 @@ export class MemoryObjects {
   }
 
   /** A deletion by another client. */
-  remove(type: ResourceType, namespace: string, name: string): void {
+  remove(type: ResourceType, namespace: string | undefined, name: string): void {
     this.#objects.delete(keyOf(type, namespace, name));
   }
 

@@ -1,5 +1,10 @@
 import { webcrypto } from 'node:crypto';
-import { ltiKeys, ltiRegistrations } from '../../src/api/names.ts';
+import {
+  customResourceDefinitions,
+  ltiKeys,
+  ltiRegistrations,
+  registrationDefinitionName,
+} from '../../src/api/names.ts';
 import type { LtiKey, LtiRegistration } from '../../src/api/objects.ts';
 import { Applier } from '../../src/controller/apply.ts';
 import type { Sources } from '../../src/controller/gather.ts';
@@ -89,6 +94,7 @@ export class MemoryOperator {
     this.objects = stored.objects;
     this.clock = stored.clock;
     const { objects, clock, keks } = this;
+    this.installDefinition('2026-01-01T00:00:00Z');
     const client = objects.client;
     this.generator = new KeyGenerator({
       seal: (key, pair) => sealPair(key, pair, keks),
@@ -140,6 +146,12 @@ export class MemoryOperator {
         refused: (resource) => void this.refusedResources.push(resource),
       },
     });
+  }
+
+  /** The CustomResourceDefinition of registrations, in place of another one. */
+  installDefinition(creationTimestamp: string, more: { readonly deletionTimestamp?: string } = {}): void {
+    const metadata = { name: registrationDefinitionName, creationTimestamp, ...more };
+    this.objects.put(customResourceDefinitions, { metadata });
   }
 
   /** The registration as its owner applies it. */

@@ -1,4 +1,10 @@
-import { apiGroup, canarySecretName, operatorName } from '../../api/names.ts';
+import {
+  apiGroup,
+  canarySecretName,
+  customResourceDefinitions,
+  operatorName,
+  registrationDefinitionName,
+} from '../../api/names.ts';
 import type { KubeClient, Right, Subject } from '../../kube/client.ts';
 import { examine, failed, type Finding, passed, warning } from './finding.ts';
 
@@ -11,7 +17,7 @@ interface Grant {
   readonly name?: string;
 }
 
-/** As the ClusterRole of deploy/rbac.yaml grants them, in every namespace that the operator watches. */
+/** As the ClusterRole lti-key-operator of deploy/rbac.yaml grants them, in every namespace that the operator watches. */
 export const grantsInWatchedNamespaces: readonly Grant[] = [
   { group: apiGroup, resource: 'ltiregistrations', verbs: ['get', 'list', 'watch'] },
   { group: apiGroup, resource: 'ltiregistrations/status', verbs: ['update'] },
@@ -19,6 +25,16 @@ export const grantsInWatchedNamespaces: readonly Grant[] = [
   { group: apiGroup, resource: 'ltikeys/status', verbs: ['update'] },
   { group: '', resource: 'secrets', verbs: ['get', 'create', 'update', 'delete'] },
   { group: 'events.k8s.io', resource: 'events', verbs: ['create'] },
+];
+
+/** As the ClusterRole lti-key-operator-definition of deploy/rbac.yaml grants them, whatever namespaces the operator watches. */
+export const grantsInCluster: readonly Grant[] = [
+  {
+    group: customResourceDefinitions.group,
+    resource: customResourceDefinitions.plural,
+    verbs: ['get'],
+    name: registrationDefinitionName,
+  },
 ];
 
 /** As the Role of deploy/rbac.yaml grants them, in the operator's own namespace. */
@@ -52,6 +68,7 @@ export function checkOperatorRights(
     const places = watched.length === 0 ? [undefined] : watched.slice(0, mostNamespaces);
     const rights = [
       ...places.flatMap((place) => rightsOf(grantsInWatchedNamespaces, place)),
+      ...rightsOf(grantsInCluster, undefined),
       ...rightsOf(grantsInOwnNamespace, namespace),
     ];
     const denied = await deniedOf(client, rights, subject);
@@ -97,6 +114,6 @@ async function deniedOf(client: KubeClient, rights: readonly Right[], subject?: 
 
 function inWords({ verb, resource, subresource, namespace, name }: Right): string {
   const what = [resource, subresource].filter(Boolean).join('/');
-  const where = namespace === undefined ? 'in all namespaces' : `in ${namespace}`;
+  const where = namespace === undefined ? 'in the whole cluster' : `in ${namespace}`;
   return `${verb} ${what}${name === undefined ? '' : ` ${name}`} ${where}`;
 }

@@ -10,7 +10,7 @@ import {
   watchedNamespaces,
 } from '../../../src/cli/doctor/installation.ts';
 import { expectedPolicies } from '../../../src/cli/doctor/policies.ts';
-import { grantsInOwnNamespace, grantsInWatchedNamespaces } from '../../../src/cli/doctor/rights.ts';
+import { grantsInCluster, grantsInOwnNamespace, grantsInWatchedNamespaces } from '../../../src/cli/doctor/rights.ts';
 import { version } from '../../../src/version.ts';
 
 const deploy = join(import.meta.dirname, '../../../deploy');
@@ -51,11 +51,13 @@ function deployment({ args = [], image = `lti-key-operator:${version}`, replicas
 
 describe('kubectl lti doctor', () => {
   it('checks exactly the rights that deploy/rbac.yaml grants to the operator', () => {
-    for (const [kind, grants] of [
-      ['ClusterRole', grantsInWatchedNamespaces],
-      ['Role', grantsInOwnNamespace],
+    for (const [kind, name, grants] of [
+      ['ClusterRole', 'lti-key-operator', grantsInWatchedNamespaces],
+      ['ClusterRole', 'lti-key-operator-definition', grantsInCluster],
+      ['Role', 'lti-key-operator', grantsInOwnNamespace],
     ] as const) {
-      const rules = manifests('rbac.yaml').find((each) => each.kind === kind)?.rules ?? [];
+      const role = manifests('rbac.yaml').find((each) => each.kind === kind && each.metadata.name === name);
+      const rules = role?.rules ?? [];
       const granted = rules.map(({ apiGroups: [group], resources: [resource], resourceNames = [], verbs }) => ({
         group,
         resource,

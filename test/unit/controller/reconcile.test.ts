@@ -1,5 +1,10 @@
 import { expect } from 'chai';
-import { ledgerSecretName, secrets } from '../../../src/api/names.ts';
+import {
+  customResourceDefinitions,
+  ledgerSecretName,
+  registrationDefinitionName,
+  secrets,
+} from '../../../src/api/names.ts';
 import { KekError } from '../../../src/crypto/errors.ts';
 import { minute, second } from '../../../src/domain/duration.ts';
 import { parseLedger } from '../../../src/domain/ledger-format.ts';
@@ -322,6 +327,91 @@ describe('reconcile', () => {
       expect([...operator.objects.all(secrets), ...operator.keys()]).to.deep.equal([]);
     });
 
+    const doubts: readonly { title: string; happens: () => void; says: string }[] = [
+      {
+        title: 'the CustomResourceDefinition is being deleted',
+        happens: () =>
+          operator.installDefinition('2026-01-01T00:00:00Z', { deletionTimestamp: '2026-03-01T00:00:00Z' }),
+        says: 'is being deleted',
+      },
+      {
+        title: 'the CustomResourceDefinition was deleted',
+        happens: () => operator.objects.remove(customResourceDefinitions, undefined, registrationDefinitionName),
+        says: 'does not exist, and its deletion',
+      },
+      {
+        title: 'the CustomResourceDefinition was installed again',
+        happens: () => operator.installDefinition('2026-03-01T00:00:10Z'),
+        says: 'was created at 2026-03-01T00:00:10Z',
+      },
+      ...[
+        { error: quota, says: '403 Forbidden: exceeded quota: q' },
+        { error: new TransportError('Timeout', 'no answer within 10 s'), says: 'no answer within 10 s' },
+      ].map(({ error, says }) => ({
+        title: `the CustomResourceDefinition cannot be read (${says})`,
+        happens: () => {
+          operator.objects.before = (call) => {
+            if (call === `get customresourcedefinitions ${registrationDefinitionName}`) throw error;
+          };
+        },
+        says,
+      })),
+    ];
+    for (const seen of [true, false]) {
+      for (const { title, happens, says } of doubts) {
+        it(`reconcile removes nothing and says so while ${title}, ${seen ? '' : 'not '}having seen the deletion`, async () => {
+          await ready({ deletionPolicy: 'Delete' });
+          const before = operator.objects.all(secrets);
+          operator.deleteRegistration({ seen });
+          happens();
+          await operator.reconcile();
+          await operator.reconcile();
+          expect(operator.objects.writes).to.deep.equal(['replaceStatus ltikeys canvas-1']);
+          expect(operator.objects.all(secrets)).to.deep.equal(before);
+          const [key] = operator.keys();
+          expect(key?.status?.state).to.equal('Active');
+          const orphaned = key?.status?.conditions?.find(({ type }) => type === 'Orphaned');
+          expect(orphaned).to.include({ status: 'True', reason: 'DeletionUnconfirmed' });
+          expect(orphaned?.message).to.include(says);
+        });
+      }
+    }
+
+    it('reconcile throws if the read of the CustomResourceDefinition breaks off, and removes nothing', async () => {
+      await ready({ deletionPolicy: 'Delete' });
+      operator.deleteRegistration();
+      const error = new TransportError('Connection', 'the connection broke off');
+      operator.objects.before = (call) => {
+        if (call.startsWith('get customresourcedefinitions')) throw error;
+      };
+      expect(await operator.reconcile().catch((thrown: unknown) => thrown)).to.equal(error);
+      expect(operator.objects.writes).to.deep.equal([]);
+    });
+
+    it('reconcile continues with the same key if the registration returns after its CustomResourceDefinition', async () => {
+      await ready({ deletionPolicy: 'Delete' });
+      const ledger = ledgerOf(operator);
+      operator.deleteRegistration();
+      operator.installDefinition('2026-03-01T00:00:10Z');
+      await operator.settle();
+      await ready({ deletionPolicy: 'Delete' });
+      expect(ledgerOf(operator)).to.deep.equal(ledger);
+      expect(operator.keys()[0]?.status?.conditions?.some(({ type }) => type === 'Orphaned')).to.equal(false);
+    });
+
+    it('reconcile completes the removal when the CustomResourceDefinition can be read again', async () => {
+      await ready({ deletionPolicy: 'Delete' });
+      operator.deleteRegistration();
+      operator.objects.before = (call) => {
+        if (call.startsWith('get customresourcedefinitions')) throw quota;
+      };
+      await operator.settle();
+      expect(operator.objects.all(secrets)).to.have.length(2);
+      operator.objects.before = () => undefined;
+      await operator.settle();
+      expect([...operator.objects.all(secrets), ...operator.keys()]).to.deep.equal([]);
+    });
+
     it('reconcile removes an LtiKey that another leader created and the cache does not show', async () => {
       await ready({ deletionPolicy: 'Delete' });
       operator.deleteRegistration();
@@ -330,6 +420,18 @@ describe('reconcile', () => {
       Object.assign(other.sources.keys, { byIndex: () => [] });
       await other.reconcile();
       expect([...operator.objects.all(secrets), ...operator.keys()]).to.deep.equal([]);
+    });
+
+    it('reconcile completes the revocation that the last spec has although the deletion is in doubt, and records Delete', async () => {
+      await ready({ deletionPolicy: 'Delete' });
+      const keyID = ledgerOf(operator)!.activeKeyID!;
+      operator.apply(anLtiRegistration({ delivery, deletionPolicy: 'Delete', revokedKeyIDs: [keyID] }));
+      operator.deleteRegistration();
+      operator.installDefinition('2026-03-01T00:00:10Z');
+      await operator.reconcile();
+      expect(ledgerOf(operator)).to.deep.include({ deletionPolicy: 'Delete' });
+      expect(ledgerOf(operator)!.keys.map(({ state }) => state)).to.deep.equal(['Revoked']);
+      expect(operator.keys().map(({ status }) => status?.state)).to.deep.equal(['Revoked']);
     });
 
     it('reconcile removes nothing while the ledger cannot be read', async () => {

@@ -22,7 +22,11 @@ function applied(spec: Spec, more: Partial<LtiRegistration> = {}): Situation['re
 }
 
 function gone(spec?: Spec): Situation['registration'] {
-  return { kind: 'gone', ...(spec ? { last: readRegistration(anLtiRegistration(spec)) } : {}) };
+  return {
+    kind: 'gone',
+    ...(spec ? { last: readRegistration(anLtiRegistration(spec)) } : {}),
+    definition: { kind: 'present', createdAt: epoch - hour, isTerminating: false },
+  };
 }
 
 function holds(keyID: string | undefined, more: object = {}): DeliverySecret {
@@ -430,6 +434,21 @@ describe('A deleted registration', () => {
   it('that is recreated before its removal is complete is removed completely, and starts again', () => {
     const situation = aSituation({ ledger: { kind: 'absent' }, ltiKeys: showing([aKey(1, 'Retired')]) });
     expect(done(situation)).to.deep.equal(['generate', 'removeKey canvas-1']);
+  });
+
+  it('keeps its keys although it had Delete while its CustomResourceDefinition is being deleted', () => {
+    const definition = { kind: 'present', createdAt: epoch - hour, isTerminating: true } as const;
+    const registration = { kind: 'gone', definition } as const;
+    const situation = aSituation({ registration, ledger: doomed, deliveries: holding });
+    expect(done(situation)).to.deep.equal(['showKey canvas-1 Active']);
+    expect(decide(situation)).to.not.have.any.keys('nextCheckAt');
+  });
+
+  it('is checked again after 30 seconds if its CustomResourceDefinition cannot be read', () => {
+    const definition = { kind: 'unreadable', because: '403 Forbidden' } as const;
+    const registration = { kind: 'gone', definition } as const;
+    const situation = aSituation({ registration, ledger: doomed, deliveries: holding });
+    expect(decide(situation).nextCheckAt).to.equal(situation.now + 30 * second);
   });
 
   it('is not changed while its deletion is uncertain', () => {

@@ -2,6 +2,7 @@ import type { LtiKey } from '../../../../src/api/objects.ts';
 import { day, type Duration, type Instant } from '../../../../src/domain/duration.ts';
 import { isFinal } from '../../../../src/domain/key-state.ts';
 import type { LedgerKey } from '../../../../src/domain/ledger.ts';
+import { epoch } from '../../../builders/ledger.ts';
 import { tick, timing, type World } from './world.ts';
 
 /**
@@ -20,6 +21,7 @@ export function canonical(world: World, times = true): string {
   if (world.pair) text += nameOf(world.pair.keyID);
   text += object ? statusText(object.status, serial) : `gone${world.seen}`;
   const { overlap, keySize, keyHistoryLimit, keyDistribution, activation, suspend, deliverySecretName } = registration;
+  text += definitionText(world);
   text += `|${overlap / tick},${keySize},${keyHistoryLimit},${keyDistribution},${suspend},${deliverySecretName}`;
   text += activation;
   text += `,${registration.deletionPolicy},${registration.issuer === ledger?.issuer}`;
@@ -40,6 +42,15 @@ export function canonical(world: World, times = true): string {
     text += times ? secretName + ago(leftAt, real, timing.longerOverlap) : secretName;
   for (const row of ledger.keys) text += rowText(row, nameOf, world, times);
   return text + olderText(world, nameOf);
+}
+
+/** Whether a deletion can be told from that of the definition, now and with each key that is on record. */
+function definitionText({ definition: { createdAt, isTerminating }, appliedAt, swept, ledger }: World): string {
+  if (createdAt < epoch && !isTerminating) return '';
+  const text = `${isTerminating}${swept}${appliedAt >= createdAt}`;
+  return (ledger?.keys ?? []).reduce((sum, { createdAt: made, publishedAt = made, activatedAt = made }) => {
+    return sum + String(Math.max(made, publishedAt, activatedAt) > createdAt)[0];
+  }, text);
 }
 
 function ago(time: Instant | undefined, from: Instant, horizon: Duration): string {

@@ -53,6 +53,7 @@ function healingSteps(world: World): Step[] {
   if (world.refused !== undefined) steps.push(['nothing is refused any more', { ...world, refused: undefined }]);
   if (world.unreadable) steps.push(['Secrets can be read again', { ...world, unreadable: false }]);
   if (world.taken.size > 0) steps.push(['the foreign Secret is gone', { ...world, taken: new Set() }]);
+  if (world.definition.isTerminating) steps.push(['the definition is installed again', reinstalled(world)]);
   if (!object) return steps;
   if (registration.suspend) steps.push(['resume', edited(world, { suspend: false })]);
   const next = ledger && nextKey(ledger);
@@ -65,6 +66,11 @@ function healingSteps(world: World): Step[] {
 
 export function fetched(world: World): World {
   return { ...world, lastFetch: world.real, fetchReported: true };
+}
+
+function reinstalled(world: World): World {
+  const after = later(world, 1);
+  return { ...after, definition: { ...world.definition, createdAt: after.real, isTerminating: false } };
 }
 
 /** The memory of the process is lost. */
@@ -98,6 +104,7 @@ export type Kind =
   | 'clock'
   | 'replica'
   | 'removal'
+  | 'definition'
   | 'foreign'
   | 'fetch'
   | 'reading';
@@ -174,13 +181,11 @@ const disturbancesOf: Readonly<Record<Kind, (world: World) => Step[]>> = {
   removal: (world) => {
     const { object, registration } = world;
     if (!object) {
-      const { status: _, ...bare } = world.last;
+      if (world.definition.isTerminating) return [];
+      const again = appliedAgain(world);
       return [
-        ['it is applied again', { ...world, object: bare, seen: true }],
-        [
-          'it is applied again for another platform',
-          edited({ ...world, object: bare, seen: true }, { issuer: `${registration.issuer}/other` }),
-        ],
+        ['it is applied again', again],
+        ['it is applied again for another platform', edited(again, { issuer: `${registration.issuer}/other` })],
       ];
     }
     const policy = registration.deletionPolicy === 'Delete' ? 'Retain' : 'Delete';
@@ -204,12 +209,29 @@ const disturbancesOf: Readonly<Record<Kind, (world: World) => Step[]>> = {
     return steps;
   },
   reading: (world) => (world.unreadable ? [] : [['delivery Secrets cannot be read', { ...world, unreadable: true }]]),
+  // The API server deletes the objects of a definition past admission policies. An edit that the operator has not seen is lost with them.
+  definition: (world) => {
+    const { object, swept, definition } = world;
+    if (!object) return swept && !definition.isTerminating ? [['it is applied again', appliedAgain(world)]] : [];
+    if (object.status?.observedGeneration !== object.metadata.generation) return [];
+    const terminating = { ...definition, isTerminating: true };
+    const gone = { ...world, object: undefined, swept: true, definition: terminating };
+    return [
+      ['the definition is deleted', { ...gone, seen: true }],
+      ['the definition is deleted while the operator is down', restarted(gone)],
+    ];
+  },
   foreign: (world) => {
     const name = world.registration.deliverySecretName;
     if (name === undefined || world.secrets.has(name) || world.taken.has(name)) return [];
     return [['another client makes the Secret', { ...world, taken: new Set([name]) }]];
   },
 };
+
+function appliedAgain(world: World): World {
+  const { status: _, ...bare } = world.last;
+  return { ...world, object: bare, seen: true, appliedAt: world.real, swept: false };
+}
 
 function refuse(world: World, refused: WriteKind): Step {
   return [`the API server refuses every ${refused} write`, { ...world, refused }];

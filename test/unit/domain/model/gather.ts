@@ -55,9 +55,9 @@ export function gather(world: World): Situation | undefined {
   };
 }
 
-function readRegistration({ object, registration, seen }: World): RegistrationReading {
+function readRegistration({ object, registration, seen, appliedAt, definition }: World): RegistrationReading {
   if (object) return { kind: 'present', object, registration };
-  return seen ? { kind: 'gone', last: registration } : { kind: 'gone' };
+  return { kind: 'gone', definition, ...(seen ? { last: registration, lastCreatedAt: appliedAt } : {}) };
 }
 
 function readLedger(world: World): LedgerReading {

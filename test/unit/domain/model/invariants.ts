@@ -57,11 +57,11 @@ function published({ keys }: World): string | undefined {
 }
 
 /** Whether the registration is being removed, as its deletionPolicy requires. */
-function isToBeRemoved({ object, registration, ledger }: World, { registration: read }: Situation): boolean {
+function isToBeRemoved({ object, registration, ledger, swept }: World, { registration: read }: Situation): boolean {
   // An object of the same name for another platform replaced one with deletionPolicy Delete.
   if (object && read.kind === 'present')
     return ledger?.deletionPolicy === 'Delete' && ledger.issuer !== registration.issuer;
-  return registration.deletionPolicy === 'Delete';
+  return registration.deletionPolicy === 'Delete' && !swept;
 }
 
 function isRevoked({ registration, ledger }: World, keyID: string): boolean {

@@ -70,6 +70,11 @@ describe('The decisions in every reachable state', function () {
       (most) => search(settled(2), { kinds: ['removal', 'revocation', 'ledger'], maximumWorlds: most }),
     ],
     [
+      'with removals and the deletion of the CustomResourceDefinition',
+      5000,
+      (most) => search(settled(4, removed), { kinds: ['removal', 'definition'], maximumWorlds: most }),
+    ],
+    [
       'with other delivery Secrets, some of which cannot be read',
       8000,
       (most) => search(settled(2), { kinds: ['delivery', 'foreign', 'reading'], maximumWorlds: most }),

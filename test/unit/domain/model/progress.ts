@@ -1,6 +1,7 @@
 import { minute, second } from '../../../../src/domain/duration.ts';
 import { activeKey, keysIn, nextKey } from '../../../../src/domain/ledger.ts';
 import { isShownPublished } from '../../../../src/domain/ltikeys.ts';
+import { epoch } from '../../../builders/ledger.ts';
 import { canonical } from './canonical.ts';
 import { edited, fetched, synchronizeReplicas, withPair } from './environment.ts';
 import { reconcile, type Reconciled } from './executor.ts';
@@ -51,11 +52,13 @@ export function settle(start: World, known: Set<string>): World {
 }
 
 function isSettled(before: World, { world, decision }: Reconciled): boolean {
-  const { object, ledger, keys, secrets, registration } = world;
+  const { object, ledger, keys, secrets, registration, swept, seen, definition } = world;
   if (!object) {
     const unchanged = ledger === before.ledger && keys === before.keys && secrets === before.secrets;
     if (!unchanged) return false;
-    if (ledger && registration.deletionPolicy === 'Delete') throw new Error('a removal does not end');
+    // A process that did not see the deletion needs a ledger that is newer than the definition.
+    const isCertain = !swept && (seen || definition.createdAt < epoch);
+    if (ledger && registration.deletionPolicy === 'Delete' && isCertain) throw new Error('a removal does not end');
     if (!ledger && keys.size + secrets.size > 0) throw new Error('something is left of a removal');
     return true;
   }

@@ -3,7 +3,7 @@ import { type Duration, type Instant, minute } from '../../../../src/domain/dura
 import type { KeyFacts, Ledger, LedgerKey } from '../../../../src/domain/ledger.ts';
 import { isShownPublished } from '../../../../src/domain/ltikeys.ts';
 import { readRegistration, type Registration } from '../../../../src/domain/registration.ts';
-import type { DeliverySecret } from '../../../../src/domain/situation.ts';
+import type { DefinitionReading, DeliverySecret } from '../../../../src/domain/situation.ts';
 import type { TimingLimits } from '../../../../src/domain/timing.ts';
 import { epoch } from '../../../builders/ledger.ts';
 import { anLtiRegistration } from '../../../builders/registration.ts';
@@ -25,6 +25,12 @@ export interface World {
   readonly registration: Registration;
   /** Whether this process saw the last spec before the deletion. */
   readonly seen: boolean;
+  /** When the object that `last` is of was created. */
+  readonly appliedAt: Instant;
+  /** The CustomResourceDefinition of registrations. */
+  readonly definition: Extract<DefinitionReading, { kind: 'present' }>;
+  /** The object disappeared with the definition, which no user asked to destroy keys for. */
+  readonly swept: boolean;
   /** The newest ledger. `ledgerFault`: what happened to the Secret, which can be restored. */
   readonly ledger: Ledger | undefined;
   readonly ledgerFault: LedgerFault | undefined;
@@ -99,6 +105,9 @@ export function newWorld(disturbances: number, spec: Partial<Spec> = {}): World 
     last: object,
     registration: readRegistration(object),
     seen: true,
+    appliedAt: epoch,
+    definition: { kind: 'present', createdAt: epoch - tick, isTerminating: false },
+    swept: false,
     ledger: undefined,
     ledgerFault: undefined,
     older: undefined,

@@ -1,0 +1,90 @@
+import {
+  customResourceDefinitions,
+  ltiKeyName,
+  ltiKeys,
+  ltiRegistrations,
+  registrationDefinitionName,
+} from '../api/names.ts';
+import type { LtiKey, LtiRegistration } from '../api/objects.ts';
+import { deletionPolicyOf } from '../domain/deletion-evidence.ts';
+import type { Instant } from '../domain/duration.ts';
+import type { Ledger } from '../domain/ledger.ts';
+import type { Registration } from '../domain/registration.ts';
+import type { DefinitionReading, RegistrationReading } from '../domain/situation.ts';
+import type { KubeClient } from '../kube/client.ts';
+import { ApiError, isObjectNotFound, isUnreadable, refusalText } from '../kube/errors.ts';
+import { type ObjectKey, splitKey } from '../kube/objects.ts';
+
+/** What is known of a registration that the cache lacks. */
+
+type Reader = Pick<KubeClient, 'get'>;
+
+/** The last state of a registration that is gone. */
+export interface LastState {
+  readonly spec?: Registration;
+  readonly createdAt?: Instant;
+}
+
+/** Asks the API server, because the cache may be behind. A missing resource type proves nothing about the object. */
+export async function readGone(
+  client: Reader,
+  key: ObjectKey,
+  last: LastState,
+  ledger: Ledger | undefined,
+): Promise<RegistrationReading> {
+  const { namespace, name } = splitKey(key);
+  try {
+    await client.get<LtiRegistration>(ltiRegistrations, namespace, name);
+    return { kind: 'unknown' };
+  } catch (error) {
+    if (!isObjectNotFound(error)) {
+      if (isUnreadable(error)) return { kind: 'unknown' };
+      throw error;
+    }
+  }
+  const { spec, createdAt } = last;
+  return {
+    kind: 'gone',
+    ...(spec ? { last: spec } : {}),
+    ...(createdAt === undefined ? {} : { lastCreatedAt: createdAt }),
+    ...(ledger && deletionPolicyOf(ledger, spec) === 'Delete' ? { definition: await readDefinition(client) } : {}),
+  };
+}
+
+/** Reads live, after the registration: a deletion of the definition that deleted the registration has begun by then. */
+async function readDefinition(client: Reader): Promise<DefinitionReading> {
+  try {
+    const { metadata } = await client.get(customResourceDefinitions, undefined, registrationDefinitionName);
+    const createdAt = Date.parse(metadata.creationTimestamp ?? '');
+    if (Number.isNaN(createdAt)) return { kind: 'unreadable', because: 'it has no creationTimestamp' };
+    return { kind: 'present', createdAt, isTerminating: metadata.deletionTimestamp !== undefined };
+  } catch (error) {
+    if (isObjectNotFound(error)) return { kind: 'absent' };
+    if (!isUnreadable(error)) throw error;
+    return { kind: 'unreadable', because: error instanceof ApiError ? refusalText(error) : error.message };
+  }
+}
+
+/**
+ * LtiKeys of the ledger that the cache lacks. The removal of a registration must not miss one that another leader created:
+ * without its ledger, the LtiKey would be published for ever.
+ */
+export async function uncachedKeys(
+  client: Reader,
+  shown: readonly LtiKey[],
+  ledger: Ledger,
+): Promise<readonly LtiKey[]> {
+  const names = new Set(shown.map(({ metadata }) => metadata.name));
+  const missing = ledger.keys
+    .map(({ revision }) => ltiKeyName(ledger.registration, revision))
+    .filter((one) => !names.has(one));
+  const read = missing.map(async (name) => {
+    try {
+      return [await client.get<LtiKey>(ltiKeys, ledger.namespace, name)];
+    } catch (error) {
+      if (isObjectNotFound(error)) return [];
+      throw error;
+    }
+  });
+  return (await Promise.all(read)).flat();
+}
