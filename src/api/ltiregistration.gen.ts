@@ -35,7 +35,7 @@ export interface LtiRegistrationSpec {
    */
   readonly deploymentIDs?: readonly string[];
   /**
-   * The product that the platform runs. It affects only status messages, such as how long the platform may still accept a revoked key.
+   * The product that the platform runs. It affects status messages, such as how long the platform may still accept a revoked key, and whether activation may be AfterFetch.
    */
   readonly platform: 'Canvas' | 'Moodle' | 'Blackboard' | 'Brightspace' | 'Sakai' | 'OpenEdX' | 'Other';
   /**

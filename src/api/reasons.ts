@@ -63,7 +63,7 @@ export const conditionReasons = {
     'Paste the public key at the platform, then set `spec.acknowledgedKeyID` to its key ID.',
   ),
   NotFetched: reason(
-    'No client has fetched the document since the next key was published, and half of the time until it signs is over. Only with activation AfterFetch does the rotation wait.',
+    'No client has fetched the document since the next key was published, and half of the time until it signs is over. Not reported for Moodle and Blackboard, which fetch a key only after it signed. Only with activation AfterFetch does the rotation wait.',
     'Compare the key set URL at the platform: see [LTIJWKSNeverFetched](runbooks.md#ltijwksneverfetched).',
   ),
   FetchRequired: reason(

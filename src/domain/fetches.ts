@@ -65,25 +65,28 @@ export function fetchTimeToRecord(
 
 /**
  * When a next key that no client has fetched is reported: half-way between its publication and its activation. `undefined` if it
- * needs no fetch, because no rotation awaits it, it was fetched, or it is pasted at the platform.
+ * needs no fetch, because no rotation awaits it, it was fetched, it is pasted at the platform, or the platform fetches it after use.
  */
 export function notFetchedTime(lifecycle: Lifecycle): Instant | undefined {
   const { registration, ledger, fetches, now } = lifecycle;
   const active = activeKey(ledger);
   const next = nextKey(ledger);
   if (!active || next?.publishedAt === undefined || isFetched(fetches, next) || !fetches.complete) return undefined;
-  if (registration.keyDistribution === 'Manual' || isRotationHeld(lifecycle)) return undefined;
+  const { keyDistribution, platform } = registration;
+  if (keyDistribution === 'Manual' || fetchesOnlyAfterUse(platform) || isRotationHeld(lifecycle)) return undefined;
   const time = activationTime(next, active, registration, now);
   return time === undefined ? undefined : next.publishedAt + (time - next.publishedAt) / 2;
 }
 
 /**
  * Whether `spec.activation: AfterFetch` holds the next key: no client is known to have fetched it, and no person has released it. A
- * key that follows a revocation is not held.
+ * key that follows a revocation is not held, nor one for a platform that fetches a key only after use: the API server refuses AfterFetch
+ * there, but may have stored it before that rule.
  */
 export function awaitsFetch({ registration, fetches }: Lifecycle, next: LedgerKey): boolean {
-  const { activation, keyDistribution, acknowledgedKeyID } = registration;
+  const { activation, keyDistribution, platform, acknowledgedKeyID } = registration;
   if (activation !== 'AfterFetch' || keyDistribution === 'Manual' || next.cause === 'Revocation') return false;
+  if (fetchesOnlyAfterUse(platform)) return false;
   return acknowledgedKeyID !== next.keyID && !isFetched(fetches, next);
 }
 
@@ -116,20 +119,18 @@ export function isHeldForFetch(lifecycle: Lifecycle): boolean {
   return time !== undefined && time <= now;
 }
 
-function heldVerdict({ ledger, fetches, registration: { platform } }: Lifecycle, jwksURL: string): Verdict {
+function heldVerdict({ ledger, fetches }: Lifecycle, jwksURL: string): Verdict {
   const { keyID, publishedAt } = nextKey(ledger)!;
   const held = `next key ${keyID} is due and does not sign, because spec.activation is AfterFetch and no client is known to have fetched ${jwksURL} since ${formatInstant(publishedAt!)}`;
   const release = `To let the key sign nevertheless, set spec.acknowledgedKeyID to ${keyID}, or spec.activation to AfterDelay`;
-  return { status: 'True', reason: 'FetchRequired', message: `${held}. ${adviceFor(fetches, platform)}. ${release}` };
+  return { status: 'True', reason: 'FetchRequired', message: `${held}. ${adviceFor(fetches)}. ${release}` };
 }
 
-function adviceFor({ complete, notCollected }: Fetches, platform: string): string {
+function adviceFor({ complete, notCollected }: Fetches): string {
   if (notCollected)
     return 'The operator collects no fetches, because it has --jwks-probe-url and no --jwks-admin-port: set that option';
   if (!complete)
     return 'Not every replica reports its fetches, so there may have been some: the log of the leading controller says which replica and why';
-  if (fetchesOnlyAfterUse(platform))
-    return `${platform} fetches keys only when it receives a token with a key ID that it does not have, so no rotation can wait for it`;
   return comparison;
 }
 

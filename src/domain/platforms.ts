@@ -55,7 +55,7 @@ export function describeKeySetUse(platform: string): string | undefined {
   return [habit, ...(note === undefined ? [] : [note]), removed].join('; ');
 }
 
-/** Whether a platform, as far as is known, fetches a key only after that key has signed. */
+/** Whether a platform, as far as is known, fetches a key only after that key has signed. A rule of the CRD names the same ones. */
 export function fetchesOnlyAfterUse(platform: string): boolean {
   return platforms[platform]?.fetchesAfterUse ?? false;
 }

@@ -184,6 +184,14 @@ describe('Refused LtiRegistrations', () => {
       spec: { issuer, keyDistribution: 'Manual', activation: 'AfterFetch' },
       says: ['spec.activation', 'no client fetches a pasted key'],
     },
+    'an activation after a fetch at Moodle': {
+      spec: { issuer, platform: 'Moodle', activation: 'AfterFetch' },
+      says: ['spec.activation', 'fetch a key only after it signed'],
+    },
+    'an activation after a fetch at Blackboard': {
+      spec: { issuer, platform: 'Blackboard', activation: 'AfterFetch' },
+      says: ['spec.activation', 'remove activation'],
+    },
     'acknowledgedKeyID that is no key ID': {
       spec: { issuer, keyDistribution: 'Manual', acknowledgedKeyID: 'canvas 2' },
       says: ['spec.acknowledgedKeyID', 'copy the key ID from the KEY ID column'],
@@ -565,6 +573,7 @@ describe('Accepted LtiRegistrations', () => {
     'a rotateAfter of ten years': { issuer, rotateAfter: '3650d' },
     'a rotateAfter of a second': { issuer, rotateAfter: '1s', activationDelay: '0s', overlap: '0s' },
     'a key acknowledged that no client has fetched': { issuer, activation: 'AfterFetch', acknowledgedKeyID: keyID },
+    'an activation after a fetch at Canvas': { issuer, platform: 'Canvas', activation: 'AfterFetch' },
     'an empty acknowledgedKeyID': { issuer, acknowledgedKeyID: '' },
     'a key acknowledged and another revoked': {
       issuer,

@@ -3,6 +3,7 @@ import * as fc from 'fast-check';
 import { parse } from 'yaml';
 import { rotateRequestedAtAnnotation } from '../../src/api/names.ts';
 import { formatDuration, parseDuration, second } from '../../src/domain/duration.ts';
+import { fetchesOnlyAfterUse } from '../../src/domain/platforms.ts';
 import * as durations from './durations.ts';
 
 /**
@@ -222,6 +223,7 @@ function consistent(spec: Spec): Spec {
   const made = { ...spec, ...consistentDurations(spec) };
   const { revokedKeyIDs, acknowledgedKeyID, keyDistribution } = made;
   const revoked = Array.isArray(revokedKeyIDs) && revokedKeyIDs.includes(acknowledgedKeyID);
+  if (made['activation'] === 'AfterFetch' && fetchesOnlyAfterUse(String(made['platform']))) delete made['activation'];
   if (keyDistribution === 'Manual') delete made['activation'];
   else if (made['activation'] !== 'AfterFetch') delete made['acknowledgedKeyID'];
   if (revoked) delete made['acknowledgedKeyID'];

@@ -397,6 +397,16 @@ const rules: Readonly<Record<string, readonly Case[]>> = {
       told: [],
     },
     {
+      when: 'does not wait for a fetch of Moodle, which fetches a key only after it signed',
+      situation: aLifecycle({
+        ledger: rotating,
+        now: epoch + day,
+        registration: afterFetch({ platform: 'Moodle' }),
+        fetches: fetchedBefore,
+      }),
+      told: [signs, stops],
+    },
+    {
       when: 'happens after a fetch, also if a replica reports nothing',
       situation: aLifecycle({
         ledger: rotating,

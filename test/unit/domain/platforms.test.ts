@@ -1,6 +1,13 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { expect } from 'chai';
 import { hour, minute } from '../../../src/domain/duration.ts';
-import { describeKeySetUse, type RevocationFacts, revocationVerdict } from '../../../src/domain/platforms.ts';
+import {
+  describeKeySetUse,
+  fetchesOnlyAfterUse,
+  type RevocationFacts,
+  revocationVerdict,
+} from '../../../src/domain/platforms.ts';
 
 const absentAt = Date.parse('2026-11-23T12:00:00Z');
 
@@ -120,4 +127,13 @@ describe('What a platform does with a key set', () => {
   ] as const) {
     it(`describeKeySetUse says how ${platform} uses it`, () => expect(describeKeySetUse(platform)).to.equal(use));
   }
+
+  it('The CRD refuses activation AfterFetch for exactly the platforms that fetch a key only after use', () => {
+    const crd = readFileSync(join(import.meta.dirname, '../../../crds/ltiregistrations.yaml'), 'utf8');
+    const [, refused = ''] = /activation != 'AfterFetch' \|\| !\(self\.platform in \[(.*)\]\)/.exec(crd) ?? [];
+    const [, all = ''] = /enum: \[(Canvas.*)\]/.exec(crd) ?? [];
+    const platforms = all.split(', ');
+    expect(platforms).to.include('Other');
+    expect(refused.replaceAll("'", '').split(', ')).to.have.members(platforms.filter(fetchesOnlyAfterUse));
+  });
 });

@@ -128,12 +128,25 @@ describe('The conditions of a registration', () => {
         Stalled: 'False NotStalled: nothing blocks rotation',
       },
     ],
+    ...['Moodle', 'Blackboard'].map((platform): (typeof cases)[number] => [
+      `if the key was not fetched, because ${platform} fetches a key only after use`,
+      { ...halfway, registration: aRegistration({ platform }) },
+      { jwksURL },
+      { ActionRequired: noAction },
+    ]),
+    ...['Brightspace', 'Canvas'].map((platform): (typeof cases)[number] => [
+      `if the key was not fetched by ${platform}`,
+      { ...halfway, registration: aRegistration({ platform }) },
+      { jwksURL },
+      { ActionRequired: notFetched },
+    ]),
     [
-      'if a key is due and waits for a fetch of a platform that fetches only keys that were used',
-      { ...halfway, registration: { ...afterFetch, platform: 'Moodle' }, now: epoch + day },
+      'if AfterFetch was stored for a platform that fetches a key only after use',
+      { ...halfway, registration: { ...afterFetch, platform: 'Moodle' }, now: epoch + 12 * hour },
       { jwksURL },
       {
-        ActionRequired: `${held}. Moodle fetches keys only when it receives a token with a key ID that it does not have, so no rotation can wait for it. ${release}`,
+        ActionRequired: noAction,
+        Reconciling: 'False WaitingForActivation: key kid-2 is published and will sign from 2026-03-02T00:00:00Z',
       },
     ],
     [
