@@ -27,7 +27,8 @@ function examplesOf(page: string): Example[] {
 
 const examples = pages.filter((page) => page.endsWith('.md')).flatMap(examplesOf);
 const isWhole = ({ text }: Example): boolean => /^apiVersion:/m.test(text);
-const isPod = ({ text }: Example): boolean => /^spec:\n {2}containers:/.test(text);
+/** Parts of a Pod, or of a Deployment that has one. */
+const isPod = ({ text }: Example): boolean => /^(?:spec:\n {2}containers:|volumes:|metadata:\n)/.test(text);
 const isExcerpt = (example: Example): boolean => example.text.startsWith('spec:\n') && !isPod(example);
 /** Kustomizations, and configuration of Alertmanager and Prometheus. */
 const isConfiguration = ({ text }: Example): boolean =>

@@ -42,8 +42,10 @@ describe('Canaries of key-encryption keys', () => {
     expect(message).to.include('get, create and update');
     expect(await tenant.says('canvas', 'Ready')).to.equal('False NoSigningKey');
     expect(await tenant.secret(ledgerSecretName('canvas'))).to.equal(undefined);
-    const logged = operator.lines.filter(({ message: said }) => said === 'key-encryption key is not usable');
-    expect(logged.map(({ fields }) => fields.reason)).to.include('KEKUnverified');
+    await eventually(async () => {
+      const logged = operator.lines.filter(({ message: said }) => said === 'key-encryption key is not usable');
+      expect(logged.map(({ fields }) => fields.reason)).to.include('KEKUnverified');
+    });
     await account.grantCanaries();
     await operator.travel(minute);
     await inStep();

@@ -112,6 +112,7 @@ describe('The lifecycle of keys', () => {
       'Ready True SigningKeyReady',
       'Published True ServedByAllReplicas',
       'KeyMaterialAvailable True KeysDecryptable',
+      'Registered True PlatformRecorded',
       'ActionRequired False NoActionRequired',
       'Reconciling False UpToDate',
       'Stalled False NotStalled',

@@ -201,7 +201,7 @@ describe('Objects that the operator owns', () => {
       expect(message).to.include(
         `Secret ${tenant.namespace}/taken exists and is not the delivery Secret of registration moodle`,
       );
-      expect(message).to.include('choose another spec.delivery.secretName or delete that Secret');
+      expect(message).to.include('choose another name in spec.delivery or delete that Secret');
       await tenant.untilSays('moodle', 'Ready', 'False DeliverySecretConflict');
       await operator.travel(resync);
       expect((await tenant.secret('taken'))?.metadata.resourceVersion).to.equal(theirs.metadata.resourceVersion);
