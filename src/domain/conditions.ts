@@ -2,15 +2,15 @@ import type { RegistrationConditionType } from '../api/conditions.ts';
 import type { Condition } from '../api/ltikey.gen.ts';
 import { ltiKeyName } from '../api/names.ts';
 import type { ConditionReason } from '../api/reasons.ts';
-import { formatInstant, type Instant } from './duration.ts';
+import { formatDuration, formatInstant, type Instant } from './duration.ts';
 import { awaitsFetch, fetchVerdict, isFetchedWithout, isHeldForFetch } from './fetches.ts';
 import type { Plan } from './key-plan.ts';
 import { activeKey, keysIn, type LedgerKey, liveKeys, nextKey } from './ledger.ts';
 import { registeredVerdict } from './platform-registration.ts';
-import { revocationVerdict } from './platforms.ts';
+import { revocationVerdict, stillServedVerdict } from './platforms.ts';
 import { awaitsAcknowledgement, clockFault, isClockSkewed, keyMaterialFault } from './preconditions.ts';
 import type { Fault, Lifecycle, Refusal } from './situation.ts';
-import { activationTime, timingFault, windowFault } from './timing.ts';
+import { activationTime, revocationGrace, timingFault, windowFault } from './timing.ts';
 
 /** The conditions of a registration with a readable ledger, and what all conditions have in common. */
 
@@ -164,6 +164,11 @@ function revocationOf({ lifecycle, plan, shared }: Outcome): Verdict | undefined
   const { observation, registration, fetches, now } = lifecycle;
   const { platform, acknowledgedRevocations } = registration;
   const { cacheLifetime } = observation;
+  const leaving = liveKeys(plan.ledger).find(({ keyID }) => registration.revokedKeyIDs.has(keyID));
+  if (leaving) {
+    const grace = formatDuration(revocationGrace);
+    return stillServedVerdict(leaving.keyID, `it leaves once another key can sign, at the latest after ${grace}`);
+  }
   return keysIn(plan.ledger, 'Revoked')
     .toSorted((a, b) => (b.revokedAt ?? 0) - (a.revokedAt ?? 0))
     .map((key): Verdict => {

@@ -324,6 +324,18 @@ describe('The conditions of a registration', () => {
       { Stalled: `True OverlapTooShort: ${short}` },
     ],
     [
+      'while a revoked key still signs, although an earlier revocation is effective',
+      aLifecycle({
+        ledger: aLedger([aKey(1, 'Revoked', { absentAt: epoch }), aKey(2, 'Active', { revocationSeenAt: epoch })]),
+        registration: aRegistration({ platform: 'Canvas', revokedKeyIDs: new Set(['kid-1', 'kid-2']) }),
+      }),
+      {},
+      {
+        RevocationEffective:
+          'False RevokedKeyStillServed: revoked key kid-2 may still be served: it leaves once another key can sign, at the latest after 20s',
+      },
+    ],
+    [
       'after a revocation',
       aLifecycle({
         ledger: aLedger([aKey(1, 'Revoked', { absentAt: epoch }), aKey(2, 'Active')]),
