@@ -115,6 +115,8 @@ describe('Revocation', () => {
       await tenant.edit('canvas', { revokedKeyIDs: [kid] });
       await operator.travel(minute);
       await inStep();
+      // The lifetime counts from the moment at which no replica was seen to serve the key.
+      await tenant.untilSays('canvas', 'RevocationEffective', 'False RevocationPending');
       await operator.travel(5 * hour);
       const told = await tenant.untilSays('canvas', 'RevocationEffective', 'False RevocationPending');
       expect(told).to.include('caches between it and the operator may keep a document with the key for 6h');
