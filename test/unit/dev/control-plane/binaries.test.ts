@@ -5,6 +5,9 @@ import { join } from 'node:path';
 import { findPrograms } from '../../../../dev/control-plane/binaries.ts';
 import { programs, readModules } from '../../../../dev/control-plane/modules.ts';
 
+/** Notes the package that is built, and writes a program. */
+const recordingBuild = 'for last; do :; done; echo "$last" >> "$0.built"; echo built > "$6"; /bin/chmod 755 "$6"';
+
 describe('finding the programs of the control plane', () => {
   let folder: string;
   let cache: string;
@@ -26,10 +29,7 @@ describe('finding the programs of the control plane', () => {
   afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
   /** A `go` that says it is `version` and "builds" by writing the file that follows -o, noting what it built. */
-  function fakeGo(
-    version: string,
-    build = 'for last; do :; done; echo "$last" >> "$0.built"; echo built > "$6"; /bin/chmod 755 "$6"',
-  ): void {
+  function fakeGo(version: string, build = recordingBuild): void {
     script(join(path, 'go'), `[ "$1" = env ] && echo ${version} && exit 0\n${build}`);
   }
 
@@ -77,10 +77,17 @@ describe('finding the programs of the control plane', () => {
   });
 
   it('builds each program once when two runs need it', async () => {
-    fakeGo('go9.99.0');
+    const waited = join(path, 'waited');
+    // The first build ends when the second run waits for it, however slow the machine is.
+    const untilWaited = `n=0; until [ -e ${waited} ] || [ $n = 300 ]; do /bin/sleep 0.1; n=$((n + 1)); done`;
+    fakeGo('go9.99.0', `${untilWaited}; ${recordingBuild}`);
+    const noting = (line: string): void => {
+      report(line);
+      if (line.includes('waiting for it')) writeFileSync(waited, '');
+    };
     await Promise.all([
-      findPrograms(['etcd'], { environment, report }),
-      findPrograms(['etcd'], { environment, report }),
+      findPrograms(['etcd'], { environment, report: noting }),
+      findPrograms(['etcd'], { environment, report: noting }),
     ]);
     expect(builtPackages()).to.deep.equal(['go.etcd.io/etcd/server/v3']);
     expect(reported).to.include(`another run (process ${process.pid}) is building into <cache>; waiting for it`);
