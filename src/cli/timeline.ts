@@ -3,12 +3,13 @@ import type { LtiKey, LtiRegistration } from '../api/objects.ts';
 import { cacheControl, cacheLifetime, defaultMaxAge } from '../documents/cache-control.ts';
 import { type Duration, type Instant, minute } from '../domain/duration.ts';
 import { plan } from '../domain/key-plan.ts';
-import { type Cause, emptyLedger, type KeyFacts, type Ledger, type LedgerKey, liveKeys } from '../domain/ledger.ts';
+import { type Cause, emptyLedger, type KeyFacts, type Ledger, type LedgerKey } from '../domain/ledger.ts';
 import { withNewKey } from '../domain/key-generation.ts';
 import type { KeyState } from '../domain/key-state.ts';
 import type { Registration } from '../domain/registration.ts';
-import type { KeyMaterial, Lifecycle } from '../domain/situation.ts';
+import type { Lifecycle } from '../domain/situation.ts';
 import { defaultMinimumOverlap, type TimingLimits } from '../domain/timing.ts';
+import { undisturbed } from '../domain/undisturbed.ts';
 
 /** One step of the life of a registration's keys, as it is to be expected. */
 export interface TimelineEntry {
@@ -29,7 +30,6 @@ export const assumedCacheLifetime: Duration = cacheLifetime(cacheControl(default
 /** The operator's limits unless its options change them. */
 export const assumedLimits: TimingLimits = { minimumOverlap: defaultMinimumOverlap };
 const maximumSteps = 1000;
-const kekID = 'assumed';
 
 /**
  * What the operator will do and when, by its own rules (domain/key-plan.ts). It assumes that every replica serves a new key
@@ -89,27 +89,11 @@ const causes: Readonly<Record<Cause, string>> = {
 };
 
 function assumed(registration: Registration, ledger: Ledger, now: Instant): Lifecycle {
-  const live = liveKeys(ledger).map(({ keyID }) => keyID);
-  const opens: KeyMaterial = { opens: true, kekID };
+  const lifecycle = undisturbed({ registration, ledger, limits: assumedLimits, now });
   return {
-    registration,
-    ledger,
-    keyMaterial: new Map(live.map((keyID) => [keyID, opens])),
-    observation: {
-      servedKeyIDs: new Set(live),
-      missingKeyIDs: new Set(),
-      stillServed: new Map(),
-      absentKeyIDs: new Set(ledger.keys.map(({ keyID }) => keyID).filter((keyID) => !live.includes(keyID))),
-      detail: '',
-      cacheLifetime: assumedCacheLifetime,
-    },
-    delivery: { ...(ledger.activeKeyID === undefined ? {} : { keyID: ledger.activeKeyID }), leftovers: [] },
+    ...lifecycle,
+    observation: { ...lifecycle.observation, cacheLifetime: assumedCacheLifetime },
     fetches: { lastAt: now, complete: true },
-    unpublishedKeyIDs: new Set(),
-    sealingKekID: kekID,
-    clockSkew: 0,
-    limits: assumedLimits,
-    now,
   };
 }
 

@@ -7,9 +7,8 @@ import { activeKey, emptyLedger, type Ledger, liveKeys, nextKey } from '../domai
 import type { KeySize } from '../domain/public-jwk.ts';
 import type { Registration } from '../domain/registration.ts';
 import type { Lifecycle } from '../domain/situation.ts';
+import { undisturbed } from '../domain/undisturbed.ts';
 import type { Clock } from '../lib/clock.ts';
-
-const kekID = 'none';
 
 /** The keys of one registration in memory. The operator's own rules (domain/key-plan.ts) decide about them. */
 export class DevelopmentKeys {
@@ -83,9 +82,8 @@ export class DevelopmentKeys {
   /** Everything is served and delivered as soon as it is decided, and nothing is sealed. */
   #lifecycle(): Lifecycle {
     const ledger = this.#ledger;
-    const live = liveKeys(ledger).map(({ keyID }) => keyID);
     const isHurried = this.#hurried !== undefined && nextKey(ledger)?.keyID === this.#hurried;
-    return {
+    return undisturbed({
       registration: {
         ...this.#registration,
         ...(isHurried ? { activationDelay: 0 } : {}),
@@ -93,22 +91,8 @@ export class DevelopmentKeys {
         revokedKeyIDs: this.#revoked,
       },
       ledger,
-      keyMaterial: new Map(live.map((keyID) => [keyID, { opens: true, kekID }])),
-      observation: {
-        servedKeyIDs: new Set(live),
-        missingKeyIDs: new Set(),
-        stillServed: new Map(),
-        absentKeyIDs: new Set(ledger.keys.map(({ keyID }) => keyID).filter((keyID) => !live.includes(keyID))),
-        detail: '',
-        cacheLifetime: 0,
-      },
-      delivery: { ...(ledger.activeKeyID === undefined ? {} : { keyID: ledger.activeKeyID }), leftovers: [] },
-      fetches: { complete: false },
-      unpublishedKeyIDs: new Set(),
-      sealingKekID: kekID,
-      clockSkew: 0,
       limits: { minimumOverlap: 0, minimumActivationDelay: 0 },
       now: this.#clock.now().getTime(),
-    };
+    });
   }
 }
