@@ -187,6 +187,13 @@ async function remove({ name }: TestRegistration): Promise<void> {
   await kubectl(plane, ['delete', 'ltiregistration', name, `--namespace=${tenant}`]);
 }
 
+/** Refused until the API server has noticed that the admission policies are gone. */
+async function removeEverything(): Promise<boolean> {
+  const all = ['ltiregistrations,ltikeys,secrets', '--all', `--namespace=${tenant}`];
+  await kubectl(plane, ['delete', ...all, '--ignore-not-found']);
+  return true;
+}
+
 /** A second key-encryption key, which seals from now on: the operator records it beside the first. */
 async function addKek(registration: TestRegistration, { namespace }: Account, kekDir: string): Promise<void> {
   await registration.apply(quick);
@@ -254,6 +261,7 @@ describe('The rights of the operator, as the audit log of an API server shows th
           for (const replica of replicas) await replica.remove();
           rmSync(folder, { recursive: true });
           await uninstall();
+          await eventually('nothing is left of a life that failed', removeEverything);
           await kubectl(plane, ['delete', 'secret', canarySecretName, `--namespace=${home}`, '--ignore-not-found']);
           await kubectl(plane, ['delete', 'leases,endpointslices', '--all', `--namespace=${home}`]);
         }
