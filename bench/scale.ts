@@ -1,6 +1,5 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import { leases, operatorName } from '../src/api/names.ts';
-import { resyncInterval } from '../src/domain/timing.ts';
 import type { KubeClient } from '../src/kube/client.ts';
 import { generateKeys } from './key-generation.ts';
 import { apiCalls, type ApiCalls, callsBetween, perRegistration, requestsOf, writesOf } from './api-calls.ts';
@@ -21,9 +20,6 @@ const largestBaseline = 1000;
 /** Garbage is collected and its pages are returned to the system within this time. */
 const settleMs = 30_000;
 const idleMs = 60_000;
-/** With this `--resync` no registration is checked in the first minute after all were, and all are checked again within two and a half. */
-const idleResyncSeconds = 120;
-const defaultResyncMs = 30 * 60_000;
 const outageMs = 120_000;
 
 export const scale: Measurement = {
@@ -47,7 +43,7 @@ export const scale: Measurement = {
     return withOperator(namespace, async (bed) => [
       ...(await bringUp(bed, registrations, few, bare)),
       await restart(bed, registrations),
-      await idle(bed, registrations),
+      await idle(bed),
       await outage(bed, registrations),
     ]);
   },
@@ -148,29 +144,18 @@ async function countLeaseRenewals(client: KubeClient): Promise<{ stop(): number 
   };
 }
 
-/**
- * The CPU of a controller while nothing changes, including the periodic checks of all registrations. With 10,000 registrations, all
- * are checked once in half an hour, so the checks are measured with a shorter `--resync` and counted at the rate of the default.
- */
-async function idle({ operator }: Bed, count: number): Promise<Row> {
-  say(`nothing changes for ${idleMs / 1000} s, and until all were checked again`);
-  await operator.restartController(`--resync=${idleResyncSeconds}s`);
-  await settled(operator, count);
-  const began = performance.now();
-  const base = await cpuOfSpan(operator, () => wait(idleMs));
-  const checks = await cpuOfSpan(operator, () => wait(began + idleResyncSeconds * 1250 - performance.now()));
-  const each = (checks.cpuSeconds - (base.cpuSeconds / base.seconds) * checks.seconds) / checks.calls.reconciles;
-  const perSecond = count / (resyncInterval(count, defaultResyncMs) / 1000);
-  const [still, checking] = [(base.cpuSeconds / base.seconds) * 100, each * perSecond * 100];
+/** The CPU of a controller while nothing changes. Each registration is checked once in half an hour, in its place of the interval. */
+async function idle({ operator }: Bed): Promise<Row> {
+  say(`nothing changes for ${idleMs / 1000} s`);
+  const { seconds, cpuSeconds: used, calls } = await cpuOfSpan(operator, () => wait(idleMs));
   return bounded(
     {
       name: 'scale-idle-cpu',
-      value: still + checking,
+      value: (used / seconds) * 100,
       unit: '% of a core',
       notes: [
-        `${still.toFixed(2)} % in ${idleMs / 1000} s with ${base.calls.reconciles} checks, and ${checking.toFixed(2)} % for the ${perSecond.toFixed(1)} checks a second of --resync=30m`,
-        `one check takes ${(each * 1000).toFixed(2)} ms, measured over ${checks.calls.reconciles} in ${checks.seconds.toFixed(0)} s with --resync=${idleResyncSeconds}s: ${perRegistration(checks.calls, checks.calls.reconciles)}`,
-        `in the ${idleMs / 1000} s ${base.calls.GET} GET and ${writesOf(base.calls)} writes (the Lease is renewed)`,
+        `in ${seconds.toFixed(0)} s ${calls.reconciles} checks, ${calls.GET} GET and ${writesOf(calls)} writes (the Lease is renewed)`,
+        `with no more than the checks: ${((used / calls.reconciles) * 1000).toFixed(1)} ms of CPU each`,
       ],
     },
     0.5,
