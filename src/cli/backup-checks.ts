@@ -9,9 +9,9 @@ import { parseSealed } from '../crypto/sealed-format.ts';
 import { type Ledger, sealedKeys } from '../domain/ledger.ts';
 import { parseLedger } from '../domain/ledger-format.ts';
 import { LedgerError } from '../domain/member-reader.ts';
-import type { Secret } from '../kube/objects.ts';
+import { objectKey, type Secret } from '../kube/objects.ts';
 import type { Clock } from '../lib/clock.ts';
-import { registrationOf } from './backup-file.ts';
+import { registrationOfLedger } from './backup-file.ts';
 
 /** What is wrong with a backup, one sentence each. The sentences quote no content. */
 
@@ -26,7 +26,7 @@ export function withoutForeignEntries(secret: Secret): {
   const names = new Set(foreign.map(([entry]) => entry));
   return {
     secret: { ...secret, data: Object.fromEntries(entries.filter(([entry]) => !names.has(entry))) },
-    problems: [...names].map((entry) => `${placeOf(secret)}: entry ${entry} is not a sealed key, and was left out`),
+    problems: [...names].map((entry) => `Ledger ${objectKey(secret)}: entry ${entry} is not a sealed key, and was left out`),
   };
 }
 
@@ -44,7 +44,7 @@ export async function checkLedgers(ledgers: readonly Secret[], keks: KekProvider
   const problems: string[] = [];
   for (const secret of ledgers) {
     const ledger = readLedger(secret);
-    if (typeof ledger === 'string') problems.push(`${placeOf(secret)}: ${ledger}`);
+    if (typeof ledger === 'string') problems.push(`Ledger ${objectKey(secret)}: ${ledger}`);
     else problems.push(...(await checkKeys(secret, ledger, keks)));
   }
   return problems;
@@ -80,7 +80,7 @@ function readLedger(secret: Secret): Ledger | string {
     return parseLedger(
       value === undefined ? undefined : decoded(value),
       secret.metadata.namespace ?? '',
-      registrationOf(secret),
+      registrationOfLedger(secret),
     );
   } catch (error) {
     if (!(error instanceof LedgerError)) throw error;
@@ -93,7 +93,7 @@ async function checkKeys(secret: Secret, ledger: Ledger, keks: KekProvider | und
   const problems: string[] = [];
   for (const { keyID, publicJWK } of sealedKeys(ledger)) {
     const value = secret.data?.[sealedEntry(keyID)];
-    if (value === undefined) problems.push(`${placeOf(secret)}: the sealed private key of ${keyID} is missing`);
+    if (value === undefined) problems.push(`Ledger ${objectKey(secret)}: the sealed private key of ${keyID} is missing`);
     else if (keks) {
       try {
         await open(decoded(value), { namespace, registration, keyID, publicJWK }, keks);
@@ -104,10 +104,6 @@ async function checkKeys(secret: Secret, ledger: Ledger, keks: KekProvider | und
     }
   }
   return problems;
-}
-
-function placeOf({ metadata }: Secret): string {
-  return `Ledger ${metadata.namespace}/${metadata.name}`;
 }
 
 function decoded(value: string): string {

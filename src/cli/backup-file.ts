@@ -2,6 +2,7 @@ import { open, readFile, rm } from 'node:fs/promises';
 import { apiVersion, canarySecretName, ledgerSecretType, ledgerSuffix } from '../api/names.ts';
 import type { LtiRegistration } from '../api/objects.ts';
 import type { KubeObject, ObjectMeta, Secret } from '../kube/objects.ts';
+import { errorCode } from '../lib/error-code.ts';
 import { isJsonObject } from '../lib/json-object.ts';
 import { CliError } from './exit-codes.ts';
 
@@ -37,7 +38,7 @@ export async function writeBackup(file: string, { canaries, ledgers, registratio
   const items = [...canaries, ...ledgers, ...registrations];
   const text = `${JSON.stringify({ apiVersion: 'v1', kind: 'List', items }, undefined, 2)}\n`;
   const opened = await open(file, 'wx', 0o600).catch((error: unknown) => {
-    const code = codeOf(error);
+    const code = errorCode(error);
     const what = code === 'EEXIST' ? 'exists already, and is not overwritten' : `cannot be created (${code})`;
     throw new CliError(`${file} ${what}: nothing was written; choose another file`);
   });
@@ -46,7 +47,7 @@ export async function writeBackup(file: string, { canaries, ledgers, registratio
     await opened.sync();
   } catch (error) {
     await rm(file, { force: true });
-    throw new CliError(`${file} cannot be written (${codeOf(error)}): nothing was kept`);
+    throw new CliError(`${file} cannot be written (${errorCode(error)}): nothing was kept`);
   } finally {
     await opened.close();
   }
@@ -55,7 +56,7 @@ export async function writeBackup(file: string, { canaries, ledgers, registratio
 /** Throws a CliError for anything other than a backup. The messages quote no content. */
 export async function readBackup(file: string): Promise<Backup> {
   const text = await readFile(file, 'utf8').catch((error: unknown) => {
-    throw new CliError(`${file} cannot be read (${codeOf(error)}): nothing was restored`);
+    throw new CliError(`${file} cannot be read (${errorCode(error)}): nothing was restored`);
   });
   const refuse = (what: string): never => {
     throw new CliError(`${file} ${what}: nothing was restored; give a file that kubectl lti backup wrote`);
@@ -78,8 +79,8 @@ export async function readBackup(file: string): Promise<Backup> {
   return { canaries, ledgers, registrations };
 }
 
-/** The registration whose ledger a Secret is. */
-export function registrationOf({ metadata: { name } }: Secret): string {
+/** The name of the registration that a ledger Secret belongs to. */
+export function registrationOfLedger({ metadata: { name } }: Secret): string {
   return name.endsWith(ledgerSuffix) ? name.slice(0, -ledgerSuffix.length) : name;
 }
 
@@ -107,8 +108,4 @@ function isLedger(item: KubeObject): boolean {
 
 function isRegistration(item: KubeObject): boolean {
   return item.kind === 'LtiRegistration' && item.apiVersion === apiVersion && 'spec' in item;
-}
-
-function codeOf(error: unknown): string {
-  return error instanceof Error && 'code' in error ? String(error.code) : 'unknown';
 }

@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import type { Command } from 'commander';
 import { apiVersion } from '../api/names.ts';
 import type { LtiRegistration } from '../api/objects.ts';
+import { errorCode } from '../lib/error-code.ts';
 import { isJsonObject } from '../lib/json-object.ts';
 import { CliError } from './exit-codes.ts';
 
@@ -98,7 +99,7 @@ async function saidIn(file: string): Promise<Partial<Said>> {
   try {
     value = JSON.parse(await readFile(file, 'utf8'));
   } catch (error) {
-    refuse(error instanceof SyntaxError ? 'is not JSON' : `cannot be read (${codeOf(error)})`);
+    refuse(error instanceof SyntaxError ? 'is not JSON' : `cannot be read (${errorCode(error)})`);
   }
   if (!isJsonObject(value)) return refuse('is not a JSON object');
   if (value['issuer'] === undefined) refuse('has no issuer');
@@ -116,8 +117,4 @@ async function saidIn(file: string): Promise<Partial<Said>> {
 
 function isTexts(value: unknown): boolean {
   return Array.isArray(value) && value.every((item) => typeof item === 'string');
-}
-
-function codeOf(error: unknown): string {
-  return error instanceof Error && 'code' in error ? String(error.code) : 'unknown';
 }

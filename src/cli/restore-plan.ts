@@ -6,7 +6,7 @@ import { isObjectNotFound, isRefusal } from '../kube/errors.ts';
 import type { Lease } from '../kube/lease.ts';
 import { type KubeObject, objectKey, type ResourceType, type Secret } from '../kube/objects.ts';
 import type { Clock } from '../lib/clock.ts';
-import { type Backup, registrationOf } from './backup-file.ts';
+import { type Backup, registrationOfLedger } from './backup-file.ts';
 import { findDeployment } from './doctor/installation.ts';
 
 /** What `restore` would do, from reads alone. */
@@ -82,7 +82,7 @@ export async function registrationsWithoutLedger(client: KubeClient, { creations
   const ledgers = creations.filter(({ type }) => type === secrets).map(({ object }) => object as Secret);
   const found: string[] = [];
   for (const ledger of ledgers) {
-    const metadata = { ...ledger.metadata, name: registrationOf(ledger) };
+    const metadata = { ...ledger.metadata, name: registrationOfLedger(ledger) };
     if (metadata.name !== ledger.metadata.name && (await find(client, ltiRegistrations, { metadata }))) {
       found.push(objectKey({ metadata }));
     }

@@ -3,7 +3,7 @@ import type { LtiKey } from '../api/objects.ts';
 import { namedKek } from '../crypto/sealed-format.ts';
 import type { KubeClient } from '../kube/client.ts';
 import { isRefusal } from '../kube/errors.ts';
-import type { Secret } from '../kube/objects.ts';
+import { objectKey, type Secret } from '../kube/objects.ts';
 import { listAll } from './cluster.ts';
 
 /** Under which key-encryption keys private keys are sealed. */
@@ -46,7 +46,7 @@ export async function countSealedKeys(client: KubeClient, namespace: string | un
   for (const ledger of ledgers) {
     for (const [entry, jwe] of sealedIn(ledger)) {
       const kekID = namedKek(jwe);
-      if (kekID === undefined) unreadable.push(`${ledger.metadata.namespace}/${ledger.metadata.name}, entry ${entry}`);
+      if (kekID === undefined) unreadable.push(`${objectKey(ledger)}, entry ${entry}`);
       else kekIDs.push(kekID);
     }
   }

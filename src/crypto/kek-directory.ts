@@ -1,6 +1,7 @@
 import { createHash, type webcrypto } from 'node:crypto';
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { errorCode } from '../lib/error-code.ts';
 import { importAesKw } from './aes-kw.ts';
 import { KekError } from './errors.ts';
 
@@ -34,7 +35,7 @@ export async function readKekDirectory(directory: string): Promise<KekDirectory>
   try {
     names = await listFiles(directory);
   } catch (error) {
-    const message = `KEK directory ${directory} cannot be listed (${codeOf(error)}): mount it, or name another directory with --kek-dir`;
+    const message = `KEK directory ${directory} cannot be listed (${errorCode(error)}): mount it, or name another directory with --kek-dir`;
     const directoryError = new KekError('KEKDirectoryMissing', message);
     return { directoryError, primary: directoryError, files: new Map() };
   }
@@ -47,17 +48,17 @@ export async function readKekDirectory(directory: string): Promise<KekDirectory>
   return { primary: primary ?? noPrimary(directory, 'is missing'), files };
 }
 
-/** Changes whenever a file of the directory changes, also if a mount replaces the target of its `..data` link. */
+/** Changes whenever a file of the directory changes, including when a mount replaces the target of its `..data` link. */
 export async function fingerprint(directory: string): Promise<string> {
   try {
     const names = await listFiles(directory);
     const lines = names.map(async (name) => {
-      const at = await stat(join(directory, name), { bigint: true }).catch(codeOf);
+      const at = await stat(join(directory, name), { bigint: true }).catch(errorCode);
       return typeof at === 'string' ? `${name} ${at}` : `${name} ${at.ino} ${at.size} ${at.mtimeNs} ${at.ctimeNs}`;
     });
     return (await Promise.all(lines)).join('\n');
   } catch (error) {
-    return codeOf(error);
+    return errorCode(error);
   }
 }
 
@@ -121,7 +122,7 @@ async function readSmallFile(path: string): Promise<Buffer | undefined> {
     if (!at.isFile()) return undefined;
     return at.size > longestFile ? Buffer.alloc(0) : await readFile(path);
   } catch (error) {
-    const message = `KEK file ${path} cannot be read (${codeOf(error)}): make it readable for the user that the operator runs as`;
+    const message = `KEK file ${path} cannot be read (${errorCode(error)}): make it readable for the user that the operator runs as`;
     throw new KekError('KEKUnreadable', message);
   }
 }
@@ -133,8 +134,4 @@ async function settle<T>(read: () => Promise<T>): Promise<T | KekError> {
     if (error instanceof KekError) return error;
     throw error;
   }
-}
-
-function codeOf(error: unknown): string {
-  return error instanceof Error && 'code' in error ? String(error.code) : 'unknown';
 }

@@ -13,6 +13,7 @@ import {
 } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Clock } from '../lib/clock.ts';
+import { errorCode } from '../lib/error-code.ts';
 
 /** Marks a directory as one of `kubectl lti dev`. The kubelet reserves names that begin with two dots, so tools ignore it. */
 const marker = '..kubectl-lti-dev';
@@ -57,7 +58,7 @@ export class MountedDirectory {
       return directory;
     } catch (error) {
       if (error instanceof MountedDirectoryError) throw error;
-      const message = `${path} cannot be used as the delivery directory (${codeOf(error)}): choose a directory that you may create`;
+      const message = `${path} cannot be used as the delivery directory (${errorCode(error)}): choose a directory that you may create`;
       throw new MountedDirectoryError(message);
     }
   }
@@ -88,7 +89,7 @@ export class MountedDirectory {
       await rm(join(this.path, marker), { force: true });
       if (this.#isNew) await rmdir(this.path);
     } catch (error) {
-      const message = `private keys may remain in ${this.path} (${codeOf(error)}): delete the directory`;
+      const message = `private keys may remain in ${this.path} (${errorCode(error)}): delete the directory`;
       throw new MountedDirectoryError(message);
     }
   }
@@ -129,8 +130,4 @@ async function requireOwn(path: string, names: readonly string[]): Promise<void>
 
 async function isLink(path: string): Promise<boolean> {
   return (await lstat(path)).isSymbolicLink();
-}
-
-function codeOf(error: unknown): string {
-  return error instanceof Error && 'code' in error ? String(error.code) : 'unknown';
 }

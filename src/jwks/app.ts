@@ -35,11 +35,7 @@ export interface AppOptions {
 
 /** The application on the public port. No byte of a request appears in an answer. */
 export function createApp({ source, maxAge, clock, connections, fetched, draining }: AppOptions): Express {
-  const refuse = (response: Response, code: number, text: string, headers: Record<string, string> = {}): void => {
-    const described = { 'Content-Type': 'text/plain; charset=utf-8', 'Content-Length': text.length };
-    response.writeHead(code, { ...common, 'Cache-Control': 'no-store', ...described, ...headers });
-    connections.send(response, text);
-  };
+  const refuse = refusal(connections);
   const unavailable = (response: Response): void =>
     refuse(response, 503, 'no keys to serve yet\n', { 'Retry-After': retryAfter });
   const app = express();
@@ -73,12 +69,27 @@ export function createApp({ source, maxAge, clock, connections, fetched, drainin
 
   // Also for a registration without keys: after a 503, caches could serve the revoked key (RFC 5861 §4).
   app.use((_request, response) => refuse(response, 404, 'not found\n'));
-  const failed: ErrorRequestHandler = (error: { status?: number }, _request, response, _next) => {
+  app.use(errorHandler(refuse));
+  return app;
+}
+
+/** Express throws an error with status 400 for a path that it cannot decode: there is no such document. */
+function errorHandler(refuse: Refusal): ErrorRequestHandler {
+  return (error: { status?: number }, _request, response, _next) => {
     if (error.status === 400) refuse(response, 404, 'not found\n');
     else refuse(response, 500, 'internal error\n');
   };
-  app.use(failed);
-  return app;
+}
+
+type Refusal = (response: Response, code: number, text: string, headers?: Readonly<Record<string, string>>) => void;
+
+/** Sends plain text that no cache keeps. */
+function refusal(connections: AppOptions['connections']): Refusal {
+  return (response, code, text, headers = {}) => {
+    const described = { 'Content-Type': 'text/plain; charset=utf-8', 'Content-Length': text.length };
+    response.writeHead(code, { ...common, 'Cache-Control': 'no-store', ...described, ...headers });
+    connections.send(response, text);
+  };
 }
 
 /** RFC 9112 §3.2 requires that such a request is refused; Node would use the first Host. */

@@ -8,6 +8,7 @@ import { type Heartbeat, heartbeatFile, parseHeartbeat } from '../documents/hear
 import { DocumentError, documentFaults, largestDocumentBytes } from '../documents/document-file.ts';
 import { isOfRegistration, servedPath } from '../documents/document-names.ts';
 import type { Clock } from '../lib/clock.ts';
+import { errorCode } from '../lib/error-code.ts';
 import { Schedule } from '../lib/schedule.ts';
 import type { Logger } from '../observability/log.ts';
 import type { Health } from './health.ts';
@@ -187,7 +188,7 @@ export class DirectorySource implements DocumentSource {
       else this.#documents.set(path, document);
       this.#refused.delete(path);
     } catch (error) {
-      if (error instanceof Error && 'code' in error && error.code === 'ENOENT') this.#vanished(path);
+      if (errorCode(error) === 'ENOENT') this.#vanished(path);
       else this.#refuse(file, path, error);
     }
     if (isOfRegistration(file) || !this.synced()) return;

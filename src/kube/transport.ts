@@ -2,6 +2,7 @@ import { type Dispatcher, request } from 'undici';
 
 import { type Duration, second } from '../domain/duration.ts';
 import type { Clock } from '../lib/clock.ts';
+import { errorCode } from '../lib/error-code.ts';
 import { ApiConnections } from './api-connections.ts';
 import type { Access, Credentials } from './credentials.ts';
 import { ApiError, TransportError } from './errors.ts';
@@ -170,6 +171,6 @@ function failure(call: Call, error: unknown, signal: AbortSignal | undefined): u
   if (signal?.aborted) return signal.reason;
   if (error instanceof ApiError || error instanceof TransportError) return error;
   // not the message: a parser's quotes its input
-  const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown';
+  const code = errorCode(error);
   return new TransportError('Connection', `${describe(call)}: the connection to the API server failed (${code})`);
 }

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { heartbeatFile } from '../documents/heartbeat.ts';
 import { documentOwner } from '../documents/document-names.ts';
 import { setImmediate } from 'node:timers/promises';
+import { errorCode } from '../lib/error-code.ts';
 
 const temporaryPrefix = '.tmp-';
 
@@ -48,7 +49,7 @@ export class DocumentDirectory {
     try {
       return await readFile(this.#pathOf(file));
     } catch (error) {
-      if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
+      if (errorCode(error) === 'ENOENT') return undefined;
       throw error;
     }
   }

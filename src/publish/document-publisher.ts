@@ -1,14 +1,15 @@
 import { allFile } from '../documents/document-names.ts';
-import { formatHeartbeat } from '../documents/heartbeat.ts';
 import { type Clock, sleep } from '../lib/clock.ts';
 import { Schedule } from '../lib/schedule.ts';
 import type { Logger } from '../observability/log.ts';
 import { confirmDepartures } from './departures.ts';
+import { DirectoryUpkeep } from './directory-upkeep.ts';
 import { DocumentDirectory } from './document-directory.ts';
 import { DocumentWriter } from './document-writer.ts';
+import { HeartbeatWriter } from './heartbeat-writer.ts';
 import type { KeySource } from './key-source.ts';
 import { PreviousRun } from './previous-run.ts';
-import { absenceGraceMs, type LtiKeyFacts, registrationKey, type RegistrationRef } from './published-key.ts';
+import { type LtiKeyFacts, registrationKey, type RegistrationRef } from './published-key.ts';
 import { PublishedKeys } from './published-keys.ts';
 import { WarnOnce } from './warn-once.ts';
 
@@ -17,8 +18,6 @@ const quietMs = 20;
 /** … and no later than this. */
 const patienceMs = 250;
 export const heartbeatMs = 5000;
-/** Listing 10,000 files takes 15 ms of CPU, which at every heartbeat would be a third of all work of an idle operator. */
-export const deletionCheckMs = 30_000;
 const syncPollMs = 50;
 const firstRetryMs = 250;
 const longestRetryMs = 10_000;
@@ -51,6 +50,8 @@ export class DocumentPublisher {
   readonly #keys: PublishedKeys;
   readonly #previousRun: PreviousRun;
   readonly #writer: DocumentWriter;
+  readonly #upkeep: DirectoryUpkeep;
+  readonly #heartbeat: HeartbeatWriter;
   readonly #all: boolean;
   readonly #warnings: WarnOnce;
   readonly #published: PublisherOptions['published'];
@@ -62,17 +63,12 @@ export class DocumentPublisher {
   /** Whether all documents were written once. */
   #complete = false;
   #failures = 0;
-  #failedHeartbeats = 0;
   #firstChange = 0;
   #flushAt = never;
   #heartbeatAt = never;
-  #deletionCheckAt = never;
-  /** When the documents of the previous run are removed; not earlier, because the operator may recreate lost LtiKeys. */
-  #removalAt = never;
   #confirming = false;
   /** Namespaces that had not been read at the last successful flush. */
   #unread: readonly string[] = [];
-  #lastSync: Date | undefined;
 
   constructor({ directory, all, source, clock, log, published }: PublisherOptions) {
     this.#published = published;
@@ -85,6 +81,16 @@ export class DocumentPublisher {
     this.#directory = new DocumentDirectory(directory);
     this.#writer = new DocumentWriter(all, this.#directory, clock, this.#warnings);
     this.#previousRun = new PreviousRun(this.#directory, source);
+    this.#heartbeat = new HeartbeatWriter(this.#directory, clock, this.#warnings);
+    this.#upkeep = new DirectoryUpkeep({
+      directory: this.#directory,
+      writer: this.#writer,
+      previousRun: this.#previousRun,
+      clock,
+      warnings: this.#warnings,
+      stale: () => this.#flushSoon(),
+      rescheduled: () => this.#schedule.wake(),
+    });
     this.#keys = new PublishedKeys((object, fault) => this.#warnings.refusedKey(object, fault));
   }
 
@@ -113,12 +119,12 @@ export class DocumentPublisher {
 
   /** The time of the newest heartbeat. */
   lastSync(): Date | undefined {
-    return this.#lastSync;
+    return this.#heartbeat.lastSync();
   }
 
   /** Consecutive attempts that could not write the publish directory, heartbeats included. */
   failures(): number {
-    return this.#failures + this.#failedHeartbeats;
+    return this.#failures + this.#heartbeat.failures();
   }
 
   /** Publishes until `signal` aborts. The directory stays as it is then. */
@@ -129,9 +135,9 @@ export class DocumentPublisher {
     const jobs = [
       { dueAt: () => Math.min(this.#flushAt, this.#aggregatesAt()), run: () => this.#flush() },
       { dueAt: () => this.#heartbeatAt, run: () => this.#beat() },
-      { dueAt: () => this.#deletionCheckAt, run: () => this.#restoreDeleted() },
-      // These two wait for the API server, and documents do not wait for them.
-      { dueAt: () => this.#removalAt, run: () => void this.#removeLeftovers() },
+      this.#upkeep.deletionCheck,
+      this.#upkeep.removal,
+      // It waits for the API server, and documents do not wait for it.
       {
         dueAt: () => (this.#confirming ? never : this.#keys.nextExpiry()),
         run: () => void this.#confirmDepartures(),
@@ -171,9 +177,7 @@ export class DocumentPublisher {
     this.#unread = unread;
     if (everything) {
       this.#heartbeatAt = this.#clock.monotonic();
-      this.#deletionCheckAt = this.#clock.monotonic() + deletionCheckMs;
-      // By then the registrations that were held back for the grace period are written, too.
-      this.#removalAt = this.#clock.monotonic() + 2 * absenceGraceMs;
+      this.#upkeep.start();
     }
     this.#complete = true;
     this.#announce();
@@ -214,20 +218,6 @@ export class DocumentPublisher {
     for (const { namespace, registration } of written.values()) this.#published?.(namespace, registration);
   }
 
-  /** Without its file, the sidecar answers 404 for a document that the API server has keys for. */
-  async #restoreDeleted(): Promise<void> {
-    this.#deletionCheckAt = this.#clock.monotonic() + deletionCheckMs;
-    try {
-      const deleted = await this.#directory.takeDeleted();
-      if (deleted.length === 0) return;
-      this.#warnings.deletedFiles(deleted.length);
-      this.#writer.markStale(deleted);
-      this.#flushSoon();
-    } catch (error) {
-      this.#warnings.unusable(error);
-    }
-  }
-
   #releaseHeldBack(): void {
     const released = this.#keys.heldBack.expired(this.#clock.monotonic());
     for (const { namespace, registration } of released) this.changed(namespace, registration);
@@ -241,22 +231,6 @@ export class DocumentPublisher {
     this.#schedule.wake();
   }
 
-  /** Removes what the previous run left and no LtiKey accounts for, with the next flush. */
-  async #removeLeftovers(): Promise<void> {
-    this.#removalAt = never;
-    try {
-      const current = new Set(this.#writer.files());
-      const { gone, unconfirmed } = await this.#previousRun.leftovers((file) => current.has(file));
-      this.#writer.markStale(gone);
-      if (gone.length > 0) this.#flushSoon();
-      if (unconfirmed) this.#removalAt = this.#clock.monotonic() + absenceGraceMs;
-    } catch (error) {
-      this.#warnings.unusable(error);
-      this.#removalAt = this.#clock.monotonic() + absenceGraceMs;
-    }
-    this.#schedule.wake();
-  }
-
   /**
    * Writes that the directory is what the API server has. Skipped while no watch is connected or a write fails, and delayed while
    * an aggregate is not current.
@@ -266,16 +240,7 @@ export class DocumentPublisher {
     const delayed = aggregatesAt !== never;
     this.#heartbeatAt = delayed ? aggregatesAt : this.#clock.monotonic() + heartbeatMs;
     if (delayed || !this.#source.isConnected() || this.#failures > 0) return;
-    try {
-      const now = this.#clock.now();
-      await this.#directory.writeHeartbeat(formatHeartbeat({ syncedAt: now.toISOString(), unread: this.#unread }));
-      this.#lastSync = now;
-      this.#failedHeartbeats = 0;
-      this.#warnings.usable();
-    } catch (error) {
-      this.#failedHeartbeats += 1;
-      this.#warnings.unusable(error);
-    }
+    await this.#heartbeat.write(this.#unread);
   }
 }
 

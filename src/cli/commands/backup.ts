@@ -5,7 +5,7 @@ import type { KubeClient } from '../../kube/client.ts';
 import { isObjectNotFound } from '../../kube/errors.ts';
 import { objectKey, type Secret } from '../../kube/objects.ts';
 import { checkCanaries, checkLedgers, kekDirectory, withoutForeignEntries } from '../backup-checks.ts';
-import { type Backup, portable, registrationOf, writeBackup } from '../backup-file.ts';
+import { type Backup, portable, registrationOfLedger, writeBackup } from '../backup-file.ts';
 import { type Cluster, type ClusterOptions, listAll } from '../cluster.ts';
 import { describedCommand, onCluster, withClusterOptions } from '../command.ts';
 import { CliError, exitCodes } from '../exit-codes.ts';
@@ -64,7 +64,7 @@ async function collect(
   const registrations = await listAll<LtiRegistration>(client, ltiRegistrations, place);
   const found = (await listLedgers(client, place)).map(withoutForeignEntries);
   const ledgers = found.map(({ secret }) => portable(secret));
-  const known = new Set(ledgers.map((each) => `${each.metadata.namespace}/${registrationOf(each)}`));
+  const known = new Set(ledgers.map((each) => `${each.metadata.namespace}/${registrationOfLedger(each)}`));
   const without = registrations.filter((each) => each.status?.activeKey && !known.has(objectKey(each)));
   return {
     backup: {

@@ -3,7 +3,7 @@ import { ltiKeyName } from '../../api/names.ts';
 import { startDevelopmentServer } from '../../development/development-server.ts';
 import { DevelopmentSession } from '../../development/development-session.ts';
 import { MountedDirectory } from '../../development/mounted-directory.ts';
-import { type Duration, formatDuration, minute, second } from '../../domain/duration.ts';
+import { type Duration, formatDuration, minute, parseDuration, second } from '../../domain/duration.ts';
 import type { KeyState } from '../../domain/key-state.ts';
 import type { Ledger } from '../../domain/ledger.ts';
 import { readRegistration, type Registration } from '../../domain/registration.ts';
@@ -58,14 +58,7 @@ The keys are for development: they are on the disk in the clear, readable for yo
 async function develop(name: string, options: DevOptions, terminal: Terminal): Promise<void> {
   const { clock, signal, err } = terminal;
   const { namespace, activationDelay, overlap } = options;
-  const rotateEvery =
-    options.rotateEvery === undefined ? undefined : durationOption('--rotate-every', options.rotateEvery);
-  if (rotateEvery === 0) throw new CliError('--rotate-every must be at least 1s', exitCodes.usage);
-  for (const [option, text] of Object.entries({ '--activation-delay': activationDelay, '--overlap': overlap })) {
-    durationOption(option, text);
-  }
-  requireObjectName('the name', name);
-  requireObjectName('--namespace', namespace);
+  checkOptions(name, options);
   const object = await registrationFrom(options, { namespace, name, activationDelay, overlap });
   const registration = readRegistration(object);
   const say = (text: string): void => terminal.out(`${clock.now().toISOString().slice(11, 19)}  ${text}\n`);
@@ -85,7 +78,7 @@ async function develop(name: string, options: DevOptions, terminal: Terminal): P
         directory,
         server,
         clock,
-        ...(rotateEvery === undefined ? {} : { rotateEvery }),
+        ...(options.rotateEvery === undefined ? {} : { rotateEvery: parseDuration(options.rotateEvery) }),
         changed: (before, after) => movesBetween(before, after, registration).forEach(say),
         blocked: (problem) => err(`No rotation: ${problem}.\n`),
       });
@@ -101,13 +94,24 @@ async function develop(name: string, options: DevOptions, terminal: Terminal): P
   if (signal.aborted) throw new CliError('interrupted', exitCodes.interrupted);
 }
 
+/** Throws a CliError for the first value that cannot be used. */
+function checkOptions(name: string, { namespace, activationDelay, overlap, rotateEvery }: DevOptions): void {
+  durationOption('--activation-delay', activationDelay);
+  durationOption('--overlap', overlap);
+  if (rotateEvery !== undefined && durationOption('--rotate-every', rotateEvery) === 0) {
+    throw new CliError('--rotate-every must be at least 1s', exitCodes.usage);
+  }
+  requireObjectName('the name', name);
+  requireObjectName('--namespace', namespace);
+}
+
 function introduce({ jwksURL }: DevelopmentSession, { directory, rotateEvery }: DevOptions, terminal: Terminal): void {
   const warning = `Keys for development only: they are in ${directory} in the clear. Never give them to a platform with real users.`;
   terminal.err(`${toned(terminal, 'bad', `WARNING: ${warning}`)}\n`);
   terminal.out(`Directory:  ${directory}\nJWKS URL:   ${jwksURL}\n`);
   if (terminal.keyPresses) terminal.out('Press r to rotate, v to revoke the signing key, q to quit.\n');
   else if (rotateEvery === undefined) {
-    terminal.err('Standard input is no terminal: without --rotate-every, the key stays the same.\n');
+    terminal.err('Standard input is not a terminal: without --rotate-every, the key stays the same.\n');
   }
 }
 

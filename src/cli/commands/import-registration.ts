@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import type { Command } from 'commander';
 import { stringify } from 'yaml';
 import { apiVersion } from '../../api/names.ts';
+import { errorCode } from '../../lib/error-code.ts';
 import { describedCommand } from '../command.ts';
 import { AnswerFile, answerOf } from '../dynamic-registration.ts';
 import { CliError, exitCodes } from '../exit-codes.ts';
@@ -36,27 +37,27 @@ export function importRegistrationCommand(terminal: Terminal): Command {
     .option('--openid-configuration <file>', 'The OpenID configuration of the platform, in JSON.')
     .option('-n, --namespace <namespace>', 'The namespace of the registration.', 'default')
     .option('--patch', 'Print a merge patch instead of a manifest.')
-    .action(async (name: string, options: ImportRegistrationOptions) => {
-      const { namespace, patch, openidConfiguration } = options;
-      if (!patch && openidConfiguration === undefined) {
-        const message =
-          'a manifest needs the issuer: give the OpenID configuration of the platform with --openid-configuration, or use --patch';
-        throw new CliError(message, exitCodes.usage);
-      }
-      const response = await read(options.filename, terminal);
-      const configuration = openidConfiguration === undefined ? undefined : await read(openidConfiguration, terminal);
-      const { spec, notes } = answerOf(response, configuration, { namespace, name });
-      const delivery = { secretName: `${name}-signing-key` };
-      terminal.out(
-        stringify(
-          patch
-            ? { spec }
-            : { apiVersion, kind: 'LtiRegistration', metadata: { name, namespace }, spec: { ...spec, delivery } },
-        ),
-      );
-      for (const note of notes) terminal.err(`Note: ${note}.\n`);
-      if (patch && spec.deploymentIDs) terminal.err('Note: the patch replaces the list spec.deploymentIDs.\n');
-    });
+    .action((name: string, options: ImportRegistrationOptions) => importRegistration(name, options, terminal));
+}
+
+async function importRegistration(
+  name: string,
+  { filename, openidConfiguration, namespace, patch }: ImportRegistrationOptions,
+  terminal: Terminal,
+): Promise<void> {
+  if (!patch && openidConfiguration === undefined) {
+    const message =
+      'a manifest needs the issuer: give the OpenID configuration of the platform with --openid-configuration, or use --patch';
+    throw new CliError(message, exitCodes.usage);
+  }
+  const response = await read(filename, terminal);
+  const configuration = openidConfiguration === undefined ? undefined : await read(openidConfiguration, terminal);
+  const { spec, notes } = answerOf(response, configuration, { namespace, name });
+  const delivery = { secretName: `${name}-signing-key` };
+  const manifest = { apiVersion, kind: 'LtiRegistration', metadata: { name, namespace }, spec: { ...spec, delivery } };
+  terminal.out(stringify(patch ? { spec } : manifest));
+  for (const note of notes) terminal.err(`Note: ${note}.\n`);
+  if (patch && spec.deploymentIDs) terminal.err('Note: the patch replaces the list spec.deploymentIDs.\n');
 }
 
 async function read(file: string, terminal: Terminal): Promise<AnswerFile> {
@@ -64,7 +65,6 @@ async function read(file: string, terminal: Terminal): Promise<AnswerFile> {
     return new AnswerFile(file, file === '-' ? await terminal.readInput() : await readFile(file, 'utf8'));
   } catch (error) {
     if (error instanceof CliError) throw error;
-    const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown';
-    throw new CliError(`${file} cannot be read (${code}): nothing was imported`);
+    throw new CliError(`${file} cannot be read (${errorCode(error)}): nothing was imported`);
   }
 }

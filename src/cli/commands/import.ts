@@ -4,6 +4,7 @@ import { stringify } from 'yaml';
 import { importGrantAnnotation, registrationPath } from '../../api/names.ts';
 import { ImportKeyError } from '../../crypto/errors.ts';
 import { importPrivateKey } from '../../crypto/import-key.ts';
+import { errorCode } from '../../lib/error-code.ts';
 import { rsaThumbprint } from '../../lib/thumbprint.ts';
 import { describedCommand, withOutput } from '../command.ts';
 import { CliError, exitCodes } from '../exit-codes.ts';
@@ -67,7 +68,7 @@ async function read(file: string, terminal: Terminal): Promise<string> {
   } catch (error) {
     if (error instanceof CliError) throw error;
     throw new CliError(
-      `${file} cannot be read (${error instanceof Error && 'code' in error ? String(error.code) : 'unknown'})`,
+      `${file} cannot be read (${errorCode(error)})`,
     );
   }
 }

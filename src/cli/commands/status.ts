@@ -55,7 +55,6 @@ export function statusCommand(terminal: Terminal): Command {
     );
 }
 
-/** Prints the table, and a row for each change that shows in it. */
 async function follow(
   { client }: Cluster,
   selection: { readonly namespace: string | undefined; readonly name: string | undefined },
@@ -65,43 +64,54 @@ async function follow(
   if (output !== 'table' || check) {
     throw new CliError('--watch prints a table: leave out --output and --check', exitCodes.usage);
   }
-  const shown = new Map<string, string>();
-  const isNew = (summary: RegistrationSummary): boolean => {
+  const table = new ChangeTable(terminal);
+  const handler = {
+    listed: (objects: readonly LtiRegistration[]) => table.print(objects.map(summarize)),
+    changed: (object: LtiRegistration) => table.print([summarize(object)]),
+    deleted: ({ metadata: { namespace = '', name } }: LtiRegistration) => table.printDeleted(`${namespace}/${name}`),
+  };
+  await watchRegistrations(client, selection, handler, terminal);
+  throw new CliError('interrupted', exitCodes.interrupted);
+}
+
+/** Prints a table, then a row below it for each change that is visible in it. */
+class ChangeTable {
+  readonly #terminal: Terminal;
+  /** `namespace/name` → the summary that was last printed. */
+  readonly #printed = new Map<string, string>();
+  #firstRows: readonly string[][] | undefined;
+
+  constructor(terminal: Terminal) {
+    this.#terminal = terminal;
+  }
+
+  print(summaries: readonly RegistrationSummary[]): void {
+    const now = this.#terminal.clock.now().getTime();
+    const changed = summaries.filter((summary) => this.#isChanged(summary));
+    const rows = changed.map((summary) => row(summary, now, this.#terminal));
+    if (this.#firstRows === undefined) {
+      this.#firstRows = rows;
+      this.#terminal.out(formatTable(headings, rows));
+    } else {
+      // Formatted below the first rows, so that the columns stay where they are.
+      const lines = formatTable(headings, [...this.#firstRows, ...rows]).split('\n');
+      this.#terminal.out(lines.slice(1 + this.#firstRows.length).join('\n'));
+    }
+    for (const trouble of changed.flatMap((summary) => troubles(summary, this.#terminal))) this.#terminal.out(trouble);
+  }
+
+  printDeleted(key: string): void {
+    this.#printed.delete(key);
+    this.#terminal.out(`${key} was deleted\n`);
+  }
+
+  #isChanged(summary: RegistrationSummary): boolean {
     const key = `${summary.namespace}/${summary.name}`;
     const text = JSON.stringify(summary);
-    if (shown.get(key) === text) return false;
-    shown.set(key, text);
+    if (this.#printed.get(key) === text) return false;
+    this.#printed.set(key, text);
     return true;
-  };
-  let widths: readonly string[][] = [];
-  const print = (summaries: readonly RegistrationSummary[], isFirst: boolean): void => {
-    const now = terminal.clock.now().getTime();
-    const news = summaries.filter(isNew);
-    const rows = news.map((summary) => row(summary, now, terminal));
-    if (isFirst) widths = rows;
-    // Formatted below the first rows, so that the columns stay where they are.
-    const lines = formatTable(headings, [...widths, ...(isFirst ? [] : rows)]).split('\n');
-    terminal.out(lines.slice(isFirst ? 0 : 1 + widths.length).join('\n'));
-    for (const trouble of news.flatMap((summary) => troubles(summary, terminal))) terminal.out(trouble);
-  };
-  let isFirst = true;
-  await watchRegistrations(
-    client,
-    selection,
-    {
-      listed: (objects) => {
-        print(objects.map(summarize), isFirst);
-        isFirst = false;
-      },
-      changed: (object) => print([summarize(object)], false),
-      deleted: ({ metadata: { namespace = '', name } }) => {
-        shown.delete(`${namespace}/${name}`);
-        terminal.out(`${namespace}/${name} was deleted\n`);
-      },
-    },
-    terminal,
-  );
-  throw new CliError('interrupted', exitCodes.interrupted);
+  }
 }
 
 const headings = ['NAMESPACE', 'NAME', 'STATUS', 'KEY', 'AGE', 'NEXT ROTATION', 'IN PROGRESS'];

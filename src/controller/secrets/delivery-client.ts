@@ -29,14 +29,14 @@ export class DeliveryClient {
   }
 
   /**
-   * Deletes the Secret, or takes the member from the bundle, which is deleted with its last member only: others need it, even if it
-   * is immutable and the member stays.
+   * Deletes the Secret, or removes the member from the bundle. A bundle is only deleted with its last member, because the others
+   * need it, even if it is immutable and the member stays.
    */
   async delete(secret: Secret): Promise<void> {
     if (!isMember(secret)) return this.#client.delete(secrets, secret);
     await this.#locked(secret, async (bundle, present) => {
       if (!bundle || !present) return;
-      const rest = withoutMember(bundle, registrationOf(secret));
+      const rest = withoutMember(bundle, registrationNameOf(secret));
       if (hasMembers(rest)) await this.#client.replace(secrets, rest);
       else await this.#client.delete(secrets, bundle);
     });
@@ -47,7 +47,7 @@ export class DeliveryClient {
       const changed = withMember(bundle, member);
       if (!present && isOverfull(changed)) throw overfull();
       const stored = await (bundle ? this.#client.replace(secrets, changed) : this.#client.create(secrets, changed));
-      return memberOf(stored, registrationOf(member))!;
+      return memberOf(stored, registrationNameOf(member))!;
     });
   }
 
@@ -55,7 +55,7 @@ export class DeliveryClient {
     const { name, namespace = '', resourceVersion } = member.metadata;
     return this.#lock.run(`${namespace}/${name}`, async () => {
       const bundle = await getSecret(this.#client, namespace, name);
-      const present = bundle && memberOf(bundle, registrationOf(member));
+      const present = bundle && memberOf(bundle, registrationNameOf(member));
       if ((bundle && !isBundle(bundle)) || present?.metadata.resourceVersion !== resourceVersion) throw lostRace();
       return task(bundle, present);
     });
@@ -66,7 +66,7 @@ function isMember({ metadata }: Secret): boolean {
   return metadata.annotations?.[bundleAnnotation] !== undefined;
 }
 
-function registrationOf({ metadata }: Secret): string {
+function registrationNameOf({ metadata }: Secret): string {
   return metadata.annotations?.[registrationLabel] ?? '';
 }
 
