@@ -100,7 +100,7 @@ export const optionTable: readonly OptionRow[] = [
     name: 'jwks-admin-port',
     type: 'port',
     commands: ['controller'],
-    help: 'Port of --admin-address of the JWKS sidecars, from which the leader collects every minute when each document was last fetched. Without it, 8081; with --jwks-probe-url and without it, the leader collects nothing.',
+    help: 'Port of --admin-address of the JWKS sidecars, from which the leader collects every minute when each document was last fetched. The default is 8081; with --jwks-probe-url, there is no default, and without this option the leader collects nothing.',
   },
   {
     name: 'jwks-public-url',

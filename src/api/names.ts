@@ -51,12 +51,12 @@ export const ledgerEntry = 'ledger.json';
 export const registrationLabel = `${apiGroup}/registration`;
 /** On a delivery Secret: the ID of the key that it holds; empty if it holds none. */
 export const deliveryKeyIDAnnotation = `${apiGroup}/key-id`;
-/** On a delivery Secret: the keys of the labels and annotations that are there because spec.delivery.metadata has them. */
+/** On a delivery Secret: the keys of the labels and annotations that come from spec.delivery.metadata. */
 export const deliveryMetadataAnnotation = `${apiGroup}/delivery-metadata`;
 /** On a Secret with the deliveries of several registrations: the name of the bundle. Also a label. */
 export const bundleAnnotation = `${apiGroup}/bundle`;
 export const rotateRequestedAtAnnotation = `${apiGroup}/rotate-requested-at`;
-/** On a registration: the IDs of revoked keys that the platform no longer accepts as its users found, with spaces between them. */
+/** On a registration: the IDs of revoked keys that, as a user found, the platform no longer accepts; separated by spaces. */
 export const acknowledgedRevocationsAnnotation = `${apiGroup}/acknowledged-revocations`;
 
 /** On a Secret: the names of the registrations that may import a key from it, separated by commas. */
@@ -66,7 +66,7 @@ export function ledgerSecretName(registration: string): string {
   return `${registration}${ledgerSuffix}`;
 }
 
-/** On a bundle: what a delivery Secret of the registration has in its own annotations, as JSON. */
+/** On a bundle: the annotations that a delivery Secret of the registration would have, as JSON. */
 export function bundleMemberAnnotation(registration: string): string {
   return `bundle.${apiGroup}/${registration}`;
 }

@@ -181,7 +181,7 @@ export const conditionReasons = {
   ),
   DeletionUnconfirmed: reason(
     'The registration had deletionPolicy Delete and does not exist, but its CustomResourceDefinition was deleted or cannot be read. Nothing is removed.',
-    'Apply the registration again to continue with its keys. To destroy them, then delete it: see [the deletion is not confirmed](recovery.md#a-deletion-is-not-confirmed).',
+    'Apply the registration again to continue with its keys. To destroy them, delete it afterwards: see [the deletion is not confirmed](recovery.md#a-deletion-is-not-confirmed).',
   ),
 } as const satisfies Record<string, Reason>;
 
@@ -197,18 +197,18 @@ export const kekReasons = {
   ),
   KEKMissing: reason(
     'The KEK that `primary` or a sealed key names has no file.',
-    'Restore the file from your backup. Never create a new key under its name: it decrypts nothing that was sealed before.',
+    'Restore the file from your backup. Never create a new key under its name: it cannot decrypt what was sealed before.',
   ),
   KEKUnreadable: reason(
     'The KEK file exists but cannot be read.',
-    'Make the file readable for the operator’s user (65532).',
+    'Make the file readable by the operator’s user (65532).',
   ),
   KEKMalformed: reason(
     'The KEK file does not hold a 256-bit key in base64, or its name is not a valid KEK ID.',
     'Restore the file from your backup. If the KEK has never sealed anything, write the output of `openssl rand -base64 32` to it.',
   ),
   KEKChanged: reason(
-    'The KEK has other bytes than the key that was first used under its name.',
+    'The bytes of the KEK differ from those of the key that was first used under its name.',
     'Restore the former key, and give the new one another name. Leave the ledgers as they are.',
   ),
   KEKUnverified: reason(
@@ -225,7 +225,7 @@ export const kekReasons = {
     'See the log of the plugin; grant it the use of its key.',
   ),
   KMSMalformed: reason(
-    'The answers of the KMS plugin violate the KMS v2 API.',
+    'The responses of the KMS plugin violate the KMS v2 API.',
     'Use a plugin that implements the KMS v2 API.',
   ),
 } as const satisfies Record<string, Reason>;
@@ -246,7 +246,7 @@ export const sealReasons = {
     'Restore the KEK: see [recovery.md](recovery.md#a-key-encryption-key-is-lost).',
   ),
   SealTampered: reason(
-    'The sealed key was changed, or its KEK has other bytes.',
+    'The sealed key was changed, or the bytes of its KEK were.',
     'If the message names the KEK, restore its former bytes. Otherwise restore the ledger: see [recovery.md](recovery.md#the-ledger-is-lost).',
   ),
   SealKeyMismatch: reason('The sealed key can be decrypted, but is not the key that the ledger lists.', restore),

@@ -154,7 +154,7 @@ function jwksNotes(response: AnswerFile, { namespace, name }: { namespace: strin
     return ['the response has no jwks_uri: check at the platform that it fetches status.jwksURL of the registration'];
   }
   const paths = [registrationPath(namespace, name), namespacePath(namespace)];
-  if (!URL.canParse(url)) return ['the jwks_uri of the response is no URL: correct it at the platform'];
+  if (!URL.canParse(url)) return ['the jwks_uri of the response is not a URL: correct it at the platform'];
   const { href, pathname } = new URL(url);
   if (paths.includes(pathname)) return [];
   return [

@@ -1,6 +1,6 @@
 /** What `kubectl lti` ends with. Scripts match on these: docs/kubectl-lti.md lists them. */
 export const exitCodes = {
-  /** The command did what it was asked to do. */
+  /** The command succeeded. */
   success: 0,
   /** The command failed; the message says what was not done. */
   failure: 1,

@@ -104,7 +104,7 @@ function keyChecks(body: string, keys: readonly LtiKey[]): Check[] {
       ? check(
           'keys',
           'passed',
-          `every published key is there (${wanted.map(({ metadata }) => metadata.name).join(', ') || 'none'})`,
+          `every published key is served (${wanted.map(({ metadata }) => metadata.name).join(', ') || 'none'})`,
         )
       : check(
           'keys',
@@ -112,8 +112,8 @@ function keyChecks(body: string, keys: readonly LtiKey[]): Check[] {
           `${list(missing)} missing: tokens that it signs are refused; purge the cache in between, or see kubectl lti status`,
         ),
     revoked.length === 0
-      ? check('revoked keys', 'passed', 'none is there')
-      : check('revoked keys', 'failed', `${list(revoked)} still there: purge the cache in between`),
+      ? check('revoked keys', 'passed', 'none is served')
+      : check('revoked keys', 'failed', `${list(revoked)} still served: purge the cache in between`),
   ];
 }
 

@@ -6,11 +6,11 @@ export interface Terminal {
   readonly out: (text: string) => void;
   /** Writes to standard error: progress, warnings and errors. */
   readonly err: (text: string) => void;
-  /** Asks a yes-or-no question on the terminal; `undefined` if standard input is no terminal. */
+  /** Asks a yes-or-no question on the terminal; `undefined` if standard input is not a terminal. */
   readonly confirm: (question: string) => Promise<boolean | undefined>;
   /** Reads standard input to its end. */
   readonly readInput: () => Promise<string>;
-  /** The characters that the user types, without Enter, until `signal` aborts; absent if standard input is no terminal. */
+  /** The characters that the user types, without Enter, until `signal` aborts; absent if standard input is not a terminal. */
   readonly keyPresses?: (signal: AbortSignal) => AsyncIterable<string>;
   /** Whether standard output is a terminal. */
   readonly interactive: boolean;

@@ -222,7 +222,7 @@ export class Applier {
     return withSituation({ ...gathered, secrets: secretsLeft }, { deliveries: absent });
   }
 
-  /** Deletes an object in the version that was read. One that is gone already is fine. */
+  /** Deletes the version of the object that was read; succeeds if the object is already gone. */
   async #delete(type: ResourceType, object: KubeObject | undefined): Promise<void> {
     if (object) await ignoringAbsence(this.#options.client.delete(type, object));
   }

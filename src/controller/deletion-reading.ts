@@ -67,7 +67,7 @@ async function readDefinition(client: Reader): Promise<DefinitionReading> {
 
 /**
  * LtiKeys of the ledger that the cache lacks. The removal of a registration must not miss one that another leader created:
- * without its ledger, the LtiKey would be published for ever.
+ * without its ledger, the LtiKey would be published forever.
  */
 export async function uncachedKeys(
   client: Reader,

@@ -10,7 +10,7 @@ import { objectKey, type KubeObject, type ObjectKey } from '../kube/objects.ts';
  */
 export class OwnWrites<T extends KubeObject> {
   readonly #written = new Map<ObjectKey, T>();
-  /** The events of each object that is being written: whose they are shows in the response. */
+  /** The events of each object that is being written; the response shows which of them are this process's own. */
   readonly #inFlight = new Map<ObjectKey, (() => void)[]>();
 
   /** Writes an object. Nothing else in this process may write it at the same time. Rejects as `request` does. */

@@ -138,7 +138,7 @@ export class RegistrationController {
       seal: (key, pair) => sealPair(key, pair, this.#options.keks),
       ready: (key, failure) => {
         const priority = priorityOf(this.#watched, key);
-        // A registration whose key pair is there goes before new ones, so that those begun first are Ready first.
+        // A registration whose key pair is ready goes before new ones, so that the registrations that were started first are Ready first.
         if (failure === undefined) queue.add(key, priority === 2 ? 1 : priority);
         // Each attempt generates a pair: after a failure, the next request waits.
         else queue.addRateLimited(key, 0, priority);

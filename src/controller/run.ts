@@ -171,7 +171,7 @@ function apiAccess(
   const watched = { client, clock: apiClock, log, namespaces };
   return {
     client,
-    // As in client-go, the Lease waits for no other request, neither for its turn nor for a connection.
+    // As in client-go, requests for the Lease wait for no other request, neither for their turn nor for a connection.
     leaseClient: overrides.client ?? KubeClient.load(options),
     watched,
     registrations: createInformer<LtiRegistration>({ ...watched, type: ltiRegistrations }),

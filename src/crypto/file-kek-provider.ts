@@ -75,7 +75,7 @@ export class FileKekProvider implements KekProvider {
     if (confirmed !== undefined && confirmed !== file.digest) {
       return new KekError(
         'KEKChanged',
-        `KEK file ${join(this.#directory, id)} contains another key than the one in use under this name: put the old key back, and add the new one under another name`,
+        `KEK file ${join(this.#directory, id)} contains a different key than the one in use under this name: put the old key back, and add the new one under another name`,
       );
     }
     return {

@@ -40,7 +40,7 @@ export interface Located {
   readonly kek: Kek;
 }
 
-/** Opens a sealed key. Throws `SealError`, also if it was sealed for another context. */
+/** Opens a sealed key. Throws `SealError`, for example if it was sealed for another context. */
 export async function open(jwe: string, context: KeyContext, keks: KekProvider): Promise<KeyObject> {
   return openLocated(await locate(jwe, context, keks));
 }
@@ -79,7 +79,7 @@ async function decrypt({ header, parts }: ParsedSeal, context: KeyContext, kek: 
   });
   const privateKey = importPrivateKey(plaintext);
   if (!privateKey || !isExpected(privateKey, context)) {
-    const message = `${subject(context)} decrypts to another key. Restore its ledger Secret from a backup`;
+    const message = `${subject(context)} decrypts to a different key. Restore its ledger Secret from a backup`;
     throw new SealError('SealKeyMismatch', message, { kekID: header.kekID });
   }
   kek.confirm();

@@ -6,7 +6,7 @@ import { shortCachePeriod } from './timing.ts';
 
 /** What the ledger records of the registration itself, and how long it keeps the records of final keys. */
 
-/** Ledgers of an earlier release have no issuer, nor have those of registrations that are older than their issuer. */
+/** Ledgers of an earlier release have no issuer, and neither do those of registrations whose issuer was set later. */
 export const recordIssuer: Policy = ({ registration: { issuer }, ledger }) =>
   ledger.issuer === undefined && issuer !== undefined ? recordSettings({ ...ledger, issuer }) : undefined;
 

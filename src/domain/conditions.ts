@@ -50,7 +50,7 @@ export function faultVerdict({ reason, message }: Fault, status: Verdict['status
   return { status, reason, message };
 }
 
-/** What decides the status of a registration with a readable ledger. */
+/** The facts that determine the status of a registration with a readable ledger. */
 export interface Outcome {
   readonly lifecycle: Lifecycle;
   /** Its `ledger` is the one that the LtiKeys show. */

@@ -75,7 +75,7 @@ function decideReadable(situation: Situation, { object }: Present, registration:
   const { namespace, name, refused, shared, jwksURL, now } = situation;
   const recorded = situation.ledger.kind === 'present' ? situation.ledger.ledger : emptyLedger(namespace, name);
   const lifecycle = lifecycleOf(situation, object, registration, recorded);
-  // What cannot be recorded is not done, except for revocations, which wait for nothing.
+  // If the ledger cannot be written, only revocations proceed, because they wait for nothing.
   const planned: Plan = isRefused(situation, 'writeLedger')
     ? { ledger: withoutRevoked(recorded, registration.revokedKeyIDs, now), transitions: [], reseal: [] }
     : plan(lifecycle);

@@ -110,7 +110,7 @@ function retained(name: string): Fault {
   return { reason: 'RegistrationDeleted', message };
 }
 
-/** A ledger that cannot be used is no reason to remove anything; only revoked keys leave. */
+/** A ledger that cannot be used is not a reason to remove anything; only revoked keys leave the documents. */
 function faultyLeftovers(situation: Situation, last: Registration | undefined, fault: Fault): Decision {
   const effects = faultedEffects(situation, fault, last?.revokedKeyIDs ?? new Set());
   return { effects, nextCheckAt: situation.now + blockedPoll };

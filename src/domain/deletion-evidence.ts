@@ -30,7 +30,7 @@ function doubt(gone: Gone, ledger: Ledger): string | undefined {
   if (!definition) return `${definitionName} was not read. ${remedy}`;
   switch (definition.kind) {
     case 'unreadable':
-      return `the operator cannot read ${definitionName}, whose deletion would have deleted the registration, too: ${definition.because}. The operator retries, and completes the deletion once it can read it. If it has no right to, apply deploy/rbac.yaml`;
+      return `the operator cannot read ${definitionName}, whose deletion also deletes every registration: ${definition.because}. The operator retries, and completes the deletion once it can read it. If it lacks the permission, apply deploy/rbac.yaml`;
     case 'absent':
       return `${definitionName} does not exist, and its deletion deleted every registration. ${remedy}`;
     default: {

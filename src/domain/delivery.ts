@@ -114,7 +114,7 @@ function contentToWrite(
   const ours = existing.kind === 'ours' ? existing : undefined;
   const active = activeKey(ledger);
   if (!active && !ours) return undefined;
-  // The Secret was written from a newer ledger: it never goes back.
+  // The Secret was written from a newer ledger: an older one never overwrites it.
   if (ours && ours.serial > ledger.serial) return undefined;
   if (active) {
     // A signing key that cannot be decrypted is no reason to take the present key from the tool.
@@ -149,7 +149,7 @@ function contentOf(situation: Situation, object: LtiRegistration, ledger: Ledger
   };
 }
 
-/** Such as `labels.example.org/team annotations.example.org/contact`: what leaves the Secret when it leaves the spec. */
+/** Such as `labels.example.org/team annotations.example.org/contact`: removed from the Secret once they are no longer in the spec. */
 function metadataKeys(metadata: DeliveryMetadata): string {
   return (['labels', 'annotations'] as const)
     .flatMap((kind) => Object.keys(metadata[kind]).map((key) => `${kind}.${key}`))

@@ -87,7 +87,7 @@ function identify(kind: Effect['kind'], name?: string): string {
   return name === undefined ? kind : `${kind} ${name}`;
 }
 
-/** What an effect writes, in the words of messages and metrics about a refused write. */
+/** The object that an effect writes, as messages and metrics about a refused write name it. */
 export interface Target {
   readonly verb: string;
   readonly object: string;

@@ -40,7 +40,7 @@ export function rolledBack(ledger: Ledger, ltiKeys: readonly LtiKey[], status: n
   return { reason: 'LedgerRolledBack', message };
 }
 
-/** A registration without an issuer gets no keys of a known one either: it may be about to be registered at another platform. */
+/** A registration without an issuer does not get the keys of a known issuer either: its user may be about to register it at another platform. */
 function otherIssuer(ledger: Ledger, issuer: string | undefined): Fault | undefined {
   if (ledger.issuer === undefined || ledger.issuer === issuer) return undefined;
   if (issuer === undefined) {

@@ -64,7 +64,7 @@ function inOrder(object: object, members: readonly string[]): object {
   return Object.fromEntries(members.map((member) => [member, values.get(member)]));
 }
 
-/** Milliseconds are kept: a ledger read back is the ledger that was written. */
+/** Keeps milliseconds, so that a ledger that is read equals the one that was written. */
 function isoTime(instant: Instant): string {
   return new Date(instant).toISOString();
 }

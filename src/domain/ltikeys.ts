@@ -83,7 +83,7 @@ export function unpublishEffects(situation: Situation, leaves: (key: LtiKey) => 
     .map((key) => unpublish(situation, key, { ...key.status, state: 'Revoked', revokedAt }));
 }
 
-/** Retires all keys of a deleted registration, also those without a state, so that no LtiKey proves that there is a ledger. */
+/** Retires all keys of a deleted registration, including those without a state, so that no LtiKey proves that there is a ledger. */
 export function retireEffects(situation: Situation): readonly Effect[] {
   const retiredAt = formatInstant(situation.now);
   return situation.ltiKeys

@@ -9,7 +9,7 @@ import { type Duration, formatDuration, formatInstant, hour, type Instant } from
 interface KeySetUse {
   /** What the platform does with a key set; the subject is the platform. */
   readonly habit: string;
-  /** How long after its removal a revoked key may still be accepted; `undefined`: without a time limit. */
+  /** How long after its removal a revoked key may still be accepted; `undefined` if there is no time limit. */
   readonly acceptsFor: Duration | undefined;
   /** How to make it refuse the key. */
   readonly remedy?: string;

@@ -78,7 +78,7 @@ export function readRegistration(object: LtiRegistration): Registration {
   };
 }
 
-/** The Secret that the tool mounts. A bundle has numbered ones; the name of the registration alone decides between them. */
+/** The Secret that the tool mounts. A bundle has numbered ones; the registration's name alone selects one of them. */
 export function deliverySecretName({ metadata, spec }: Pick<LtiRegistration, 'metadata' | 'spec'>): string | undefined {
   const { secretName, bundle } = spec.delivery ?? {};
   if (!bundle) return secretName;

@@ -14,7 +14,7 @@ import {
 import { awaitsAcknowledgement, isClockSkewed, isRotationHeld, maySign } from './preconditions.ts';
 import { activationTime, publishedOverlap } from './timing.ts';
 
-/** Rotation: a key is published, then signs, then retires. */
+/** Rotation: a key is published, then signs, then retires. `maySign` in preconditions.ts is the gate of every activation. */
 
 /** Without a signing key, the next key signs as soon as it is served: an activation delay would leave the tool without any key. */
 export const activateWithoutPredecessor: Policy = (lifecycle) => {

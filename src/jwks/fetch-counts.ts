@@ -31,7 +31,7 @@ export class FetchCounts {
       known.lastAt = lastAt;
       return;
     }
-    // As many counts as documents, and none for this one: at least one is of a document that is gone.
+    // There are as many counts as documents, but none for this one, so at least one count is of a document that is gone.
     if (this.#counts.size >= this.#documents.size) this.#dropGone();
     this.#counts.set(path, { count: 1, lastAt });
   }

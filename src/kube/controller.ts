@@ -77,7 +77,7 @@ export class Controller {
     const { name, queue, log } = this.#options;
     const fields = { controller: name, ...splitKey(key), error };
     const attempt = queue.addRateLimited(key, error instanceof ApiError ? error.retryAfter : undefined);
-    if (lostRace(error)) log.debug(fields, 'another write was first; retrying');
+    if (lostRace(error)) log.debug(fields, 'another write came first; retrying');
     else log.warn({ ...fields, attempt }, 'reconcile failed; retrying');
   }
 }

@@ -69,8 +69,8 @@ export function isUnreadable(error: unknown): error is ApiError | TransportError
 }
 
 /**
- * Describes a refusal where the object is named already, as `403 Forbidden: exceeded quota: q, requested: …`: leaves out the
- * first words of the server's message (`secrets "canvas" is forbidden: `).
+ * Describes a refusal in a message that already names the object, as `403 Forbidden: exceeded quota: q, requested: …`: leaves out
+ * the first words of the server's message (`secrets "canvas" is forbidden: `).
  */
 export function refusalText({ status, reason, serverMessage }: ApiError): string {
   const code = reason === 'Unknown' ? String(status) : `${status} ${reason}`;

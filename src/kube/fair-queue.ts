@@ -2,7 +2,7 @@ import { type ObjectKey, splitKey } from './objects.ts';
 
 /**
  * Keys in a fair order: namespaces take turns, and each namespace is first in, first out. A namespace with 10,000 keys
- * delays the key of another namespace by one turn. No call takes longer the more keys are queued.
+ * delays the key of another namespace by one turn. The cost of a call does not depend on the number of queued keys.
  *
  *     turns:  bank ─► college ─► school ─► (bank …)
  *              │         │          │

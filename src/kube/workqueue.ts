@@ -40,7 +40,7 @@ export interface WorkQueueOptions {
   readonly random?: () => number;
 }
 
-/** A key that needs work since, is worked on since, or is due at a monotonic time. */
+/** A key and a monotonic time: since when it has needed work, since when a worker has had it, or when it is due. */
 interface Timed {
   readonly at: number;
   readonly priority: Priority;

@@ -5,7 +5,7 @@ import type { KeySource } from './key-source.ts';
 import type { PublishedKeys } from './published-keys.ts';
 
 const requestsAtATime = 8;
-/** The operator retries at least every minute: beyond a grace period it needs this long to recreate an LtiKey once it can. */
+/** The operator retries at least every minute: after a grace period it needs this long to recreate an LtiKey once it can. */
 const recreationMs = 45_000;
 
 export interface DeparturesOptions {

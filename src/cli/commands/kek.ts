@@ -30,7 +30,7 @@ interface KekReport {
     readonly canary: 'present' | 'missing' | 'unknown';
   }[];
   readonly unreadable: readonly string[];
-  /** What registrations report about key-encryption keys and sealed keys; a cause of several is there once. */
+  /** What registrations report about key-encryption keys and sealed keys; a cause that several of them report appears once. */
   readonly problems: readonly (Pick<Problem, 'reason' | 'message' | 'remedy'> & { readonly registrations: number })[];
 }
 

@@ -33,7 +33,7 @@ export function planCommand(terminal: Terminal): Command {
     usage: 'plan [name]',
     summary: 'Show what the operator will do with the keys of a registration, and when.',
     details:
-      'The times follow from the same rules that the operator applies. They assume that every replica serves a new key at once, and the default limits of the operator. With --filename, the command shows what a manifest would bring about; nothing is applied.',
+      'The times follow from the same rules that the operator applies. They assume that every replica serves a new key at once, and the default limits of the operator. With --filename, the command shows what would happen if you applied a manifest; it applies nothing.',
     examples: [
       ['kubectl lti plan canvas -n gradebook', 'The next 180 days of a registration'],
       ['kubectl lti plan -f canvas.yaml --for 365d', 'A year of a manifest that is not applied yet'],
@@ -86,7 +86,7 @@ async function registrations(
   const place = manifest.metadata.namespace ?? cluster.namespace;
   if (namespace !== undefined && namespace !== place) {
     throw new CliError(
-      `${filename} is for namespace ${place}, and -n says ${namespace}: take out one of them`,
+      `${filename} is for namespace ${place}, and -n names ${namespace}: remove one of them`,
       exitCodes.usage,
     );
   }

@@ -28,7 +28,7 @@ export function revokeCommand(terminal: Terminal): Command {
   const command = describedCommand({
     usage: 'revoke <name> <keyID...>',
     summary: 'Revoke keys: they leave the JWKS at once and are never trusted again.',
-    details: `A key that signs is replaced first if that is quick. The command adds the key IDs to spec.revokedKeyIDs and waits until no replica serves the keys; it shows which replica still does. If the registration comes from Git, add the key IDs there, too, so that the next synchronization keeps them.
+    details: `If another key is ready within 20 seconds, it takes over before a signing key is removed. The command adds the key IDs to spec.revokedKeyIDs and waits until no replica serves the keys; it shows which replica still does. If the registration comes from Git, add the key IDs there, too, so that the next synchronization keeps them.
 
 If the registration was deleted and its keys are retained, the command creates it again, suspended, for as long as the revocation takes, and deletes it.`,
     examples: [
@@ -147,7 +147,7 @@ async function recordedIssuer({ client, namespace }: Cluster, name: string): Pro
   } catch (error) {
     if (!isObjectNotFound(error) && !(error instanceof SyntaxError)) throw error;
   }
-  throw new CliError(`nothing was revoked: the ledger of ${name} does not say its issuer; ${ask}`);
+  throw new CliError(`nothing was revoked: the ledger of ${name} does not record its issuer; ${ask}`);
 }
 
 const poll = second;

@@ -24,7 +24,7 @@ export function rotateCommand(terminal: Terminal): Command {
       if (spec.suspend)
         terminal.err('The registration is suspended: the rotation starts when spec.suspend is false.\n');
       else if (status?.nextKey)
-        terminal.err(`${status.nextKey.name} is on its way already and answers this request.\n`);
+        terminal.err(`${status.nextKey.name} is already in progress and answers this request.\n`);
       terminal.err(`Follow it with: kubectl lti status ${metadata.name} -n ${metadata.namespace}\n`);
     }),
   );

@@ -18,9 +18,9 @@ interface VerifyOptions extends ClusterOptions {
 export function verifyCommand(terminal: Terminal): Command {
   const command = describedCommand({
     usage: 'verify <name>',
-    summary: 'Fetch the public JWKS URL as the platforms do, and check what they would meet.',
+    summary: 'Fetch the public JWKS URL as platforms do, and check the answer.',
     details:
-      'It checks the address, TLS, redirects, status, content type, caching, size and time of the answer, and that it has every published key and no revoked one. Run it from outside of the cluster, where the platforms are. Exits with code 3 if a check fails.',
+      'It checks the address, TLS, redirects, status, content type, caching, size and time of the answer, and that it has every published key and no revoked one. Run it from outside the cluster, where the platforms are. Exits with code 3 if a check fails.',
     examples: [
       ['kubectl lti verify canvas -n gradebook', 'Check the URL that the platform was given'],
       [

@@ -12,8 +12,8 @@ import { type FetchedDocument, unknownDocument } from './fetched-document.ts';
 import { ServedKeySet } from './served-key-set.ts';
 
 /**
- * An aggregate document changes often, and each of its registrations requests it; this long, their requests are collected. Reading one
- * with 10,000 keys takes 45 ms of the main thread.
+ * How long requests for an aggregate document are collected, because each of its registrations requests it after a change. Reading
+ * one with 10,000 keys takes 45 ms of the main thread.
  */
 const collectionTime: Duration = 100;
 /** A response that suffices is used again for this long. */

@@ -102,7 +102,7 @@ export class FetchCollector {
     if (problem !== undefined && this.#problem === undefined) {
       log.warn(
         { error: new Error(problem) },
-        'cannot collect from every replica when documents were fetched; retrying',
+        'cannot collect the times of fetches from every replica; retrying',
       );
     }
     this.#problem = problem;

@@ -7,7 +7,7 @@ import type { KeysToObserve, PublicationObserver } from './observer.ts';
 const turn: Duration = second / 4;
 /** Registrations that are observed per turn: 500 a second in all, for any number of pending ones. */
 const perTurn = 125;
-/** While a replica does not respond, nothing can become complete; 40 a second keep the other replicas' part current. */
+/** While a replica does not respond, no publication can become complete; 40 a second keep what is known of the other replicas current. */
 const perTurnWhileUnresponsive = 10;
 /** The longest time between two observations of a registration, unless unresponsive replicas respond again. */
 const longestInterval: Duration = 30 * second;

@@ -95,7 +95,7 @@ function conflict({ type, metadata }: Secret, registration: string): DeliveryRea
   const what =
     type === deliverySecretType ? (annotations[registrationAnnotation] ?? annotations[bundleAnnotation]) : undefined;
   const owner = what === undefined ? '' : ` (it belongs to ${what})`;
-  const message = `Secret ${namespace}/${name} exists and is not the delivery Secret of registration ${registration}${owner}; the operator leaves it alone: choose another name in spec.delivery or delete that Secret`;
+  const message = `Secret ${namespace}/${name} exists and is not the delivery Secret of registration ${registration}${owner}; the operator does not change it: choose another name in spec.delivery or delete that Secret`;
   return { state: { kind: 'foreign', fault: { reason: 'DeliverySecretConflict', message } satisfies Fault } };
 }
 

@@ -89,11 +89,11 @@ async function readSigningKey(
     secret = await getSecret(client, namespace, secretName);
   } catch (error) {
     if (!isRefusal(error)) throw error;
-    const message = `the API server does not let the operator read ${name}, named by spec.import.secretName; no key is made until it does: ${error.message}`;
+    const message = `the operator may not read ${name}, which spec.import.secretName names, so it creates no key: ${error.message}`;
     return { reason: 'ImportSecretForbidden', message };
   }
   if (!secret) {
-    const message = `${name}, named by spec.import.secretName, does not exist; no key is made until it does`;
+    const message = `${name}, which spec.import.secretName names, does not exist; the operator creates no key until it does`;
     return { reason: 'ImportSecretMissing', message };
   }
   const granted = grants(secret);
@@ -126,9 +126,9 @@ function notGranted(name: string, { metadata }: Secret, granted: readonly string
   const overwrite = others.length > 0 ? ' --overwrite' : '';
   const how =
     others.length > grantsInCommand
-      ? `adds ${registration} to the list in its annotation ${importGrantAnnotation}`
-      : `grants it with: kubectl annotate secret ${metadata.name} -n ${metadata.namespace}${overwrite} ${importGrantAnnotation}=${value}`;
-  const message = `${name} does not grant its import to registration ${registration}; who may edit it ${how}`;
+      ? `add ${registration} to the list in its annotation ${importGrantAnnotation}`
+      : `run: kubectl annotate secret ${metadata.name} -n ${metadata.namespace}${overwrite} ${importGrantAnnotation}=${value}`;
+  const message = `${name} does not grant its import to registration ${registration}. To grant it, ${how}`;
   return { reason: 'ImportNotGranted', message };
 }
 

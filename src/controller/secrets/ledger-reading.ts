@@ -39,8 +39,8 @@ export async function newestLedger(
 }
 
 /**
- * Adds the trace of a ledger that was lost, if any. Lists the LtiKeys from the API server, because a first key must not be
- * generated on the word of a cache; not again until something happens.
+ * Adds the trace of a ledger that was lost, if any. Lists the LtiKeys from the API server, because a cache is not enough evidence
+ * to generate a first key. The result stays in `ledgers` until something changes.
  */
 export async function withTrace(
   { client, ledgers }: LedgerSources,
@@ -52,15 +52,15 @@ export async function withTrace(
   if (reading.kind !== 'absent' || !object) return reading;
   const { namespace = '', name } = object.metadata;
   const lost = (trace: string): LedgerReading => ({ kind: 'absent', trace });
-  if (object.status?.activeKey || (object.status?.ledgerSerial ?? 0) > 0) return lost('its status tells of them');
+  if (object.status?.activeKey || (object.status?.ledgerSerial ?? 0) > 0) return lost('its status names them');
   const known = ledgerEvidence(cachedKeys);
-  if (known) return lost(`there is LtiKey ${known.metadata.name}`);
+  if (known) return lost(`LtiKey ${known.metadata.name} exists`);
   // A restore may bring back the delivery Secret before the ledger.
   const [delivered] = [...deliveries].find(([, { state }]) => state.kind === 'ours') ?? [];
-  if (delivered !== undefined) return lost(`there is delivery Secret ${delivered}`);
+  if (delivered !== undefined) return lost(`delivery Secret ${delivered} exists`);
   for (const { state } of deliveries.values()) {
     if (state.kind !== 'unreadable') continue;
-    const message = `there is no ledger, and the operator does not know whether there were keys: ${state.fault.message}`;
+    const message = `there is no ledger, and the operator cannot tell whether the registration has keys: ${state.fault.message}`;
     return { kind: 'faulty', fault: { reason: 'LedgerUnreadable', message } };
   }
   if (ledgers.isMissing(objectKey(object))) return reading;
@@ -68,10 +68,10 @@ export async function withTrace(
     const fieldSelector = `spec.registrationRef.name=${name}`;
     const { items } = await client.list<LtiKey>(ltiKeys, { namespace, fieldSelector });
     const live = ledgerEvidence(items);
-    if (live) return lost(`there is LtiKey ${live.metadata.name}`);
+    if (live) return lost(`LtiKey ${live.metadata.name} exists`);
   } catch (error) {
     if (!isUnreadable(error)) throw error;
-    const message = `the operator cannot list the LtiKeys of namespace ${namespace}, so it does not know whether keys were made: ${error.message}`;
+    const message = `the operator cannot list the LtiKeys of namespace ${namespace}, so it cannot tell whether the registration has keys: ${error.message}`;
     return { kind: 'faulty', fault: { reason: 'LedgerUnreadable', message } };
   }
   ledgers.setMissing(objectKey(object));

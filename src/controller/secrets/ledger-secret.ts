@@ -40,7 +40,7 @@ export async function readLedger(
     return secret ? readLedgerSecret(secret, namespace, registration) : { kind: 'absent' };
   } catch (error) {
     if (!isUnreadable(error)) throw error;
-    const message = `the operator cannot read the ledger Secret ${namespace}/${name}: ${error.message}; it retries, and revokes keys without it`;
+    const message = `the operator cannot read the ledger Secret ${namespace}/${name}: ${error.message}; it retries, and revocations proceed without the ledger`;
     return { kind: 'faulty', fault: { reason: 'LedgerUnreadable', message } };
   }
 }
@@ -61,7 +61,7 @@ export function readLedgerSecret(secret: Secret, namespace: string, registration
     return { kind: 'present', record: { ledger, secret } };
   } catch (error) {
     if (!(error instanceof LedgerError)) throw error;
-    return faulty(error.reason, `${error.message}; nothing is changed until the Secret is restored`);
+    return faulty(error.reason, `${error.message}; the operator changes nothing until the Secret is restored`);
   }
 }
 

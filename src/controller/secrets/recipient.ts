@@ -23,7 +23,7 @@ export async function readRecipient({ spec }: LtiRegistration): Promise<Recipien
     await encryptFor(recipient, '');
     return recipient;
   } catch {
-    const message = `spec.delivery.recipient is not a usable ${jwk.kty} public key for ${jwk.alg}; the tool keeps what it has: correct the JWK`;
+    const message = `spec.delivery.recipient is not a usable ${jwk.kty} public key for ${jwk.alg}, so the tool keeps its current key. Correct the JWK`;
     return { reason: 'DeliveryRecipientInvalid', message };
   }
 }
