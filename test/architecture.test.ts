@@ -60,7 +60,7 @@ function uses(room: (file: SourceFile) => boolean, pattern: RegExp): string[] {
 }
 
 describe('The architecture of src/', () => {
-  it('is read as it is: the scan sees files and imports', () => {
+  it('The scan finds the files and their imports', () => {
     expect(files.length).to.be.greaterThan(60);
     const reconcile = files.find(({ path }) => path === 'controller/reconcile.ts');
     expect(reconcile?.imports).to.deep.include({ from: 'domain/decide.ts', typeOnly: false });
@@ -77,25 +77,25 @@ describe('The architecture of src/', () => {
     expect(violations(isIn('domain'), foreign)).to.deep.equal([]);
   });
 
-  it('domain/ knows no present, no chance, no promise and no environment', () => {
+  it('domain/ uses no clock, randomness, promise or environment', () => {
     const impure =
       /\bDate\.now\b|\bnew Date\(\)|\bMath\.random\b|\bset(?:Timeout|Interval|Immediate)\b|\bperformance\b|\bcrypto\b|\bprocess\.|\bPromise\b|\basync\b|\bawait\b|\bfetch\(/g;
     expect(uses(isIn('domain'), impure)).to.deep.equal([]);
   });
 
-  it('api/ imports its own, and the types of objects that Kubernetes has', () => {
+  it('api/ imports only api/ and the types of Kubernetes objects', () => {
     const foreign = ({ from, typeOnly }: Import): boolean =>
       !from.startsWith('api/') && !(typeOnly && from === 'kube/objects.ts');
     expect(violations(isIn('api'), foreign)).to.deep.equal([]);
   });
 
-  it('only kube/ imports the Kubernetes client', () => {
+  it('Only kube/ imports the Kubernetes client', () => {
     const client = ({ from }: Import): boolean => from.startsWith('@kubernetes/');
     expect(violations((file) => !isIn('kube')(file), client)).to.deep.equal([]);
     expect(violations(isIn('kube'), client)).not.to.deep.equal([]);
   });
 
-  it('kube/ and crypto/ know nothing of controllers, publishing or serving', () => {
+  it('kube/ and crypto/ import nothing from controller/, publish/ or jwks/', () => {
     expect(violations(isIn('kube', 'crypto'), ({ from }) => /^(controller|publish|jwks)\//.test(from))).to.deep.equal(
       [],
     );
@@ -104,12 +104,12 @@ describe('The architecture of src/', () => {
     expect(violations(isIn('crypto'), kubernetes)).to.deep.equal([]);
   });
 
-  it('what publishes and serves cannot reach a private key', () => {
+  it('publish/ and jwks/ cannot reach a private key', () => {
     expect(violations(isIn('publish', 'jwks'), ({ from }) => /^(crypto|controller)\//.test(from))).to.deep.equal([]);
     expect(violations(isIn('jwks'), ({ from }) => /^(kube|publish)\//.test(from))).to.deep.equal([]);
   });
 
-  it('cli/ shares api/, domain/, documents/, crypto/ and kube/ with the operator, and no part that runs in a Pod', () => {
+  it('cli/ imports no part of the operator that runs in a Pod', () => {
     expect(
       violations(isIn('cli'), ({ from }) => /^(controller|publish|jwks|observability)\//.test(from)),
     ).to.deep.equal([]);
@@ -121,7 +121,7 @@ describe('The architecture of src/', () => {
     ).to.deep.equal([]);
   });
 
-  it('development/ is the part of kubectl lti that serves and delivers, and reaches no cluster', () => {
+  it('development/ serves and delivers without access to a cluster, and only cli/ imports it', () => {
     expect(
       violations(isIn('development'), ({ from }) => /^(controller|publish|kube|cli|observability)\//.test(from)),
     ).to.deep.equal([]);
@@ -129,33 +129,33 @@ describe('The architecture of src/', () => {
     expect(violations(others, ({ from }) => from.startsWith('development/'))).to.deep.equal([]);
   });
 
-  it('observability/ is passed in: of what it watches it knows types alone', () => {
+  it('observability/ imports only types of what it observes, and domain/ and api/ do not import it', () => {
     const watched = ({ from, typeOnly }: Import): boolean =>
       !typeOnly && /^(controller|kube|crypto|publish|jwks)\//.test(from);
     expect(violations(isIn('observability'), watched)).to.deep.equal([]);
     expect(violations(isIn('domain', 'api'), ({ from }) => from.startsWith('observability/'))).to.deep.equal([]);
   });
 
-  it('only main.ts and kubectl-lti.ts see arguments, environment, signals and the exit', () => {
+  it('Only main.ts and kubectl-lti.ts see arguments, environment, signals and the exit', () => {
     const processes = /\bprocess\.(?:argv|env|exit|exitCode|on|once|kill|chdir|stdout|stderr|stdin)\b/g;
     const entryPoints = ['main.ts', 'kubectl-lti.ts'];
     expect(uses(({ path }) => !entryPoints.includes(path), processes)).to.deep.equal([]);
     expect(uses(({ path }) => path === 'main.ts', processes)).to.include('main.ts: process.argv');
   });
 
-  it('the reading path README.md, reconcile.ts, decide.ts, key-policies.ts has under 500 lines', () => {
+  it('The reading path README.md, reconcile.ts, decide.ts, key-policies.ts has fewer than 500 lines', () => {
     const path = ['../README.md', 'controller/reconcile.ts', 'domain/decide.ts', 'domain/key-policies.ts'];
     const texts = path.map((file) => readFileSync(join(source, file), 'utf8'));
     expect(texts.reduce((sum, text) => sum + lines(text), 0)).to.be.lessThan(500);
   });
 
-  it('no file of src/ has more than 300 lines, those that are generated aside', () => {
-    const written = files.filter(({ path }) => !path.endsWith('.gen.ts'));
-    const long = written.filter(({ text }) => lines(text) > 300);
+  it('No file of src/ has more than 250 lines, except generated files and the table of reasons', () => {
+    const written = files.filter(({ path }) => !path.endsWith('.gen.ts') && path !== 'api/reasons.ts');
+    const long = written.filter(({ text }) => lines(text) > 250);
     expect(long.map(({ path, text }) => `${path}: ${lines(text)} lines`)).to.deep.equal([]);
   });
 
-  it('no file is a barrel, and file names are in kebab case', () => {
+  it('No file is a barrel, and file names are in kebab case', () => {
     expect(
       files.map(({ path }) => path).filter((path) => !/^([a-z0-9-]+\/)*[a-z0-9-]+(\.gen)?\.ts$/.test(path)),
     ).to.deep.equal([]);
@@ -165,7 +165,7 @@ describe('The architecture of src/', () => {
     expect(vague).to.deep.equal([]);
   });
 
-  it('every relative import names a file that exists', () => {
+  it('Every relative import names a file that exists', () => {
     const known = new Set(files.map(({ path }) => path));
     const relativeOnes = files.flatMap(({ path, imports }) =>
       imports.filter(({ from }) => from.endsWith('.ts')).map(({ from }) => ({ path, from })),
@@ -175,7 +175,7 @@ describe('The architecture of src/', () => {
 });
 
 describe('The architecture of test/', () => {
-  it('keeps what tests of several folders share in fixtures/, builders/ and fakes/', () => {
+  it('Tests import from other folders of test/ only what is in fixtures/, builders/ or fakes/', () => {
     const tests = import.meta.dirname;
     const areas = ['apiserver', 'faults', 'kms', 'process', 'unit'];
     const offending = areas.flatMap((area) =>

@@ -171,7 +171,7 @@ describe('Import of keys from a former system', () => {
       reason: string;
       says: string;
     }[] = [
-      { what: 'no Secret', reason: 'ImportSecretMissing', says: 'named by spec.import.secretName, does not exist' },
+      { what: 'no Secret', reason: 'ImportSecretMissing', says: 'which spec.import.secretName names, does not exist' },
       {
         what: 'a Secret without a grant',
         entries: { 'private.pem': old.pem() },

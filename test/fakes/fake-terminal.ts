@@ -8,7 +8,7 @@ export interface FakeTerminal extends Terminal {
   readonly errors: () => string;
 }
 
-/** A terminal in memory, without color. `answer`: what the user answers to every question; absent: standard input is no terminal. */
+/** A terminal in memory, without color. `answer`: what the user answers to every question; absent: standard input is not a terminal. */
 export function fakeTerminal({
   answer,
   input = '',

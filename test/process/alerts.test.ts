@@ -136,7 +136,7 @@ describe('The alerts of deploy/alerts.yaml', function () {
     });
   }
 
-  it('None fires while nothing is wrong, except that nothing was fetched yet', async () => {
+  it('No alert fires while nothing is wrong, except that nothing was fetched yet', async () => {
     // The other processes are down, which no alert but those for absent metrics reports.
     await eventually('nothing fires', async () => {
       const now = await firing('ALERTS{alertstate="firing"}');
@@ -206,7 +206,7 @@ describe('The alerts of deploy/alerts.yaml', function () {
     await fires('LTINoLeader');
   });
 
-  it('Alerts about missing processes fire, and every alert has fired that is not left to promtool', async () => {
+  it('Alerts about missing processes fire, and every alert has fired except those that only promtool proves', async () => {
     await Promise.all([...Object.values(pods).map((each) => each.remove()), forged.remove()]);
     await fires('LTIOperatorAbsent', 'LTIJWKSAbsent');
     const fired = await firing('max_over_time(ALERTS{alertstate="firing"}[10m])');

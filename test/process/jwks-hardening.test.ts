@@ -14,7 +14,7 @@ import { slowClient } from '../fixtures/slow-client.ts';
 const path = '/registrations/gradebook/canvas/jwks.json';
 const file = 'registration_gradebook_canvas.json';
 
-describe('The jwks container, attacked by clients,', function () {
+describe('The jwks container under attack', function () {
   this.timeout(180_000);
   let jwks: JwksProcess;
 
@@ -45,7 +45,7 @@ describe('The jwks container, attacked by clients,', function () {
     });
   }
 
-  it('closes connections with slow headers and silent ones, long before a minute', async () => {
+  it('The sidecar closes connections with slow headers and silent ones, long before a minute', async () => {
     await jwks.start();
     const head = `GET ${path} HTTP/1.1\r\nHost: h\r\nX-Slow: `;
     const clients = [
@@ -57,7 +57,7 @@ describe('The jwks container, attacked by clients,', function () {
     expect(Math.max(...seconds)).to.be.lessThan(20);
   });
 
-  it('closes connections whose request body does not arrive', async () => {
+  it('The sidecar closes connections whose request body does not arrive', async () => {
     await jwks.start();
     const head = `POST ${path} HTTP/1.1\r\nHost: h\r\nContent-Length: 1000\r\n\r\n`;
     const clients = Array.from({ length: 50 }, () => slowClient(jwks.port, head, 'a'));
@@ -67,7 +67,7 @@ describe('The jwks container, attacked by clients,', function () {
     for (const client of clients) expect(client.answer()).to.match(/^HTTP\/1\.1 405 /);
   });
 
-  it('answers other clients while a thousand connections are slow, and takes little memory for them', async () => {
+  it('The sidecar answers other clients while a thousand connections are slow, and takes little memory for them', async () => {
     await jwks.start();
     await get();
     const before = jwks.residentMiB();
@@ -98,7 +98,7 @@ describe('The jwks container, attacked by clients,', function () {
     }
   });
 
-  it('answers 300,000 malformed requests without a 5xx, and serves the same document afterwards', async () => {
+  it('The sidecar answers 300,000 malformed requests without a 5xx, and serves the same document afterwards', async () => {
     await jwks.start();
     const served = await (await fetch(`http://127.0.0.1:${jwks.port}${path}`)).text();
     const codes = new Map<string, number>();
@@ -183,7 +183,7 @@ describe('The jwks container, attacked by clients,', function () {
     expect(await (await fetch(`http://127.0.0.1:${jwks.port}${path}`)).text()).to.equal(served);
   });
 
-  it('can read only its program and the documents, and still serves a change at once', async () => {
+  it('The sidecar can read only its program and the documents, and still serves a change at once', async () => {
     const { nodeArguments } = jwksContainer(jwks.publishDir);
     const flags = nodeArguments.filter((argument) => argument.startsWith('--'));
     for (const [what, denied] of [
@@ -208,7 +208,7 @@ describe('The jwks container, attacked by clients,', function () {
     expect(jwks.output()).not.to.match(/"level":"(?:warn|error)"/);
   });
 
-  it('is unready at once after SIGTERM, serves while closing connections, and exits with code 0', async () => {
+  it('The sidecar is unready at once after SIGTERM, serves while closing connections, and exits with code 0', async () => {
     await jwks.start();
     await get();
     jwks.terminate();
@@ -246,7 +246,7 @@ describe('The jwks container, attacked by clients,', function () {
       });
     }
 
-    it('closes silent connections, and those that send something else', async () => {
+    it('The sidecar with TLS closes silent connections, and those that send something else', async () => {
       await start();
       const silent = Array.from({ length: 100 }, (_, at) =>
         slowClient(jwks.port, at % 2 === 0 ? '' : 'GET / HTTP/1.1\r\nHost: h\r\n\r\n'),
@@ -256,7 +256,7 @@ describe('The jwks container, attacked by clients,', function () {
       expect(Math.max(...seconds)).to.be.lessThan(20);
     });
 
-    it('uses a renewed certificate, and keeps it when the next one is broken', async () => {
+    it('The sidecar uses a renewed certificate, and keeps it when the next one is broken', async () => {
       await start();
       expect(await served()).to.equal('first');
       certify('second');

@@ -15,7 +15,7 @@ import { JwksProcess, keySet } from '../fixtures/jwks-process.ts';
 const path = registrationPath('gradebook', 'canvas');
 const aggregate = namespacePath('gradebook');
 
-describe('The jwks container, with clients that do not read their answers,', function () {
+describe('The jwks container with clients that do not read their answers', function () {
   this.timeout(180_000);
   const limitMiB = jwksMemoryMiB();
   let jwks: JwksProcess;
@@ -82,7 +82,7 @@ describe('The jwks container, with clients that do not read their answers,', fun
     ['100 connections with 1,000 GETs of a document of 4 KB each', false, 100, 9, 1000],
     ['100 connections with one GET of a document of 6 MB each', false, 100, 15_000, 1],
   ] as const) {
-    it(`stays below its memory limit and answers other clients, with whole aggregates, during ${what}`, async () => {
+    it(`The sidecar stays below its memory limit and answers other clients, with whole aggregates, during ${what}`, async () => {
       jwks.publish('namespace_gradebook.json', keySet(keys));
       jwks.publish('registration_gradebook_canvas.json', keySet(2));
       await start(tls);
@@ -99,7 +99,7 @@ describe('The jwks container, with clients that do not read their answers,', fun
     });
   }
 
-  it('stays below its memory limit while an aggregate that no client reads is replaced 20 times', async () => {
+  it('The sidecar stays below its memory limit while an aggregate that no client reads is replaced 20 times', async () => {
     const sets = [keySet(10_000), keySet(10_000)];
     const etag = async (): Promise<string | null> => {
       const { headers } = await fetch(`http://127.0.0.1:${jwks.port}${aggregate}`, { method: 'HEAD' });

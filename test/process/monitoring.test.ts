@@ -27,7 +27,7 @@ const silent: Readonly<Record<string, string>> = {
 };
 
 /** A real Prometheus scrapes the built commands as docs/monitoring.md configures it. */
-describe('Prometheus, which scrapes the operator,', function () {
+describe('Prometheus scraping the operator', function () {
   this.timeout(120_000);
   let scene: Scene;
   let namespace = '';

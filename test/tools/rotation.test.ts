@@ -7,7 +7,7 @@ import { audience, clientID, throughThreeRotations, tokens, tokensPerStep } from
 
 /** The test of tools can fail. */
 describe('The platform that the code of docs/tools meets', () => {
-  it('accepts the library for Node.js through three rotations', async () => {
+  it('The platform accepts the library for Node.js through three rotations', async () => {
     const outcome = await throughThreeRotations(async (mount, platform) => {
       const keys = await openKeyDirectory(mount.path);
       const sign = async () => void (await platform.takeClientAssertion(await signClientAssertion(keys)));
@@ -16,7 +16,7 @@ describe('The platform that the code of docs/tools meets', () => {
     expect(outcome).to.deep.equal({ accepted: tokens, refused: [] });
   });
 
-  it('refuses a tool that reads its key once, as soon as that key is retired', async () => {
+  it('The platform refuses a tool that reads its key once, as soon as that key is retired', async () => {
     const outcome = await throughThreeRotations(
       async (mount, platform) => {
         const keys = await openKeyDirectory(mount.path);
@@ -35,7 +35,7 @@ describe('The platform that the code of docs/tools meets', () => {
     expect(new Set(outcome.refused)).to.deep.equal(new Set(['no applicable key found in the JSON Web Key Set']));
   });
 
-  it('refuses a token without kid, with another audience, and one that was used before', async () => {
+  it('The platform refuses a token without kid, with another audience, and one that was used before', async () => {
     const outcome = await throughThreeRotations(async (mount, platform) => {
       const keys = await openKeyDirectory(mount.path);
       const sign = async (): Promise<void> => {

@@ -49,18 +49,18 @@ describe('The alerts', function () {
   });
 
   for (const args of [['check', 'rules', 'deploy/alerts.yaml'], ...testFiles.map((file) => ['test', 'rules', file])]) {
-    it(`pass promtool ${args.join(' ')}`, () => {
+    it(`The alerts pass promtool ${args.join(' ')}`, () => {
       const { status, stdout, stderr } = spawnSync(promtool, args, { cwd: fileURLToPath(root), encoding: 'utf8' });
       expect(status, `${stdout}${stderr}`).to.equal(0);
     });
   }
 
-  it('each have a section in docs/runbooks.md, which has no others', () => {
+  it('The alerts each have a section in docs/runbooks.md, which has no others', () => {
     const sections = [...read('docs/runbooks.md').matchAll(/^## (.*)$/gm)].map(([, title]) => title);
     expect(sections).to.have.members(alerts.map(({ alert }) => alert));
   });
 
-  it('include every name in deploy/alerts.inhibition.yaml, where no alert inhibits itself', () => {
+  it('The alerts include every name in deploy/alerts.inhibition.yaml, where no alert inhibits itself', () => {
     const { inhibit_rules: inhibitions }: Inhibitions = parse(read('deploy/alerts.inhibition.yaml'));
     const named = (matchers: readonly string[]): readonly string[] => matchers.join().match(/LTI\w+/g) ?? [];
     const names = alerts.map(({ alert }) => alert);
@@ -71,13 +71,13 @@ describe('The alerts', function () {
     }
   });
 
-  it('refer in their expressions only to alerts that exist', () => {
+  it('The alerts refer in their expressions only to alerts that exist', () => {
     const names = alerts.map(({ alert }) => alert);
     const named = alerts.flatMap(({ expr }) => expr.match(/LTI\w+/g) ?? []);
     expect(names).to.include.members(named);
   });
 
-  it('cover every reason of Stalled: LTIKeyMaterialUnavailable those of ledgers, sealed keys and KEKs, LTIRegistrationStalled the others', () => {
+  it('The alerts cover every reason of Stalled: LTIKeyMaterialUnavailable those of ledgers, sealed keys and KEKs, LTIRegistrationStalled the others', () => {
     const ofMaterial = (reason: string): boolean => /^(?:Ledger.+|Seal.+|KEK.+|KMS.+)$/.test(reason);
     expect(Object.keys(kekReasons).filter((reason) => !/^(?:KEK.+|KMS.+)$/.test(reason))).to.deep.equal([]);
     expect(Object.keys(sealReasons).filter((reason) => !ofMaterial(reason))).to.deep.equal([]);
@@ -93,7 +93,7 @@ describe('The alerts', function () {
 
   const perRegistration = alerts.filter(({ expr }) => /registration[,)]/.test(expr));
 
-  it('on registrations group by namespace and name, and keep their state while no replica reports registrations', () => {
+  it('The alerts on registrations group by namespace and name, and keep their state while no replica reports registrations', () => {
     expect(perRegistration.length).to.equal(12);
     for (const { alert, expr } of perRegistration) {
       for (const [, labels = ''] of expr.matchAll(/(?:by|on) \(([^)]*registration[^)]*)\)/g)) {
@@ -108,7 +108,7 @@ describe('The alerts', function () {
 
   for (const { alert, expr, labels, annotations } of alerts) {
     describe(alert, () => {
-      it('has a test in which it fires and one in which it does not', () => {
+      it(`${alert} has a test in which it fires and one in which it does not`, () => {
         const shown = tests
           .flatMap((test) => test.alert_rule_test)
           .filter(({ alertname }) => alertname === alert)
@@ -116,13 +116,13 @@ describe('The alerts', function () {
         expect(shown).to.include.members([true, false]);
       });
 
-      it('uses only metrics that are in docs/metrics.md', () => {
+      it(`${alert} uses only metrics that are in docs/metrics.md`, () => {
         const used = expr.match(/\b(?:lti|controller_runtime|leader_election)_[a-z_]+/g) ?? [];
         expect(used).to.not.deep.equal([]);
         expect(used.filter((name) => !documented.has(name))).to.deep.equal([]);
       });
 
-      it('has a summary, a description and the URL of its runbook', () => {
+      it(`${alert} has a summary, a description and the URL of its runbook`, () => {
         expect(labels.severity).to.match(/^(?:critical|warning)$/);
         expect(annotations.summary).to.match(/\.$/);
         expect(annotations.description).to.match(/\.$/);

@@ -7,7 +7,7 @@ const controller = (...args: string[]) =>
   parseConfig('controller', ['--publish-dir=/publish', '--kek-dir=/kek', ...args]);
 
 describe('parseConfig', () => {
-  it('refuses a --resync of less than 10s, which would keep the operator reading Secrets without a pause', () => {
+  it('parseConfig refuses a --resync of less than 10s, which would keep the operator reading Secrets without a pause', () => {
     for (const [text, says] of [
       ['0s', '--resync: "0s" is less than the minimum, 10s.'],
       ['9s', '--resync: "9s" is less than the minimum, 10s.'],
@@ -18,7 +18,7 @@ describe('parseConfig', () => {
     expect(controller().resync).to.equal(30 * minute);
   });
 
-  it('takes whole numbers from 1 for --kube-api-qps and --kube-api-burst', () => {
+  it('parseConfig takes whole numbers from 1 for --kube-api-qps and --kube-api-burst', () => {
     expect(controller()).to.include({ kubeApiQps: 2000, kubeApiBurst: 4000 });
     expect(controller('--kube-api-qps=50', '--kube-api-burst=100')).to.include({ kubeApiQps: 50, kubeApiBurst: 100 });
     for (const text of ['0', '-1', '1.5', '1e3', 'many', '1000000']) {
@@ -26,7 +26,7 @@ describe('parseConfig', () => {
     }
   });
 
-  it('prefers --kubeconfig to KUBECONFIG, which may list several files', () => {
+  it('parseConfig prefers --kubeconfig to KUBECONFIG, which may list several files', () => {
     const environment = { KUBECONFIG: '/a::/b:' };
     const args = ['--publish-dir=/publish', '--kek-dir=/kek'];
     expect(parseConfig('controller', args, environment).kubeconfig).to.deep.equal(['/a', '/b']);
@@ -36,11 +36,11 @@ describe('parseConfig', () => {
     expect(parseConfig('jwks', ['--publish-dir=/publish'], environment)).not.to.have.property('kubeconfig');
   });
 
-  it('takes 0s for --minimum-overlap', () => {
+  it('parseConfig takes 0s for --minimum-overlap', () => {
     expect(controller('--minimum-overlap=0s').minimumOverlap).to.equal(0);
   });
 
-  it('drops repeated values of --namespace and --jwks-probe-url, and keeps the order of the command line', () => {
+  it('parseConfig drops repeated values of --namespace and --jwks-probe-url, and keeps the order of the command line', () => {
     const { namespaces, jwksProbeUrls } = controller(
       ...['b', 'a', 'b'].map((name) => `--namespace=${name}`),
       ...['http://one', 'http://two/', 'http://one/', 'http://two'].map((url) => `--jwks-probe-url=${url}`),
@@ -52,7 +52,7 @@ describe('parseConfig', () => {
     ]);
   });
 
-  it('refuses a --jwks-public-url of more than 1024 characters, so that status.jwksURL has room for the path', () => {
+  it('parseConfig refuses a --jwks-public-url of more than 1024 characters, so that status.jwksURL has room for the path', () => {
     const longest = `https://keys.example.org/${'x'.repeat(999)}`;
     expect(controller(`--jwks-public-url=${longest}`).jwksPublicUrl)
       .to.equal(longest)
@@ -63,13 +63,13 @@ describe('parseConfig', () => {
     );
   });
 
-  it('collects fetches from port 8081 of the Service, and from probe URLs only if the port is given', () => {
+  it('parseConfig collects fetches from port 8081 of the Service, and from probe URLs only if the port is given', () => {
     expect(controller().jwksAdminPort).to.equal(8081);
     expect(controller('--jwks-probe-url=http://one').jwksAdminPort).to.equal(undefined);
     expect(controller('--jwks-probe-url=http://one', '--jwks-admin-port=9090').jwksAdminPort).to.equal(9090);
   });
 
-  it('takes a port from 1 to 65535', () => {
+  it('parseConfig takes a port from 1 to 65535', () => {
     expect(controller('--jwks-admin-port=65535').jwksAdminPort).to.equal(65_535);
     for (const port of ['0', '65536', '08081', 'http']) {
       const message = `--jwks-admin-port: "${port}" is not a port from 1 to 65535.`;
@@ -80,7 +80,7 @@ describe('parseConfig', () => {
 
 describe('helpText', () => {
   for (const command of commands) {
-    it(`lists every option of ${command} with its help and a placeholder for its value`, () => {
+    it(`helpText lists every option of ${command} with its help and a placeholder for its value`, () => {
       const words = ['path', 'name', 'host:port', 'url', 'duration', 'seconds', 'level', 'format', 'number', 'port'];
       const [usage, ...lines] = helpText(command).trimEnd().split('\n');
       expect(usage).to.equal(`Usage: lti-key-operator ${command} [options]`);

@@ -43,14 +43,14 @@ describe('docs/spec/fields.md', () => {
       .filter((line) => line.startsWith('| `'))
       .map((line) => /^\| `([^`]+)` +\| \[([^\]]+)\]\(([^)]+)\) +\| (.+?) +\|$/.exec(line) ?? [line]);
 
-    it(`has every field of an ${kind} once, and no other`, () => {
+    it(`docs/spec/fields.md has every field of an ${kind} once, and no other`, () => {
       const crd: Crd = parse(read(file));
       const { spec = {}, status = {} } = crd.spec.versions[0]!.schema.openAPIV3Schema.properties ?? {};
       const inSchema = [...paths(spec, 'spec.'), ...paths(status, 'status.')];
       expect(rows.map(([, path]) => path)).to.deep.equal(inSchema);
     });
 
-    it(`has for every field of an ${kind} a test that exists`, () => {
+    it(`docs/spec/fields.md has for every field of an ${kind} a test that exists`, () => {
       expect(rows).not.to.deep.equal([]);
       for (const [line, , name = '', link, words = ''] of rows) {
         expect(link, line).to.equal(`../../test/${name}`);

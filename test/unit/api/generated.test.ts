@@ -33,11 +33,11 @@ function edit(file: string, from: string, to: string): void {
 }
 
 describe('Generated files', () => {
-  it('match what is committed', () => {
+  it('Generated files match what is committed', () => {
     expect(generate(root, '--check')).to.deep.equal({ status: 0, stderr: '' });
   });
 
-  it('fail the check, with a message that says what to do, if a CRD changed without its types', () => {
+  it('Generated files fail the check, with a message that says what to do, if a CRD changed without its types', () => {
     onCopy((copy) => {
       edit(join(copy, 'crds/ltikeys.yaml'), 'retiredAt:', 'leftAt:');
       expect(generate(copy, '--check')).to.deep.equal({
@@ -48,7 +48,7 @@ describe('Generated files', () => {
     });
   });
 
-  it('fail the check if a reason changed without its row in docs/conditions.md, until the next run', () => {
+  it('Generated files fail the check if a reason changed without its row in docs/conditions.md, until the next run', () => {
     onCopy((copy) => {
       edit(
         join(copy, 'src/api/reasons.ts'),

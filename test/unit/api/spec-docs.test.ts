@@ -30,11 +30,11 @@ for (const kind of ['ltiregistration', 'ltikey']) {
     const rows = [...read(`docs/spec/${kind}.md`).matchAll(/^\| `((?:spec|status)\.[\w.[\]]+)` +\| +(.*?) +\|/gm)];
     const inDocs = rows.map(([, path]) => path!);
 
-    it('describes every field of the schema once, and no other', () => {
+    it(`docs/spec/${kind}.md describes every field of the schema once, and no other`, () => {
       expect(inDocs.toSorted()).to.deep.equal([...inSchema.keys()].toSorted());
     });
 
-    it('has the defaults of the schema', () => {
+    it(`docs/spec/${kind}.md has the defaults of the schema`, () => {
       for (const [, path, text] of rows) {
         const value = inSchema.get(path!)?.default;
         if (value !== undefined && typeof value !== 'object') expect(text, path).to.equal(`\`${value}\``);

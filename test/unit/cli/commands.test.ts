@@ -106,7 +106,7 @@ describe('kubectl lti on an API server in memory', () => {
       key('moodle-3', 'c', 'Active');
     });
 
-    it('adds the IDs of all revoked keys to the annotation, or the one that is given', async () => {
+    it('acknowledge --revocation adds the IDs of all revoked keys to the annotation, or the one that is given', async () => {
       apply('RevocationPending', { [annotation]: 'old', other: 'kept' });
       const one = await lti('acknowledge moodle b -n gradebook --revocation');
       expect(one.out).to.equal('ltiregistration.ltikeys.dev/moodle: revocation of b acknowledged\n');
@@ -115,11 +115,11 @@ describe('kubectl lti on an API server in memory', () => {
       expect(annotated()).to.deep.equal({ [annotation]: 'old b a', other: 'kept' });
     });
 
-    it('refuses a key that is not revoked, and a revoked key that a replica still serves', async () => {
+    it('acknowledge --revocation refuses a key that is not revoked, and a revoked key that a replica still serves', async () => {
       apply('RevokedKeyStillServed');
       const wrong = await lti('acknowledge moodle c -n gradebook --revocation');
       expect(wrong).to.include({ code: 1 });
-      expect(wrong.err).to.include('c is no revoked key of moodle').and.include('a, b');
+      expect(wrong.err).to.include('c is not a revoked key of moodle').and.include('a, b');
       const served = await lti('acknowledge moodle a -n gradebook --revocation');
       expect(served.err).to.include('key a is served: nothing was changed');
       expect(annotated()).to.deep.equal({});
@@ -130,7 +130,7 @@ describe('kubectl lti on an API server in memory', () => {
     ['FetchRequired', 'canvas-2 waits for a fetch'],
     ['AcknowledgementRequired', 'canvas-2 waits for its acknowledgement'],
   ] as const) {
-    it(`status says what a next key waits for that is due, with the remedy: ${reason}`, async () => {
+    it(`status says what a due next key waits for, with the remedy: ${reason}`, async () => {
       const collection = namespaced('gradebook', 'ltiregistrations', '/apis/ltikeys.dev/v1alpha1');
       const status = {
         phase: 'ActionRequired',
@@ -146,7 +146,7 @@ describe('kubectl lti on an API server in memory', () => {
     });
   }
 
-  it('status --watch prints the present state, each change that shows, and deletions, until it is interrupted', async () => {
+  it('status --watch prints the present state, each visible change and deletions until it is interrupted', async () => {
     const collection = namespaced('gradebook', 'ltiregistrations', '/apis/ltikeys.dev/v1alpha1');
     const registration = (phase: string): KubeObject => {
       const metadata = { name: 'canvas', namespace: 'gradebook' };

@@ -40,7 +40,7 @@ describe('kubectl lti completion', () => {
     [['status', "it's", '--zzz'], []],
   ];
 
-  it('completes kubectl-lti in bash', async () => {
+  it('completion completes kubectl-lti in bash', async () => {
     const file = await script('bash');
     for (const [words, offered] of lines) {
       const run = 'source "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _kubectl_lti; echo "${COMPREPLY[*]}"';
@@ -49,7 +49,7 @@ describe('kubectl lti completion', () => {
     }
   });
 
-  it('completes kubectl lti for kubectl, which expects one word on each line and then a directive', async () => {
+  it('completion completes kubectl lti for kubectl, which expects one word on each line and then a directive', async () => {
     const file = await script('kubectl');
     for (const [words, offered] of lines) {
       const out = execFileSync('sh', [file, ...words], { encoding: 'utf8' });
@@ -57,21 +57,21 @@ describe('kubectl lti completion', () => {
     }
   });
 
-  it('completes kubectl-lti in zsh', async () => {
+  it('completion completes kubectl-lti in zsh', async () => {
     const file = await script('zsh');
     for (const [words, offered] of lines) {
       expect(zshOffers(file, ['kubectl-lti', ...words]), words.join(' ')).to.deep.equal(offered);
     }
   });
 
-  it('completes kubectl-lti in fish', async () => {
+  it('completion completes kubectl-lti in fish', async () => {
     const file = await script('fish');
     for (const [words, offered] of lines) {
       expect(fishOffers(file, ['kubectl-lti', ...words]), words.join(' ')).to.have.members(offered);
     }
   });
 
-  it('exits with 2 for a shell that it does not know', async () => {
+  it('completion exits with 2 for a shell that it does not know', async () => {
     const terminal = fakeTerminal();
     expect(await runCli(['completion', 'tcsh'], terminal)).to.equal(2);
     expect(terminal.errors()).to.include('Allowed choices are bash, zsh, fish, kubectl');

@@ -50,7 +50,7 @@ function deployment({ args = [], image = `lti-key-operator:${version}`, replicas
 }
 
 describe('kubectl lti doctor', () => {
-  it('checks exactly the rights that deploy/rbac.yaml grants to the operator', () => {
+  it('doctor checks exactly the rights that deploy/rbac.yaml grants to the operator', () => {
     for (const [kind, name, grants] of [
       ['ClusterRole', 'lti-key-operator', grantsInWatchedNamespaces],
       ['ClusterRole', 'lti-key-operator-definition', grantsInCluster],
@@ -68,13 +68,13 @@ describe('kubectl lti doctor', () => {
     }
   });
 
-  it('checks for exactly the admission policies of deploy/', () => {
+  it('doctor checks for exactly the admission policies of deploy/', () => {
     const policies = manifests('admission-policy.yaml').filter(({ kind }) => kind === 'ValidatingAdmissionPolicy');
     const names = policies.map(({ metadata }) => metadata.name);
     expect(names).to.deep.equal(Object.keys(expectedPolicies).map((ending) => `lti-key-operator${ending}`));
   });
 
-  it('reads the namespaces and the Service from the arguments of the controller', () => {
+  it('doctor reads the namespaces and the Service from the arguments of the controller', () => {
     const args = ['--namespace=a', '--namespace', 'b', '--jwks-service=keys/other-jwks'];
     expect(watchedNamespaces(deployment({ args: args }))).to.deep.equal(['a', 'b']);
     expect(serviceName(deployment({ args: args }))).to.equal('other-jwks');

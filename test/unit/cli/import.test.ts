@@ -31,7 +31,7 @@ describe('kubectl lti import', () => {
 
   const pem = privateKey.export({ format: 'pem', type: 'pkcs8' }).toString();
 
-  it('prints the size, the thumbprint, the commands and the manifest, and no private part of the key', async () => {
+  it('import prints the size, the thumbprint, the commands and the manifest, and no private part of the key', async () => {
     const { code, out, err } = await run(file("teacher's key.pem", pem));
     expect({ code, err }).to.deep.equal({ code: 0, err: '' });
     expect(out).to.include('RSA with 2048 bits').and.include(`Key ID:      ${thumbprint} (the thumbprint)`);
@@ -42,7 +42,7 @@ describe('kubectl lti import', () => {
     }
   });
 
-  it('warns if the key ID is not the thumbprint, and puts it into the manifest', async () => {
+  it('import warns if the key ID is not the thumbprint, and puts it into the manifest', async () => {
     const { code, out } = await run(file('private.pem', pem), '--key-id', 'tool-2019');
     expect(code).to.equal(0);
     expect(out).to.include('Warning: the key ID tool-2019 is not the thumbprint').and.include('PyLTI1p3');
@@ -50,7 +50,7 @@ describe('kubectl lti import', () => {
     expect(parse(manifest)).to.deep.equal({ spec: { import: { secretName: 'canvas-old-key', keyID: 'tool-2019' } } });
   });
 
-  it('takes the key ID of a private JWK, and prints JSON for programs', async () => {
+  it('import takes the key ID of a private JWK, and prints JSON for programs', async () => {
     const { code, out } = await run(file('key.json', JSON.stringify({ ...privateJwk, kid: 'tool-1' })), '-o', 'json');
     expect(code).to.equal(0);
     const report = JSON.parse(out) as Record<string, unknown>;
@@ -70,7 +70,7 @@ describe('kubectl lti import', () => {
       ['--key-id', 'tool-2'],
     ],
   ] as const) {
-    it(`exits with 3 and the reason for ${what}`, async () => {
+    it(`import exits with 3 and the reason for ${what}`, async () => {
       const text = typeof content === 'string' ? content : content.export({ format: 'pem', type: 'pkcs8' }).toString();
       const { code, out, err } = await run(file('bad.pem', text), ...(options ?? []));
       expect({ code, out }).to.deep.equal({ code: 3, out: '' });
@@ -78,7 +78,7 @@ describe('kubectl lti import', () => {
     });
   }
 
-  it('exits with 1 for a file that it cannot read', async () => {
+  it('import exits with 1 for a file that it cannot read', async () => {
     const { code, err } = await run(join(folder, 'none.pem'));
     expect(code).to.equal(1);
     expect(err).to.equal(`error: ${folder}/none.pem cannot be read (ENOENT)\n`);

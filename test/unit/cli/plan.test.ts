@@ -32,7 +32,7 @@ const key = {
 } as LtiKey;
 
 describe('kubectl lti plan --filename', () => {
-  it('says that keys of a manifest with activation AfterFetch also wait for a fetch', async () => {
+  it('plan --filename says that keys of a manifest with activation AfterFetch also wait for a fetch', async () => {
     const cluster = await FakeCluster.start();
     const folder = mkdtempSync(join(tmpdir(), 'plan-'));
     try {
@@ -48,7 +48,7 @@ describe('kubectl lti plan --filename', () => {
     }
   });
 
-  it('continues with the keys of the namespace that the manifest names, whatever the kubeconfig context has', async () => {
+  it('plan --filename continues with the keys of the namespace that the manifest names, whatever the kubeconfig context has', async () => {
     const cluster = await FakeCluster.start();
     const folder = mkdtempSync(join(tmpdir(), 'plan-'));
     try {

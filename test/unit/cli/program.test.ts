@@ -4,26 +4,26 @@ import { createProgram, runCli } from '../../../src/cli/program.ts';
 import { fakeTerminal } from '../../fakes/fake-terminal.ts';
 
 describe('kubectl lti', () => {
-  it('prints its subcommands and exits with 0 if it is run without arguments', async () => {
+  it('kubectl lti prints its subcommands and exits with 0 if it is run without arguments', async () => {
     const terminal = fakeTerminal();
     expect(await runCli([], terminal)).to.equal(0);
     expect(terminal.output()).to.include('Usage: kubectl lti').and.include('rotate [options] <name>');
   });
 
-  it('exits with 2 for an unknown subcommand, and says so on standard error alone', async () => {
+  it('kubectl lti exits with 2 for an unknown subcommand, and says so on standard error alone', async () => {
     const terminal = fakeTerminal();
     expect(await runCli(['statsu'], terminal)).to.equal(2);
     expect(terminal.errors()).to.include("unknown command 'statsu'").and.include('Did you mean status?');
     expect(terminal.output()).to.equal('');
   });
 
-  it('exits with 2 if an argument is missing, before it looks for a cluster', async () => {
+  it('kubectl lti exits with 2 if an argument is missing, before it looks for a cluster', async () => {
     const terminal = fakeTerminal({ environment: { KUBECONFIG: '/does/not/exist' } });
     expect(await runCli(['rotate'], terminal)).to.equal(2);
     expect(terminal.errors()).to.include("missing required argument 'name'");
   });
 
-  it('exits with 1 and names the kubeconfig file that it cannot read', async () => {
+  it('kubectl lti exits with 1 and names the kubeconfig file that it cannot read', async () => {
     const terminal = fakeTerminal({ environment: { KUBECONFIG: '/does/not/exist' } });
     expect(await runCli(['status'], terminal)).to.equal(1);
     expect(terminal.errors()).to.equal(
@@ -31,7 +31,7 @@ describe('kubectl lti', () => {
     );
   });
 
-  it('has an example in the help of every subcommand, and each example is a command of kubectl', async () => {
+  it('kubectl lti has an example in the help of every subcommand, and each example is a command of kubectl', async () => {
     for (const { name } of leafCommands(createProgram(fakeTerminal()))) {
       const terminal = fakeTerminal();
       expect(await runCli([...name.split(' '), '--help'], terminal), name).to.equal(0);

@@ -22,7 +22,7 @@ function registration(status?: LtiRegistration['status']): LtiRegistration {
 }
 
 describe('The summary of a registration', () => {
-  it('says Pending for a registration that the operator has not seen', () => {
+  it('The summary of a registration says Pending for a registration that the operator has not seen', () => {
     expect(summarize(registration())).to.deep.equal({
       namespace: 'gradebook',
       name: 'canvas',
@@ -31,7 +31,7 @@ describe('The summary of a registration', () => {
     });
   });
 
-  it('has no problem while every condition is as it should be', () => {
+  it('The summary of a registration has no problem while every condition is as it should be', () => {
     const conditions = [
       condition('Ready', 'True', 'SigningKeyReady'),
       condition('Stalled', 'False', 'NotStalled'),
@@ -40,7 +40,7 @@ describe('The summary of a registration', () => {
     expect(summarize(registration({ phase: 'Ready', conditions })).problems).to.deep.equal([]);
   });
 
-  it('names a cause that several conditions share once, with its remedy as plain text', () => {
+  it('The summary of a registration names a cause that several conditions share once, with its remedy as plain text', () => {
     const conditions = [
       condition('Ready', 'False', 'LedgerMissing', 'the ledger is gone'),
       condition('Stalled', 'True', 'LedgerMissing', 'the ledger is gone'),

@@ -43,7 +43,7 @@ const steps = (entries: ReturnType<typeof timeline>): string[] =>
   entries.map(({ at, key: name, what }) => `${Math.round((at - now) / hour)}h ${name}: ${what}`);
 
 describe('The timeline of a registration', () => {
-  it('shows the first key, and a whole rotation, for a manifest that is not applied yet', () => {
+  it('The timeline of a registration shows the first key, and a whole rotation, for a manifest that is not applied yet', () => {
     const wanted = readRegistration(registration());
     const entries = timeline({ registration: wanted, ledger: emptyLedger('gradebook', 'canvas'), now }, now + 95 * day);
     const rotation = entries.find(({ key: name, what }) => name === 'canvas-2' && what.startsWith('signs'))!.at;
@@ -58,7 +58,7 @@ describe('The timeline of a registration', () => {
     expect(entries.at(-1)!.at - rotation).to.equal(48 * hour);
   });
 
-  it('continues what is in progress: a retiring key, and a next key that waits for its delay', () => {
+  it('The timeline of a registration continues what is in progress: a retiring key, and a next key that waits for its delay', () => {
     const at = (offset: number): string => formatInstant(now + offset);
     const status = {
       activeKey: { name: 'canvas-2', keyID: 'k2' },
@@ -81,7 +81,7 @@ describe('The timeline of a registration', () => {
     ]);
   });
 
-  it('shows what a changed manifest brings about: a new rotationTrigger starts a rotation now', () => {
+  it('The timeline of a registration shows what a changed manifest brings about: a new rotationTrigger starts a rotation now', () => {
     const object = registration({}, { activeKey: { name: 'canvas-1', keyID: 'k1' }, ledgerSerial: 3 });
     const times = { createdAt: formatInstant(now - 5 * day), publishedAt: formatInstant(now - 5 * day) };
     const ledger = shownLedger(readRegistration(object), object, [
@@ -95,7 +95,7 @@ describe('The timeline of a registration', () => {
     ]);
   });
 
-  it('shows no rotation because an imported key is larger than spec.key.size', () => {
+  it('The timeline of a registration shows no rotation because an imported key is larger than spec.key.size', () => {
     const times = { createdAt: formatInstant(now - 5 * day), publishedAt: formatInstant(now - 5 * day) };
     const object = registration(
       { import: { secretName: 'old', entry: 'private.pem' } },
@@ -107,7 +107,7 @@ describe('The timeline of a registration', () => {
     expect(timeline({ registration: present, ledger, now }, now + 30 * day)).to.deep.equal([]);
   });
 
-  it('shows no rotation of a suspended registration', () => {
+  it('The timeline of a registration shows no rotation of a suspended registration', () => {
     const object = registration({ suspend: true }, { activeKey: { name: 'canvas-1', keyID: 'k1' } });
     const times = { createdAt: formatInstant(now - 89 * day), publishedAt: formatInstant(now - 89 * day) };
     const present = readRegistration(object);
@@ -115,7 +115,7 @@ describe('The timeline of a registration', () => {
     expect(timeline({ registration: present, ledger, now }, now + 30 * day)).to.deep.equal([]);
   });
 
-  it('ends for a registration that rotates often, however far it looks ahead', () => {
+  it('The timeline of a registration ends for a registration that rotates often, however far it looks ahead', () => {
     const wanted = readRegistration(registration({ rotateAfter: '3h', activationDelay: '70m', overlap: '1h' }));
     const entries = timeline(
       { registration: wanted, ledger: emptyLedger('gradebook', 'canvas'), now },

@@ -127,7 +127,7 @@ describe('The transcripts in docs/kubectl-lti.md', () => {
     return `\`\`\`console\n$ kubectl lti dev canvas --directory /tmp/lti/canvas\n${shown.trimEnd()}\n\`\`\`\n`;
   }
 
-  it('are what the commands print', async () => {
+  it('The transcripts are what the commands print', async () => {
     const lines = [
       'status -n gradebook',
       'plan canvas -n gradebook --for 60d',

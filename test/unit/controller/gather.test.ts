@@ -132,7 +132,7 @@ describe('gather', () => {
       says: `Secret gradebook/${ledgerSecret}`,
     },
     {
-      title: 'a list of LtiKeys that is refused while it is open whether keys were made',
+      title: 'a refused list of LtiKeys while it is unknown whether there were keys',
       fresh: {},
       damage: () => fails('list ltikeys', forbidden),
       fault: ledgerFault,
@@ -254,12 +254,12 @@ describe('gather', () => {
   }
 
   const traces: readonly { title: string; left: () => void; trace: string }[] = [
-    { title: 'the status', left: () => undefined, trace: 'its status tells of them' },
-    { title: 'an LtiKey', left: () => loseStatus(), trace: 'there is LtiKey canvas-1' },
+    { title: 'the status', left: () => undefined, trace: 'its status names them' },
+    { title: 'an LtiKey', left: () => loseStatus(), trace: 'LtiKey canvas-1 exists' },
     {
       title: 'a delivery Secret',
       left: () => (loseStatus(), loseKeys()),
-      trace: 'there is delivery Secret canvas-tool',
+      trace: 'delivery Secret canvas-tool exists',
     },
   ];
   for (const { title, left, trace } of traces) {
@@ -277,7 +277,7 @@ describe('gather', () => {
     loseStatus();
     const keys = { ...operator.sources.keys, byIndex: (): readonly LtiKey[] => [] };
     operator.objects.remove(secrets, 'gradebook', 'canvas-tool');
-    expect((await situation({ keys })).ledger).to.deep.equal({ kind: 'absent', trace: 'there is LtiKey canvas-1' });
+    expect((await situation({ keys })).ledger).to.deep.equal({ kind: 'absent', trace: 'LtiKey canvas-1 exists' });
   });
 
   describe('after a write of this process', () => {

@@ -22,12 +22,12 @@ describe('The observation of a registration', () => {
     return observed;
   }
 
-  it('accepts a recent response only if no key waits for its publication', async () => {
+  it('The observation accepts a recent response only if no key waits for its publication', async () => {
     expect((await observedKeys(aKey(1, 'Retiring'), aKey(2, 'Active')))?.settled).to.equal(true);
     expect((await observedKeys(aKey(1, 'Active'), aKey(2, 'Next')))?.settled).to.equal(false);
   });
 
-  it('looks for a revoked key until it is known to be absent', async () => {
+  it('The observation looks for a revoked key until it is known to be absent', async () => {
     const revokedAt = new FakeClock().now().getTime();
     const observed = await observedKeys(aKey(1, 'Revoked', { revokedAt }), aKey(2, 'Active'));
     expect(observed?.present.map(({ kid }) => kid)).to.deep.equal(['kid-2']);

@@ -13,7 +13,7 @@ describe('The reconciler in random lives', function () {
   const lives = Number(process.env['LTI_LIVES'] ?? 150);
   const firstSeed = Number(process.env['LTI_LIVES_SEED'] ?? 1);
 
-  it('keeps every invariant at every write, and settles once faults end', async () => {
+  it('The reconciler keeps every invariant at every write, and settles once faults end', async () => {
     const pool = await keyPool();
     const reached = new Map<string, number>();
     for (let seed = firstSeed; seed < firstSeed + lives; seed++) {

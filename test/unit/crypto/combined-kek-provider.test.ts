@@ -30,7 +30,7 @@ describe('CombinedKekProvider', () => {
     });
   }
 
-  it('seals with the KEK file that primary names, and with the KMS if there is no file primary', async () => {
+  it('CombinedKekProvider seals with the KEK file that primary names, and with the KMS if there is no file primary', async () => {
     files.write({ primary: 'kek-1', 'kek-1': kekText(1) });
     expect(await keks.status()).to.deep.equal({ sealingKekID: 'kek-1', problems: [] });
     expect((await keks.sealingKey()).id).to.equal('kek-1');
@@ -40,7 +40,7 @@ describe('CombinedKekProvider', () => {
     expect((await keks.sealingKey()).id).to.equal(inKms);
   });
 
-  it('opens keys sealed by the directory and keys sealed by the KMS', async () => {
+  it('CombinedKekProvider opens keys sealed by the directory and keys sealed by the KMS', async () => {
     const { keyID, privateKey } = await generateKeyPair(2048);
     const context = { namespace: 'gradebook', registration: 'canvas', keyID };
     files.write({ primary: 'kek-1', 'kek-1': kekText(1) });
@@ -52,7 +52,7 @@ describe('CombinedKekProvider', () => {
     for (const { jwe } of [byFile, byKms]) expect((await open(jwe, context, keks)).equals(privateKey)).to.equal(true);
   });
 
-  it('does not fall back to the KMS if a KEK file is missing or unusable', async () => {
+  it('CombinedKekProvider does not fall back to the KMS if a KEK file is missing or unusable', async () => {
     files.write({ primary: 'kek-2', 'kek-1': kekText(1) });
     const { sealingKekID, problems } = await keks.status();
     expect([sealingKekID, problems.map(({ reason }) => reason)]).to.deep.equal([undefined, ['KEKMissing']]);
@@ -64,7 +64,7 @@ describe('CombinedKekProvider', () => {
     expect((await keks.status()).sealingKekID).to.equal(undefined);
   });
 
-  it('reports the problems of the provider that does not seal', async () => {
+  it('CombinedKekProvider reports the problems of the provider that does not seal', async () => {
     files.write({ primary: 'kek-1', 'kek-1': kekText(1), 'kek-2': 'short' });
     kms.failure = new KekError('KMSUnavailable', 'the fake KMS is down');
     const one = await keks.status();

@@ -18,14 +18,14 @@ describe('FileKekProvider', () => {
   });
   afterEach(() => files.dispose());
 
-  it('seals with the KEK that primary names, and opens with every KEK', async () => {
+  it('FileKekProvider seals with the KEK that primary names, and opens with every KEK', async () => {
     files.write({ primary: 'kek-2\n', 'kek-1': kekText(1), 'kek-2': kekText(2) });
     expect(await keks.status()).to.deep.equal({ sealingKekID: 'kek-2', problems: [] });
     expect((await keks.sealingKey()).id).to.equal('kek-2');
     expect((await keks.openingKey('kek-1')).id).to.equal('kek-1');
   });
 
-  it('returns keys that cannot be exported', async () => {
+  it('FileKekProvider returns keys that cannot be exported', async () => {
     files.write({ primary: 'kek-1', 'kek-1': kekText(1) });
     const { key } = await keks.sealingKey();
     expect(key.extractable).to.equal(false);
@@ -33,12 +33,12 @@ describe('FileKekProvider', () => {
     expect(key.usages).to.have.members(['wrapKey', 'unwrapKey']);
   });
 
-  it('reads a mounted Secret, whose files are links through ..data', async () => {
+  it('FileKekProvider reads a mounted Secret, whose files are links through ..data', async () => {
     files.mount({ primary: 'kek-1\n', 'kek-1': kekText(1) });
     expect(await keks.status()).to.deep.equal({ sealingKekID: 'kek-1', problems: [] });
   });
 
-  it('ignores directories and dotfiles', async () => {
+  it('FileKekProvider ignores directories and dotfiles', async () => {
     files.write({ primary: 'kek-1', 'kek-1': kekText(1), '.gitkeep': '' }).mount({});
     symlinkSync('.', join(files.path, 'lost+found'));
     expect(await keks.status()).to.deep.equal({ sealingKekID: 'kek-1', problems: [] });
@@ -133,7 +133,7 @@ describe('FileKekProvider', () => {
       },
     ];
     for (const { when, content, reason, says } of bad) {
-      it(`reports ${reason} if ${when}`, async () => {
+      it(`FileKekProvider reports ${reason} if ${when}`, async () => {
         files.write(content);
         const error = await kekFailure(keks.sealingKey());
         expect(error.reason).to.equal(reason);
@@ -144,7 +144,7 @@ describe('FileKekProvider', () => {
       });
     }
 
-    it('reports KEKDirectoryMissing for sealing and opening if there is no directory', async () => {
+    it('FileKekProvider reports KEKDirectoryMissing for sealing and opening if there is no directory', async () => {
       files.dispose();
       const error = await kekFailure(keks.sealingKey());
       expect(error.reason).to.equal('KEKDirectoryMissing');
@@ -153,7 +153,7 @@ describe('FileKekProvider', () => {
       expect((await keks.status()).problems).to.have.length(1);
     });
 
-    it('reports KEKUnreadable for a dangling link', async () => {
+    it('FileKekProvider reports KEKUnreadable for a dangling link', async () => {
       files.write({ primary: 'kek-1' });
       symlinkSync('gone', join(files.path, 'kek-1'));
       const error = await kekFailure(keks.sealingKey());
@@ -161,14 +161,14 @@ describe('FileKekProvider', () => {
       expect(error.message).to.contain('kek-1 cannot be read (ENOENT)');
     });
 
-    it('reports KEKMissing with the name of the file for a KEK to open with', async () => {
+    it('FileKekProvider reports KEKMissing with the name of the file for a KEK to open with', async () => {
       files.write({ primary: 'kek-1', 'kek-1': good });
       const error = await kekFailure(keks.openingKey('kek-0'));
       expect(error.reason).to.equal('KEKMissing');
       expect(error.message).to.contain(join(files.path, 'kek-0'));
     });
 
-    it('uses the good KEKs and reports the bad ones', async () => {
+    it('FileKekProvider uses the good KEKs and reports the bad ones', async () => {
       files.write({ primary: 'kek-1', 'kek-1': good, 'kek-0': 'oops', 'my key': good });
       expect((await keks.sealingKey()).id).to.equal('kek-1');
       const { sealingKekID, problems } = await keks.status();
@@ -181,12 +181,12 @@ describe('FileKekProvider', () => {
       ]);
     });
 
-    it('opens keys while the file primary is missing', async () => {
+    it('FileKekProvider opens keys while the file primary is missing', async () => {
       files.write({ 'kek-1': good });
       expect((await keks.openingKey('kek-1')).id).to.equal('kek-1');
     });
 
-    it('never quotes the content of a file', async () => {
+    it('FileKekProvider never quotes the content of a file', async () => {
       const text = Buffer.from('0123456789abcdefghijklmnopqrstuvwxyz').toString('base64');
       files.write({ primary: `${text}${text}`, 'kek-1': text });
       const { problems } = await keks.status();
@@ -197,7 +197,7 @@ describe('FileKekProvider', () => {
   });
 
   describe('when the directory changes', () => {
-    it('follows a replaced mount at the next check', async () => {
+    it('FileKekProvider follows a replaced mount at the next check', async () => {
       files.mount({ primary: 'kek-1', 'kek-1': kekText(1) });
       expect((await keks.sealingKey()).id).to.equal('kek-1');
       files.mount({ primary: 'kek-2', 'kek-1': kekText(1), 'kek-2': kekText(2) });
@@ -206,27 +206,27 @@ describe('FileKekProvider', () => {
       expect((await keks.sealingKey()).id).to.equal('kek-2');
     });
 
-    it('reads the directory immediately for a KEK that it does not have', async () => {
+    it('FileKekProvider reads the directory immediately for a KEK that it does not have', async () => {
       files.mount({ primary: 'kek-1', 'kek-1': kekText(1) });
       await keks.status();
       files.mount({ primary: 'kek-1', 'kek-1': kekText(1), 'kek-2': kekText(2) });
       expect((await keks.openingKey('kek-2')).id).to.equal('kek-2');
     });
 
-    it('finds a missing KEK file immediately when it appears', async () => {
+    it('FileKekProvider finds a missing KEK file immediately when it appears', async () => {
       await kekFailure(keks.sealingKey());
       files.write({ primary: 'kek-1', 'kek-1': kekText(1) });
       expect((await keks.sealingKey()).id).to.equal('kek-1');
     });
 
-    it('stops reporting a repaired KEK file immediately', async () => {
+    it('FileKekProvider stops reporting a repaired KEK file immediately', async () => {
       files.write({ primary: 'kek-1', 'kek-1': 'oops' });
       expect((await keks.status()).problems).to.have.length(1);
       files.write({ 'kek-1': kekText(1) });
       expect(await keks.status()).to.deep.equal({ sealingKekID: 'kek-1', problems: [] });
     });
 
-    it('stops using a KEK whose file is removed', async () => {
+    it('FileKekProvider stops using a KEK whose file is removed', async () => {
       files.write({ primary: 'kek-1', 'kek-1': kekText(1) });
       await keks.sealingKey();
       files.remove('kek-1');
@@ -234,7 +234,7 @@ describe('FileKekProvider', () => {
       expect((await kekFailure(keks.sealingKey())).reason).to.equal('KEKMissing');
     });
 
-    it('keeps the key if its file is rewritten with the same bytes', async () => {
+    it('FileKekProvider keeps the key if its file is rewritten with the same bytes', async () => {
       files.mount({ primary: 'kek-1', 'kek-1': kekText(1) });
       (await keks.sealingKey()).confirm();
       files.mount({ primary: 'kek-1', 'kek-1': kekText(1) });
@@ -243,7 +243,7 @@ describe('FileKekProvider', () => {
       expect(await keks.status()).to.deep.equal({ sealingKekID: 'kek-1', problems: [] });
     });
 
-    it('refuses other bytes under a name that has opened something, until the old bytes are restored', async () => {
+    it('FileKekProvider refuses other bytes under a name that has opened something, until the old bytes are restored', async () => {
       files.mount({ primary: 'kek-1', 'kek-1': kekText(1) });
       (await keks.sealingKey()).confirm();
       files.mount({ primary: 'kek-1', 'kek-1': kekText(2) });
@@ -260,7 +260,7 @@ describe('FileKekProvider', () => {
       expect((await keks.sealingKey()).id).to.equal('kek-1');
     });
 
-    it('accepts other bytes under a name that has opened nothing yet', async () => {
+    it('FileKekProvider accepts other bytes under a name that has opened nothing yet', async () => {
       files.mount({ primary: 'kek-1', 'kek-1': kekText(1) });
       await keks.sealingKey();
       files.mount({ primary: 'kek-1', 'kek-1': kekText(2) });

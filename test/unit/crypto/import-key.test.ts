@@ -49,13 +49,13 @@ describe('The import of a key', () => {
       'https://tool.example.org/keys/1?v=2#k',
       '~'.repeat(256),
     ]) {
-      it(`uses the kid ${kid.slice(0, 40)}, with or without the same spec.import.keyID`, () => {
+      it(`The import uses the kid ${kid.slice(0, 40)}, with or without the same spec.import.keyID`, () => {
         expect(own(kid)).to.equal(kid);
         expect(own(kid, kid)).to.equal(kid);
       });
     }
 
-    it('refuses another ID in spec.import.keyID and names both IDs', () => {
+    it('The import refuses another ID in spec.import.keyID and names both IDs', () => {
       expect(() => own('tool-2019', 'tool-2020')).to.throw(
         ImportKeyError,
         'its member kid is tool-2019, but spec.import.keyID is tool-2020; use the ID that the platforms have',
@@ -73,14 +73,14 @@ describe('The import of a key', () => {
       'a number as kid': 2019,
       'null as kid': null,
     })) {
-      it(`refuses ${what} and names the member`, () => {
+      it(`The import refuses ${what} and names the member`, () => {
         expect(() => own(kid)).to.throw(ImportKeyError, 'its member kid is not 1 to 256 printable ASCII characters');
         expect(() => own(kid, 'tool-2019')).to.throw(ImportKeyError, 'its member kid is not 1 to 256');
       });
     }
   });
 
-  it('refuses other key types, private or public', () => {
+  it('The import refuses other key types, private or public', () => {
     const ec = generateKeyPairSync('ec', { namedCurve: 'P-256' });
     const jwkOf = (half: KeyObject) => half.export({ format: 'jwk' });
     expect(() => importPrivateKey(JSON.stringify(jwkOf(ec.privateKey)))).to.throw(ImportKeyError, 'a key of type ec');
@@ -88,12 +88,12 @@ describe('The import of a key', () => {
     expect(() => importPublicKey(jwkOf(ec.publicKey))).to.throw(ImportKeyError, 'it is not an RSA public key');
   });
 
-  it('refuses a key ID with spaces or invisible characters', () => {
+  it('The import refuses a key ID with spaces or invisible characters', () => {
     expect(() => importPublicKey({ ...jwk }, 'tool 2019')).to.throw(ImportKeyError, 'its key ID is not 1 to 256');
     expect(() => importPrivateKey(JSON.stringify(jwk), 'tool\u200B')).to.throw(ImportKeyError, 'its key ID is not 1');
   });
 
-  it('removes leading zeros from n and e, as thumbprints require', () => {
+  it('The import removes leading zeros from n and e, as thumbprints require', () => {
     const padded = Buffer.concat([Buffer.alloc(2), Buffer.from(jwk.n!, 'base64url')]).toString('base64url');
     expect(importPublicKey({ kty: 'RSA', n: padded, e: 'AAEAAQ' }).publicJWK).to.include({ n: jwk.n, e: 'AQAB' });
   });
@@ -113,7 +113,7 @@ describe('The import of a key', () => {
     ],
     ['halves of two keys', JSON.stringify(mixed), 'do not belong together'],
   ] as const) {
-    it(`refuses ${what}, with a message that quotes no part of the key`, () => {
+    it(`The import refuses ${what}, with a message that quotes no part of the key`, () => {
       let refusal: unknown;
       try {
         importPrivateKey(text);
@@ -126,14 +126,14 @@ describe('The import of a key', () => {
     });
   }
 
-  it('refuses a public exponent other than 65537', () => {
+  it('The import refuses a public exponent other than 65537', () => {
     for (const e of ['Aw', 'AQAD', base64url(2n ** 64n + 1n)]) {
       expect(() => importPublicKey({ kty: 'RSA', n: jwk.n!, e }), e).to.throw(ImportKeyError, 'exponent is not 65537');
     }
   });
 
   for (const bits of [2047, 2049, 5120, 8192]) {
-    it(`refuses a public key of ${bits} bits`, () => {
+    it(`The import refuses a public key of ${bits} bits`, () => {
       const n = base64url((1n << BigInt(bits - 1)) + 1n);
       expect(() => importPublicKey({ kty: 'RSA', n, e: 'AQAB' })).to.throw(
         ImportKeyError,
@@ -142,7 +142,7 @@ describe('The import of a key', () => {
     });
   }
 
-  it('returns a key that signs', () => {
+  it('The import returns a key that signs', () => {
     const { privateKey } = importPrivateKey(JSON.stringify(jwk));
     expect(privateKey.type).to.equal('private');
     expect(createPrivateKey({ key: privateKey.export({ format: 'jwk' }), format: 'jwk' }).equals(key)).to.equal(true);

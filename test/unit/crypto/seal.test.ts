@@ -28,11 +28,11 @@ describe('A sealed key', () => {
   });
   after(() => files.dispose());
 
-  it('opens to the same key', async () => {
+  it('A sealed key opens to the same key', async () => {
     expect((await open(jwe, context, keks)).equals(pair.privateKey)).to.equal(true);
   });
 
-  it('is a flattened JWE whose header names its registration, key ID and KEK', () => {
+  it('A sealed key is a flattened JWE whose header names its registration, key ID and KEK', () => {
     expect(Object.keys(parts(jwe))).to.have.members(['protected', 'encrypted_key', 'iv', 'ciphertext', 'tag']);
     expect(headerOf(jwe)).to.deep.equal({
       alg: 'A256KW',
@@ -47,7 +47,7 @@ describe('A sealed key', () => {
     expect(namedKek(jwe)).to.equal('kek-1');
   });
 
-  it('has a fresh content key and initialization vector each time', async () => {
+  it('A sealed key has a fresh content key and initialization vector each time', async () => {
     const again = await seal(pair.privateKey, context, keks);
     expect(again.kekID).to.equal('kek-1');
     for (const member of ['encrypted_key', 'iv', 'ciphertext', 'tag'] as const) {
@@ -55,14 +55,14 @@ describe('A sealed key', () => {
     }
   });
 
-  it('opens under its own KEK after primary names another KEK', async () => {
+  it('A sealed key opens under its own KEK after primary names another KEK', async () => {
     files.write({ primary: 'kek-0\n' });
     const moved = new FileKekProvider({ directory: files.path, clock: new ManualClock() });
     files.write({ primary: 'kek-1' });
     expect((await open(jwe, context, moved)).equals(pair.privateKey)).to.equal(true);
   });
 
-  it('opens with a foreign key ID only if the whole public half matches', async () => {
+  it('A sealed key opens with a foreign key ID only if the whole public half matches', async () => {
     const foreign = { ...context, keyID: 'legacy-1', publicJWK: publicJwk(pair.privateKey, 'legacy-1') };
     const sealed = await seal(pair.privateKey, foreign, keks);
     expect((await open(sealed.jwe, foreign, keks)).equals(pair.privateKey)).to.equal(true);
@@ -71,7 +71,7 @@ describe('A sealed key', () => {
   });
 
   for (const keyID of ['tool:2019', 'Zm9v+/==', 'https://tool.example.org/keys/1?v=2#k', '~'.repeat(256)]) {
-    it(`can have a key ID of a former system: ${keyID.slice(0, 40)}`, async () => {
+    it(`A sealed key can have a key ID of a former system: ${keyID.slice(0, 40)}`, async () => {
       const foreign = { ...context, keyID, publicJWK: publicJwk(pair.privateKey, keyID) };
       const sealed = await seal(pair.privateKey, foreign, keks);
       expect((await open(sealed.jwe, foreign, keks)).equals(pair.privateKey)).to.equal(true);
@@ -79,19 +79,19 @@ describe('A sealed key', () => {
     });
   }
 
-  it('is refused as malformed with a key ID that a message could not quote', async () => {
+  it('A sealed key is refused as malformed with a key ID that a message could not quote', async () => {
     for (const keyID of ['', 'tool 2019', 'tool\n2019', 'tool\u200B', 'k'.repeat(257)]) {
       const error = await sealFailure(seal(pair.privateKey, { ...context, keyID }, keks));
       expect(error.message).to.include('has a header whose "keyID" is not a name');
     }
   });
 
-  it('is not created under the key ID of another key', async () => {
+  it('A sealed key is not created under the key ID of another key', async () => {
     const error = await sealFailure(seal(other.privateKey, context, keks));
     expect(error.reason).to.equal('SealKeyMismatch');
   });
 
-  it('is not created without a KEK: seal throws the KekError', async () => {
+  it('A sealed key is not created without a KEK: seal throws the KekError', async () => {
     const empty = new FileKekProvider({ directory: `${files.path}-absent`, clock: new ManualClock() });
     const error: unknown = await seal(pair.privateKey, context, empty).catch((reason: unknown) => reason);
     expect(error).to.include({ name: 'KekError', reason: 'KEKDirectoryMissing' });
@@ -305,7 +305,7 @@ describe('A sealed key', () => {
     });
   });
 
-  it('has no key material in its errors', async () => {
+  it('A sealed key has no key material in its errors', async () => {
     const leaks = leakFinder(pair.privateKey, kekBytes);
     const plaintext = JSON.stringify(pair.privateKey.export({ format: 'jwk' }));
     const attempts = [

@@ -102,7 +102,7 @@ describe('A sealed key after tampering', () => {
 
   let trials = 0;
   for (const [index, [what, tampering]] of Object.entries(tamperings).entries()) {
-    it(`never opens with ${what}, in ${tampering.trials} trials`, async () => {
+    it(`A sealed key never opens with ${what}, in ${tampering.trials} trials`, async () => {
       const below = numbersFrom(20_261_123 + index);
       const told = new Set<string>();
       for (let trial = 0; trial < tampering.trials; trial++) {
@@ -122,7 +122,7 @@ describe('A sealed key after tampering', () => {
     });
   }
 
-  it('was tried 10,000 times, and opens without tampering', async () => {
+  it('The trials number 10,000, and the sealed key opens without tampering', async () => {
     expect(trials).to.be.at.least(10_000);
     for (const { jwe, context } of sealings) {
       const opened: unknown = await open(jwe, context, keks).catch((error: unknown) => error);

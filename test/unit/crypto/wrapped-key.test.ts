@@ -93,12 +93,12 @@ describe('A wrapping key encrypted by a KMS', () => {
     },
   ];
   for (const { when, value, problem } of cases) {
-    it(`${problem === 'none' ? 'is valid' : 'is refused'} if ${when}`, () => {
+    it(`A wrapping key ${problem === 'none' ? 'is valid' : 'is refused'} if ${when}`, () => {
       expect(problemOf(value)).to.equal(problem);
     });
   }
 
-  it('has a KEK ID of 20 characters, derived from its key_id', () => {
+  it('A wrapping key has a KEK ID of 20 characters, derived from its key_id', () => {
     expect(kekIDOf('key-1')).to.equal('kms-be2974546978e373');
     expect(kekIDOf('arn:aws:kms:eu-central-1:111122223333:key/x'.repeat(20))).to.have.length(20);
   });

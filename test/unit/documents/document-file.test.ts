@@ -24,7 +24,7 @@ function faultOf(input: unknown): string {
 }
 
 describe('parseDocumentFile', () => {
-  it('reads what DocumentRenderer renders', () => {
+  it('parseDocumentFile reads what DocumentRenderer renders', () => {
     const revoked = key('a', 'x', 1, { state: 'Revoked', revokedAt: '2026-01-01T00:00:00Z' });
     for (const document of buildDocuments([revoked, key('a', 'x', 2)], { all: true }).documents.values()) {
       expect(parseDocumentFile(bytes(document))).to.deep.equal(document);
@@ -83,25 +83,25 @@ describe('parseDocumentFile', () => {
     ],
   };
   for (const [what, [input, fault]] of Object.entries(refused)) {
-    it(`refuses ${what}`, () => expect(faultOf(input)).to.equal(fault));
+    it(`parseDocumentFile refuses ${what}`, () => expect(faultOf(input)).to.equal(fault));
   }
 
   for (const member of ['d', 'p', 'q', 'dp', 'dq', 'qi', 'oth', 'k']) {
-    it(`refuses a key with ${member}, without repeating its value`, () => {
+    it(`parseDocumentFile refuses a key with ${member}, without repeating its value`, () => {
       const fault = faultOf(bytes(withKey({ [member]: 'c2VjcmV0' })));
       expect(fault).to.equal('PrivateMember: the file holds a member of a private key');
     });
   }
 
   for (const bits of [2048, 3072, 4096]) {
-    it(`accepts ${bits} bits`, () => expect(faultOf(bytes(withKey({ n: modulus(bits, 3) })))).to.equal('accepted'));
+    it(`parseDocumentFile accepts ${bits} bits`, () => expect(faultOf(bytes(withKey({ n: modulus(bits, 3) })))).to.equal('accepted'));
   }
 
-  it('refuses nesting deeper than the stack without overflowing it', () => {
+  it('parseDocumentFile refuses nesting deeper than the stack without overflowing it', () => {
     expect(faultOf(Buffer.from('['.repeat(200_000) + ']'.repeat(200_000)))).to.match(/^NotADocument|^NotJSON/);
   });
 
-  it('either returns a document of public members or throws a DocumentError, for any JSON and any damage to a good file', () => {
+  it('parseDocumentFile either returns a document of public members or throws a DocumentError, for any JSON and any damage to a good file', () => {
     const good = JSON.stringify({ keys: [jwk('k')] });
     const damaged = fc
       .tuple(fc.nat(good.length - 1), fc.nat(good.length), fc.string())
@@ -139,13 +139,13 @@ describe('readKeySet', () => {
   const keys = ['a', 'b}', 'c"},{"'].map((kid, seed) => jwk(kid, seed));
   const served = JSON.stringify({ keys });
 
-  it('serves the bytes of a file that the publisher wrote, without copying them', () => {
+  it('readKeySet serves the bytes of a file that the publisher wrote, without copying them', () => {
     const file = Buffer.from(served);
     expect(reading(file)).to.deep.equal({ body: file, empty: false });
     expect(readKeySet(file).body.buffer).to.equal(file.buffer);
   });
 
-  it('serves the keys of a file after a revocation, and returns its revokedUntil', () => {
+  it('readKeySet serves the keys of a file after a revocation, and returns its revokedUntil', () => {
     const revokedUntil = '2026-01-02T00:00:00.000Z';
     expect(reading(bytes({ keys, revokedUntil }))).to.deep.equal({
       body: Buffer.from(served),
@@ -159,34 +159,34 @@ describe('readKeySet', () => {
     });
   });
 
-  it('leaves the bytes that it reads as they are', () => {
+  it('readKeySet leaves the bytes that it reads as they are', () => {
     const file = bytes({ keys, revokedUntil: '2026-01-02T00:00:00.000Z' });
     const before = Buffer.from(file);
     readKeySet(file);
     expect(file).to.deep.equal(before);
   });
 
-  it('refuses a file whose revokedUntil is not a time, or that has more after it', () => {
+  it('readKeySet refuses a file whose revokedUntil is not a time, or that has more after it', () => {
     const file = JSON.stringify({ keys, revokedUntil: 'soon' });
     expect(reading(Buffer.from(file))).to.equal('NotADocument: revokedUntil is not a time');
     expect(reading(Buffer.from(`${file}}`))).to.equal('NotJSON: the file is not JSON');
   });
 
-  it('serves the six members in a fixed order if the file has another order or white space', () => {
+  it('readKeySet serves the six members in a fixed order if the file has another order or white space', () => {
     const [first] = keys;
     const { kid, n, e, ...rest } = first!;
     const outcome = reading(Buffer.from(JSON.stringify({ keys: [{ e, n, kid, ...rest }] }, undefined, 2)));
     expect(outcome).to.deep.equal({ body: bytes({ keys: [first] }), empty: false });
   });
 
-  it('serves key IDs beyond ASCII, and refuses bytes that are not UTF-8', () => {
+  it('readKeySet serves key IDs beyond ASCII, and refuses bytes that are not UTF-8', () => {
     const foreign = bytes({ keys: [jwk('ключ')] });
     expect(reading(foreign)).to.deep.equal({ body: foreign, empty: false });
     foreign[foreign.indexOf('к')] = 0xff;
     expect(reading(foreign)).to.equal('NotJSON: the file is not JSON');
   });
 
-  it('agrees with parseDocumentFile on a file without any one of its bytes', () => {
+  it('readKeySet agrees with parseDocumentFile on a file without any one of its bytes', () => {
     for (let at = 0; at < served.length; at += 1) {
       const damaged = Buffer.from(served.slice(0, at) + served.slice(at + 1));
       const outcome = reading(damaged);
@@ -195,7 +195,7 @@ describe('readKeySet', () => {
     }
   });
 
-  it('agrees with parseDocumentFile on any damage, in any key', () => {
+  it('readKeySet agrees with parseDocumentFile on any damage, in any key', () => {
     const places = fc.tuple(
       fc.nat(served.length),
       fc.nat(20),

@@ -80,23 +80,23 @@ const withSecret = { deliveries: [{ secretName: 'signing' }] };
 const holding = new Map([['signing', holds('kid-1')]]);
 
 describe('A decision about a registration', () => {
-  it('requests a key pair if there is none, and stores it once it is ready', () => {
+  it('A decision about a registration requests a key pair if there is none, and stores it once it is ready', () => {
     const fresh = aSituation({ ledger: { kind: 'absent' }, ltiKeys: [] });
     expect(done(fresh)).to.deep.equal(['generate']);
     const ready = { ...fresh, pair: { facts: keyFacts('kid-1'), kekID: 'kek-1' } };
     expect(done(ready)).to.deep.equal(['writeLedger', 'createKey canvas-1', 'showKey canvas-1 Next']);
   });
 
-  it('requests no second key pair while one is being generated', () => {
+  it('A decision about a registration requests no second key pair while one is being generated', () => {
     expect(done(aSituation({ ledger: { kind: 'absent' }, ltiKeys: [], generating: true }))).to.deep.equal([]);
   });
 
-  it('is the same for the same situation', () => {
+  it('A decision about a registration is the same for the same situation', () => {
     const situation = aSituation({ registration: applied({ ...revoking, ...delivered }), deliveries: holding });
     expect(decide(situation)).to.deep.equal(decide(situation));
   });
 
-  it('does not store a key pair of another size or key-encryption key', () => {
+  it('A decision about a registration does not store a key pair of another size or key-encryption key', () => {
     const fresh = aSituation({
       ledger: { kind: 'absent' },
       ltiKeys: [],
@@ -107,12 +107,12 @@ describe('A decision about a registration', () => {
     expect(done({ ...fresh, pair: other })).to.deep.equal(['generate']);
   });
 
-  it('removes an LtiKey that the ledger does not list, after its key left the documents', () => {
+  it('A decision about a registration removes an LtiKey that the ledger does not list, after its key left the documents', () => {
     const ltiKeys = showing([active, aKey(2, 'Active')]);
     expect(done(aSituation({ ltiKeys }))).to.deep.equal(['showKey canvas-2 Revoked', 'removeKey canvas-2']);
   });
 
-  it('restores an LtiKey that was deleted, and one whose spec was changed', () => {
+  it('A decision about a registration restores an LtiKey that was deleted, and one whose spec was changed', () => {
     expect(done(aSituation({ ltiKeys: [] }))).to.deep.equal(['createKey canvas-1', 'showKey canvas-1 Active']);
     const [key] = showing([active]);
     const edited = { ...key!, spec: { ...key!.spec, size: 4096 } };
@@ -123,7 +123,7 @@ describe('A decision about a registration', () => {
     ]);
   });
 
-  it('records the last fetch that the replicas report, and keeps the recorded one if they report none', () => {
+  it('A decision about a registration records the last fetch that the replicas report, and keeps the recorded one if they report none', () => {
     const fetches = { lastAt: epoch, complete: true };
     expect(decide(aSituation({ fetches })).status?.lastFetchTime).to.equal('2026-03-01T00:00:00Z');
     const registration = applied({}, { status: { lastFetchTime: '2026-02-28T00:00:00Z' } });
@@ -131,7 +131,7 @@ describe('A decision about a registration', () => {
     expect(decide(aSituation()).status).not.to.have.property('lastFetchTime');
   });
 
-  it('reports which entry of spec.revokedKeyIDs matches no key', () => {
+  it('A decision about a registration reports which entry of spec.revokedKeyIDs matches no key', () => {
     const situation = aSituation({ registration: applied({ revokedKeyIDs: ['kid-l'] }) });
     expect(says(situation, 'ActionRequired')).to.match(
       /^True UnknownRevokedKeyID: spec\.revokedKeyIDs\[0\]: the registration has no such key/,
@@ -139,14 +139,14 @@ describe('A decision about a registration', () => {
     expect(decide(situation).status?.phase).to.equal('ActionRequired');
   });
 
-  it('creates no key beyond sixteen, and reports TooManyKeys', () => {
+  it('A decision about a registration creates no key beyond sixteen, and reports TooManyKeys', () => {
     const many = [...Array.from({ length: 15 }, (_, index) => aKey(index + 1, 'Retiring')), aKey(16, 'Active')];
     const situation = aSituation({ registration: applied({ rotationTrigger: 'again' }), ledger: present(many) });
     expect(done(situation)).to.not.include('generate');
     expect(says(situation, 'Stalled')).to.match(/^True TooManyKeys: the registration has 16 published keys/);
   });
 
-  it('removes the copy of a delivery Secret that kubectl apply left in it', () => {
+  it('A decision about a registration removes the copy of a delivery Secret that kubectl apply left in it', () => {
     const common = { registration: applied(delivered), ledger: present([active], withSecret) };
     const settled = decide(aSituation({ ...common, deliveries: holding })).effects.find(
       ({ kind }) => kind === 'deliver',
@@ -162,7 +162,7 @@ describe('A decision about a registration', () => {
 });
 
 describe('A rejected write', () => {
-  it('of the ledger does not keep a revoked key in the documents or the delivery Secret', () => {
+  it('A rejected write of the ledger does not keep a revoked key in the documents or the delivery Secret', () => {
     const situation = aSituation({
       registration: applied({ ...revoking, ...delivered }),
       ledger: present([active], withSecret),
@@ -175,13 +175,13 @@ describe('A rejected write', () => {
     expect(says(situation, 'RevocationEffective')).to.match(/^False RevokedKeyStillServed/);
   });
 
-  it('of a new ledger is reported, and nothing else is written', () => {
+  it('A rejected write of a new ledger is reported, and nothing else is written', () => {
     const situation = aSituation({ ledger: { kind: 'absent' }, ltiKeys: [], refused: refused('writeLedger') });
     expect(done(situation)).to.deep.equal([]);
     expect(says(situation, 'Stalled')).to.match(/^True WriteRefused/);
   });
 
-  it('of a new LtiKey does not keep a revoked one in the documents', () => {
+  it('A rejected write of a new LtiKey does not keep a revoked one in the documents', () => {
     const keys = [aKey(1, 'Revoked', { revokedAt: epoch }), aKey(2, 'Next')];
     const situation = aSituation({
       registration: applied({ ...revoking, ...delivered }),
@@ -195,7 +195,7 @@ describe('A rejected write', () => {
     expect(says(situation, 'Stalled')).to.match(/^True WriteRefused: .*createKey canvas-2/);
   });
 
-  it('of a new LtiKey prevents the write of its status, and is reported at once', () => {
+  it('A rejected write of a new LtiKey prevents the write of its status, and is reported at once', () => {
     const keys = [aKey(1, 'Next')];
     const refusing = aSituation({
       registration: applied({}, { status: { observedGeneration: -1 } }),
@@ -215,7 +215,7 @@ describe('A rejected write', () => {
     expect(done(taken)).to.deep.equal([]);
   });
 
-  it('of the state of a revoked key is replaced by the deletion of its LtiKey', () => {
+  it('A rejected write of the state of a revoked key is replaced by the deletion of its LtiKey', () => {
     const situation = aSituation({
       registration: applied(revoking),
       ledger: present([aKey(1, 'Revoked', { revokedAt: epoch }), aKey(2, 'Active')]),
@@ -227,7 +227,7 @@ describe('A rejected write', () => {
     expect(done(removed), 'it does not return while a replica may serve it').to.deep.equal([]);
   });
 
-  it('of a delivery Secret with a revoked key is replaced by the deletion of the Secret', () => {
+  it('A rejected write of a delivery Secret with a revoked key is replaced by the deletion of the Secret', () => {
     const situation = aSituation({
       registration: applied({ ...revoking, ...delivered }),
       ledger: present([aKey(1, 'Revoked', { revokedAt: epoch })], withSecret),
@@ -237,12 +237,12 @@ describe('A rejected write', () => {
     expect(done(situation)).to.include('removeDelivery signing');
   });
 
-  it('is retried soon', () => {
+  it('A rejected write is retried soon', () => {
     const situation = aSituation({ ledger: { kind: 'absent' }, ltiKeys: [], refused: refused('writeLedger') });
     expect(decide(situation).nextCheckAt).to.equal(epoch + 20 * second);
   });
 
-  it('that succeeds later does not publish a revoked key again for the rest of its grace period', () => {
+  it('A rejected write that succeeds later does not publish a revoked key again for the rest of its grace period', () => {
     const situation = aSituation({
       registration: applied(revoking),
       ltiKeys: showing([aKey(1, 'Revoked', { revokedAt: epoch })]),
@@ -255,7 +255,7 @@ describe('A rejected write', () => {
 
 describe('A ledger that cannot be used', () => {
   const faults: readonly (readonly [string, Partial<Situation>, string])[] = [
-    ['is gone', { ledger: { kind: 'absent', trace: 'its status tells of them' } }, 'LedgerMissing'],
+    ['is gone', { ledger: { kind: 'absent', trace: 'its status names them' } }, 'LedgerMissing'],
     ['is corrupt', { ledger: { kind: 'faulty', fault: { reason: 'LedgerCorrupt', message: 'no' } } }, 'LedgerCorrupt'],
     [
       'cannot be read',
@@ -266,7 +266,7 @@ describe('A ledger that cannot be used', () => {
     ['is of another issuer', { ledger: present([active], { issuer: 'https://other.example.org' }) }, 'IssuerChanged'],
   ];
   for (const [what, more, reason] of faults) {
-    it(`because it ${what}, does not keep revoked keys in the documents or the delivery Secret`, () => {
+    it(`A ledger that ${what} does not keep revoked keys in the documents or the delivery Secret`, () => {
       const situation = aSituation({
         registration: applied({ ...revoking, ...delivered }),
         ltiKeys: showing([active]),
@@ -278,7 +278,7 @@ describe('A ledger that cannot be used', () => {
       expect(says(situation, 'Ready')).to.match(/^(Unknown|False)/);
     });
 
-    it(`because it ${what}, causes no new key and no deletion`, () => {
+    it(`A ledger that ${what} causes no new key and no deletion`, () => {
       const situation = aSituation({
         registration: applied(delivered),
         ltiKeys: showing([active]),
@@ -290,7 +290,7 @@ describe('A ledger that cannot be used', () => {
     });
   }
 
-  it('never publishes a revoked key again, even if its LtiKey has lost its state', () => {
+  it('A ledger that cannot be used never publishes a revoked key again, even if its LtiKey has lost its state', () => {
     for (const more of [
       {},
       { ledger: { kind: 'faulty', fault: { reason: 'LedgerCorrupt', message: 'no' } } } as const,
@@ -306,10 +306,10 @@ describe('A ledger that cannot be used', () => {
     }
   });
 
-  it('reports a revoked key ID that no LtiKey has', () => {
+  it('A ledger that cannot be used reports a revoked key ID that no LtiKey has', () => {
     const situation = aSituation({
       registration: applied({ revokedKeyIDs: ['kid-l'] }),
-      ledger: { kind: 'absent', trace: 'there is LtiKey canvas-1' },
+      ledger: { kind: 'absent', trace: 'LtiKey canvas-1 exists' },
       ltiKeys: showing([active]),
     });
     expect(says(situation, 'ActionRequired')).to.match(/^True UnknownRevokedKeyID/);
@@ -323,21 +323,21 @@ describe('A registration without an issuer', () => {
   const unknown = { kind: 'present', object, registration: readRegistration(object) } as const;
   const { issuer: _, ...withoutIssuer } = aLedger([active], withSecret);
 
-  it('gets its first key, and the ledger has no issuer', () => {
+  it('A registration without an issuer gets its first key, and the ledger has no issuer', () => {
     const fresh = aSituation({ registration: unknown, ledger: { kind: 'absent' }, ltiKeys: [] });
     expect(done(fresh)).to.deep.equal(['generate']);
     const [write] = decide({ ...fresh, pair: { facts: keyFacts('kid-1'), kekID: 'kek-1' } }).effects;
     expect((write as Extract<Effect, { kind: 'writeLedger' }>).ledger).to.not.have.any.keys('issuer');
   });
 
-  it('delivers its key and says which step is missing, without a stall', () => {
+  it('A registration without an issuer delivers its key and says which step is missing, without a stall', () => {
     const situation = aSituation({ registration: unknown, ledger: { kind: 'present', ledger: withoutIssuer } });
     expect(done(situation)).to.deep.equal(['deliver signing kid-1']);
     expect(says(situation, 'Registered')).to.match(/^False IssuerMissing: register the tool at the platform with/);
     expect(says(situation, 'Stalled')).to.match(/^False NotStalled/);
   });
 
-  it('records the issuer once it is set', () => {
+  it('A registration without an issuer records the issuer once it is set', () => {
     const situation = aSituation({
       registration: applied(delivered),
       ledger: { kind: 'present', ledger: withoutIssuer },
@@ -348,7 +348,7 @@ describe('A registration without an issuer', () => {
   });
 
   for (const deletionPolicy of ['Retain', 'Delete'] as const) {
-    it(`neither gets nor destroys the keys of a known issuer that were kept under ${deletionPolicy}`, () => {
+    it(`A registration without an issuer neither gets nor destroys the keys of a known issuer that were kept under ${deletionPolicy}`, () => {
       const ledger = present([active], { ...withSecret, deletionPolicy });
       const situation = aSituation({ registration: unknown, ledger, deliveries: holding });
       expect(done(situation).filter((effect) => !effect.startsWith('showKey'))).to.deep.equal([]);
@@ -360,13 +360,13 @@ describe('A registration without an issuer', () => {
 describe('Another issuer under the same name', () => {
   const other = applied({ issuer: 'https://other.example.org', ...delivered });
 
-  it('does not get the keys that were retained', () => {
+  it('Another issuer does not get the keys that were retained', () => {
     const situation = aSituation({ registration: other, ledger: present([active], withSecret), deliveries: holding });
     expect(done(situation).filter((effect) => !effect.startsWith('showKey'))).to.deep.equal([]);
     expect(says(situation, 'Stalled')).to.match(/^True IssuerChanged: .*https:\/\/platform\.example\.org/);
   });
 
-  it('causes the deletion of the keys of a former registration with deletionPolicy Delete', () => {
+  it('Another issuer causes the deletion of the keys of a former registration with deletionPolicy Delete', () => {
     const ledger = present([active], { ...withSecret, deletionPolicy: 'Delete' });
     const situation = aSituation({ registration: other, ledger, deliveries: holding });
     expect(done(situation)).to.deep.equal(['showKey canvas-1 Retired']);
@@ -381,25 +381,25 @@ describe('Another issuer under the same name', () => {
 describe('A deleted registration', () => {
   const doomed = present([active], { ...withSecret, deletionPolicy: 'Delete' });
 
-  it('is removed in stages that leave no private key behind', () => {
+  it('A deleted registration is removed in stages that leave no private key behind', () => {
     const situation = aSituation({ registration: gone(), ledger: doomed, deliveries: holding });
     expect(done(situation)).to.deep.equal(['showKey canvas-1 Retired']);
     const rest = { ...situation, ltiKeys: showing([aKey(1, 'Retired')]), ledger: { kind: 'absent' } as const };
     expect(done(rest)).to.deep.equal([`removeKey ${ltiKeyName('canvas', 1)}`]);
   });
 
-  it('is removed together with an LtiKey that had no state yet', () => {
+  it('A deleted registration is removed together with an LtiKey that had no state yet', () => {
     const [shownOne, { status: _, ...stateless }] = showing([active, aKey(2, 'Next')]) as [LtiKey, LtiKey];
     const situation = aSituation({ registration: gone(), ledger: doomed, ltiKeys: [shownOne, stateless] });
     expect(done(situation)).to.deep.equal(['showKey canvas-1 Retired', 'showKey canvas-2 Retired']);
   });
 
-  it('keeps its keys if its last spec had Retain, whatever the ledger recorded', () => {
+  it('A deleted registration keeps its keys if its last spec had Retain, whatever the ledger recorded', () => {
     const situation = aSituation({ registration: gone({ deletionPolicy: 'Retain' }), ledger: doomed });
     expect(done(situation)).to.deep.equal(['writeLedger', 'showKey canvas-1 Active']);
   });
 
-  it('loses the key that its last spec revoked', () => {
+  it('A deleted registration loses the key that its last spec revoked', () => {
     const situation = aSituation({
       registration: gone({ ...revoking, deletionPolicy: 'Retain' }),
       ledger: present([active], withSecret),
@@ -408,7 +408,7 @@ describe('A deleted registration', () => {
     expect(done(situation)).to.deep.equal(['showKey canvas-1 Revoked', 'removeDelivery signing', 'writeLedger']);
   });
 
-  it('keeps all its objects while its ledger cannot be read', () => {
+  it('A deleted registration keeps all its objects while its ledger cannot be read', () => {
     const fault = { reason: 'LedgerCorrupt', message: 'no' } as const;
     const situation = aSituation({
       registration: gone(),
@@ -419,7 +419,7 @@ describe('A deleted registration', () => {
     expect(decide(situation).nextCheckAt).to.be.a('number');
   });
 
-  it('reports on its LtiKeys which deletion the API server refuses', () => {
+  it('A deleted registration reports on its LtiKeys which deletion the API server refuses', () => {
     const situation = aSituation({
       registration: gone(),
       ledger: doomed,
@@ -431,12 +431,12 @@ describe('A deleted registration', () => {
     expect(effect).to.have.nested.property('key.status.conditions[0].reason', 'WriteRefused');
   });
 
-  it('that is recreated before its removal is complete is removed completely, and starts again', () => {
+  it('A deleted registration that is recreated before its removal is complete is removed completely, and starts again', () => {
     const situation = aSituation({ ledger: { kind: 'absent' }, ltiKeys: showing([aKey(1, 'Retired')]) });
     expect(done(situation)).to.deep.equal(['generate', 'removeKey canvas-1']);
   });
 
-  it('keeps its keys although it had Delete while its CustomResourceDefinition is being deleted', () => {
+  it('A deleted registration keeps its keys although it had Delete while its CustomResourceDefinition is being deleted', () => {
     const definition = { kind: 'present', createdAt: epoch - hour, isTerminating: true } as const;
     const registration = { kind: 'gone', definition } as const;
     const situation = aSituation({ registration, ledger: doomed, deliveries: holding });
@@ -444,14 +444,14 @@ describe('A deleted registration', () => {
     expect(decide(situation)).to.not.have.any.keys('nextCheckAt');
   });
 
-  it('is checked again after 30 seconds if its CustomResourceDefinition cannot be read', () => {
+  it('A deleted registration is checked again after 30 seconds if its CustomResourceDefinition cannot be read', () => {
     const definition = { kind: 'unreadable', because: '403 Forbidden' } as const;
     const registration = { kind: 'gone', definition } as const;
     const situation = aSituation({ registration, ledger: doomed, deliveries: holding });
     expect(decide(situation).nextCheckAt).to.equal(situation.now + 30 * second);
   });
 
-  it('is not changed while its deletion is uncertain', () => {
+  it('A deleted registration is not changed while its deletion is uncertain', () => {
     expect(done(aSituation({ registration: { kind: 'unknown' }, ledger: doomed }))).to.deep.equal([]);
   });
 });
@@ -463,7 +463,7 @@ describe('A revocation', () => {
     ledger: present([revoked, aKey(2, 'Active')]),
   };
 
-  it('is not effective while a ready replica still serves the key', () => {
+  it('A revocation is not effective while a ready replica still serves the key', () => {
     const observation = anObservation(['kid-2'], {
       stillServed: new Map([['kid-1', 'https://10.0.0.2 still serves it']]),
     });
@@ -472,7 +472,7 @@ describe('A revocation', () => {
     );
   });
 
-  it('is not effective until the announced cache lifetime has passed since no replica serves the key', () => {
+  it('A revocation is not effective until the announced cache lifetime has passed since no replica serves the key', () => {
     const absent = { ...revoked, absentAt: epoch };
     const observation = anObservation(['kid-2'], { absentKeyIDs: new Set(['kid-1']), cacheLifetime: hour });
     const situation = aSituation({
@@ -485,7 +485,7 @@ describe('A revocation', () => {
     expect(says({ ...situation, now: epoch + hour }, 'RevocationEffective')).to.match(/^True RevocationEffective/);
   });
 
-  it('is effective at Moodle when the key set was fetched without the key, or a user acknowledged it, and then recorded', () => {
+  it('A revocation is effective at Moodle when the key set was fetched without the key, or a user acknowledged it, and then recorded', () => {
     const ledger = present([{ ...revoked, absentAt: epoch }, aKey(2, 'Active')]);
     const observation = anObservation(['kid-2'], { absentKeyIDs: new Set(['kid-1']) });
     const registration = applied({ ...revoking, platform: 'Moodle' });
@@ -503,7 +503,7 @@ describe('A revocation', () => {
     );
   });
 
-  it('records since when no replica serves the key, until one serves it again', () => {
+  it('A revocation records since when no replica serves the key, until one serves it again', () => {
     const observation = anObservation(['kid-2'], { absentKeyIDs: new Set(['kid-1']) });
     const [write] = decide(aSituation({ ...two, observation })).effects;
     expect(write).to.have.nested.property('ledger.keys[0].absentAt', epoch);
@@ -516,7 +516,7 @@ describe('A revocation', () => {
     expect(decide(again).effects[0]).to.have.nested.property('ledger.keys[0]').that.does.not.have.property('absentAt');
   });
 
-  it('needs neither a key-encryption key nor a key that can be decrypted', () => {
+  it('A revocation needs neither a key-encryption key nor a key that can be decrypted', () => {
     const situation = aSituation({
       registration: applied(revoking),
       keyMaterial: new Map([['kid-1', damaged]]),
@@ -527,12 +527,12 @@ describe('A revocation', () => {
     expect(done(situation)).to.deep.equal(['showKey canvas-1 Revoked', 'writeLedger']);
   });
 
-  it('of a shared key reports which registrations use the same key', () => {
+  it('A revocation of a shared key reports which registrations use the same key', () => {
     const situation = aSituation({ ...two, shared: new Map([['kid-1', ['moodle']]]) });
     expect(says(situation, 'RevocationEffective')).to.include('the same key is in use by registration moodle');
   });
 
-  it('of a signing key while a next key exists causes one rotation', () => {
+  it('A revocation of a signing key while a next key exists causes one rotation', () => {
     const keys = [
       aKey(1, 'Retiring', { stoppedSigningAt: epoch, retireAt: epoch + 48 * hour }),
       aKey(2, 'Active'),
@@ -559,12 +559,12 @@ describe('A delivery Secret that another one replaced', () => {
     ['old', holds('kid-1')],
   ]);
 
-  it('is kept until the overlap ends', () => {
+  it('A replaced delivery Secret is kept until the overlap ends', () => {
     expect(done(aSituation({ ...common, deliveries: both, now: epoch + hour }))).to.not.include('removeDelivery old');
     expect(done(aSituation({ ...common, deliveries: both, now: epoch + 48 * hour }))).to.include('removeDelivery old');
   });
 
-  it('loses a revoked key at once', () => {
+  it('A replaced delivery Secret loses a revoked key at once', () => {
     const ledger = present([aKey(1, 'Revoked', { revokedAt: epoch }), aKey(2, 'Active')], left);
     const deliveries = new Map([
       ['new', holds('kid-2')],
@@ -573,7 +573,7 @@ describe('A delivery Secret that another one replaced', () => {
     expect(done(aSituation({ ...common, ledger, deliveries }))).to.include('deliver old nothing');
   });
 
-  it('loses a revoked key even if the recipient of the new one cannot be used', () => {
+  it('A replaced delivery Secret loses a revoked key even if the recipient of the new one cannot be used', () => {
     const situation = aSituation({
       registration: applied({ ...revoking, ...delivered }),
       ledger: present([aKey(1, 'Revoked', { revokedAt: epoch }), aKey(2, 'Active')], withSecret),
@@ -585,7 +585,7 @@ describe('A delivery Secret that another one replaced', () => {
 });
 
 describe('A skewed clock', () => {
-  it('does not decide which keys of a former system have expired', () => {
+  it('A skewed clock does not decide which keys of a former system have expired', () => {
     const imports = { signing: keyFacts('kid-1'), verifyOnly: [{ ...keyFacts('kid-0'), until: epoch + 48 * hour }] };
     const pair = { facts: keyFacts('kid-1'), kekID: 'kek-1' };
     const fresh = aSituation({ ledger: { kind: 'absent' }, ltiKeys: [], imports, pair, clockSkew: 72 * hour });

@@ -27,19 +27,19 @@ describe('A duration', () => {
     [7 * 86_400_000, '7d'],
     [90 * 86_400_000 + 3_600_000, '90d1h'],
   ] as const) {
-    it(`of ${milliseconds} ms is formatted as ${text}`, () => {
+    it(`A duration of ${milliseconds} ms is formatted as ${text}`, () => {
       expect(formatDuration(milliseconds)).to.equal(text);
     });
   }
 
-  it('has the same length after it was formatted and parsed', () => {
+  it('A duration has the same length after it was formatted and parsed', () => {
     for (const [, milliseconds] of accepted) {
       const text = formatDuration(milliseconds);
       if (text.length <= 24) expect(parseDuration(text), text).to.equal(milliseconds);
     }
   });
 
-  it('has no part in times, which are formatted in UTC with whole seconds', () => {
+  it('A duration has no part in times, which are formatted in UTC with whole seconds', () => {
     expect(formatInstant(Date.parse('2026-03-01T02:00:00.999+02:00'))).to.equal('2026-03-01T00:00:00Z');
   });
 });

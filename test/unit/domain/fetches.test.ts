@@ -7,7 +7,7 @@ import { aKey, epoch } from '../../builders/ledger.ts';
 const recorded = formatInstant(epoch);
 const { publishedAt: _, ...unpublished } = aKey(2, 'Next');
 
-describe('What is known of the fetches of a registration', () => {
+describe('The known fetches of a registration', () => {
   for (const [what, reported, status, lastAt] of [
     ['nothing', undefined, undefined, undefined],
     ['what replicas report', { lastAt: epoch, complete: true }, undefined, epoch],
@@ -17,7 +17,7 @@ describe('What is known of the fetches of a registration', () => {
     ['no time of the future', { complete: true }, formatInstant(epoch + 3 * day), undefined],
     ['no text that is not a time', { complete: true }, 'yesterday', undefined],
   ] as const) {
-    it(`is ${what}`, () => {
+    it(`knownFetches returns ${what}`, () => {
       const known = knownFetches(reported, status, epoch + day);
       expect(known).to.deep.equal({ complete: reported !== undefined, ...(lastAt === undefined ? {} : { lastAt }) });
     });
@@ -48,9 +48,9 @@ describe('The recorded time of the last fetch', () => {
   }
 });
 
-describe('A key is fetched', () => {
+describe('isFetched', () => {
   const key = aKey(2, 'Next', { publishedAt: epoch });
-  it('if its document was fetched since every replica has served it', () => {
+  it('A key counts as fetched if its document was fetched since every replica has served it', () => {
     expect(isFetched({ lastAt: epoch, complete: false }, key)).to.equal(true);
     expect(isFetched({ lastAt: epoch - 1, complete: true }, key)).to.equal(false);
     expect(isFetched({ complete: true }, key)).to.equal(false);
@@ -58,8 +58,8 @@ describe('A key is fetched', () => {
   });
 });
 
-describe('A key set is fetched without a revoked key', () => {
-  it('if the fetch was more than the accuracy of reports after the key was observed absent', () => {
+describe('isFetchedWithout', () => {
+  it('A key set counts as fetched without a revoked key if the fetch came later than the absence by more than the accuracy of reports', () => {
     const at = (lastAt: number) => isFetchedWithout({ lastAt, complete: true }, { absentAt: epoch });
     expect(at(epoch + 2 * second)).to.equal(true);
     expect(at(epoch + second)).to.equal(false);

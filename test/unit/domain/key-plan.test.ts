@@ -17,7 +17,7 @@ const none = emptyLedger('gradebook', 'canvas');
 const imports: ImportState = { signing: keyFacts('former'), verifyOnly: [] };
 const damagedActive = { keyMaterial: new Map([['kid-1', damaged]]) };
 
-describe('A new revision is made', () => {
+describe('A new revision', () => {
   const cases: readonly (readonly [string, Lifecycle, string | undefined])[] = [
     ['for a new registration', aLifecycle({ ledger: none }), 'Initial'],
     [
@@ -102,7 +102,7 @@ describe('A new revision is made', () => {
     });
   }
 
-  it('with the size of spec.key.size', () => {
+  it('A new revision has the size of spec.key.size', () => {
     const registration = aRegistration({ keySize: 4096 });
     expect(plan(aLifecycle({ ledger: none, registration })).generate).to.deep.equal({ cause: 'Initial', size: 4096 });
   });
@@ -112,7 +112,7 @@ describe('A new revision is made', () => {
     ['a key of the ledger does not open', damagedActive, 'SealTampered'],
   ];
   for (const [what, more, reason] of obstacles) {
-    it(`never while ${what}: the fault is reported and checked again`, () => {
+    it(`A new revision is not created while ${what}, and the fault is reported and checked again`, () => {
       const decision = plan(aLifecycle({ now: due, ...more }));
       expect(decision).not.to.have.property('generate');
       expect(decision.generationFault).to.include({ reason });
@@ -120,11 +120,11 @@ describe('A new revision is made', () => {
     });
   }
 
-  it('if only the revoked key cannot be decrypted', () => {
+  it('A new revision is created if only the revoked key cannot be decrypted', () => {
     expect(plan(aLifecycle({ registration: revoking, ...damagedActive })).generate).to.include({ cause: 'Revocation' });
   });
 
-  it('never in place of a key that cannot be imported', () => {
+  it('A new revision is not created in place of a key that cannot be imported', () => {
     const fault = { reason: 'ImportNotGranted', message: 'the Secret grants nothing' } as const;
     const decision = plan(aLifecycle({ ledger: none, imports: { signing: fault, verifyOnly: [] } }));
     expect(decision).not.to.have.property('generate');
@@ -133,7 +133,7 @@ describe('A new revision is made', () => {
 });
 
 describe('The ledger with a new key', () => {
-  it('has the next serial, and with the first key the settings of the registration', () => {
+  it('The ledger with a new key has the next serial, and with the first key the settings of the registration', () => {
     const registration = aRegistration({
       deletionPolicy: 'Delete',
       deliverySecretName: 'signing',
@@ -150,7 +150,7 @@ describe('The ledger with a new key', () => {
     expect(ledger.keys).to.have.length(1);
   });
 
-  it('answers the trigger, the request and an owed rotation', () => {
+  it('The ledger with a new key answers the trigger, the request and an owed rotation', () => {
     const registration = aRegistration({ rotationTrigger: 'b', rotateRequest: 'now' });
     const ledger = withNewKey(
       aLifecycle({ ledger: { ...signs, rotationOwed: 'Revocation' }, registration }),
@@ -162,7 +162,7 @@ describe('The ledger with a new key', () => {
     expect(causeForNewKey(aLifecycle({ ledger, registration }))).to.equal(undefined);
   });
 
-  it('has the public keys of a former system as Retiring, except expired and duplicate ones', () => {
+  it('The ledger with a new key has the public keys of a former system as Retiring, except expired and duplicate ones', () => {
     const verifyOnly = [
       { ...keyFacts('old'), until: epoch + day },
       { ...keyFacts('over'), until: epoch },
@@ -178,8 +178,8 @@ describe('The ledger with a new key', () => {
   });
 });
 
-describe('Keys are resealed', () => {
-  it('if they can be decrypted and are sealed under another key-encryption key than the present one', () => {
+describe('Resealing', () => {
+  it('Keys are resealed if they can be decrypted and are sealed under another key-encryption key than the present one', () => {
     const ledger = aLedger([active, aKey(2, 'Next', { publishedAt: epoch }), aKey(3, 'Revoked')]);
     const keyMaterial = new Map([
       ['kid-1', opens],
@@ -190,7 +190,7 @@ describe('Keys are resealed', () => {
     expect(plan(aLifecycle({ ...damagedActive, sealingKekID: 'kek-2' })).reseal).to.deep.equal([]);
   });
 
-  it('only once nothing is left to write', () => {
+  it('Keys are resealed only once nothing is left to write', () => {
     const registration = aRegistration({ deletionPolicy: 'Delete' });
     expect(plan(aLifecycle({ registration, sealingKekID: 'kek-2' })).reseal).to.deep.equal([]);
   });
@@ -285,7 +285,7 @@ describe('The next check', () => {
     ],
   ];
   for (const [when, situation, time] of cases) {
-    it(`is ${when}`, () => {
+    it(`The next check is ${when}`, () => {
       const decision = plan(situation);
       expect(decision.transitions).to.deep.equal([]);
       expect(decision.nextCheckAt).to.equal(time);
@@ -294,7 +294,7 @@ describe('The next check', () => {
 });
 
 describe('A plan', () => {
-  it('is the same for the same situation, and changes nothing in its own result', () => {
+  it('A plan is the same for the same situation, and changes nothing in its own result', () => {
     const ledger = aLedger([
       aKey(1, 'Retiring', { retireAt: epoch }),
       aKey(2, 'Active'),
@@ -309,7 +309,7 @@ describe('A plan', () => {
     expect(again.ledger).to.equal(decision.ledger);
   });
 
-  it('raises the serial by one, whatever the number of steps', () => {
+  it('A plan raises the serial by one, whatever the number of steps', () => {
     const situation = aLifecycle({
       ledger: aLedger([aKey(1, 'Next')]),
       registration: aRegistration({ deletionPolicy: 'Delete' }),
@@ -323,7 +323,7 @@ describe('A plan', () => {
     expect(decision.ledger.serial).to.equal(8);
   });
 
-  it('has one rotation after a jump over several periods', () => {
+  it('A plan has one rotation after a jump over several periods', () => {
     const situation = aLifecycle({ now: epoch + 900 * day });
     const ledger = withNewKey(situation, keyFacts('kid-2'), plan(situation).generate!.cause);
     const published = plan(aLifecycle({ ledger, now: epoch + 900 * day }));

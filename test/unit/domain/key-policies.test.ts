@@ -645,11 +645,11 @@ for (const [rule, cases] of Object.entries(rules)) {
 }
 
 describe('The policies', () => {
-  it('change nothing in a registration in which nothing is due', () => {
+  it('The policies change nothing in a registration in which nothing is due', () => {
     for (const policy of policies) expect(policy(aLifecycle()), policy.name).to.equal(undefined);
   });
 
-  it('remove the time at which a key stopped signing if it signs again', () => {
+  it('The policies remove the time at which a key stopped signing if it signs again', () => {
     const { ledger } = plan(aLifecycle({ ledger: retirement, registration: revoking(2) }));
     expect(activeKey(ledger)).not.to.have.any.keys('stoppedSigningAt', 'retireAt');
     expect(ledger.rotationOwed).to.equal('Revocation');
@@ -662,14 +662,14 @@ describe('The policies', () => {
     ['Schedule', undefined],
     ['KeySize', undefined],
   ] as const) {
-    it(`owe ${owed ? 'the rotation, for the same reason,' : 'nothing'} if a key made for ${cause} was revoked or discarded`, () => {
+    it(`The policies owe ${owed ? 'the rotation, for the same reason,' : 'nothing'} if a key made for ${cause} was revoked or discarded`, () => {
       const ledger = aLedger([active, aKey(2, 'Next', { cause, publishedAt: epoch })]);
       for (const registration of [revoking(2), aRegistration({ keySize: 4096 })])
         expect(plan(aLifecycle({ ledger, registration })).ledger.rotationOwed).to.equal(owed);
     });
   }
 
-  it('make a key of the new size with the cause KeySize, or with the cause of an earlier trigger', () => {
+  it('The policies make a key of the new size with the cause KeySize, or with the cause of an earlier trigger', () => {
     const registration = aRegistration({ keySize: 4096 });
     for (const [cause, then] of [
       ['Schedule', 'KeySize'],
@@ -680,13 +680,13 @@ describe('The policies', () => {
     }
   });
 
-  it('record both answers if one key answers a trigger and a request', () => {
+  it('The policies record both answers if one key answers a trigger and a request', () => {
     const registration = aRegistration({ rotationTrigger: 'b', rotateRequest: 'now' });
     const { ledger } = plan(aLifecycle({ ledger: aLedger([active, scheduled]), registration }));
     expect(ledger).to.include({ observedRotationTrigger: 'b', observedRotateRequest: 'now' });
   });
 
-  it('record the names of delivery Secrets, the configured one last', () => {
+  it('The policies record the names of delivery Secrets, the configured one last', () => {
     const registration = aRegistration({ deliverySecretName: 'new' });
     const before = aLedger([active], { deliveries: [{ secretName: 'gone' }, { secretName: 'left' }] });
     const situation = aLifecycle({ ledger: before, registration, delivery: { leftovers: ['left'] } });
@@ -696,7 +696,7 @@ describe('The policies', () => {
     ]);
   });
 
-  it('change nothing before the first key', () => {
+  it('The policies change nothing before the first key', () => {
     const situation = aLifecycle({ ledger: aLedger([]), registration: delivered({ deletionPolicy: 'Delete' }) });
     expect(plan(situation).transitions).to.deep.equal([]);
   });

@@ -13,13 +13,13 @@ describe('The states of a key', () => {
     'Retiring Revoked',
   ]);
 
-  it('change only as the diagram shows', () => {
+  it('The states change only as the diagram shows', () => {
     for (const from of keyStates) {
       for (const to of keyStates) expect(mayMove(from, to), `${from} ${to}`).to.equal(allowed.has(`${from} ${to}`));
     }
   });
 
-  it('are final if and only if the key is not published', () => {
+  it('The states are final if and only if the key is not published', () => {
     for (const state of keyStates) expect(isFinal(state), state).to.equal(!publishedStates.has(state));
   });
 });

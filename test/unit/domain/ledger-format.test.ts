@@ -43,11 +43,11 @@ function damaged(damage: (ledger: Json & Rows) => void): LedgerError {
 }
 
 describe('ledger.json', () => {
-  it('is parsed to the ledger that was written, to the millisecond', () => {
+  it('ledger.json is parsed to the ledger that was written, to the millisecond', () => {
     expect(parseLedger(serializeLedger(full), 'gradebook', 'canvas')).to.deep.equal(full);
   });
 
-  it('has its members in one order, whatever was recorded last', () => {
+  it('ledger.json has its members in one order, whatever was recorded last', () => {
     const { deletionPolicy, keys, ...rest } = full;
     const shuffled = { keys: keys.map(({ state, ...key }) => ({ ...key, state })), deletionPolicy, ...rest };
     expect(serializeLedger(shuffled)).to.equal(serializeLedger(full));
@@ -56,17 +56,17 @@ describe('ledger.json', () => {
     );
   });
 
-  it('may have no keys', () => {
+  it('ledger.json may have no keys', () => {
     const empty = aLedger([]);
     expect(parseLedger(serializeLedger(empty), 'gradebook', 'canvas')).to.deep.equal(empty);
   });
 
-  it('may have a public key of a former system', () => {
+  it('ledger.json may have a public key of a former system', () => {
     const imported = aLedger([aKey(1, 'Retiring', { cause: 'Import', verifyOnly: true, retireAt: epoch })]);
     expect(parseLedger(serializeLedger(imported), 'gradebook', 'canvas')).to.deep.equal(imported);
   });
 
-  it('of an earlier release is read, without an issuer and with only the names of delivery Secrets', () => {
+  it('ledger.json of an earlier release is read, without an issuer and with only the names of delivery Secrets', () => {
     const { issuer: _, deliveries: __, ...rest } = stored();
     const former = JSON.stringify({ ...rest, formatVersion: 1, deliverySecretNames: ['old', 'new'] });
     const { issuer: ___, ...expected } = full;
@@ -76,7 +76,7 @@ describe('ledger.json', () => {
     });
   });
 
-  it('is corrupt wherever it was truncated', () => {
+  it('ledger.json is corrupt wherever it was truncated', () => {
     const text = serializeLedger(full);
     for (let length = 0; length < text.length; length += 97) {
       expect(read(text.slice(0, length))).to.include({
@@ -142,18 +142,18 @@ describe('ledger.json', () => {
     ],
   ];
   for (const [what, damage, message] of corruptions) {
-    it(`is corrupt with ${what}`, () => {
+    it(`ledger.json is corrupt with ${what}`, () => {
       expect(damaged(damage)).to.include({ reason: 'LedgerCorrupt', message });
     });
   }
 
   for (const text of ['null', '[]', '"text"', '7']) {
-    it(`is corrupt as ${text}`, () => {
+    it(`ledger.json is corrupt as ${text}`, () => {
       expect(read(text)).to.include({ reason: 'LedgerCorrupt', message: 'ledger.json is not an object' });
     });
   }
 
-  it('is corrupt if the entry is missing', () => {
+  it('ledger.json is corrupt if the entry is missing', () => {
     expect(read(undefined)).to.include({ reason: 'LedgerCorrupt', message: 'the entry ledger.json is missing' });
   });
 
@@ -184,7 +184,7 @@ describe('ledger.json', () => {
     ['algorithm', (at) => (at.keys[1]['algorithm'] = 'ES256'), 'ledger.json keys[1]: algorithm is none of RS256'],
   ];
   for (const [what, change, message] of newer) {
-    it(`is of a newer release with an unknown ${what}, which is distinguished from damage`, () => {
+    it(`ledger.json is of a newer release with an unknown ${what}, which is distinguished from damage`, () => {
       const error = damaged(change);
       expect(error.reason).to.equal('LedgerFormatUnknown');
       expect(error.message).to.include(message);
@@ -192,7 +192,7 @@ describe('ledger.json', () => {
     });
   }
 
-  it('of another registration is rejected, and the error names the registration', () => {
+  it('ledger.json of another registration is rejected, and the error names the registration', () => {
     const error = damaged((at) => (at['registration'] = 'moodle'));
     expect(error).to.include({
       reason: 'LedgerMismatch',
@@ -200,7 +200,7 @@ describe('ledger.json', () => {
     });
   });
 
-  it('is never quoted: no error repeats one of its values, except names', () => {
+  it('ledger.json is never quoted: no error repeats one of its values, except names', () => {
     const secret = 'MIIEvQ-Secret+Value/';
     const places: string[][] = [
       ['formatVersion'],

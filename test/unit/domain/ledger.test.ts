@@ -13,7 +13,7 @@ import { keyStates, mayMove } from '../../../src/domain/key-state.ts';
 import { aKey, aLedger, epoch, keyFacts } from '../../builders/ledger.ts';
 
 describe('The ledger', () => {
-  it('gives each key the next revision, even after older records were pruned', () => {
+  it('The ledger gives each key the next revision, even after older records were pruned', () => {
     const first = addKey(emptyLedger('gradebook', 'canvas'), keyFacts('a'), 'Initial', epoch);
     expect(first.keys).to.have.length(1);
     expect(first.keys[0]).to.deep.include({
@@ -28,12 +28,12 @@ describe('The ledger', () => {
     expect(later.keys[0]).to.include({ revision: 10, cause: 'Trigger' });
   });
 
-  it('copies only its own members of a key, and nothing private', () => {
+  it('The ledger copies only its own members of a key, and nothing private', () => {
     const facts = { ...keyFacts('a'), privateKey: 'secret' };
     expect(JSON.stringify(addKey(aLedger([]), facts, 'Initial', epoch))).not.to.include('secret');
   });
 
-  it('changes one key only, and removes members that are set to undefined', () => {
+  it('The ledger changes one key only, and removes members that are set to undefined', () => {
     const ledger = aLedger([aKey(1, 'Retiring', { retireAt: epoch }), aKey(2, 'Active')]);
     const changed = changeKey(ledger, 'kid-1', { retireAt: undefined, stoppedSigningAt: epoch });
     expect(changed.keys[0]).not.to.have.property('retireAt');
@@ -47,14 +47,14 @@ describe('The ledger', () => {
       const change = (): unknown => changeKey(aLedger([aKey(1, from)]), 'kid-1', { state: to });
       if (mayMove(from, to)) it(`lets a key move from ${from} to ${to}`, () => expect(change).not.to.throw());
       else {
-        it(`throws if a key would change from ${from} to ${to}`, () => {
+        it(`The ledger throws if a key would change from ${from} to ${to}`, () => {
           expect(change).to.throw(`key kid-1 may not move from ${from} to ${to}`);
         });
       }
     }
   }
 
-  it('finds the signing key by its ID, the next key and the live keys by their states', () => {
+  it('The ledger finds the signing key by its ID, the next key and the live keys by their states', () => {
     const keys = (['Retired', 'Revoked', 'Retiring', 'Active', 'Next'] as const).map((state, at) =>
       aKey(at + 1, state),
     );

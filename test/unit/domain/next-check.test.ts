@@ -7,15 +7,15 @@ import { aLifecycle } from '../../builders/situation.ts';
 describe('The next check of a registration', () => {
   const ledger = aLedger([aKey(1, 'Active')]);
 
-  it('is when a step is due if every replica serves the signing key', () => {
+  it('The next check of a registration is when a step is due if every replica serves the signing key', () => {
     expect(plan(aLifecycle({ ledger })).nextCheckAt).to.be.greaterThan(epoch + 30 * second);
   });
 
-  it('is the same while a replica does not serve the signing key: replicas are polled anyway', () => {
+  it('The next check of a registration is the same while a replica does not serve the signing key: replicas are polled anyway', () => {
     expect(plan(aLifecycle({ ledger, served: [] })).nextCheckAt).to.equal(plan(aLifecycle({ ledger })).nextCheckAt);
   });
 
-  it('is when a key that no replica serves is no longer new, and is not repeated', () => {
+  it('The next check of a registration is when a key that no replica serves is no longer new, and is not repeated', () => {
     const made = aLedger([
       aKey(1, 'Active'),
       { ...aKey(2, 'Next'), publishedAt: undefined as never, createdAt: epoch },
@@ -25,7 +25,7 @@ describe('The next check of a registration', () => {
     expect(at(epoch + 4 * second)).to.satisfy((time?: number) => time === undefined || time > epoch + 34 * second);
   });
 
-  it('is when a next key that was not fetched is reported, and then when it signs', () => {
+  it('The next check of a registration is when a next key that was not fetched is reported, and then when it signs', () => {
     const next = aKey(2, 'Next', { publishedAt: epoch, cause: 'Request' });
     const at = (now: number, complete = true) =>
       plan(aLifecycle({ ledger: aLedger([aKey(1, 'Active'), next]), fetches: { complete }, now })).nextCheckAt;
@@ -34,7 +34,7 @@ describe('The next check of a registration', () => {
     expect(at(epoch, false), 'while fetches are unknown').to.equal(epoch + 24 * hour);
   });
 
-  it('is not repeated while a replica serves a revoked key', () => {
+  it('The next check of a registration is not repeated while a replica serves a revoked key', () => {
     const revoked = { ...aKey(2, 'Revoked'), revokedAt: epoch };
     const withRevoked = aLedger([aKey(1, 'Active'), revoked]);
     expect(plan(aLifecycle({ ledger: withRevoked })).nextCheckAt).to.be.greaterThan(epoch + 90 * second);

@@ -13,7 +13,7 @@ function stored({ annotations, spec }: AnyRegistration): LtiRegistration {
 }
 
 describe('Any registration that the schema allows', () => {
-  it('is read without an exception, and every text in it fits into a status', () => {
+  it('Any registration is read without an exception, and every text in it fits into a status', () => {
     fc.assert(
       fc.property(anyRegistration(), (made) => {
         const { rotateRequest = '', rotationTrigger = '', ...read } = readRegistration(stored(made));
@@ -30,7 +30,7 @@ describe('Any registration that the schema allows', () => {
     );
   });
 
-  it('varies in length, content and fields', () => {
+  it('The random registrations vary in length, content and fields', () => {
     const sample = fc.sample(anyRegistration(), { numRuns: 1000, seed: 1 });
     const texts = sample.map((made) => JSON.stringify(made));
     for (const part of [

@@ -36,7 +36,7 @@ describe('deliverySecretName', () => {
 });
 
 describe('Reading a registration', () => {
-  it('applies the defaults of the schema to objects that were stored before the schema had them', () => {
+  it('readRegistration applies the defaults of the schema to objects that were stored before the schema had them', () => {
     const read = readRegistration(object());
     expect(read).to.deep.include({
       namespace: 'gradebook',
@@ -54,7 +54,7 @@ describe('Reading a registration', () => {
     });
   });
 
-  it('keeps the values of the spec, with durations in milliseconds', () => {
+  it('readRegistration keeps the values of the spec, with durations in milliseconds', () => {
     const read = readRegistration(
       object(
         {
@@ -94,12 +94,12 @@ describe('Reading a registration', () => {
   });
 
   for (const field of ['rotationTrigger', 'acknowledgedKeyID'] as const) {
-    it(`treats an empty ${field} as unset`, () => {
+    it(`readRegistration treats an empty ${field} as unset`, () => {
       expect(readRegistration(object({ [field]: '' }))).not.to.have.property(field);
     });
   }
 
-  it('keeps a rotate request that fits into a status', () => {
+  it('readRegistration keeps a rotate request that fits into a status', () => {
     for (const value of ['2026-03-01T00:00:00Z', 'x'.repeat(256), 'é'.repeat(128), ' please, 今すぐ ', '__proto__']) {
       expect(storableRequest(value)).to.equal(value);
       expect(request(value)).to.equal(value);
@@ -117,7 +117,7 @@ describe('Reading a registration', () => {
     'has half a character': '\ud83d'.repeat(100),
   };
   for (const [what, value] of Object.entries(tooMuch)) {
-    it(`replaces a rotate request that ${what} by a text that fits into a status and changes with it`, () => {
+    it(`readRegistration replaces a rotate request that ${what} by a text that fits into a status and changes with it`, () => {
       const read = request(value)!;
       expect(Buffer.byteLength(read)).to.be.at.most(256);
       expect(read).to.match(/^[ -~]*… \(\d+ characters, FNV-1a [0-9a-f]{8}\)$/);
@@ -129,7 +129,7 @@ describe('Reading a registration', () => {
     });
   }
 
-  it('has the FNV-1a checksum of a long rotate request', () => {
+  it('readRegistration computes the FNV-1a checksum of a long rotate request', () => {
     expect(request('foo\nbar')).to.equal('foo?bar… (7 characters, FNV-1a 66bde038)');
   });
 

@@ -33,17 +33,17 @@ describe('A rotation window', () => {
     ['when it has closed, a week later', '2026-11-28T05:00:00Z', '2026-12-05T01:00:00Z'],
     ['in summer, an hour earlier', '2027-06-25T12:00:00Z', '2027-06-26T00:00:00Z'],
   ] as const) {
-    it(`opens ${what}`, () => {
+    it(`A rotation window opens ${what}`, () => {
       expect(nextOpening([saturdays], at(from))).to.equal(at(opening));
     });
   }
 
-  it('opens before another one that opens later', () => {
+  it('A rotation window opens before another one that opens later', () => {
     const daily: RotationWindow = { schedule: '30 22 * * *', duration: minute, timeZone: 'UTC' };
     expect(nextOpening([saturdays, daily], at('2026-11-23T12:00:00Z'))).to.equal(at('2026-11-23T22:30:00Z'));
   });
 
-  it('delays a rotation, but not past the deadline', () => {
+  it('A rotation window delays a rotation, but not past the deadline', () => {
     const due = at('2026-11-23T12:00:00Z');
     const patient = registration([saturdays], 7 * day);
     expect(permittedTime(patient, due, due)).to.equal(at('2026-11-28T01:00:00Z'));
@@ -52,7 +52,7 @@ describe('A rotation window', () => {
     expect(permittedTime(patient, due, at('2026-11-28T06:00:00Z'))).to.equal(due + 7 * day);
   });
 
-  it('that does not exist delays no rotation', () => {
+  it('A rotation window that does not exist delays no rotation', () => {
     expect(permittedTime(registration([], 7 * day), 5, 10)).to.equal(5);
   });
 
@@ -102,7 +102,7 @@ describe('A rotation window', () => {
     expect(dates('0 2 * * 6L')).to.deep.equal(['2026-11-28', '2026-12-26', '2027-01-30']);
   });
 
-  it('that opens has no fault', () => {
+  it('A rotation window that opens has no fault', () => {
     expect(windowFault([saturdays], at('2026-11-23T12:00:00Z'))).to.equal(undefined);
   });
 });

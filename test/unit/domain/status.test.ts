@@ -349,13 +349,13 @@ describe('The conditions of a registration', () => {
     ],
   ];
   for (const [when, situation, more, expected] of cases) {
-    it(`are right ${when}`, () => {
+    it(`The conditions of a registration are right ${when}`, () => {
       const { conditions: list } = statusOf(situation, more);
       for (const [type, text] of Object.entries(expected)) expect(shown(list, type), type).to.equal(text);
     });
   }
 
-  it('have the generation that they describe', () => {
+  it('The conditions of a registration have the generation that they describe', () => {
     const list = statusOf(aLifecycle({ registration: aRegistration({ generation: 7 }) })).conditions;
     expect(new Set(list?.map(({ observedGeneration }) => observedGeneration))).to.deep.equal(new Set([7]));
   });
@@ -367,7 +367,7 @@ describe('The lastTransitionTime of conditions', () => {
   });
   const first = conditions(verdict('True', 'SigningKeyReady'), undefined, 1, epoch);
 
-  it('stays if only reason, message or generation change', () => {
+  it('lastTransitionTime stays if only reason, message or generation change', () => {
     const [later] = conditions(verdict('True', 'ServedByAllReplicas', 'other'), first, 2, epoch + hour);
     expect(later).to.deep.include({
       reason: 'ServedByAllReplicas',
@@ -377,12 +377,12 @@ describe('The lastTransitionTime of conditions', () => {
     });
   });
 
-  it('changes with the status', () => {
+  it('lastTransitionTime changes with the status', () => {
     const [later] = conditions(verdict('False', 'SigningKeyReady'), first, 1, epoch + hour);
     expect(later?.lastTransitionTime).to.equal('2026-03-01T01:00:00Z');
   });
 
-  it('is the present time for a new condition', () => {
+  it('lastTransitionTime is the present time for a new condition', () => {
     const [later] = conditions(
       { Stalled: { status: 'True', reason: 'ClockSkewed', message: '' } },
       first,
@@ -392,13 +392,13 @@ describe('The lastTransitionTime of conditions', () => {
     expect(later?.lastTransitionTime).to.equal('2026-03-01T01:00:00Z');
   });
 
-  it('comes with a message of at most 2048 characters', () => {
+  it('lastTransitionTime comes with a message of at most 2048 characters', () => {
     expect(
       conditions(verdict('True', 'SigningKeyReady', 'm'.repeat(3000)), undefined, 1, epoch)[0]?.message,
     ).to.have.length(2048);
   });
 
-  it('stays over any number of statuses without a change', () => {
+  it('lastTransitionTime stays over any number of statuses without a change', () => {
     const status = statusOf(aLifecycle());
     const later = aLifecycle({ now: epoch + day });
     expect(registrationStatus(anOutcome(later), status)).to.deep.equal(status);
@@ -406,7 +406,7 @@ describe('The lastTransitionTime of conditions', () => {
 });
 
 describe('The status of a registration', () => {
-  it('has the signing key, the next key and its activation time', () => {
+  it('The status of a registration has the signing key, the next key and its activation time', () => {
     const ledger = aLedger([
       aKey(1, 'Retired'),
       aKey(2, 'Active', { createdAt: epoch - hour }),
@@ -429,12 +429,12 @@ describe('The status of a registration', () => {
     });
   });
 
-  it('has no activation time for a key that is not published', () => {
+  it('The status of a registration has no activation time for a key that is not published', () => {
     const status = statusOf(aLifecycle({ ledger: aLedger([active, aKey(2, 'Next')]), served: ['kid-1'] }));
     expect(status.nextKey).to.deep.equal({ name: 'canvas-2', keyID: 'kid-2' });
   });
 
-  it('has the time of the scheduled rotation, and none while suspended', () => {
+  it('The status of a registration has the time of the scheduled rotation, and none while suspended', () => {
     const rotation = formatInstant(nextRotationTime(active, aRegistration()));
     expect(statusOf(aLifecycle())).to.include({ nextRotationTime: rotation });
     expect(statusOf(aLifecycle())).not.to.have.property('lastRotationTime');
@@ -443,7 +443,7 @@ describe('The status of a registration', () => {
     );
   });
 
-  it('has no key if none signs, and has the answered requests', () => {
+  it('The status of a registration has no key if none signs, and has the answered requests', () => {
     const ledger = { ...aLedger([aKey(1, 'Revoked')]), observedRotationTrigger: 'a', observedRotateRequest: 'b' };
     const status = statusOf(aLifecycle({ ledger }));
     expect(status).not.to.have.any.keys('activeKey', 'nextKey', 'nextRotationTime', 'jwksURL');
@@ -463,14 +463,14 @@ describe('The status of a registration whose ledger cannot be used', () => {
   };
   const bad = 'LedgerMissing: the ledger is gone';
 
-  it('keeps what is known of the registration at the platform', () => {
+  it('The status without a usable ledger keeps what is known of the registration at the platform', () => {
     const verdict = { Registered: { status: 'True', reason: 'PlatformRecorded', message: 'm' } } as const;
     const known = { conditions: conditions(verdict, undefined, 1, epoch) };
     expect(shown(faultedStatus(faulted, known).conditions, 'Registered')).to.equal('True PlatformRecorded: m');
     expect(shown(faultedStatus(faulted, undefined).conditions, 'Registered')).to.equal(undefined);
   });
 
-  it('keeps the signing key and its conditions', () => {
+  it('The status without a usable ledger keeps the signing key and its conditions', () => {
     const before = statusOf(aLifecycle());
     const status = faultedStatus({ ...faulted, generation: 9, now: epoch + hour }, before);
     expect(status).to.deep.include({ activeKey: before.activeKey, observedGeneration: 9, ledgerSerial: 7 });
@@ -481,7 +481,7 @@ describe('The status of a registration whose ledger cannot be used', () => {
     expect(shown(status.conditions, 'Reconciling')).to.equal(`False ${bad}`);
   });
 
-  it('has no signing key if there was none', () => {
+  it('The status without a usable ledger has no signing key if there was none', () => {
     const status = faultedStatus(faulted, undefined);
     expect(shown(status.conditions, 'Ready')).to.equal(`False ${bad}`);
     expect(shown(status.conditions, 'Published')).to.equal(`False ${bad}`);
@@ -492,7 +492,7 @@ describe('The status of a registration whose ledger cannot be used', () => {
 describe('The LtiKey of a row', () => {
   const row = aKey(2, 'Retiring', { retireAt: epoch + day });
 
-  it('has its facts, state and times, and reports that it can be decrypted', () => {
+  it('The LtiKey of a row has its facts, state and times, and reports that it can be decrypted', () => {
     const object = ltiKeyOf(aLedger([row]), row, opens, undefined, epoch);
     expect(object.metadata).to.deep.equal({
       name: 'canvas-2',
@@ -521,7 +521,7 @@ describe('The LtiKey of a row', () => {
     );
   });
 
-  it('reports that its key cannot be decrypted, without a key-encryption key', () => {
+  it('The LtiKey of a row reports that its key cannot be decrypted, without a key-encryption key', () => {
     const { status } = ltiKeyOf(aLedger([row]), row, damaged, undefined, epoch);
     expect(shown(status?.conditions, 'KeyMaterialAvailable')).to.equal(
       'False SealTampered: the sealed key does not open',
@@ -529,7 +529,7 @@ describe('The LtiKey of a row', () => {
     expect(status).not.to.have.property('kekID');
   });
 
-  it('has no KeyMaterialAvailable condition once the private key is destroyed', () => {
+  it('The LtiKey of a row has no KeyMaterialAvailable condition once the private key is destroyed', () => {
     const final = aKey(2, 'Retired');
     expect(ltiKeyOf(aLedger([final]), final, opens, undefined, epoch).status?.conditions).to.deep.equal([]);
   });

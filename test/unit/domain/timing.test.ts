@@ -21,7 +21,7 @@ import { aRegistration } from '../../builders/registration.ts';
 const limits = { minimumOverlap: hour };
 
 describe('Resyncs', () => {
-  it('stay within the budget of reads after a new leader reconciled 10,000 registrations within 20 seconds', () => {
+  it('Resyncs stay within the budget of reads after a new leader reconciled 10,000 registrations within 20 seconds', () => {
     const count = 10_000;
     const interval = resyncInterval(count, hour);
     const perMinute = Array.from({ length: 120 }, () => 0);
@@ -42,7 +42,7 @@ describe('Resyncs', () => {
 });
 
 describe('The safety inequalities', () => {
-  it('have the values of the documentation', () => {
+  it('The safety inequalities have the values of the documentation', () => {
     expect(revocationGrace).to.be.below(60 * second);
     expect(toleratedClockSkew).to.equal(5 * minute);
     expect(defaultMinimumOverlap).to.be.at.least(2 * minute + 600 * second + 300 * second);
@@ -53,13 +53,13 @@ describe('The safety inequalities', () => {
     ['a minute more than the caches live', 66 * minute, undefined, 65 * minute],
     ['what the operator was told, if it was told', 3 * second, 3 * second, 65 * minute],
   ] as const) {
-    it(`require an activation delay of ${what}`, () => {
+    it(`The safety inequalities require an activation delay of ${what}`, () => {
       const told = given === undefined ? limits : { ...limits, minimumActivationDelay: given };
       expect(minimumActivationDelay(told, cacheLifetime)).to.equal(floor);
     });
   }
 
-  it('keep a Retiring key published for the minimum overlap if spec.overlap is shorter', () => {
+  it('The safety inequalities keep a Retiring key published for the minimum overlap if spec.overlap is shorter', () => {
     expect(publishedOverlap(aRegistration({ overlap: 2 * day }), limits)).to.equal(2 * day);
     expect(publishedOverlap(aRegistration({ overlap: second }), limits)).to.equal(hour);
   });
@@ -90,14 +90,14 @@ describe('The safety inequalities', () => {
       'spec.rotateAfter is 3d; raise it above the sum of spec.activationDelay and spec.overlap, 3d',
     ],
   ] as const) {
-    it(`find ${what}`, () => {
+    it(`timingFault reports ${what}`, () => {
       const fault = timingFault(aRegistration(more), limits, hour);
       expect(fault?.reason).to.equal(reason);
       expect(fault?.message ?? '').to.equal(message);
     });
   }
 
-  it('spread rotations over at most 5 % of the period, deterministically', () => {
+  it('The safety inequalities spread rotations over at most 5 % of the period, deterministically', () => {
     const jitters = Array.from({ length: 1000 }, (_, index) => rotationJitter(aRegistration({ name: `r${index}` }), 1));
     expect(Math.min(...jitters)).to.be.at.least(0);
     expect(Math.max(...jitters)).to.be.below(0.05 * 90 * day);
@@ -107,7 +107,7 @@ describe('The safety inequalities', () => {
     expect(rotationJitter(aRegistration(), 1)).not.to.equal(rotationJitter(aRegistration(), 2));
   });
 
-  it('prepare a rotation early enough to publish the key for its delay', () => {
+  it('The safety inequalities prepare a rotation early enough to publish the key for its delay', () => {
     const registration = aRegistration();
     const active = aKey(1, 'Active');
     const rotation = nextRotationTime(active, registration);
@@ -116,12 +116,12 @@ describe('The safety inequalities', () => {
     expect(publicationMargin(aRegistration({ activationDelay: 20 * minute }))).to.equal(2 * minute);
   });
 
-  it('never prepare a rotation before the key signs', () => {
+  it('The safety inequalities never prepare a rotation before the key signs', () => {
     const registration = aRegistration({ rotateAfter: day });
     expect(preparationTime(aKey(1, 'Active'), registration)).to.equal(epoch);
   });
 
-  it('let a scheduled key sign on its day, and a requested key after its activation delay', () => {
+  it('The safety inequalities let a scheduled key sign on its day, and a requested key after its activation delay', () => {
     const registration = aRegistration();
     const active = aKey(1, 'Active');
     const time = (cause: 'Schedule' | 'Trigger', publishedAt?: number): number | undefined =>

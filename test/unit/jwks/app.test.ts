@@ -92,14 +92,14 @@ describe('The public port', () => {
     server.closeAllConnections();
   });
 
-  it('answers 503, so that caches keep their copies, where an unread document may exist, and 404 elsewhere', async () => {
+  it('The public port answers 503, so that caches keep their copies, where an unread document may exist, and 404 elsewhere', async () => {
     const { status, headers } = await request(server).get('/registrations/unread/canvas/jwks.json');
     expect(status).to.equal(503);
     expect(headers).to.include({ 'retry-after': '5', 'cache-control': 'no-store' });
     await request(server).get('/registrations/other/canvas/jwks.json').expect(404);
   });
 
-  it('counts GET, HEAD and 304 as fetches of a document, and nothing else', async () => {
+  it('The public port counts GET, HEAD and 304 as fetches of a document, and nothing else', async () => {
     await request(server).get(path).expect(200);
     await request(server).head(path).expect(200);
     await request(server).get(path).set('If-None-Match', document.etag).expect(304);
@@ -113,13 +113,13 @@ describe('The public port', () => {
     expect(fetched).to.deep.equal([path, path, path, path, largePath]);
   });
 
-  it('does not count requests of the operator as fetches', async () => {
+  it('The public port does not count requests of the operator as fetches', async () => {
     await request(server).get(path).set('User-Agent', operatorUserAgent).expect(200);
     await request(server).get(path).set('User-Agent', 'lti-key-operator-fan/1').expect(200);
     expect(fetched).to.deep.equal([path]);
   });
 
-  it('answers a document with all its headers', async () => {
+  it('The public port answers a document with all its headers', async () => {
     const { status, headers, text: body } = await request(server).get(path);
     expect(status).to.equal(200);
     expect(body).to.equal(text);
@@ -137,7 +137,7 @@ describe('The public port', () => {
   });
 
   for (const target of [`${path}?x=1`, `${path}?`, `${path}#x`, `http://keys.example.org${path}?a[b]=c`]) {
-    it(`answers ${target} with the same bytes`, async () => {
+    it(`The public port answers ${target} with the same bytes`, async () => {
       const rest = 'HTTP/1.1\r\nHost: evil.example\r\nX-Forwarded-Host: evil\r\nConnection: close\r\n\r\n';
       const answer = await raw(server, `GET ${target} ${rest}`);
       expect(answer).to.match(/^HTTP\/1.1 200 /);
@@ -145,7 +145,7 @@ describe('The public port', () => {
     });
   }
 
-  it('answers HEAD with the same headers and no body', async () => {
+  it('The public port answers HEAD with the same headers and no body', async () => {
     const answer = await raw(server, `HEAD ${path} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n`);
     expect(answer).to.include(`Content-Length: ${text.length}\r\n`);
     expect(answer).to.match(/\r\n\r\n$/);
@@ -162,7 +162,7 @@ describe('The public port', () => {
     ['"*"', 200],
   ];
   for (const [condition, status] of conditions) {
-    it(`answers ${status} if none matches ${condition.replace(etag, 'the ETag')}`, async () => {
+    it(`The public port answers ${status} if none matches ${condition.replace(etag, 'the ETag')}`, async () => {
       const answer = await request(server).get(path).set('If-None-Match', condition);
       expect(answer.status).to.equal(status);
       expect(answer.headers['etag']).to.equal(etag);
@@ -171,13 +171,13 @@ describe('The public port', () => {
     });
   }
 
-  it('combines header lines of the same name into a list, regardless of the case of the name', async () => {
+  it('The public port combines header lines of the same name into a list, regardless of the case of the name', async () => {
     const lines = `if-none-match: "other"\r\nIF-NONE-MATCH: ${etag}\r\n`;
     const answer = await raw(server, `GET ${path} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n${lines}\r\n`);
     expect(answer).to.match(/^HTTP\/1.1 304 /);
   });
 
-  it('gives two documents that are requested concurrently their own headers', async () => {
+  it('The public port gives two documents that are requested concurrently their own headers', async () => {
     const ask = (of: string, more = ''): string => `GET ${of} HTTP/1.1\r\nHost: h\r\n${more}\r\n`;
     const answers = await raw(server, ask(path) + ask(largePath, 'Connection: close\r\n'));
     const [first = '', second = ''] = answers.split(/(?<=[^])(?=HTTP\/1.1 )/);
@@ -190,13 +190,13 @@ describe('The public port', () => {
     }
   });
 
-  it('sends a document unchanged, regardless of the Accept headers', async () => {
+  it('The public port sends a document unchanged, regardless of the Accept headers', async () => {
     const { headers } = await request(server).get(largePath).set('Accept-Encoding', 'gzip');
     expect(headers).not.to.have.any.keys('content-encoding', 'vary');
     expect(headers['etag']).to.equal(large.etag);
   });
 
-  it('shortens the cache lifetime of a document after a revocation, until the time in its file', async () => {
+  it('The public port shortens the cache lifetime of a document after a revocation, until the time in its file', async () => {
     const until = new Date(clock.now().getTime() + 1000).toISOString();
     documents.set(path, served(1, `,"revokedUntil":"${until}"`));
     expect((await request(server).get(path)).headers['cache-control']).to.equal('public, max-age=60');
@@ -204,7 +204,7 @@ describe('The public port', () => {
     expect((await request(server).get(path)).headers['cache-control']).to.include('max-age=300, stale-while');
   });
 
-  it('answers 503 before the first sync, for every path', async () => {
+  it('The public port answers 503 before the first sync, for every path', async () => {
     synced = false;
     for (const target of [path, emptyPath, '/', '/nothing']) {
       const { status, headers } = await request(server).get(target);
@@ -213,13 +213,13 @@ describe('The public port', () => {
     }
   });
 
-  it('answers 404, on which no cache serves a stale copy, if there is no key', async () => {
+  it('The public port answers 404, on which no cache serves a stale copy, if there is no key', async () => {
     const { status, headers } = await request(server).get(emptyPath).set('If-None-Match', '*');
     expect(status).to.equal(404);
     expect(headers).to.include({ 'cache-control': 'no-store' }).and.not.to.have.any.keys('etag', 'retry-after');
   });
 
-  it('refuses a request with two Host headers, regardless of case, and answers one with many header lines', async () => {
+  it('The public port refuses a request with two Host headers, regardless of case, and answers one with many header lines', async () => {
     const ask = (lines: string): Promise<string> =>
       raw(server, `GET ${path} HTTP/1.1\r\n${lines}Connection: close\r\n\r\n`);
     for (const [first, second] of [
@@ -235,7 +235,7 @@ describe('The public port', () => {
     expect(codes).to.deep.equal([400, 400, 400, 400, 200]);
   });
 
-  it('counts requests that never reach a route: not HTTP, too long, or with an unknown expectation', async () => {
+  it('The public port counts requests that never reach a route: not HTTP, too long, or with an unknown expectation', async () => {
     const host = 'Host: h\r\nConnection: close\r\n';
     for (const [request_, code] of [
       ['G\0T / HTTP/1.1\r\n\r\n', 400],
@@ -247,7 +247,7 @@ describe('The public port', () => {
     }
   });
 
-  it('answers every other path with the same 404, which repeats nothing of the path', async () => {
+  it('The public port answers every other path with the same 404, which repeats nothing of the path', async () => {
     const bodies = new Set<string>();
     for (const target of [
       '/',
@@ -267,7 +267,7 @@ describe('The public port', () => {
     expect(bodies.size).to.equal(1);
   });
 
-  it('refuses every other method', async () => {
+  it('The public port refuses every other method', async () => {
     for (const method of METHODS.filter((name) => !['GET', 'HEAD', 'OPTIONS', 'CONNECT'].includes(name))) {
       const answer = await raw(server, `${method} ${path} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n`);
       expect([method, answer.slice(0, 13)]).to.deep.equal([method, 'HTTP/1.1 405 ']);
@@ -275,20 +275,20 @@ describe('The public port', () => {
     }
   });
 
-  it('answers preflight requests of browsers', async () => {
+  it('The public port answers preflight requests of browsers', async () => {
     const { status, headers } = await request(server).options(path);
     expect(status).to.equal(204);
     expect(headers).to.include({ 'access-control-allow-origin': '*', 'access-control-allow-methods': 'GET, HEAD' });
   });
 
-  it('closes connections while it drains', async () => {
+  it('The public port closes connections while it drains', async () => {
     const ask = `GET ${path} HTTP/1.1\r\nHost: h\r\n\r\n`;
     expect(await raw(server, ask)).to.include('\r\nConnection: keep-alive\r\n');
     draining = true;
     expect(await raw(server, ask)).to.match(/^HTTP\/1.1 200 [^]*\r\nConnection: close\r\n/);
   });
 
-  it('answers any request, and 503 is the only 5xx', async () => {
+  it('The public port answers any request, and 503 is the only 5xx', async () => {
     const segment = fc.oneof(
       fc.constantFrom('registrations', 'gradebook', 'canvas', 'jwks.json', '..', '%00', ''),
       fc.string(),

@@ -88,7 +88,7 @@ describe('DirectorySource', () => {
     await until(() => source.synced(), 'synced');
   }
 
-  it('serves each kind of file at its path, and no other file', async () => {
+  it('DirectorySource serves each kind of file at its path, and no other file', async () => {
     await put('all.json', content('a', 'b'));
     await put('namespace_gradebook.json', content('a'));
     await put(file, content('b'));
@@ -100,7 +100,7 @@ describe('DirectorySource', () => {
     expect(kids()).to.equal('b');
   });
 
-  it('is not synced by the heartbeat of a previous run', async () => {
+  it('DirectorySource is not synced by the heartbeat of a previous run', async () => {
     await put(file, content('a'));
     await beat();
     running = source.run(stop.signal);
@@ -111,7 +111,7 @@ describe('DirectorySource', () => {
     await until(() => source.synced(), 'synced');
   });
 
-  it('has read every file when a heartbeat makes it synced', async () => {
+  it('DirectorySource has read every file when a heartbeat makes it synced', async () => {
     running = source.run(stop.signal);
     await until(() => clock.pendingTimers > 0, 'the first scan');
     for (let number = 0; number < 50; number += 1) await put(`registration_gradebook_r${number}.json`, content('a'));
@@ -120,21 +120,21 @@ describe('DirectorySource', () => {
     expect(source.documents.size).to.equal(50);
   });
 
-  it('serves changed files', async () => {
+  it('DirectorySource serves changed files', async () => {
     await put(file, content('a'));
     await start();
     await put(file, content('a', 'b'));
     await until(() => kids() === 'a b', 'the change is served');
   });
 
-  it('drops a document when its file disappears while the publisher is alive', async () => {
+  it('DirectorySource drops a document when its file disappears while the publisher is alive', async () => {
     await put(file, content('a'));
     await start();
     await rm(join(directory, file));
     await until(() => !source.documents.has(path), 'the document is gone');
   });
 
-  it('keeps a document whose file is gone while there is no heartbeat, until the next one', async () => {
+  it('DirectorySource keeps a document whose file is gone while there is no heartbeat, until the next one', async () => {
     await put(file, content('a'));
     await start();
     await clock.advance(20_000);
@@ -146,7 +146,7 @@ describe('DirectorySource', () => {
     await until(() => !source.documents.has(path), 'the document is gone');
   });
 
-  it('keeps every document when the directory is gone', async () => {
+  it('DirectorySource keeps every document when the directory is gone', async () => {
     await put(file, content('a'));
     await start();
     await rm(directory, { recursive: true });
@@ -163,7 +163,7 @@ describe('DirectorySource', () => {
     ['holding a bad key', content('b').replace('RS256', 'none'), 'BadKey'],
   ];
   for (const [what, text, reason] of bad) {
-    it(`keeps the last good document when its file is ${what}, and logs it once`, async () => {
+    it(`DirectorySource keeps the last good document when its file is ${what}, and logs it once`, async () => {
       await put(file, content('a'));
       await start();
       await put(file, text);
@@ -179,7 +179,7 @@ describe('DirectorySource', () => {
     });
   }
 
-  it('limits how often it reads an aggregate that changes all the time, and the heartbeat with it', async () => {
+  it('DirectorySource limits how often it reads an aggregate that changes all the time, and the heartbeat with it', async () => {
     const aggregate = 'namespace_gradebook.json';
     const names = Array.from({ length: 3000 }, (_, number) => `k${number}`);
     await start();
@@ -194,7 +194,7 @@ describe('DirectorySource', () => {
     await until(() => kids('/namespaces/gradebook/jwks.json') === 'a', 'the aggregate is read');
   });
 
-  it('logs once for all documents why they cannot be read, and again if the cause returns', async () => {
+  it('DirectorySource logs once for all documents why they cannot be read, and again if the cause returns', async () => {
     const unreadable = Array.from({ length: 20 }, (_, number) => `registration_gradebook_r${number}.json`);
     for (const name of unreadable) await mkdir(join(directory, name));
     await put(file, content('a'));
@@ -212,7 +212,7 @@ describe('DirectorySource', () => {
     await until(() => log.match(/cannot read documents/g)?.length === 2, 'the cause is logged again');
   });
 
-  it('does not read a file over the limit', async () => {
+  it('DirectorySource does not read a file over the limit', async () => {
     await put(file, content('a'));
     await start();
     await put('.tmp-2', '');
@@ -223,7 +223,7 @@ describe('DirectorySource', () => {
     expect(kids()).to.equal('a');
   });
 
-  it('has no document for a file that was never good, and reports the refusal until the file is gone', async () => {
+  it('DirectorySource has no document for a file that was never good, and reports the refusal until the file is gone', async () => {
     await put(file, 'x');
     await start();
     expect(source.documents.has(path)).to.equal(false);
@@ -237,7 +237,7 @@ describe('DirectorySource', () => {
     ['namespace', 'namespace_gradebook.json', '/namespaces/gradebook/jwks.json'],
     ['all namespaces', 'all.json', '/.well-known/jwks.json'],
   ] as const) {
-    it(`drops the document of a ${what} when its file has no keys any more, and serves it again with the next key`, async () => {
+    it(`DirectorySource drops the document of a ${what} when its file has no keys any more, and serves it again with the next key`, async () => {
       await put(name, content('a'));
       await start();
       await put(name, content());
@@ -248,7 +248,7 @@ describe('DirectorySource', () => {
     });
   }
 
-  it('leaves no timer behind after it stops', async () => {
+  it('DirectorySource leaves no timer behind after it stops', async () => {
     await start();
     stop.abort();
     await running;

@@ -13,7 +13,7 @@ describe('FetchCounts', () => {
     counts = new FetchCounts(documents, clock);
   });
 
-  it('reports how often each document was fetched, and how long ago, rounded up to seconds', async () => {
+  it('FetchCounts reports how often each document was fetched, and how long ago, rounded up to seconds', async () => {
     counts.add('/a');
     await clock.advance(60_000);
     counts.add('/a');
@@ -25,7 +25,7 @@ describe('FetchCounts', () => {
     ]);
   });
 
-  it('reports the documents that were fetched in the last seconds', async () => {
+  it('FetchCounts reports the documents that were fetched in the last seconds', async () => {
     counts.add('/a');
     await clock.advance(60_000);
     counts.add('/b');
@@ -35,7 +35,7 @@ describe('FetchCounts', () => {
     expect([...counts.report(29).keys()]).to.deep.equal([]);
   });
 
-  it('drops the counts of documents that are gone', () => {
+  it('FetchCounts drops the counts of documents that are gone', () => {
     counts.add('/a');
     documents.delete('/a');
     expect([...counts.report().keys()]).to.deep.equal([]);
@@ -43,7 +43,7 @@ describe('FetchCounts', () => {
     expect([...counts.report().keys()], 'a new document with the same path').to.deep.equal([]);
   });
 
-  it('never holds more counts than documents, even if it is never asked for a report', () => {
+  it('FetchCounts never holds more counts than documents, even if it is never asked for a report', () => {
     const size = (): number => [...counts.report().keys()].length;
     for (let name = 0; name < 1000; name += 1) {
       const path = `/${name}`;

@@ -7,7 +7,7 @@ describe('Health', () => {
   const at = (syncedAt: string, unread: readonly string[] = []): Heartbeat => ({ syncedAt, unread });
   const earlier = at('2025-12-31T23:59:50.000Z');
 
-  it('is synced by a heartbeat that was not there at the start, and stays synced', async () => {
+  it('Health is synced by a heartbeat that was not there at the start, and stays synced', async () => {
     const clock = new FakeClock();
     const health = new Health(clock);
     for (const beat of [earlier, earlier, undefined]) health.heartbeat(beat);
@@ -19,14 +19,14 @@ describe('Health', () => {
     expect(health.synced()).to.equal(true);
   });
 
-  it('is synced by a heartbeat after the clock was set back', () => {
+  it('Health is synced by a heartbeat after the clock was set back', () => {
     const health = new Health(new FakeClock());
     health.heartbeat(earlier);
     health.heartbeat(at('2025-06-01T00:00:00.000Z'));
     expect(health.synced()).to.equal(true);
   });
 
-  it('reports the publisher as gone after 15 s without a new heartbeat', async () => {
+  it('Health reports the publisher as gone after 15 s without a new heartbeat', async () => {
     const clock = new FakeClock();
     const health = new Health(clock);
     health.heartbeat(undefined);
@@ -39,7 +39,7 @@ describe('Health', () => {
     expect(health.publisherAlive()).to.equal(false);
   });
 
-  it('reports the age of the newest heartbeat, even if it is from a previous run', async () => {
+  it('Health reports the age of the newest heartbeat, even if it is from a previous run', async () => {
     const clock = new FakeClock();
     const health = new Health(clock);
     expect(health.ageSeconds()).to.equal(undefined);
@@ -48,7 +48,7 @@ describe('Health', () => {
     expect(health.ageSeconds()).to.equal(12.5);
   });
 
-  it('reports the paths of an unread namespace as unread, until a heartbeat says that it was read', () => {
+  it('Health reports the paths of an unread namespace as unread, until a heartbeat says that it was read', () => {
     const health = new Health(new FakeClock());
     const unread = (): readonly string[] =>
       [

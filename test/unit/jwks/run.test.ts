@@ -63,7 +63,7 @@ describe('runJwks', () => {
       .at(-1)}`;
   }
 
-  it('is ready after a heartbeat, and after the signal unready at once while it serves for the drain time', async () => {
+  it('runJwks is ready after a heartbeat, and after the signal unready at once while it serves for the drain time', async () => {
     const finished = run();
     const serving = request(await addressOf('serving JWKS'));
     const admin = request(await addressOf('serving probes and metrics'));
@@ -101,7 +101,7 @@ describe('runJwks', () => {
     expect(clock.pendingTimers).to.equal(0);
   });
 
-  it('reports the address that it cannot listen on, and closes the other', async () => {
+  it('runJwks reports the address that it cannot listen on, and closes the other', async () => {
     const taken = createServer();
     await new Promise<void>((resolve) => void taken.listen(0, '127.0.0.1', resolve));
     const bound = taken.address();
@@ -112,7 +112,7 @@ describe('runJwks', () => {
     expect(lines).to.deep.equal([]);
   });
 
-  it('reports the validity of the current certificate in its metrics, and of a renewed one', async () => {
+  it('runJwks reports the validity of the current certificate in its metrics, and of a renewed one', async () => {
     const files = { tlsCert: join(directory, 'tls.crt'), tlsKey: join(directory, 'tls.key') };
     const certify = (days: number): number => {
       const options = ['-subj', '/CN=keys', '-days', String(days), '-out', files.tlsCert, '-keyout', files.tlsKey];
@@ -133,7 +133,7 @@ describe('runJwks', () => {
     await until(async () => Math.abs((await value('not_after')) - renewed) < 60, 'the renewed one is reported');
   });
 
-  it('reports the certificate file that it cannot read', async () => {
+  it('runJwks reports the certificate file that it cannot read', async () => {
     const error: unknown = await run('127.0.0.1:0', { tlsCert: '/nowhere/tls.crt', tlsKey: '/nowhere/tls.key' }).catch(
       (reason: unknown) => reason,
     );

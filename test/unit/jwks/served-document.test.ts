@@ -12,7 +12,7 @@ function read(keys: readonly object[], more: object = {}): ServedDocument | unde
 }
 
 describe('readDocument', () => {
-  it('serves the six members in a fixed order, whatever their order in the file, and nothing else of the file', () => {
+  it('readDocument serves the six members in a fixed order, whatever their order in the file, and nothing else of the file', () => {
     const { kid, e, ...rest } = key;
     const file = JSON.stringify({ revokedUntil: '2026-01-02T00:00:00Z', keys: [{ e, kid, ...rest }] }, undefined, 2);
     const document = readDocument(Buffer.from(file));
@@ -20,25 +20,25 @@ describe('readDocument', () => {
     expect(document?.revokedUntil).to.equal(Date.parse('2026-01-02T00:00:00Z'));
   });
 
-  it('derives the ETag from the body alone', () => {
+  it('readDocument derives the ETag from the body alone', () => {
     const etag = read([key])?.etag;
     expect(etag).to.match(/^"[\w-]{43}"$/);
     expect(read([key], { revokedUntil: '2027-01-01T00:00:00Z' })?.etag).to.equal(etag);
     expect(read([{ ...key, kid: 'l' }])?.etag).not.to.equal(etag);
   });
 
-  it('counts bytes, not characters', () => {
+  it('readDocument counts bytes, not characters', () => {
     const document = read([{ ...key, kid: 'ключ' }]);
     expect(document?.bytes).to.equal(Buffer.byteLength(JSON.stringify({ keys: [{ ...key, kid: 'ключ' }] })));
   });
 
-  it('keeps a body that is sent in slices as bytes', () => {
+  it('readDocument keeps a body that is sent in slices as bytes', () => {
     const many = read(Array.from({ length: 50 }, (_, at) => ({ ...key, kid: `k${at}` })));
     expect(many?.bytes).to.be.greaterThan(sliceBytes);
     expect(many?.body).to.be.instanceOf(Buffer).with.property('length', many?.bytes);
   });
 
-  it('returns no document for a file without keys', () => {
+  it('readDocument returns no document for a file without keys', () => {
     expect(read([])).to.equal(undefined);
     expect(read([], { revokedUntil: '2027-01-01T00:00:00Z' })).to.equal(undefined);
   });

@@ -82,7 +82,7 @@ describe('The public server', () => {
 
   const want = (path: string, times = 1): string => `GET ${path} HTTP/1.1\r\nHost: h\r\n\r\n`.repeat(times);
 
-  it('limits how long a client may hold a connection, and keeps idle connections longer than load balancers do', () => {
+  it('The public server limits how long a client may hold a connection, and keeps idle connections longer than load balancers do', () => {
     expect(server).to.include({
       headersTimeout: 5000,
       requestTimeout: 10_000,
@@ -91,7 +91,7 @@ describe('The public server', () => {
     });
   });
 
-  it('writes a large body in slices, so that little of it is buffered for a client that does not read', async () => {
+  it('The public server writes a large body in slices, so that little of it is buffered for a client that does not read', async () => {
     let answering: Socket | undefined;
     server.on('connection', (socket) => (answering = socket));
     await unreading(want('/large'));
@@ -101,7 +101,7 @@ describe('The public server', () => {
     expect(await ask('/large')).to.equal(large.length);
   });
 
-  it('counts a body that several clients read once, and nothing after they have read it or disconnected', async () => {
+  it('The public server counts a body that several clients read once, and nothing after they have read it or disconnected', async () => {
     for (let client = 0; client < 4; client += 1) await unreading(want('/large'));
     await until(() => connections.unfinishedBytes > large.length + 4 * sliceBytes, 'four answers are under way');
     expect(connections.unfinishedBytes).to.be.lessThan(large.length + mebibyte);
@@ -110,7 +110,7 @@ describe('The public server', () => {
     await until(() => connections.unfinishedBytes === 0, 'nothing is under way');
   });
 
-  it('closes the connection without progress for the longest time when unfinished answers take too much memory, and serves the others', async () => {
+  it('The public server closes the connection without progress for the longest time when unfinished answers take too much memory, and serves the others', async () => {
     bodies['/other'] = Buffer.alloc(16 * mebibyte);
     const first = await unreading(want('/large'));
     await until(() => connections.unfinishedBytes > 0, 'the answer is under way');
@@ -120,7 +120,7 @@ describe('The public server', () => {
     await until(() => first.destroyed, 'it notices');
   });
 
-  it('limits the unfinished answers of one connection that sends thousands of requests and reads no answer', async () => {
+  it('The public server limits the unfinished answers of one connection that sends thousands of requests and reads no answer', async () => {
     bodies['/small'] = 'x'.repeat(sliceBytes);
     let most = 0;
     server.on('request', () => (most = Math.max(most, connections.unfinishedBytes)));
@@ -133,7 +133,7 @@ describe('The public server', () => {
     expect(await ask()).to.equal(4);
   });
 
-  it('closes the connection after it refused what is not HTTP, even if the client keeps its side open', async () => {
+  it('The public server closes the connection after it refused what is not HTTP, even if the client keeps its side open', async () => {
     const client = connect({ port: port(), host: '127.0.0.1', allowHalfOpen: true });
     client.on('error', () => undefined);
     clients.push(client);
@@ -148,14 +148,14 @@ describe('The public server', () => {
     expect(await open()).to.equal(0);
   });
 
-  it('answers every pipelined request of a client that reads', async () => {
+  it('The public server answers every pipelined request of a client that reads', async () => {
     const client = await unreading(want('/', 200));
     let answers = '';
     client.on('data', (chunk) => (answers += chunk.toString('latin1')));
     await until(() => answers.match(/HTTP\/1.1 200 /g)?.length === 200, 'all answers');
   });
 
-  it('closes connections that do not take an answer within a minute, but not idle ones', async () => {
+  it('The public server closes connections that do not take an answer within a minute, but not idle ones', async () => {
     const idle = newAgent();
     expect(await ask('/', idle)).to.equal(4);
     const slow = await unreading(want('/large'));
@@ -178,7 +178,7 @@ describe('The public server', () => {
     ['are idle', want('/')],
     ['do not read', want('/large')],
   ] as const) {
-    it(`answers new clients when all connections ${what}: the oldest of them is closed`, async () => {
+    it(`The public server answers new clients when all connections ${what}: the oldest of them is closed`, async () => {
       for (let client = 0; client < 8; client += 1) await unreading(bytes);
       for (let turn = 0; turn < 100; turn += 1) await setImmediate();
       for (let newcomer = 0; newcomer < 20; newcomer += 1) expect(await ask()).to.equal(4);

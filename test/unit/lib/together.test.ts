@@ -18,7 +18,7 @@ describe('together', () => {
     },
   });
 
-  it('ends when the signal has aborted and every part has ended', async () => {
+  it('together ends when the signal has aborted and every part has ended', async () => {
     const stop = new AbortController();
     const running = together(stop.signal, [working('a'), working('b')]);
     stop.abort();
@@ -35,7 +35,7 @@ describe('together', () => {
       },
     ],
   ] as const) {
-    it(`stops the other parts when one ${how}, and throws its error once they have ended`, async () => {
+    it(`together stops the other parts when one ${how}, and throws its error once they have ended`, async () => {
       const problem = await together(new AbortController().signal, [working('a'), { run: fail }, working('b')]).then(
         () => expect.fail('it went on'),
         (error: unknown) => error,
@@ -45,7 +45,7 @@ describe('together', () => {
     });
   }
 
-  it('throws the first error of several', async () => {
+  it('together throws the first error of several', async () => {
     const second: Part = {
       async run(signal) {
         await working('b').run(signal);

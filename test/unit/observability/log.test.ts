@@ -31,7 +31,7 @@ function careless(fields: Record<string, unknown>): LogFields {
 }
 
 describe('createLogger', () => {
-  it('writes one line of JSON with level, time, message and the fields', () => {
+  it('createLogger writes one line of JSON with level, time, message and the fields', () => {
     const fields = { namespace: 'gradebook', name: 'canvas', kid: 'abc', attempt: 3, durationMs: 1.5 };
     expect(json(fields)).to.deep.equal(fields);
   });
@@ -47,7 +47,7 @@ describe('createLogger', () => {
       { toString: 'hidden', constructor: 'hidden', __proto__: { name: 'hidden' } },
     ],
   ] as const) {
-    it(`drops ${what}`, () => expect(json(careless(fields))).to.deep.equal({}));
+    it(`createLogger drops ${what}`, () => expect(json(careless(fields))).to.deep.equal({}));
   }
 
   for (const [what, error, expected] of [
@@ -66,16 +66,16 @@ describe('createLogger', () => {
     ['only the type of what is no error', { d: 'hidden' }, { name: 'thrown object' }],
     ['a long message cut', new Error('x'.repeat(5000)), { name: 'Error', message: 'x'.repeat(1024) }],
   ] as const) {
-    it(`logs of an error ${what}`, () => {
+    it(`createLogger logs of an error ${what}`, () => {
       const fields = json({ error });
       expect(fields['error']).to.deep.equal(expected);
       expect(JSON.stringify(fields)).not.to.include('hidden');
     });
   }
 
-  it('truncates long texts', () => expect(json({ file: 'x'.repeat(2000) })).to.deep.equal({ file: 'x'.repeat(1024) }));
+  it('createLogger truncates long texts', () => expect(json({ file: 'x'.repeat(2000) })).to.deep.equal({ file: 'x'.repeat(1024) }));
 
-  it('adds the fields of a child logger to its lines, filtered by the allow-list', () => {
+  it('createLogger adds the fields of a child logger to its lines, filtered by the allow-list', () => {
     const { log, lines } = capture('json');
     const child = log.child({ controller: 'registration', ...careless({ d: 'hidden' }) }).child({ namespace: 'ns' });
     child.warn({ name: 'canvas' }, 'said');
@@ -84,7 +84,7 @@ describe('createLogger', () => {
   });
 
   for (const format of ['json', 'text'] as const) {
-    it(`writes no lines below its level in the format ${format}`, () => {
+    it(`createLogger writes no lines below its level in the format ${format}`, () => {
       const { log, lines } = capture(format, 'warn');
       const child = log.child({});
       for (const level of ['debug', 'info', 'warn', 'error'] as const) child[level]({}, level);
@@ -94,7 +94,7 @@ describe('createLogger', () => {
     });
   }
 
-  it('writes short lines in the format text', () => {
+  it('createLogger writes short lines in the format text', () => {
     const { log, lines } = capture('text');
     log.warn({ name: 'ns/canvas', reason: 'two words', ...careless({ d: 'hidden' }), attempt: 3 }, 'said');
     log.error({ error: new ApiError('no "x"', { status: 403, reason: 'Forbidden' }) }, 'failed');
@@ -105,7 +105,7 @@ describe('createLogger', () => {
     expect(lines[0]?.slice(0, 13)).to.match(/^\d\d:\d\d:\d\d\.\d{3} $/u);
   });
 
-  it('escapes line breaks in texts', () => {
+  it('createLogger escapes line breaks in texts', () => {
     const { log, lines } = capture('text');
     log.info({ name: 'a\n00:00:00.000 ERROR forged' }, 'said');
     expect(lines[0]?.trimEnd().split('\n')).to.have.length(1);

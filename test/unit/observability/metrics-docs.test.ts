@@ -6,7 +6,7 @@ import { expect } from 'chai';
 import { metricTables, type MetricRow } from '../../../src/observability/metric-table.ts';
 
 describe('docs/metrics.md', () => {
-  it('has exactly one row for each metric, with its type, labels and help', () => {
+  it('docs/metrics.md has exactly one row for each metric, with its type, labels and help', () => {
     const page = readFileSync(join(import.meta.dirname, '../../../docs/metrics.md'), 'utf8');
     const documented = page
       .split('\n')

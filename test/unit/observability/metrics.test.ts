@@ -36,7 +36,7 @@ const sidecar: SidecarSources = {
 };
 
 describe('createRegistry', () => {
-  it('reports the version, memory and event loop lag of the process', async () => {
+  it('createRegistry reports the version, memory and event loop lag of the process', async () => {
     const registry = createRegistry('1.2.3');
     expect(await series(registry, 'lti_build_info')).to.deep.equal(['lti_build_info{version="1.2.3"} 1']);
     const value = async (name: string): Promise<number> => Number((await series(registry, name))[0]?.split(' ')[1]);
@@ -47,7 +47,7 @@ describe('createRegistry', () => {
     expect(await value('nodejs_eventloop_lag_seconds')).to.be.within(0, 10);
   });
 
-  it('counts CPU time once, regardless of the number of scrapes', async () => {
+  it('createRegistry counts CPU time once, regardless of the number of scrapes', async () => {
     const registry = createRegistry('1.2.3');
     await registry.metrics();
     const [line = ''] = await series(registry, 'process_cpu_seconds_total');
@@ -57,7 +57,7 @@ describe('createRegistry', () => {
 });
 
 describe('computedGauge', () => {
-  it('has exactly the series that its source returns at the scrape, without those that have no value', async () => {
+  it('computedGauge has exactly the series that its source returns at the scrape, without those that have no value', async () => {
     const registry = new Registry();
     let samples: (readonly [{ of: string }, number | undefined])[] = [
       [{ of: 'a' }, 1],
@@ -78,7 +78,7 @@ describe('computedGauge', () => {
 });
 
 describe('The metrics of the controller', () => {
-  it('count reconciles by result', async () => {
+  it('The metrics of the controller count reconciles by result', async () => {
     const registry = createRegistry('1');
     const metrics = controllerMetrics(registry);
     metrics.watch('registration', 4, () => 2);
@@ -98,7 +98,7 @@ describe('The metrics of the controller', () => {
     ]);
   });
 
-  it('show the state of a queue at the scrape, for the latest queue of a name', async () => {
+  it('The metrics of the controller show the state of a queue at the scrape, for the latest queue of a name', async () => {
     const registry = createRegistry('1');
     const metrics = workQueueMetrics(registry);
     metrics.watch('q', () => ({ depth: 99, unfinishedSeconds: 99, longestRunningSeconds: 99 }));
@@ -120,7 +120,7 @@ describe('The metrics of the controller', () => {
     ]);
   });
 
-  it('count requests and dropped events, and show leadership', async () => {
+  it('The metrics of the controller count requests and dropped events, and show leadership', async () => {
     const registry = createRegistry('1');
     const client = clientMetrics(registry);
     client.request('GET', '200', 0.01);
@@ -139,7 +139,7 @@ describe('The metrics of the controller', () => {
     expect(await series(registry, 'leader')).to.deep.equal(['leader_election_master_status{name="lease"} 0']);
   });
 
-  it('show whether keys can be sealed, the reason if not, and the clock skew', async () => {
+  it('The metrics of the controller show whether keys can be sealed, the reason if not, and the clock skew', async () => {
     const registry = createRegistry('1');
     let kekError: string | undefined = 'KEKMissing';
     let clockSkew: number | undefined;
@@ -192,7 +192,7 @@ describe('The metrics of the controller', () => {
 });
 
 describe('The metrics of publisher and sidecar', () => {
-  it('show the number of documents and when they were current', async () => {
+  it('The metrics of publisher and sidecar show the number of documents and when they were current', async () => {
     const registry = createRegistry('1');
     let lastSync: Date | undefined;
     publisherMetrics(registry, { documents: () => 3, lastSync: () => lastSync, failures: () => 0 });
@@ -203,7 +203,7 @@ describe('The metrics of publisher and sidecar', () => {
     ]);
   });
 
-  it('count consecutive failed writes to the publish directory', async () => {
+  it('The metrics of publisher and sidecar count consecutive failed writes to the publish directory', async () => {
     const registry = createRegistry('1');
     let failures = 3;
     publisherMetrics(registry, { documents: () => 0, lastSync: () => undefined, failures: () => failures });
@@ -212,7 +212,7 @@ describe('The metrics of publisher and sidecar', () => {
     expect(await series(registry, 'lti_publish_failures')).to.deep.equal(['lti_publish_failures 0']);
   });
 
-  it('count the responses of the sidecar, and show the age of its documents once it is known', async () => {
+  it('The metrics of publisher and sidecar count the responses of the sidecar, and show the age of its documents once it is known', async () => {
     const registry = createRegistry('1');
     let age: number | undefined;
     const metrics = sidecarMetrics(registry, { ...sidecar, documents: () => 2, ageSeconds: () => age });
@@ -229,7 +229,7 @@ describe('The metrics of publisher and sidecar', () => {
     ]);
   });
 
-  it('count the files that the sidecar currently refuses, by reason', async () => {
+  it('The metrics of publisher and sidecar count the files that the sidecar currently refuses, by reason', async () => {
     const registry = createRegistry('1');
     let refusals = ['NotJSON', 'NotJSON'];
     sidecarMetrics(registry, { ...sidecar, refusalReasons: ['NotJSON', 'TooLarge'], refusals: () => refusals });
@@ -244,7 +244,7 @@ describe('The metrics of publisher and sidecar', () => {
     ]);
   });
 
-  it('show the validity of the current certificate', async () => {
+  it('The metrics of publisher and sidecar show the validity of the current certificate', async () => {
     const registry = createRegistry('1');
     const validity = { validFrom: new Date(1000), validTo: new Date(5000) };
     sidecarMetrics(registry, { ...sidecar, certificate: () => validity });
@@ -256,7 +256,7 @@ describe('The metrics of publisher and sidecar', () => {
 });
 
 describe('The metrics of watches', () => {
-  it('show for each namespace whether its cache is current, and when it last was', async () => {
+  it('The metrics of watches show for each namespace whether its cache is current, and when it last was', async () => {
     const registry = createRegistry('1');
     const watch = (namespace: string | undefined, synced: boolean, failing: boolean, until: Date | undefined) => ({
       resource: 'ltikeys',
@@ -284,7 +284,7 @@ describe('The metrics of watches', () => {
 });
 
 describe('The metric table', () => {
-  it('matches the registered metrics in name, type and help', async () => {
+  it('The metric table matches the registered metrics in name, type and help', async () => {
     const registry = createRegistry('1');
     clientMetrics(registry);
     workQueueMetrics(registry);

@@ -37,11 +37,11 @@ describe('startProbes', () => {
     return { status: response.status, body: await response.text(), type: response.headers.get('content-type') };
   }
 
-  it('answers 200 on /healthz', async () => {
+  it('startProbes answers 200 on /healthz', async () => {
     expect(await ask('/healthz')).to.deep.equal({ status: 200, body: 'ok\n', type: text });
   });
 
-  it('answers 503 on /readyz with the conditions that are not met, and 200 when all are', async () => {
+  it('startProbes answers 503 on /readyz with the conditions that are not met, and 200 when all are', async () => {
     Object.assign(state, { synced: false, connected: false });
     const body = 'not ready: registrations are synced\nnot ready: watch is connected\n';
     expect(await ask('/readyz')).to.deep.equal({ status: 503, body, type: text });
@@ -51,11 +51,11 @@ describe('startProbes', () => {
     expect(await ask('/readyz')).to.deep.equal({ status: 200, body: 'ok\n', type: text });
   });
 
-  it('serves /metrics with the content type of the registry', async () => {
+  it('startProbes serves /metrics with the content type of the registry', async () => {
     expect(await ask('/metrics?x=1')).to.deep.equal({ status: 200, body: 'up 1\n', type: 'text/plain; version=0.0.4' });
   });
 
-  it('answers 500 if the metrics cannot be computed, and logs the error', async () => {
+  it('startProbes answers 500 if the metrics cannot be computed, and logs the error', async () => {
     state.broken = true;
     const { status, body } = await ask('/metrics');
     state.broken = false;
@@ -63,23 +63,23 @@ describe('startProbes', () => {
     expect(lines.map(({ message }) => message)).to.deep.equal(['cannot compute the metrics']);
   });
 
-  it('answers HEAD without a body', async () => {
+  it('startProbes answers HEAD without a body', async () => {
     expect(await ask('/healthz', 'HEAD')).to.deep.equal({ status: 200, body: '', type: text });
   });
 
   for (const path of ['/', '/healthz/', '/metrics/<script>', '//x', '/%2e%2e/etc/passwd']) {
-    it(`answers 404 to ${path}`, async () => {
+    it(`startProbes answers 404 to ${path}`, async () => {
       expect(await ask(path)).to.deep.equal({ status: 404, body: 'not found\n', type: text });
     });
   }
 
-  it('refuses other methods with 405', async () => {
+  it('startProbes refuses other methods with 405', async () => {
     const response = await fetch(`http://127.0.0.1:${server.port}/metrics`, { method: 'POST', body: 'x' });
     expect(response.status).to.equal(405);
     expect(response.headers.get('allow')).to.equal('GET, HEAD');
   });
 
-  it('answers 400 to a malformed request and continues to serve', async () => {
+  it('startProbes answers 400 to a malformed request and continues to serve', async () => {
     const socket = connect(server.port, '127.0.0.1');
     const answer = await new Promise<string>((resolve) => {
       socket.once('data', (data) => resolve(data.toString()));
@@ -89,7 +89,7 @@ describe('startProbes', () => {
     expect((await ask('/healthz')).status).to.equal(200);
   });
 
-  it('rejects with the address on which it cannot listen', async () => {
+  it('startProbes rejects with the address on which it cannot listen', async () => {
     const address = `127.0.0.1:${server.port}`;
     const metrics = { contentType: text, metrics: async (): Promise<string> => '' };
     const failure: unknown = await startProbes({ address, ready: {}, metrics, log }).catch((error: unknown) => error);
@@ -148,14 +148,14 @@ describe('Scrapes', () => {
     }
   }
 
-  it('append streamed metrics to those of the registry', async () => {
+  it('Scrapes append streamed metrics to those of the registry', async () => {
     pieces = () => ['a 1\n', 'b 2\n'];
     expect(await scrape()).to.equal('up 1\na 1\nb 2\n');
     for (let turn = 0; turn < 1000 && clock.pendingTimers > 0; turn += 1) await setImmediate();
     expect(clock.pendingTimers, 'deadlines of what was taken').to.equal(0);
   });
 
-  it('render no more than the client reads, and disconnect one that reads nothing for two seconds', async () => {
+  it('Scrapes render no more than the client reads, and disconnect one that reads nothing for two seconds', async () => {
     pieces = endless;
     slowScrape();
     const stalled = await untilStalled();
@@ -169,7 +169,7 @@ describe('Scrapes', () => {
     expect(made).to.equal(stalled);
   });
 
-  it('disconnect a client that is still reading after ten seconds', async () => {
+  it('Scrapes disconnect a client that is still reading after ten seconds', async () => {
     pieces = function* () {
       for (;;) yield line;
     };
@@ -182,7 +182,7 @@ describe('Scrapes', () => {
     expect(await read).to.equal('cut off');
   });
 
-  it('are rendered one at a time', async () => {
+  it('Scrapes are rendered one at a time', async () => {
     let rendering = 0;
     let most = 0;
     pieces = function* () {
@@ -195,7 +195,7 @@ describe('Scrapes', () => {
     expect(most).to.equal(1);
   });
 
-  it('leave the probes responsive while one is rendered', async () => {
+  it('Scrapes leave the probes responsive while one is rendered', async () => {
     pieces = function* () {
       for (;;) yield line;
     };
@@ -209,7 +209,7 @@ describe('Scrapes', () => {
     expect(await scrape(), 'who left lets go of the turn').to.equal('up 1\n');
   });
 
-  it('are refused with 503 if sixteen are waiting', async () => {
+  it('Scrapes are refused with 503 if sixteen are waiting', async () => {
     pieces = endless;
     for (let count = 0; count < longestQueue; count += 1) slowScrape();
     await untilStalled();
@@ -225,7 +225,7 @@ describe('Scrapes', () => {
     expect((await fetch(`http://127.0.0.1:${server.port}/healthz`)).status).to.equal(200);
   });
 
-  it('end with a broken response if a source fails midway, and log the error', async () => {
+  it('Scrapes end with a broken response if a source fails midway, and log the error', async () => {
     pieces = function* () {
       for (let count = 0; count < 100; count += 1) yield line;
       throw new Error('source failed');

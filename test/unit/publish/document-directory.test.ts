@@ -33,7 +33,7 @@ describe('DocumentDirectory', () => {
     'all.json/',
   ];
   for (const name of names) {
-    it(`neither writes, reads nor removes ${JSON.stringify(name)}`, async () => {
+    it(`DocumentDirectory neither writes, reads nor removes ${JSON.stringify(name)}`, async () => {
       await directory.writeHeartbeat('{}');
       await directory.write('registration_bank_canvas.json', ['good']);
       await writeFile(join(folder, 'outside.json'), 'good');
@@ -53,7 +53,7 @@ describe('DocumentDirectory', () => {
     });
   }
 
-  it('writes, reads and removes documents', async () => {
+  it('DocumentDirectory writes, reads and removes documents', async () => {
     await directory.write(own, ['a', 'b']);
     expect(String(await directory.read(own))).to.equal('ab');
     await directory.remove(own);

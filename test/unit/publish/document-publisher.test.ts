@@ -4,7 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { createLogger } from '../../../src/observability/log.ts';
-import { deletionCheckMs, DocumentPublisher, heartbeatMs } from '../../../src/publish/document-publisher.ts';
+import { deletionCheckMs } from '../../../src/publish/directory-upkeep.ts';
+import { DocumentPublisher, heartbeatMs } from '../../../src/publish/document-publisher.ts';
 import { absenceGraceMs, type LtiKeyFacts } from '../../../src/publish/published-key.ts';
 import { FakeClock } from '../../fakes/fake-clock.ts';
 import { ltiKey, nameOfKey } from '../../builders/lti-key-facts.ts';
@@ -114,7 +115,7 @@ describe('DocumentPublisher', () => {
     return keys.map(({ kid }) => nameOfKey(kid) ?? kid).join(' ');
   }
 
-  it('writes every document and then the heartbeat', async () => {
+  it('DocumentPublisher writes every document and then the heartbeat', async () => {
     objects.push(ltiKey('moodle', 1, 'Retired'));
     await start();
     expect(await readdir(directory)).to.have.members([
@@ -130,7 +131,7 @@ describe('DocumentPublisher', () => {
     expect(publisher.documents()).to.equal(4);
   });
 
-  it('keeps a key with a foreign key ID out of the document of all namespaces', async () => {
+  it('DocumentPublisher keeps a key with a foreign key ID out of the document of all namespaces', async () => {
     const { metadata, spec, status } = ltiKey('moodle', 1, 'Active');
     const publicJWK = { ...Object(spec.publicJWK), kid: 'tool-2019' };
     objects.push({ metadata, spec: { ...spec, publicJWK }, ...(status && { status }) });
@@ -140,7 +141,7 @@ describe('DocumentPublisher', () => {
     expect(await kids('all.json')).to.equal('canvas-1');
   });
 
-  it('writes documents that every user can read, whatever the umask', async () => {
+  it('DocumentPublisher writes documents that every user can read, whatever the umask', async () => {
     const before = process.umask(0o077);
     try {
       await start();
@@ -150,7 +151,7 @@ describe('DocumentPublisher', () => {
     expect((await stat(join(directory, 'all.json'))).mode & 0o777).to.equal(0o644);
   });
 
-  it('leaves the directory alone before the first sync, and later removes documents of a previous run without an LtiKey', async () => {
+  it('DocumentPublisher leaves the directory alone before the first sync, and later removes documents of a previous run without an LtiKey', async () => {
     const left = ['registration_old_one.json', '.tmp-99', 'notes.txt'];
     for (const file of left) await writeFile(join(directory, file), 'x');
     synced = false;
@@ -169,7 +170,7 @@ describe('DocumentPublisher', () => {
     expect(await readdir(directory)).to.include('notes.txt');
   });
 
-  it('publishes a registration whose LtiKeys are being created once all have a status, or after the grace period', async () => {
+  it('DocumentPublisher publishes a registration whose LtiKeys are being created once all have a status, or after the grace period', async () => {
     await start();
     objects = [...objects, ltiKey('moodle', 1, 'Retiring'), ltiKey('moodle', 2, undefined)];
     publisher.changed('gradebook', 'moodle');
@@ -188,7 +189,7 @@ describe('DocumentPublisher', () => {
     }, 'what there is of sakai');
   });
 
-  it('rewrites only the documents of a changed registration, and only if their bytes differ', async () => {
+  it('DocumentPublisher rewrites only the documents of a changed registration, and only if their bytes differ', async () => {
     objects.push(ltiKey('moodle', 1, 'Active'));
     await start();
     const canvas = await inode(directory, 'registration_gradebook_canvas.json');
@@ -204,7 +205,7 @@ describe('DocumentPublisher', () => {
     expect(await inode(directory, 'registration_gradebook_canvas.json')).to.equal(canvas);
   });
 
-  it('waits until changes pause, but no longer than its patience', async () => {
+  it('DocumentPublisher waits until changes pause, but no longer than its patience', async () => {
     await start();
     objects.push(ltiKey('canvas', 2, 'Next'));
     for (let at = 0; at < 240; at += 10) {
@@ -217,7 +218,7 @@ describe('DocumentPublisher', () => {
     await until(async () => (await kids('all.json')) === 'canvas-1 canvas-2', 'written after 250 ms of changes');
   });
 
-  it('writes a heartbeat every five seconds while it is synced, and none while it is not', async () => {
+  it('DocumentPublisher writes a heartbeat every five seconds while it is synced, and none while it is not', async () => {
     await start();
     await clock.advance(heartbeatMs);
     await until(() => publisher.lastSync()?.toISOString() === '2026-01-01T00:00:05.000Z', 'the second heartbeat');
@@ -229,7 +230,7 @@ describe('DocumentPublisher', () => {
     await until(() => publisher.lastSync()?.toISOString() === '2026-01-01T00:01:00.000Z', 'a heartbeat again');
   });
 
-  it('writes documents again that something else deleted, and leaves the others alone', async () => {
+  it('DocumentPublisher writes documents again that something else deleted, and leaves the others alone', async () => {
     objects.push(ltiKey('moodle', 1, 'Active'));
     await start();
     const [own, other] = ['registration_gradebook_canvas.json', 'registration_gradebook_moodle.json'];
@@ -248,7 +249,7 @@ describe('DocumentPublisher', () => {
     expect(log).to.equal('');
   });
 
-  it('keeps the last good document, writes no heartbeat and retries while it cannot write', async () => {
+  it('DocumentPublisher keeps the last good document, writes no heartbeat and retries while it cannot write', async () => {
     await start();
     // A directory in the place of the file makes the rename fail, for every user.
     const place = join(directory, 'registration_gradebook_moodle.json');
@@ -274,7 +275,7 @@ describe('DocumentPublisher', () => {
     expect(publisher.failures()).to.equal(0);
   });
 
-  it('counts heartbeats that it could not write as failures until one is written', async () => {
+  it('DocumentPublisher counts heartbeats that it could not write as failures until one is written', async () => {
     await start();
     await rm(join(directory, 'sync.json'));
     await mkdir(join(directory, 'sync.json'));
@@ -285,7 +286,7 @@ describe('DocumentPublisher', () => {
     await until(() => publisher.failures() === 0, 'the heartbeat is written');
   });
 
-  it('writes a few changes without listing the other registrations', async () => {
+  it('DocumentPublisher writes a few changes without listing the other registrations', async () => {
     objects = Array.from({ length: 300 }, (_, number) => ltiKey(`r${number}`, 1, 'Active'));
     await start();
     let looked = 0;
@@ -309,7 +310,7 @@ describe('DocumentPublisher', () => {
     expect(looked).to.be.lessThan(150);
   });
 
-  it('delays large aggregates in proportion to the time that writing them takes, but not the documents of registrations', async () => {
+  it('DocumentPublisher delays large aggregates in proportion to the time that writing them takes, but not the documents of registrations', async () => {
     await startWithRestingAggregates(10);
     expect(await kids('all.json')).to.equal('canvas-1 canvas-2');
     expect(told, 'told before the aggregate was written').to.deep.equal(['gradebook/canvas', 'gradebook/canvas']);
@@ -318,7 +319,7 @@ describe('DocumentPublisher', () => {
     await until(() => told.length === 3, 'told that all documents have the key');
   });
 
-  it('writes no heartbeat while a stale aggregate is delayed', async () => {
+  it('DocumentPublisher writes no heartbeat while a stale aggregate is delayed', async () => {
     await startWithRestingAggregates(250);
     const before = publisher.lastSync();
     await clock.advance(heartbeatMs);
@@ -330,7 +331,7 @@ describe('DocumentPublisher', () => {
     expect(await kids('all.json'), 'with the heartbeat').to.match(/canvas-3$/);
   });
 
-  it('publishes the others if a registration has a name that no file can have', async () => {
+  it('DocumentPublisher publishes the others if a registration has a name that no file can have', async () => {
     const names = [
       'x'.repeat(64),
       'x'.repeat(250),
@@ -361,7 +362,7 @@ describe('DocumentPublisher', () => {
     expect(log.split('registrationRef.name is not a DNS name')).to.have.length(names.length);
   });
 
-  it('keeps the key of a deleted LtiKey published until the API server confirms after 30 s that it does not exist', async () => {
+  it('DocumentPublisher keeps the key of a deleted LtiKey published until the API server confirms after 30 s that it does not exist', async () => {
     await start();
     objects = [];
     publisher.changed('gradebook', 'canvas');
@@ -387,7 +388,7 @@ describe('DocumentPublisher', () => {
     await until(async () => (await kids('all.json')) === '', 'the key leaves all.json');
   });
 
-  it('leaves the directory unchanged when it stops, and no timer behind', async () => {
+  it('DocumentPublisher leaves the directory unchanged when it stops, and no timer behind', async () => {
     await start();
     stop.abort();
     await running;
@@ -395,7 +396,7 @@ describe('DocumentPublisher', () => {
     expect(clock.pendingTimers).to.equal(0);
   });
 
-  it('logs once why the directory cannot be written, for how many files, and when it is writable again', async () => {
+  it('DocumentPublisher logs once why the directory cannot be written, for how many files, and when it is writable again', async () => {
     for (let n = 0; n < 50; n += 1) objects.push(ltiKey(`moodle-${n}`, 1, 'Active'));
     const blocked = join(directory, 'file');
     await writeFile(blocked, '');
@@ -432,7 +433,7 @@ describe('DocumentPublisher', () => {
       unread = ['team-b'];
     });
 
-    it('publishes the others, lists it in the heartbeat, and writes no document of all namespaces', async () => {
+    it('DocumentPublisher publishes the namespaces that it can read, and lists the unread one in the heartbeat', async () => {
       await start();
       expect(await kids('namespace_gradebook.json')).to.equal('canvas-1');
       expect(await readdir(directory)).not.to.include('all.json');
@@ -444,7 +445,7 @@ describe('DocumentPublisher', () => {
       expect(await readdir(directory)).not.to.include('all.json');
     });
 
-    it('writes the document of all namespaces and a heartbeat without it once it is read, even if it is empty', async () => {
+    it('DocumentPublisher writes the document of all namespaces once the unread namespace is read, even if that is empty', async () => {
       await start();
       unread = [];
       publisher.namespaceRead();
@@ -455,7 +456,7 @@ describe('DocumentPublisher', () => {
       expect(await kids('all.json')).to.equal('canvas-1');
     });
 
-    it('keeps its documents of a previous run, including the document of all namespaces', async () => {
+    it('DocumentPublisher keeps the documents of a previous run, including the document of all namespaces', async () => {
       const left = ['all.json', 'namespace_team-b.json', 'registration_team-b_moodle.json'];
       for (const file of left) await writeFile(join(directory, file), document('canvas', 'moodle'));
       await start();
@@ -465,7 +466,7 @@ describe('DocumentPublisher', () => {
       expect(asked).to.deep.equal([]);
     });
 
-    it('removes the document of all namespaces of a previous run if it lists a revoked key', async () => {
+    it('DocumentPublisher removes the document of all namespaces of a previous run if it lists a revoked key', async () => {
       await writeFile(join(directory, 'all.json'), document('canvas', 'moodle'));
       await start();
       objects = [ltiKey('canvas', 1, 'Revoked'), ltiKey('canvas', 2, 'Active')];
@@ -475,7 +476,7 @@ describe('DocumentPublisher', () => {
       expect(await kids('registration_gradebook_canvas.json')).to.equal('canvas-2');
     });
 
-    it('removes that document at the start, too, and keeps it if it does not list the revoked key', async () => {
+    it('DocumentPublisher keeps the document of all namespaces at the start unless it lists the revoked key', async () => {
       objects = [ltiKey('canvas', 1, 'Active'), ltiKey('sakai', 1, 'Revoked')];
       await writeFile(join(directory, 'all.json'), document('canvas', 'moodle'));
       await start();
@@ -490,7 +491,7 @@ describe('DocumentPublisher', () => {
     });
   });
 
-  it('asks the API server before it removes documents of a previous run, and keeps them without an answer', async () => {
+  it('DocumentPublisher asks the API server before it removes documents of a previous run, and keeps them without an answer', async () => {
     const left = ['namespace_old.json', 'registration_old_one.json', 'registration_old_two.json'];
     for (const file of left) await writeFile(join(directory, file), '{"keys":[]}');
     gone = () => Promise.reject(new Error('refused'));
@@ -508,7 +509,7 @@ describe('DocumentPublisher', () => {
     expect(await kids('all.json')).to.equal('canvas-1');
   });
 
-  it('asks about absent LtiKeys in parallel, and publishes other changes meanwhile', async () => {
+  it('DocumentPublisher asks about absent LtiKeys in parallel, and publishes other changes meanwhile', async () => {
     for (const name of ['moodle', 'sakai']) objects.push(ltiKey(name, 1, 'Active'));
     await start();
     objects = objects.slice(0, 1);

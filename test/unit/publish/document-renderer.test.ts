@@ -5,7 +5,7 @@ import { DocumentRenderer } from '../../../src/publish/document-renderer.ts';
 import { buildDocuments, jwk, key, kids } from '../../builders/documents.ts';
 
 describe('DocumentRenderer', () => {
-  it('lists each key in the documents of its registration, its namespace and all namespaces', () => {
+  it('DocumentRenderer lists each key in the documents of its registration, its namespace and all namespaces', () => {
     const { documents, collisions } = buildDocuments([key('b', 'x', 1), key('a', 'y', 1), key('a', 'x', 1)], {
       all: true,
     });
@@ -20,18 +20,18 @@ describe('DocumentRenderer', () => {
     expect(collisions).to.deep.equal([]);
   });
 
-  it('renders the document of all namespaces only if it is enabled, and then even without keys', () => {
+  it('DocumentRenderer renders the document of all namespaces only if it is enabled, and then even without keys', () => {
     expect(buildDocuments([], { all: true }).documents.get('all.json')).to.deep.equal({ keys: [] });
     expect([...buildDocuments([key('a', 'x', 1)], { all: false }).documents.keys()]).not.to.include('all.json');
   });
 
-  it('orders revisions as numbers, whatever their order of arrival', () => {
+  it('DocumentRenderer orders revisions as numbers, whatever their order of arrival', () => {
     const keys = [10, 2, 1].map((revision) => key('a', 'x', revision));
     const { documents } = buildDocuments(keys, { all: false });
     expect(kids(documents.get('registration_a_x.json'))).to.deep.equal(['a-x-1', 'a-x-2', 'a-x-10']);
   });
 
-  it('renders the same documents for every order of the keys', () => {
+  it('DocumentRenderer renders the same documents for every order of the keys', () => {
     const keys = ['a', 'b'].flatMap((ns) => ['x', 'x.y', 'x-y'].flatMap((name) => [1, 2].map((n) => key(ns, name, n))));
     const expected = new Map(buildDocuments(keys, { all: true }).documents);
     fc.assert(
@@ -50,13 +50,13 @@ describe('DocumentRenderer', () => {
     ['Revoked', 0],
   ];
   for (const [state, listed] of listing) {
-    it(`renders a document that ${listed ? 'lists' : 'does not list'} a key that is ${state}`, () => {
+    it(`DocumentRenderer renders a document that ${listed ? 'lists' : 'does not list'} a key that is ${state}`, () => {
       const { documents } = buildDocuments([key('a', 'x', 1, { state })], { all: false });
       expect(documents.get('registration_a_x.json')?.keys).to.have.length(listed);
     });
   }
 
-  it('writes revokedUntil, a day after the newest revocation', () => {
+  it('DocumentRenderer writes revokedUntil, a day after the newest revocation', () => {
     const keys = [
       key('a', 'x', 1, { state: 'Revoked', revokedAt: '2026-01-01T00:00:00Z' }),
       key('a', 'x', 2, { state: 'Revoked', revokedAt: '2026-03-01T00:00:00Z' }),
@@ -68,7 +68,7 @@ describe('DocumentRenderer', () => {
     expect(documents.get('registration_a_y.json')).not.to.have.property('revokedUntil');
   });
 
-  it('omits the later of two keys with the same key ID, in the document where they collide', () => {
+  it('DocumentRenderer omits the later of two keys with the same key ID, in the document where they collide', () => {
     const first = key('a', 'x', 1, { publicJWK: jwk('same', 1) });
     const second = key('b', 'x', 1, { publicJWK: jwk('same', 2) });
     const { documents, collisions } = buildDocuments([second, first], { all: true });
@@ -79,14 +79,14 @@ describe('DocumentRenderer', () => {
     ]);
   });
 
-  it('lists a key that two registrations share once, and reports that it is the same key', () => {
+  it('DocumentRenderer lists a key that two registrations share once, and reports that it is the same key', () => {
     const keys = ['x', 'y'].map((name) => key('a', name, 1, { publicJWK: jwk('same', 1) }));
     const { documents, collisions } = buildDocuments(keys, { all: false });
     expect(documents.get('namespace_a.json')?.keys).to.have.length(1);
     expect(collisions.map(({ file, sameKey }) => [file, sameKey])).to.deep.equal([['namespace_a.json', true]]);
   });
 
-  it('returns the files that a change affects, and none for a change that is not visible', () => {
+  it('DocumentRenderer returns the files that a change affects, and none for a change that is not visible', () => {
     const renderer = new DocumentRenderer({ all: true });
     const files = ['registration_a_x.json', 'namespace_a.json', 'all.json'];
     expect(renderer.setKeys('a', 'x', [key('a', 'x', 1, { state: 'Next' })])).to.deep.equal(files);
@@ -99,7 +99,7 @@ describe('DocumentRenderer', () => {
     ).to.deep.equal(files);
   });
 
-  it('drops a registration without keys, and a namespace without registrations', () => {
+  it('DocumentRenderer drops a registration without keys, and a namespace without registrations', () => {
     const renderer = new DocumentRenderer({ all: true });
     for (const name of ['x', 'y']) renderer.setKeys('a', name, [key('a', name, 1)]);
     renderer.setKeys('a', 'x', []);
@@ -111,7 +111,7 @@ describe('DocumentRenderer', () => {
     expect(renderer.render('all.json')?.pieces.join('')).to.equal('{"keys":[]}');
   });
 
-  it('renders a large document in pieces, with the same bytes as JSON.stringify', () => {
+  it('DocumentRenderer renders a large document in pieces, with the same bytes as JSON.stringify', () => {
     const renderer = new DocumentRenderer({ all: true });
     const keys = Array.from({ length: 1000 }, (_, number) => key('a', `r${1000 + number}`, 1));
     for (const each of keys) renderer.setKeys('a', each.registration, [each]);

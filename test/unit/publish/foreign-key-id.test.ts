@@ -13,14 +13,14 @@ describe('A key with a foreign key ID', () => {
   const old = { createdAt: '2026-01-01T00:00:00Z' };
   const young = { createdAt: '2026-03-01T00:00:00Z' };
 
-  it('is listed in the documents of its registration and its namespace, but not in that of all namespaces', () => {
+  it('A key with a foreign key ID is listed in the documents of its registration and its namespace, but not in that of all namespaces', () => {
     const { documents } = buildDocuments([tool('x'), key('a', 'x', 2)], { all: true });
     expect(kids(documents.get('registration_a_x.json'))).to.deep.equal(['tool-2019', 'a-x-2']);
     expect(kids(documents.get('namespace_a.json'))).to.deep.equal(['tool-2019', 'a-x-2']);
     expect(kids(documents.get('all.json'))).to.deep.equal(['a-x-2']);
   });
 
-  it('is listed once in the document of its namespace for all registrations that share it, until the last one has retired it', () => {
+  it('A key with a foreign key ID is listed once in the document of its namespace for all registrations that share it, until the last one has retired it', () => {
     const renderer = new DocumentRenderer({ all: true });
     const namespaceKids = () => kids(JSON.parse(renderer.render('namespace_a.json')?.pieces.join('') ?? ''));
     for (const name of ['x', 'y', 'z']) renderer.setKeys('a', name, [tool(name), key('a', name, 2)]);
@@ -32,7 +32,7 @@ describe('A key with a foreign key ID', () => {
     expect(namespaceKids()).to.deep.equal(['a-x-2', 'a-y-2', 'a-z-2']);
   });
 
-  it('stays in the document of its namespace when a younger key of a registration with an earlier name claims its ID', () => {
+  it('A key with a foreign key ID stays in the document of its namespace when a younger key of a registration with an earlier name claims its ID', () => {
     const first = tool('x', old);
     const squatter = tool('a', { ...young, seed: 2 });
     const { documents, collisions } = buildDocuments([squatter, first], { all: true });
@@ -45,7 +45,7 @@ describe('A key with a foreign key ID', () => {
     ]);
   });
 
-  it('gives way to a key that is named by its thumbprint, regardless of age', () => {
+  it('A key with a foreign key ID gives way to a key that is named by its thumbprint, regardless of age', () => {
     const named = key('a', 'x', 1, { publicJWK: jwk('thumbprint', 1) });
     const squatter = tool('a', { ...old, publicJWK: jwk('thumbprint', 2) });
     for (const keys of [
@@ -58,7 +58,7 @@ describe('A key with a foreign key ID', () => {
     }
   });
 
-  it('changes the documents that list it, even if only its age decides which key has the ID', () => {
+  it('A key with a foreign key ID changes the documents that list it, even if only its age decides which key has the ID', () => {
     const renderer = new DocumentRenderer({ all: true });
     const files = ['registration_a_x.json', 'namespace_a.json'];
     expect(renderer.setKeys('a', 'x', [tool('x', old), key('a', 'x', 2)])).to.deep.equal([...files, 'all.json']);
@@ -85,7 +85,7 @@ function isListedAsDue(
 }
 
 describe('The document renderer', () => {
-  it('lists every published key in each document it belongs to, whatever other keys share or claim its ID', () => {
+  it('The document renderer lists every published key in each document it belongs to, whatever other keys share or claim its ID', () => {
     const published = fc.record({
       namespace: fc.constantFrom('a', 'b'),
       registration: fc.constantFrom('x', 'y', 'z'),

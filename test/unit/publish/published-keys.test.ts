@@ -17,7 +17,7 @@ function held(): { keys: PublishedKeys; listed: (objects: readonly LtiKeyFacts[]
 describe('PublishedKeys', () => {
   const active = ltiKey('canvas', 1, 'Active');
 
-  it('updates the state of a key from its LtiKey', () => {
+  it('PublishedKeys updates the state of a key from its LtiKey', () => {
     const { listed } = held();
     expect(listed([active], 0)).to.deep.equal(['canvas-1 Active']);
     expect(listed([ltiKey('canvas', 1, 'Retiring')], 1)).to.deep.equal(['canvas-1 Retiring']);
@@ -26,7 +26,7 @@ describe('PublishedKeys', () => {
   });
 
   for (const state of ['Next', 'Active', 'Retiring']) {
-    it(`keeps a key that was ${state} when its LtiKey disappears, until the grace period is over and the key is dropped`, () => {
+    it(`PublishedKeys keeps a key that was ${state} when its LtiKey disappears, until the grace period is over and the key is dropped`, () => {
       const { keys, listed } = held();
       listed([ltiKey('canvas', 1, state)], 0);
       expect(listed([], 100)).to.deep.equal([`canvas-1 ${state}`]);
@@ -41,7 +41,7 @@ describe('PublishedKeys', () => {
     });
   }
 
-  it('restarts the grace period of a key that is kept', () => {
+  it('PublishedKeys restarts the grace period of a key that is kept', () => {
     const { keys, listed } = held();
     listed([active], 0);
     listed([], 0);
@@ -50,7 +50,7 @@ describe('PublishedKeys', () => {
     expect(listed([], absenceGraceMs)).to.deep.equal(['canvas-1 Active']);
   });
 
-  it('keeps a key whose LtiKey came back during the confirmation', () => {
+  it('PublishedKeys keeps a key whose LtiKey came back during the confirmation', () => {
     const { keys, listed } = held();
     listed([active], 0);
     listed([], 0);
@@ -61,14 +61,14 @@ describe('PublishedKeys', () => {
     expect(keys.nextExpiry()).to.equal(Number.POSITIVE_INFINITY);
   });
 
-  it('uses the state of an LtiKey that comes back', () => {
+  it('PublishedKeys uses the state of an LtiKey that comes back', () => {
     const { listed } = held();
     listed([active], 0);
     listed([], 1);
     expect(listed([ltiKey('canvas', 1, 'Revoked')], 2)).to.deep.equal(['canvas-1 Revoked']);
   });
 
-  it('keeps a key without a time limit while its LtiKey is back without a status', () => {
+  it('PublishedKeys keeps a key without a time limit while its LtiKey is back without a status', () => {
     const { keys, listed } = held();
     listed([active], 0);
     listed([], 1);
@@ -76,14 +76,14 @@ describe('PublishedKeys', () => {
     expect(keys.nextExpiry()).to.equal(Number.POSITIVE_INFINITY);
   });
 
-  it('keeps a key whose state was cleared for the grace period, and then needs no confirmation', () => {
+  it('PublishedKeys keeps a key whose state was cleared for the grace period, and then needs no confirmation', () => {
     const { keys, listed } = held();
     listed([active], 0);
     expect(listed([{ ...active, status: {} }], 5)).to.deep.equal(['canvas-1 Active']);
     expect(keys.expired(5 + absenceGraceMs).map(({ cleared }) => cleared)).to.deep.equal([true]);
   });
 
-  it('holds back a registration whose LtiKeys are being created, until all have their status', () => {
+  it('PublishedKeys holds back a registration whose LtiKeys are being created, until all have their status', () => {
     const { keys, listed } = held();
     const [first, second] = [ltiKey('canvas', 1, undefined), ltiKey('canvas', 2, undefined)];
     expect(listed([first, second], 0)).to.deep.equal(['held back']);
@@ -99,7 +99,7 @@ describe('PublishedKeys', () => {
     ]);
   });
 
-  it('holds back a registration for the grace period at most', () => {
+  it('PublishedKeys holds back a registration for the grace period at most', () => {
     const { keys, listed } = held();
     const some = [ltiKey('canvas', 1, undefined), ltiKey('canvas', 2, 'Active')];
     expect(listed(some, 0)).to.deep.equal(['held back']);
@@ -109,19 +109,19 @@ describe('PublishedKeys', () => {
     expect(keys.heldBack.nextExpiry()).to.equal(Number.POSITIVE_INFINITY);
   });
 
-  it('does not hold back a signing key for a newer one that was just created', () => {
+  it('PublishedKeys does not hold back a signing key for a newer one that was just created', () => {
     const { listed } = held();
     expect(listed([active, ltiKey('canvas', 2, undefined)], 0)).to.deep.equal(['canvas-1 Active']);
   });
 
-  it('does not list an LtiKey that never had a state', () => {
+  it('PublishedKeys does not list an LtiKey that never had a state', () => {
     const { listed } = held();
     expect(listed([{ ...ltiKey('canvas', 2, 'x'), status: {} }], 0)).to.deep.equal([]);
     listed([active], 1);
     expect(listed([active, ltiKey('canvas', 2, undefined)], 2)).to.deep.equal(['canvas-1 Active']);
   });
 
-  it('refuses an LtiKey whose public half has a private member, and reports it', () => {
+  it('PublishedKeys refuses an LtiKey whose public half has a private member, and reports it', () => {
     const faults: string[] = [];
     const keys = new PublishedKeys(({ metadata }, fault) => void faults.push(`${metadata.name} ${fault}`));
     const publicJWK = { ...Object(active.spec.publicJWK), d: 'c2VjcmV0' };
@@ -129,7 +129,7 @@ describe('PublishedKeys', () => {
     expect(faults).to.deep.equal(['canvas-1 has members beyond kty, use, alg, kid, n and e']);
   });
 
-  it('keeps registrations separate', () => {
+  it('PublishedKeys keeps registrations separate', () => {
     const { keys, listed } = held();
     listed([active], 0);
     expect(keys.update({ ...canvas, registration: 'moodle' }, [ltiKey('moodle', 1, 'Active')], 5)).to.have.length(1);

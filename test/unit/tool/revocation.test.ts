@@ -87,7 +87,7 @@ describe('A tool after the revocation of its key', () => {
     mount.remove();
   });
 
-  it('sees a revocation in that the former key is no longer published, and none in a rotation', async () => {
+  it('A tool sees a revocation in that the former key is no longer published, and none in a rotation', async () => {
     const before = keys.current();
     await deliver(second, [first, second]);
     expect(predecessorWasRevoked(keys.current(), before), 'rotation').to.equal(false);
@@ -96,7 +96,7 @@ describe('A tool after the revocation of its key', () => {
     expect(predecessorWasRevoked(keys.current(), keys.current()), 'another change').to.equal(false);
   });
 
-  it('makes a platform that caches drop the revoked key with one token request', async () => {
+  it('A tool makes a platform that caches drop the revoked key with one token request', async () => {
     const { refreshed, leaked } = await new Promise<{ refreshed: unknown; leaked: string }>((resolve, reject) => {
       keys.onChange((current: Delivery, previous: Delivery) => {
         if (!predecessorWasRevoked(current, previous)) return;
@@ -117,7 +117,7 @@ describe('A tool after the revocation of its key', () => {
     expect(await platform.accepts(leaked)).to.equal(false);
   });
 
-  it('counts a refused scope as verified, and a refused client as not', async () => {
+  it('A tool counts a refused scope as verified, and a refused client as not', async () => {
     platform.grantsScope = false;
     expect(await refreshPlatformCache(keys)).to.deep.equal({ keyID: first.keyID, accepted: true, status: 400 });
     platform.served = { keys: [{ ...second.publicJWK }] };
@@ -126,7 +126,7 @@ describe('A tool after the revocation of its key', () => {
     expect(await refreshPlatformCache(keys)).to.deep.equal({ keyID: second.keyID, accepted: false, status: 400 });
   });
 
-  it('gets a typed error without a token endpoint, and an error without an answer', async () => {
+  it('A tool gets a typed error without a token endpoint, and an error without an answer', async () => {
     const { token_endpoint: _, ...incomplete } = registration;
     mount.swap({ ...files(first), 'registration.json': JSON.stringify(incomplete) });
     await keys.refresh();

@@ -11,7 +11,7 @@ describe('AnnouncedLifetimes', () => {
     lifetimes = new AnnouncedLifetimes(clock);
   });
 
-  it('keeps the longest lifetime until caches have dropped the response, and then uses the current one', async () => {
+  it('AnnouncedLifetimes keeps the longest lifetime until caches have dropped the response, and then uses the current one', async () => {
     lifetimes.announce('a', hour);
     await clock.advance(59 * minute);
     lifetimes.announce('a', minute);
@@ -21,7 +21,7 @@ describe('AnnouncedLifetimes', () => {
     expect(lifetimes.longest(['a'])).to.equal(minute);
   });
 
-  it('keeps a longest lifetime that is announced again for its full length', async () => {
+  it('AnnouncedLifetimes keeps a longest lifetime that is announced again for its full length', async () => {
     lifetimes.announce('a', hour);
     await clock.advance(59 * minute);
     lifetimes.announce('a', hour);
@@ -30,7 +30,7 @@ describe('AnnouncedLifetimes', () => {
     expect(lifetimes.longest(['a'])).to.equal(hour);
   });
 
-  it('keeps the lifetime when some or all replicas do not respond or are removed', () => {
+  it('AnnouncedLifetimes keeps the lifetime when some or all replicas do not respond or are removed', () => {
     lifetimes.announce('a', hour);
     lifetimes.announce('b', minute);
     expect(lifetimes.longest(['a', 'b', 'c'])).to.equal(hour);

@@ -48,14 +48,14 @@ describe('CircuitBreaker', () => {
     await documents.close();
   });
 
-  it('pauses requests for 250 ms after a refused connection, and twice as long each time, up to 5 s', async () => {
+  it('CircuitBreaker pauses requests for 250 ms after a refused connection, and twice as long each time, up to 5 s', async () => {
     await ask();
     const rests: number[] = [];
     for (let rest = 1; rest <= 7; rest++) rests.push(await untilAsked());
     expect(rests).to.deep.equal([250, 500, 1000, 2000, 4000, 5000, 5000]);
   });
 
-  it('sends one request per pause for thousands of callers, which all get the problem', async () => {
+  it('CircuitBreaker sends one request per pause for thousands of callers, which all get the problem', async () => {
     await ask();
     for (let elapsed = 0; elapsed < 60 * second; elapsed += 100) {
       await clock.advance(100);
@@ -65,7 +65,7 @@ describe('CircuitBreaker', () => {
     expect(requests).to.be.within(15, 17);
   });
 
-  it('lets all requests through after one response, and begins with a short pause at the next failure', async () => {
+  it('CircuitBreaker lets all requests through after one response, and begins with a short pause at the next failure', async () => {
     for (let failure = 0; failure < 6; failure++) {
       await ask();
       await clock.advance(5 * second);
@@ -82,7 +82,7 @@ describe('CircuitBreaker', () => {
     expect(await ask()).to.equal(answer);
   });
 
-  it('counts concurrent requests that fail together as one failure', async () => {
+  it('CircuitBreaker counts concurrent requests that fail together as one failure', async () => {
     await Promise.all(Array.from({ length: 20 }, ask));
     expect(requests).to.equal(20);
     await clock.advance(250);
@@ -90,7 +90,7 @@ describe('CircuitBreaker', () => {
     expect(await ask()).to.equal(answer);
   });
 
-  it('sends at most 20 requests at a time, and the others after these', async () => {
+  it('CircuitBreaker sends at most 20 requests at a time, and the others after these', async () => {
     const { promise, resolve } = Promise.withResolvers<FetchedDocument>();
     answers = () => promise;
     const asking = Promise.all(Array.from({ length: 50 }, ask));
@@ -101,7 +101,7 @@ describe('CircuitBreaker', () => {
     expect(requests).to.equal(50);
   });
 
-  it('sends none of the waiting requests if the origin fails meanwhile, and reports the problem to all callers', async () => {
+  it('CircuitBreaker sends none of the waiting requests if the origin fails meanwhile, and reports the problem to all callers', async () => {
     const { promise, reject } = Promise.withResolvers<FetchedDocument>();
     answers = () => promise;
     const asking = Promise.all(Array.from({ length: 50 }, ask));
@@ -113,7 +113,7 @@ describe('CircuitBreaker', () => {
     expect(requests).to.equal(20);
   });
 
-  it('pauses requests if an origin refuses all documents, and does not if it refuses some', async () => {
+  it('CircuitBreaker pauses requests if an origin refuses all documents, and does not if it refuses some', async () => {
     const unavailable = (): Promise<FetchedDocument> => Promise.resolve(unknownDocument('responds with status 503'));
     for (let round = 0; round < 10; round++) {
       answers = unavailable;
@@ -128,7 +128,7 @@ describe('CircuitBreaker', () => {
     expect(requests).to.equal(20);
   });
 
-  it('bounds the connections to a port that refuses them, for many registrations', async () => {
+  it('CircuitBreaker bounds the connections to a port that refuses them, for many registrations', async () => {
     let connections = 0;
     server = createServer((socket) => {
       connections += 1;
@@ -147,7 +147,7 @@ describe('CircuitBreaker', () => {
     expect(connections).to.be.within(3, 6);
   });
 
-  it('reaches a server soon after it has started to listen', async () => {
+  it('CircuitBreaker reaches a server soon after it has started to listen', async () => {
     const free = createServer();
     const base = await listening(free);
     const { port } = free.address() as AddressInfo;

@@ -56,13 +56,13 @@ describe('DocumentFetcher', () => {
   const keyIDs = ({ keys }: FetchedDocument): readonly string[] | undefined =>
     keys && ['a', 'b', 'c'].filter((keyID) => keys.hasID(keyID));
 
-  it('reads the keys and the cache lifetime of a document', async () => {
+  it('DocumentFetcher reads the keys and the cache lifetime of a document', async () => {
     const document = await documents.fetch(await serve(keySet));
     expect(keyIDs(document)).to.deep.equal(['a', 'b']);
     expect([document.cacheLifetime, document.problem]).to.deep.equal([360_000, undefined]);
   });
 
-  it('names the operator as User-Agent, so that sidecars do not count its requests as fetches', async () => {
+  it('DocumentFetcher names the operator as User-Agent, so that sidecars do not count its requests as fetches', async () => {
     let userAgent: string | undefined;
     const base = await serve((request, response) => {
       userAgent = request.headers['user-agent'];
@@ -72,7 +72,7 @@ describe('DocumentFetcher', () => {
     expect(isOperatorRequest(userAgent)).to.equal(true);
   });
 
-  it('takes 404 for a document without keys', async () => {
+  it('DocumentFetcher takes 404 for a document without keys', async () => {
     const document = await documents.fetch(
       await serve((_request, response) => response.writeHead(404).end('not found')),
     );
@@ -80,7 +80,7 @@ describe('DocumentFetcher', () => {
     expect(document.problem).to.equal('responds with status 404');
   });
 
-  it('keeps the longest lifetime of a replica, which 404 does not shorten', async () => {
+  it('DocumentFetcher keeps the longest lifetime of a replica, which 404 does not shorten', async () => {
     const base = await serve((request, response) =>
       request.url === '/a' ? keySet(request, response) : response.writeHead(404, { 'Cache-Control': 'no-store' }).end(),
     );
@@ -92,7 +92,7 @@ describe('DocumentFetcher', () => {
     expect(documents.longestLifetime([base])).to.equal(360_000);
   });
 
-  it('requests an aggregate with its ETag the next time, and takes 304 for an unchanged document', async () => {
+  it('DocumentFetcher requests an aggregate with its ETag the next time, and takes 304 for an unchanged document', async () => {
     const url = await serve(keySet);
     const first = await documents.fetchAggregate(url, never);
     expect(await documents.fetchAggregate(url, never)).to.equal(first);
@@ -117,30 +117,30 @@ describe('DocumentFetcher', () => {
       await documents.fetchAggregate(url, never);
     });
 
-    it('sends no request if the response suffices', async () => {
+    it('DocumentFetcher sends no request if the last response suffices', async () => {
       await clock.advance(9999);
       expect(keyIDs(await documents.fetchAggregate(url, hasA))).to.deep.equal(['a', 'b']);
       expect(asked).to.have.length(1);
     });
 
-    it('sends a request if the response does not suffice', async () => {
+    it('DocumentFetcher sends a request if the response does not suffice', async () => {
       await documents.fetchAggregate(url, hasC);
       expect(asked).to.have.length(2);
     });
 
-    it('sends a request after the ten seconds', async () => {
+    it('DocumentFetcher sends a request for an aggregate after ten seconds', async () => {
       await clock.advance(10_000);
       await documents.fetchAggregate(url, hasA);
       expect(asked).to.have.length(2);
     });
 
-    it('does not use the response again after a later request has failed', async () => {
+    it('DocumentFetcher does not use the response again after a later request has failed', async () => {
       unavailable = true;
       await documents.fetchAggregate(url, never);
       expect((await documents.fetchAggregate(url, hasA)).problem).to.equal('responds with status 503');
     });
 
-    it('drops the response a minute after the last request for it', async () => {
+    it('DocumentFetcher drops the response a minute after the last request for it', async () => {
       await clock.advance(60_000);
       await documents.fetchAggregate(`${url}/other`, never);
       await documents.fetchAggregate(url, never);
@@ -160,14 +160,14 @@ describe('DocumentFetcher', () => {
     ['a connection that breaks', (request) => request.socket.destroy(), 'does not respond (UND_ERR_SOCKET)'],
   ];
   for (const [what, listener, problem] of refusals) {
-    it(`does not know the keys of a document if the response is ${what}, and returns the problem`, async () => {
+    it(`DocumentFetcher does not know the keys of a document if the response is ${what}, and returns the problem`, async () => {
       const document = await documents.fetch(await serve(listener));
       expect(document.keys).to.equal(undefined);
       expect(document.problem).to.equal(problem);
     });
   }
 
-  it('waits at most 5 s for a replica, and then pauses the requests to it', async () => {
+  it('DocumentFetcher waits at most 5 s for a replica, and then pauses the requests to it', async () => {
     let requests = 0;
     const url = await serve((_request, response) => {
       requests += 1;
@@ -190,7 +190,7 @@ describe('DocumentFetcher', () => {
     expect((await asking).problem).to.match(/^does not respond \(/);
   });
 
-  it('keeps the state of current replicas, and drops that of all others', async () => {
+  it('DocumentFetcher keeps the state of current replicas, and drops that of all others', async () => {
     const url = await serve(keySet);
     const first = await documents.fetchAggregate(`${url}/a`, never);
     documents.keepOnly(['http://127.0.0.1:9', url]);
@@ -200,7 +200,7 @@ describe('DocumentFetcher', () => {
     expect(asked).to.deep.equal([undefined, '"1"', undefined]);
   });
 
-  it('accepts any certificate from a replica requested by its address, and only a valid one from a named host', async () => {
+  it('DocumentFetcher accepts any certificate from a replica requested by its address, and only a valid one from a named host', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'certificate-'));
     const [certificate, key] = [join(folder, 'tls.crt'), join(folder, 'tls.key')];
     const request = ['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-subj', '/CN=keys.example.org', '-days', '2'];
@@ -242,7 +242,7 @@ describe('DocumentFetcher', () => {
       return { url: `https://localhost:${await listening(server)}`, authority: readFileSync(at('ca'), 'utf8') };
     }
 
-    it('trusts the certificates that a CA in the file has signed, also after the file was renewed, and no others', async () => {
+    it('DocumentFetcher trusts the certificates that a CA in the file has signed, also after the file was renewed, and no others', async () => {
       const first = await vouchedFor('first');
       const second = await vouchedFor('second');
       await writeFile(file, first.authority);
@@ -259,7 +259,7 @@ describe('DocumentFetcher', () => {
       ['does not exist', undefined, 'ENOENT: no such file or directory'],
       ['is not a PEM file', 'no certificate', 'it contains no PEM certificate'],
     ] as const) {
-      it(`returns the problem if the file ${what}, and sends requests again when the file is valid`, async () => {
+      it(`DocumentFetcher returns the problem if the file ${what}, and sends requests again when the file is valid`, async () => {
         const { url, authority } = await vouchedFor('right');
         if (content !== undefined) await writeFile(file, content);
         expect((await documents.fetch(url)).problem).to.include(

@@ -54,7 +54,7 @@ describe('FetchCollector', () => {
 
   const fetches = (key: ObjectKey = 'gradebook/canvas') => collector.fetches(key, now);
 
-  it('reports when a document was last fetched', async () => {
+  it('FetchCollector reports when a document was last fetched', async () => {
     expect(fetches(), 'before the first collection').to.deep.equal({ complete: false });
     await collector.collect();
     expect(fetches()).to.deep.equal({ lastAt: now - 30 * second, complete: true });
@@ -63,7 +63,7 @@ describe('FetchCollector', () => {
     expect(fetches('gradebook/moodle')).to.deep.equal({ complete: true });
   });
 
-  it('tells which registrations were fetched since the previous collection', async () => {
+  it('FetchCollector reports which registrations were fetched since the previous collection', async () => {
     const fetched: ObjectKey[] = [];
     registrations.push('gradebook/moodle');
     collector.onFetched((key) => fetched.push(key));
@@ -78,7 +78,7 @@ describe('FetchCollector', () => {
     expect(fetched, 'a later fetch').to.have.length(2);
   });
 
-  it('requests one report of each replica, and later only what changed since the previous one', async () => {
+  it('FetchCollector requests one report of each replica, and later only what changed since the previous one', async () => {
     replicas = ['http://127.0.0.1:8080', 'https://localhost:8443', 'http://127.0.0.1:9999'];
     await collector.collect();
     expect(hosts.toSorted()).to.deep.equal(['127.0.0.1', 'localhost']);
@@ -87,7 +87,7 @@ describe('FetchCollector', () => {
     expect(requests).to.deep.equal(['/fetches', '/fetches', '/fetches?within=65', '/fetches?within=65']);
   });
 
-  it('keeps the latest fetch of all replicas, also after one restarted', async () => {
+  it('FetchCollector keeps the latest fetch of all replicas, also after one restarted', async () => {
     replicas = ['http://127.0.0.1:8080', 'http://localhost:8080'];
     respond = (host) => [
       200,
@@ -100,7 +100,7 @@ describe('FetchCollector', () => {
     expect(fetches()).to.deep.equal({ lastAt: now - 5 * second, complete: true });
   });
 
-  it('requests nothing without an admin port, and reports that nothing is collected', async () => {
+  it('FetchCollector requests nothing without an admin port, and reports that nothing is collected', async () => {
     const none = new FetchCollector({
       clock,
       log,
@@ -119,7 +119,7 @@ describe('FetchCollector', () => {
     expect(none.fetches('gradebook/canvas', now)).to.deep.equal({ complete: false, notCollected: true });
   });
 
-  it('is not complete without replicas, or while one gives no report, and logs that once', async () => {
+  it('FetchCollector is not complete without replicas, or while one gives no report, and logs that once', async () => {
     for (const none of [undefined, []]) {
       replicas = none;
       await collector.collect();
@@ -144,7 +144,7 @@ describe('FetchCollector', () => {
     expect(fetches().complete).to.equal(true);
   });
 
-  it('requests everything from a replica that gave no report before', async () => {
+  it('FetchCollector requests everything from a replica that gave no report before', async () => {
     await collector.collect();
     respond = () => [500, ''];
     await collector.collect();
@@ -152,7 +152,7 @@ describe('FetchCollector', () => {
     expect(requests).to.deep.equal(['/fetches', '/fetches?within=5', '/fetches']);
   });
 
-  it('keeps nothing of registrations that no longer exist', async () => {
+  it('FetchCollector keeps nothing of registrations that no longer exist', async () => {
     await collector.collect();
     registrations = [];
     respond = () => [

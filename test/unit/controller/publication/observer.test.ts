@@ -71,7 +71,7 @@ describe('The publication observer', () => {
       return [[...servedKeyIDs], [...missingKeyIDs], detail];
     };
 
-    it('reports it as served if every replica has it in every document', async () => {
+    it('The publication observer reports a key as served if every replica has it in every document', async () => {
       await replica([a, b]);
       await replica([b, a]);
       expect(await found([a, b])).to.deep.equal([[a.kid, b.kid], [], '']);
@@ -79,19 +79,19 @@ describe('The publication observer', () => {
     });
 
     for (const path of everywhere) {
-      it(`names the replica that does not serve it in ${path}`, async () => {
+      it(`The publication observer names the replica that does not serve the key in ${path}`, async () => {
         await replica([a, b]);
         const base = await replica((at) => (at === path ? [b] : [a, b]));
         expect(await found([a, b])).to.deep.equal([[b.kid], [a.kid], `${base}${path} does not contain key ${a.kid}`]);
       });
     }
 
-    it('does not accept a different key with the same ID', async () => {
+    it('The publication observer does not accept a different key with the same ID', async () => {
       const base = await replica((path) => (path === own ? [jwk('another', a.kid)] : [a]));
       expect(await found([a])).to.deep.equal([[], [a.kid], `${base}${own} serves a different key with ID ${a.kid}`]);
     });
 
-    it('takes 404 for a document without the key that should be there', async () => {
+    it('The publication observer takes 404 for a document without the expected key', async () => {
       const base = await replica((path) => (path === own ? 404 : [a]));
       expect(await found([a])).to.deep.equal([[], [a.kid], `${base}${own} responds with status 404`]);
     });
@@ -100,7 +100,7 @@ describe('The publication observer', () => {
       [503, 'responds with status 503'],
       ['silence', 'does not respond (UND_ERR_SOCKET)'],
     ] as const) {
-      it(`does not report it as missing if a replica ${problem}`, async () => {
+      it(`The publication observer does not report a key as missing if a replica ${problem}`, async () => {
         await replica([a]);
         const base = await replica((path) => (path === own ? answer : [a]));
         const [served, missing, detail] = await found([a]);
@@ -109,18 +109,18 @@ describe('The publication observer', () => {
       });
     }
 
-    it('looks up a foreign key ID only in the document of the registration', async () => {
+    it('The publication observer looks up a foreign key ID only in the document of the registration', async () => {
       const foreign = jwk('modulus-a', 'old-key');
       await replica((path) => (path === own ? [foreign] : 404));
       expect(await found([foreign])).to.deep.equal([['old-key'], [], '']);
       expect(asked).to.deep.equal([own]);
     });
 
-    it('reports no key as served if there is no replica', async () => {
+    it('The publication observer reports no key as served if there is no replica', async () => {
       expect(await found([a])).to.deep.equal([[], [], 'there is no ready replica']);
     });
 
-    it('reports no key as served if the list of replicas may be outdated, and sends no request', async () => {
+    it('The publication observer reports no key as served if the list of replicas may be outdated, and sends no request', async () => {
       await replica([a]);
       bases = undefined;
       expect(await found([a])).to.deep.equal([
@@ -131,7 +131,7 @@ describe('The publication observer', () => {
       expect(asked).to.deep.equal([]);
     });
 
-    it('names three of many replicas and counts the others', async () => {
+    it('The publication observer names three of many replicas and counts the others', async () => {
       for (let count = 0; count < 5; count++) await replica((path) => (path === own ? [] : [a]));
       const [, , detail] = await found([a]);
       expect(detail.split('; ')).to.have.length(4);
@@ -143,34 +143,34 @@ describe('The publication observer', () => {
     const stillServed = async (keys: Partial<KeysToObserve>): Promise<Record<string, string>> =>
       Object.fromEntries((await observe(keys)).stillServed);
 
-    it('reports it as absent if no replica serves it', async () => {
+    it('The publication observer reports a revoked key as absent if no replica serves it', async () => {
       await replica([b]);
       await replica([b]);
       expect(await stillServed({ present: [b], absent: [a] })).to.deep.equal({});
     });
 
-    it('takes 404 for a document without the key that may not be there', async () => {
+    it('The publication observer takes 404 for a document without the revoked key', async () => {
       await replica(404);
       expect(await stillServed({ absent: [a] })).to.deep.equal({});
       expect(asked.toSorted()).to.deep.equal(everywhere.toSorted());
     });
 
     for (const path of everywhere) {
-      it(`names the one of two replicas that still serves it in ${path}`, async () => {
+      it(`The publication observer names the one of two replicas that still serves the key in ${path}`, async () => {
         await replica([b]);
         const base = await replica((at) => (at === path ? [a, b] : [b]));
         expect(await stillServed({ absent: [a] })).to.deep.equal({ [a.kid]: `${base}${path} still serves it` });
       });
     }
 
-    it('names the public URL if its cache still serves the key and no replica does', async () => {
+    it('The publication observer names the public URL if its cache still serves the key and no replica does', async () => {
       await replica(404);
       const cache = await replica([a]);
       const who = everywhere.map((path) => `${cache}${path} still serves it`).join('; ');
       expect(await stillServed({ absent: [a] })).to.deep.equal({ [a.kid]: who });
     });
 
-    it('counts a different key with its ID, and its modulus with another ID', async () => {
+    it('The publication observer counts a different key with its ID, and its modulus with another ID', async () => {
       const base = await replica((path) => (path === own ? [jwk('another', a.kid)] : [b]));
       expect(await stillServed({ absent: [a] })).to.deep.equal({ [a.kid]: `${base}${own} still serves it` });
       bases = [];
@@ -183,28 +183,28 @@ describe('The publication observer', () => {
       [500, 'responds with status 500'],
       ['silence', 'does not respond (UND_ERR_SOCKET)'],
     ] as const) {
-      it(`does not report it as absent if a replica ${problem}`, async () => {
+      it(`The publication observer does not report a revoked key as absent if a replica ${problem}`, async () => {
         await replica([b]);
         const base = await replica((path) => (path === own ? answer : [b]));
         expect((await stillServed({ absent: [a] }))[a.kid]).to.include(`${base}${own} ${problem}`);
       });
     }
 
-    it('does not report it as absent if there is no replica', async () => {
+    it('The publication observer does not report a revoked key as absent if there is no replica', async () => {
       expect(await stillServed({ absent: [a, b] })).to.deep.equal({
         [a.kid]: 'there is no ready replica',
         [b.kid]: 'there is no ready replica',
       });
     });
 
-    it('does not report it as absent if the list of replicas may be outdated', async () => {
+    it('The publication observer does not report a revoked key as absent if the list of replicas may be outdated', async () => {
       bases = undefined;
       expect(await stillServed({ absent: [a] })).to.deep.equal({
         [a.kid]: 'the list of ready replicas may be outdated, because the watch on EndpointSlices is not connected',
       });
     });
 
-    it('looks up a key that another registration still uses only in the own document', async () => {
+    it('The publication observer looks up a key that another registration still uses only in the registration's document', async () => {
       await replica((path) => (path === own ? [b] : [a, b]));
       expect(await stillServed({ absent: [a], shared: new Set([a.kid]) })).to.deep.equal({});
       expect(asked).to.deep.equal([own]);
@@ -212,14 +212,14 @@ describe('The publication observer', () => {
       expect(Object.keys(await stillServed({ absent: [a] }))).to.deep.equal([a.kid]);
     });
 
-    it('names the own document if it still serves a key that another registration uses', async () => {
+    it('The publication observer names the registration's document if it still serves a key that another registration uses', async () => {
       const base = await replica([a]);
       expect(await stillServed({ absent: [a], shared: new Set([a.kid]) })).to.deep.equal({
         [a.kid]: `${base}${own} still serves it`,
       });
     });
 
-    it('attributes a foreign key ID in an aggregate to another registration, unless the modulus is the same', async () => {
+    it('The publication observer attributes a foreign key ID in an aggregate to another registration, unless the modulus is the same', async () => {
       const foreign = jwk('modulus-a', 'key-1');
       await replica((path) => (path === own ? 404 : [jwk('another', 'key-1')]));
       expect(await stillServed({ absent: [foreign] })).to.deep.equal({});
@@ -228,7 +228,7 @@ describe('The publication observer', () => {
       expect(Object.keys(await stillServed({ absent: [foreign] }))).to.deep.equal(['key-1']);
     });
 
-    it('bounds the length of the message for URLs of any length', async () => {
+    it('The publication observer bounds the length of the message for URLs of any length', async () => {
       const base = await replica(404);
       bases = Array.from({ length: 10 }, (_, index) => `${base}/${'x'.repeat(2000)}${index}`);
       servers
@@ -239,16 +239,16 @@ describe('The publication observer', () => {
     });
   });
 
-  describe('for a replica without the document of all namespaces, because it could not read all of them,', () => {
+  describe('for a replica without the document of all namespaces', () => {
     const without = (keys: readonly PublicJwk[]) => (path: string) => (path === allKeysPath ? 503 : keys);
 
-    it('reports a key as served if the other documents contain it', async () => {
+    it('The publication observer reports a key as served if the other documents contain it', async () => {
       await replica([a]);
       await replica(without([a]));
       expect([...(await observe({ present: [a] })).servedKeyIDs]).to.deep.equal([a.kid]);
     });
 
-    it('reports a revoked key as absent if the other documents do not contain it', async () => {
+    it('The publication observer reports a revoked key as absent if the other documents do not contain it', async () => {
       await replica(without([b]));
       const { stillServed, absentKeyIDs } = await observe({ absent: [a] });
       expect([stillServed.size, [...absentKeyIDs]]).to.deep.equal([0, [a.kid]]);
@@ -258,14 +258,14 @@ describe('The publication observer', () => {
       ['of its namespace', (path: string) => (path === aggregates[0] ? 503 : [a])],
       ['of the registration', (path: string) => (path === own || path === allKeysPath ? 503 : [a])],
     ] as const) {
-      it(`still requires the document ${name}`, async () => {
+      it(`The publication observer still requires the document ${name}`, async () => {
         await replica(answers);
         expect([...(await observe({ present: [a] })).servedKeyIDs]).to.deep.equal([]);
         expect([...(await observe({ absent: [b] })).absentKeyIDs]).to.deep.equal([]);
       });
     }
 
-    it('does not accept any other error for the document of all namespaces', async () => {
+    it('The publication observer does not accept any other error for the document of all namespaces', async () => {
       await replica((path) => (path === allKeysPath ? 500 : [a]));
       expect([...(await observe({ present: [a] })).servedKeyIDs]).to.deep.equal([]);
     });
@@ -279,30 +279,30 @@ describe('The publication observer', () => {
       return asked.toSorted();
     };
 
-    it('requests only the own document if the aggregates had its key a moment ago', async () => {
+    it('The publication observer requests only the registration's document if the aggregates had its key a moment ago', async () => {
       await replica([a]);
       expect(await requestsOfTwo({ present: [a], settled: true })).to.deep.equal([own]);
     });
 
-    it('requests every document if an aggregate did not have its key', async () => {
+    it('The publication observer requests every document if an aggregate did not have its key', async () => {
       await replica([a]);
       expect(await requestsOfTwo({ present: [b], settled: true })).to.deep.equal(everywhere.toSorted());
     });
 
-    it('requests every document if a key may no longer be served, or is not yet known to be served', async () => {
+    it('The publication observer requests every document if a key may no longer be served, or is not yet known to be served', async () => {
       await replica([a]);
       expect(await requestsOfTwo({ present: [a], absent: [b], settled: true })).to.deep.equal(everywhere.toSorted());
       expect(await requestsOfTwo({ present: [a] })).to.deep.equal(everywhere.toSorted());
     });
   });
 
-  it('does not request the document of all namespaces if it is not published', async () => {
+  it('The publication observer does not request the document of all namespaces if it is not published', async () => {
     await replica([a]);
     await observe({ present: [a] }, false);
     expect(asked.toSorted()).to.deep.equal([own, namespacePath('gradebook')].toSorted());
   });
 
-  it('returns the longest cache lifetime, also after the documents were removed', async () => {
+  it('The publication observer returns the longest cache lifetime, also after the documents were removed', async () => {
     let keys: Answer = [a];
     await replica(() => keys);
     expect((await observe({ present: [a] })).cacheLifetime).to.equal(3_900_000);

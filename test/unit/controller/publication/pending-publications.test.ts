@@ -47,7 +47,7 @@ describe('PendingPublications', () => {
     asked = [];
   }
 
-  it('polls ever less often, and enqueues the registration once when the outcome changes', async () => {
+  it('PendingPublications polls ever less often, and enqueues the registration once when the outcome changes', async () => {
     await reconcile('canvas');
     await clock.advance(2000);
     expect(asked.length).to.be.within(3, 8);
@@ -64,20 +64,20 @@ describe('PendingPublications', () => {
     expect([asked, changed.length, pending.size]).to.deep.equal([[], 1, 0]);
   });
 
-  it('keeps no registration whose replicas serve exactly the right keys', async () => {
+  it('PendingPublications keeps no registration whose replicas serve exactly the right keys', async () => {
     observation = anObservation(['kid-1'], { absentKeyIDs: new Set(['kid-1']) });
     for (const keys of [present, absent]) await reconcile('canvas', keys);
     expect(pending.size).to.equal(0);
   });
 
-  it('enqueues a registration when no replica serves its revoked key', async () => {
+  it('PendingPublications enqueues a registration when no replica serves its revoked key', async () => {
     await reconcile('canvas', absent);
     observation = anObservation([], { absentKeyIDs: new Set(['kid-1']) });
     await clock.advance(250);
     expect(changed).to.deep.equal(['gradebook/canvas']);
   });
 
-  it('drops the response to a poll if a reconcile began meanwhile', async () => {
+  it('PendingPublications drops the response to a poll if a reconcile began meanwhile', async () => {
     await reconcile('canvas');
     const response = Promise.withResolvers<Observation>();
     observation = response.promise as unknown as Observation;
@@ -88,7 +88,7 @@ describe('PendingPublications', () => {
     expect([changed, pending.size]).to.deep.equal([[], 0]);
   });
 
-  it('enqueues a registration if the observation fails, and continues to poll for the others', async () => {
+  it('PendingPublications enqueues a registration if the observation fails, and continues to poll for the others', async () => {
     await reconcile('canvas');
     observation = Promise.reject(new Error('unexpected')) as unknown as Observation;
     await clock.advance(250);
@@ -99,7 +99,7 @@ describe('PendingPublications', () => {
     expect(asked).to.include('moodle');
   });
 
-  it('observes 500 of 10,000 registrations a second, in turns', async () => {
+  it('PendingPublications observes 500 of 10,000 registrations a second, in turns', async () => {
     for (let n = 0; n < 10_000; n += 1) await pending.observe('gradebook', `canvas-${n}`, present);
     asked = [];
     await clock.advance(1000);
@@ -108,7 +108,7 @@ describe('PendingPublications', () => {
     expect(new Set(asked).size).to.equal(10_000);
   });
 
-  it('observes 40 registrations a second while a replica does not respond, and all of them soon after it responds', async () => {
+  it('PendingPublications observes 40 registrations a second while a replica does not respond, and all of them soon after it responds', async () => {
     for (let n = 0; n < 2000; n += 1) await pending.observe('gradebook', `canvas-${n}`, present);
     unresponsive = true;
     await clock.advance(600_000);

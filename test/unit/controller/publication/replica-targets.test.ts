@@ -66,7 +66,7 @@ describe('The replicas of the JWKS Service', () => {
     });
   }
 
-  describe('while their watch', () => {
+  describe('during a gap of their watch', () => {
     let clock: FakeClock;
     let connected: boolean;
     let targets: () => Promise<readonly string[] | undefined>;
@@ -82,13 +82,13 @@ describe('The replicas of the JWKS Service', () => {
       ({ targets } = serviceReplicas(watched, clock));
     });
 
-    it('is not connected are unknown, even if they were listed before', async () => {
+    it('Replicas are unknown while their watch is not connected, even if they were listed before', async () => {
       const asking = targets();
       await clock.advance(2 * second);
       expect(await asking).to.equal(undefined);
     });
 
-    it('is not connected are waited for once by all callers together', async () => {
+    it('All callers together wait once for a watch that is not connected', async () => {
       const asking = [targets(), targets()];
       await settle();
       expect(clock.pendingTimers).to.equal(1);
@@ -98,7 +98,7 @@ describe('The replicas of the JWKS Service', () => {
       expect(clock.pendingTimers).to.equal(0);
     });
 
-    it('is renewed are known as soon as it is connected again', async () => {
+    it('Replicas are known as soon as a renewed watch is connected', async () => {
       const asking = targets();
       await clock.advance(second);
       connected = true;
@@ -106,7 +106,7 @@ describe('The replicas of the JWKS Service', () => {
       expect(await asking).to.deep.equal(['http://10.0.0.1:8080']);
     });
 
-    it('is connected again after an outage are known, and its next gap is waited for', async () => {
+    it('Replicas are known after an outage of their watch, and callers wait for its next gap', async () => {
       const asking = targets();
       await clock.advance(2 * second);
       expect(await asking).to.equal(undefined);
@@ -146,7 +146,7 @@ describe('The replicas of the JWKS Service', () => {
       await settle();
     }
 
-    it('report a replica that is added, becomes unready or is removed, once each', async () => {
+    it('The set of replicas reports a replica that is added, becomes unready or is removed, once each', async () => {
       for (const addresses of [
         [['10.0.0.1', true]],
         [
@@ -166,7 +166,7 @@ describe('The replicas of the JWKS Service', () => {
       }
     });
 
-    it('report no change if a slice changes and the ready replicas stay the same', async () => {
+    it('The set of replicas reports no change if a slice changes and the ready replicas stay the same', async () => {
       await put(['10.0.0.1', true], ['10.0.0.2', true]);
       await clock.advance(second);
       await put(['10.0.0.2', true], ['10.0.0.1', true], ['10.0.0.3', false]);
@@ -174,7 +174,7 @@ describe('The replicas of the JWKS Service', () => {
       expect(changes).to.equal(1);
     });
 
-    it('report no change at the first list, and the first change after it', async () => {
+    it('The set of replicas reports no change at the first list, and the first change after it', async () => {
       await put(['10.0.0.1', true]);
       read();
       await clock.advance(second);
@@ -184,7 +184,7 @@ describe('The replicas of the JWKS Service', () => {
       expect(changes).to.equal(1);
     });
 
-    it('report no change if a watch reconnects and the ready replicas are the same', async () => {
+    it('The set of replicas reports no change if a watch reconnects and the ready replicas are the same', async () => {
       await put(['10.0.0.1', true]);
       await clock.advance(second);
       const metadata = { name: 'lti-key-operator-jwks-1', resourceVersion: `${version}` };
@@ -193,7 +193,7 @@ describe('The replicas of the JWKS Service', () => {
       expect(changes).to.equal(1);
     });
 
-    it('report several consecutive changes as one, and none if the last one restores the first state', async () => {
+    it('The set of replicas reports several consecutive changes as one, and none if the last one restores the first state', async () => {
       await put(['10.0.0.1', true]);
       await put(['10.0.0.1', true], ['10.0.0.2', true]);
       expect(clock.pendingTimers).to.equal(1);
@@ -206,7 +206,7 @@ describe('The replicas of the JWKS Service', () => {
     });
   });
 
-  it('are requested together with the public URL, unless there are none or they are unknown', async () => {
+  it('Replicas are requested together with the public URL, unless there are none or they are unknown', async () => {
     const withPublic = (bases: readonly string[] | undefined): Promise<readonly string[] | undefined> =>
       withPublicURL(() => Promise.resolve(bases), 'https://keys.example.org')();
     expect(await withPublic(['http://a'])).to.deep.equal(['http://a', 'https://keys.example.org']);

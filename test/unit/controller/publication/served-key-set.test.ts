@@ -21,23 +21,23 @@ describe('ServedKeySet', () => {
         return [found.serves(key), found.hasID(key.kid), found.hasModulus(key)];
       };
 
-      it('finds the key itself', () => expect(document(key)).to.deep.equal([true, true, true]));
-      it('does not accept another modulus with its ID', () =>
+      it('ServedKeySet finds the key itself', () => expect(document(key)).to.deep.equal([true, true, true]));
+      it('ServedKeySet does not accept another modulus with its ID', () =>
         expect(document({ ...key, n: 'other' }).slice(0, 2)).to.deep.equal([false, true]));
-      it('does not accept another exponent', () =>
+      it('ServedKeySet does not accept another exponent', () =>
         expect(document({ ...key, e: 'Aw' })).to.deep.equal([false, true, true]));
-      it('finds its modulus with another ID', () =>
+      it('ServedKeySet finds its modulus with another ID', () =>
         expect(document({ ...key, kid: 'b' })).to.deep.equal([false, false, true]));
-      it('finds its modulus with another ID and another exponent', () =>
+      it('ServedKeySet finds its modulus with another ID and another exponent', () =>
         expect(document({ ...key, kid: 'b', e: 'Aw' })).to.deep.equal([false, false, true]));
-      it('finds its modulus without an ID', () =>
+      it('ServedKeySet finds its modulus without an ID', () =>
         expect(document({ n: key.n, e: key.e })).to.deep.equal([false, false, true]));
-      it('does not accept an ID that two keys share, because verifiers may use either', () => {
+      it('ServedKeySet does not accept an ID that two keys share, because verifiers may use either', () => {
         expect(document(key, { ...key, n: 'other' })).to.deep.equal([false, true, true]);
         expect(document({ ...key, n: 'other' }, key)).to.deep.equal([false, true, true]);
       });
-      it('accepts a key that is listed twice', () => expect(document(key, key)).to.deep.equal([true, true, true]));
-      it('does not find the key among others', () =>
+      it('ServedKeySet accepts a key that is listed twice', () => expect(document(key, key)).to.deep.equal([true, true, true]));
+      it('ServedKeySet does not find the key among others', () =>
         expect(document({ ...rsa, kid: 'b', n: 'other' }, { kid: 'c', kty: 'EC' }, null, 7)).to.deep.equal([
           false,
           false,
@@ -46,11 +46,11 @@ describe('ServedKeySet', () => {
     });
   }
 
-  it('finds the modulus of a key whose ID is the thumbprint of another key', () => {
+  it('ServedKeySet finds the modulus of a key whose ID is the thumbprint of another key', () => {
     expect(served({ ...own, n: 'other' }).hasModulus({ n: 'other' })).to.equal(true);
   });
 
   for (const text of ['<html>', '{"keys":{}}', 'null', '[]']) {
-    it(`refuses ${text}`, () => expect(() => ServedKeySet.parse(text)).to.throw());
+    it(`ServedKeySet refuses ${text}`, () => expect(() => ServedKeySet.parse(text)).to.throw());
   }
 });

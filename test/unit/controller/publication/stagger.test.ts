@@ -9,7 +9,7 @@ describe('stagger', () => {
     return enqueued;
   };
 
-  it('enqueues each key once, the first at once and the others evenly over the time', () => {
+  it('stagger enqueues each key once, the first at once and the others evenly over the time', () => {
     expect(delays(['a', 'b', 'c', 'd'])).to.deep.equal([
       ['a', 0],
       ['b', 15_000],
@@ -20,7 +20,7 @@ describe('stagger', () => {
     expect(delays([])).to.deep.equal([]);
   });
 
-  it('lets no second of the minute have more than its share of 10,000', () => {
+  it('stagger lets no second of the minute have more than its share of 10,000', () => {
     const perSecond = new Map<number, number>();
     for (const [, delay] of delays(Array.from({ length: 10_000 }, (_, index) => `ns/${index}`))) {
       const at = Math.floor(delay / 1000);

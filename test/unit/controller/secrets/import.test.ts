@@ -70,12 +70,12 @@ describe('readImports', () => {
     ['a grant for others', 'moodle, canvas-2', ` --overwrite ${importGrantAnnotation}=moodle,canvas-2,canvas`],
     ['a grant that is no name', 'x; rm -rf ~', ` ${importGrantAnnotation}=canvas`],
     ['a pattern', '*', ` ${importGrantAnnotation}=canvas`],
-    ['very many grants', Array.from({ length: 5000 }, (_, index) => `r${index}`).join(), 'adds canvas to the list'],
+    ['very many grants', Array.from({ length: 5000 }, (_, index) => `r${index}`).join(), 'add canvas to the list'],
   ] as const) {
     it(`readImports refuses a Secret with ${what}, and reports a command that keeps existing grants`, async () => {
       const { fault } = await imported(old, oldKey(grant));
       expect(fault).to.match(
-        /^ImportNotGranted: Secret gradebook\/old does not grant its import to registration canvas;/,
+        /^ImportNotGranted: Secret gradebook\/old does not grant its import to registration canvas\./,
       );
       if (what === 'very many grants') expect(fault).to.include(command).and.to.have.length.below(1000);
       else expect(fault?.endsWith(`kubectl annotate secret old -n gradebook${command}`), fault).to.equal(true);
@@ -111,7 +111,7 @@ describe('readImports', () => {
   it('readImports reports a missing Secret, and that no key is generated until it exists', async () => {
     const { fault, asked } = await imported(old, undefined);
     expect(fault).to.match(
-      /^ImportSecretMissing: Secret gradebook\/old, named by spec.import.secretName, does not exist/,
+      /^ImportSecretMissing: Secret gradebook\/old, which spec.import.secretName names, does not exist/,
     );
     expect(asked).to.deep.equal(['gradebook/old']);
   });
@@ -120,7 +120,7 @@ describe('readImports', () => {
     it(`readImports names a Secret that it may not read (${status}), with the response of the API server`, async () => {
       const { fault } = await imported(old, new ApiError('get secrets gradebook/old: no', { status, reason: 'No' }));
       expect(fault).to.equal(
-        'ImportSecretForbidden: the API server does not let the operator read Secret gradebook/old, named by spec.import.secretName; no key is made until it does: get secrets gradebook/old: no',
+        'ImportSecretForbidden: the operator may not read Secret gradebook/old, which spec.import.secretName names, so it creates no key: get secrets gradebook/old: no',
       );
     });
   }

@@ -35,7 +35,7 @@ describe('KmsKekProvider', () => {
     keks = restarted();
   });
 
-  it('seals under a wrapping key that only the KMS can decrypt, and stores its ciphertext in the header', async () => {
+  it('KmsKekProvider seals under a wrapping key that only the KMS can decrypt, and stores its ciphertext in the header', async () => {
     const { jwe, kekID } = await seal(pair.privateKey, place(), keks);
     expect(kekID)
       .to.equal(kekIDOf('key-1'))
@@ -46,7 +46,7 @@ describe('KmsKekProvider', () => {
     expect((await open(jwe, place(), restarted())).equals(pair.privateKey)).to.equal(true);
   });
 
-  it('uses one wrapping key for all seals, which each process decrypts once to open them', async () => {
+  it('KmsKekProvider uses one wrapping key for all seals, which each process decrypts once to open them', async () => {
     const sealed = await Promise.all([1, 2, 3].map(() => seal(pair.privateKey, place(), keks)));
     expect(new Set(sealed.map(({ jwe }) => (headerOf(jwe)['kms'] as WrappedKey).ciphertext)).size).to.equal(1);
     expect(kms.calls).to.deep.equal(['status', 'encrypt', 'decrypt']);
@@ -55,7 +55,7 @@ describe('KmsKekProvider', () => {
     expect(count('decrypt')).to.equal(2);
   });
 
-  it('returns keys that cannot be exported, and zeroes their bytes', async () => {
+  it('KmsKekProvider returns keys that cannot be exported, and zeroes their bytes', async () => {
     const { wrapped } = await keks.sealingKey();
     const kek = await restarted().openingKey('', wrapped);
     expect(kek.key.extractable).to.equal(false);
@@ -63,7 +63,7 @@ describe('KmsKekProvider', () => {
     expect(kms.plaintexts.every((bytes) => bytes.every((byte) => byte === 0))).to.equal(true);
   });
 
-  it('polls a healthy KMS once a minute and an unhealthy one every ten seconds', async () => {
+  it('KmsKekProvider polls a healthy KMS once a minute and an unhealthy one every ten seconds', async () => {
     await keks.status();
     await watch(5 * minute);
     expect(count('status')).to.equal(1 + 5);
@@ -74,7 +74,7 @@ describe('KmsKekProvider', () => {
     expect(count('status') - before).to.equal(6);
   });
 
-  it('seals for three minutes after the last successful poll, reports the problem, and continues to open', async () => {
+  it('KmsKekProvider seals for three minutes after the last successful poll, reports the problem, and continues to open', async () => {
     const { jwe } = await seal(pair.privateKey, place(), keks);
     kms.failure = unavailable;
     await watch(minute);
@@ -89,7 +89,7 @@ describe('KmsKekProvider', () => {
     expect(count('encrypt'), 'the same wrapping key').to.equal(1);
   });
 
-  it('polls the KMS before it seals if the last poll is three minutes old', async () => {
+  it('KmsKekProvider polls the KMS before it seals if the last poll is three minutes old', async () => {
     await keks.status();
     await clock.advance(10 * minute);
     expect((await keks.sealingKey()).id).to.equal(kekIDOf('key-1'));
@@ -98,7 +98,7 @@ describe('KmsKekProvider', () => {
     expect(await kekFailure(keks.sealingKey())).to.equal(unavailable);
   });
 
-  it('does not seal after a poll that took longer than three minutes', async () => {
+  it('KmsKekProvider does not seal after a poll that took longer than three minutes', async () => {
     let answer = (): void => undefined;
     kms.slow = new Promise((resolve) => (answer = resolve));
     const status = keks.status();
@@ -111,7 +111,7 @@ describe('KmsKekProvider', () => {
     );
   });
 
-  it('does not wait for a repeated poll of a slow KMS', async () => {
+  it('KmsKekProvider does not wait for a repeated poll of a slow KMS', async () => {
     await keks.status();
     kms.slow = new Promise(() => undefined);
     await clock.advance(minute);
@@ -120,7 +120,7 @@ describe('KmsKekProvider', () => {
     expect(count('status'), 'asked once, not once for each').to.equal(2);
   });
 
-  it('creates a new wrapping key if the KMS reports another key_id, and opens what the old one sealed', async () => {
+  it('KmsKekProvider creates a new wrapping key if the KMS reports another key_id, and opens what the old one sealed', async () => {
     const { jwe } = await seal(pair.privateKey, place(), keks);
     kms.keyID = 'key-2';
     await watch(minute);
@@ -133,7 +133,7 @@ describe('KmsKekProvider', () => {
     }
   });
 
-  it('keeps the old wrapping key for its time if the KMS reports a key that it cannot use', async () => {
+  it('KmsKekProvider keeps the old wrapping key for its time if the KMS reports a key that it cannot use', async () => {
     await keks.status();
     kms.keyID = 'key-2';
     kms.encrypts = () => {
@@ -148,7 +148,7 @@ describe('KmsKekProvider', () => {
   });
 
   describe('refuses to seal', () => {
-    it('if the KMS encrypts with another key_id than it reports', async () => {
+    it('KmsKekProvider refuses to seal if the KMS encrypts with another key_id than it reports', async () => {
       kms.encrypts = (wrapped) => ({ ...wrapped, keyID: 'key-7' });
       const error = await kekFailure(keks.sealingKey());
       expect(error.reason).to.equal('KMSMalformed');
@@ -157,7 +157,7 @@ describe('KmsKekProvider', () => {
       );
     });
 
-    it('if the KMS does not decrypt what it encrypted', async () => {
+    it('KmsKekProvider refuses to seal if the KMS does not decrypt what it encrypted', async () => {
       kms.encrypts = (wrapped) => ({ ...wrapped, ciphertext: Buffer.alloc(32, 7).toString('base64url') });
       const error = await kekFailure(keks.sealingKey());
       expect(error.reason).to.equal('KMSMalformed');
@@ -174,7 +174,7 @@ describe('KmsKekProvider', () => {
       keks = restarted();
     });
 
-    it('retries a failed Decrypt after ten seconds, not for every sealed key', async () => {
+    it('KmsKekProvider retries a failed Decrypt after ten seconds, not for every sealed key', async () => {
       kms.failure = unavailable;
       const before = count('decrypt');
       for (let attempt = 0; attempt < 5; attempt += 1) {
@@ -188,7 +188,7 @@ describe('KmsKekProvider', () => {
       expect((await open(jwe, place(), keks)).equals(pair.privateKey)).to.equal(true);
     });
 
-    it('caches a wrong key for at most ten seconds', async () => {
+    it('KmsKekProvider caches a wrong key for at most ten seconds', async () => {
       kms.decrypts = () => Buffer.alloc(32, 9);
       expect((await sealFailure(open(jwe, place(), keks))).reason).to.equal('SealTampered');
       kms.decrypts = undefined;
@@ -196,7 +196,7 @@ describe('KmsKekProvider', () => {
       expect((await open(jwe, place(), keks)).equals(pair.privateKey)).to.equal(true);
     });
 
-    it('caches a key that opened something for the life of the process', async () => {
+    it('KmsKekProvider caches a key that opened something for the life of the process', async () => {
       await open(jwe, place(), keks);
       kms.failure = unavailable;
       await clock.advance(1000 * minute);
@@ -204,7 +204,7 @@ describe('KmsKekProvider', () => {
     });
   });
 
-  it('confirms a KEK by what an earlier wrapping key decrypts, not by a wrapping key that it just made', async () => {
+  it('KmsKekProvider confirms a KEK by what an earlier wrapping key decrypts, not by a wrapping key that it just made', async () => {
     const { jwe } = await seal(pair.privateKey, place(), restarted());
     expect((await keks.sealingKey()).isConfirmed()).to.equal(false);
     await open(jwe, place(), keks);
@@ -215,7 +215,7 @@ describe('KmsKekProvider', () => {
     expect([kek.id, kek.isConfirmed()]).to.deep.equal([kekIDOf('key-2'), false]);
   });
 
-  it('drops the least recently used wrapping keys beyond a thousand', async () => {
+  it('KmsKekProvider drops the least recently used wrapping keys beyond a thousand', async () => {
     const wrapped = (index: number): WrappedKey => ({
       keyID: 'key-1',
       ciphertext: Buffer.alloc(32, `${index} `).toString('base64url'),
@@ -232,7 +232,7 @@ describe('KmsKekProvider', () => {
     expect(count('decrypt')).to.equal(1002);
   });
 
-  it('names the missing option for a KEK that is a file', async () => {
+  it('KmsKekProvider names the missing option for a KEK that is a file', async () => {
     const error = await kekFailure(keks.openingKey('kek-1'));
     expect(error.reason).to.equal('KEKMissing');
     expect(error.message).to.equal('KEK kek-1 is a file, not a key in a KMS: name its directory with --kek-dir');

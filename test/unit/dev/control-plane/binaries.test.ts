@@ -8,7 +8,7 @@ import { programs, readModules } from '../../../../dev/control-plane/modules.ts'
 /** Notes the package that is built, and writes a program. */
 const recordingBuild = 'for last; do :; done; echo "$last" >> "$0.built"; echo built > "$6"; /bin/chmod 755 "$6"';
 
-describe('finding the programs of the control plane', () => {
+describe('The search for the programs of the control plane', () => {
   let folder: string;
   let cache: string;
   let assets: string;
@@ -33,7 +33,7 @@ describe('finding the programs of the control plane', () => {
     script(join(path, 'go'), `[ "$1" = env ] && echo ${version} && exit 0\n${build}`);
   }
 
-  it('takes what is in KUBEBUILDER_ASSETS before the cache, and the rest from the cache', async () => {
+  it('The search takes what is in KUBEBUILDER_ASSETS before the cache, and the rest from the cache', async () => {
     put(assets, 'etcd', 'kube-apiserver');
     put(cache, ...programs);
     expect(await findPrograms(programs, { environment: { ...environment, KUBEBUILDER_ASSETS: assets } })).to.deep.equal(
@@ -46,7 +46,7 @@ describe('finding the programs of the control plane', () => {
     );
   });
 
-  it('says which server KUBEBUILDER_ASSETS lacks and what to do', async () => {
+  it('The search says which server KUBEBUILDER_ASSETS lacks and what to do', async () => {
     put(assets, 'etcd');
     put(cache, ...programs);
     expect(
@@ -57,7 +57,7 @@ describe('finding the programs of the control plane', () => {
     );
   });
 
-  it('takes kubectl from the PATH beside servers that are not built', async () => {
+  it('The search takes kubectl from the PATH beside servers that are not built', async () => {
     put(assets, 'etcd', 'kube-apiserver');
     put(path, 'kubectl');
     const withAssets = await findPrograms(['kubectl'], { environment: { ...environment, KUBEBUILDER_ASSETS: assets } });
@@ -65,7 +65,7 @@ describe('finding the programs of the control plane', () => {
     expect([withAssets.kubectl, withKubeconfig.kubectl]).to.deep.equal([join(path, 'kubectl'), join(path, 'kubectl')]);
   });
 
-  it('builds what is missing, kubectl too when only the PATH has one', async () => {
+  it('The search builds what is missing, kubectl too when only the PATH has one', async () => {
     put(cache, 'etcd');
     put(path, 'kubectl');
     fakeGo('go9.99.0');
@@ -76,7 +76,7 @@ describe('finding the programs of the control plane', () => {
     expect(reported[1]).to.match(/^1 of 1: built kubectl v[.\d]+ in \d+ s$/);
   });
 
-  it('builds each program once when two runs need it', async () => {
+  it('The search builds each program once when two runs need it', async () => {
     const waited = join(path, 'waited');
     // The first build ends when the second run waits for it, however slow the machine is.
     const untilWaited = `n=0; until [ -e ${waited} ] || [ $n = 300 ]; do /bin/sleep 0.1; n=$((n + 1)); done`;
@@ -93,7 +93,7 @@ describe('finding the programs of the control plane', () => {
     expect(reported).to.include(`another run (process ${process.pid}) is building into <cache>; waiting for it`);
   });
 
-  it('shows the end of the output of a build that failed, and leaves no program and no lock behind', async () => {
+  it('The search shows the end of the output of a build that failed, and leaves no program and no lock behind', async () => {
     fakeGo('go9.99.0', 'echo "no such module" >&2; exit 1');
     const message = await failure(findPrograms(['etcd'], { environment, report }));
     expect(message).to.match(
@@ -118,7 +118,7 @@ describe('finding the programs of the control plane', () => {
     ],
   ];
   for (const [situation, arrange, sentence] of goTable) {
-    it(`says what to install or set, in one sentence, when ${situation}`, async () => {
+    it(`The search says what to install or set, in one sentence, when ${situation}`, async () => {
       arrange();
       const message = await failure(findPrograms(['etcd'], { environment, report }));
       expect(message).to.match(sentence);

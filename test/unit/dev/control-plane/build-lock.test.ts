@@ -21,7 +21,7 @@ describe('the build lock', () => {
     utimesSync(lock, touched, touched);
   }
 
-  it('is released when the work is done and when it fails', async () => {
+  it('The build lock is released when the work is done and when it fails', async () => {
     await withBuildLock(lock, unexpectedWait, async () => expect(existsSync(lock)).to.equal(true));
     expect(existsSync(lock)).to.equal(false);
     const outcome = await withBuildLock(lock, unexpectedWait, () => Promise.reject(new Error('no'))).catch(String);
@@ -29,7 +29,7 @@ describe('the build lock', () => {
     expect(existsSync(lock)).to.equal(false);
   });
 
-  it('is waited for while its holder lives, and says once who that is', async () => {
+  it('The build lock is waited for while its holder lives, and says once who that is', async () => {
     const order: string[] = [];
     const { promise: released, resolve: release } = Promise.withResolvers<void>();
     const { promise: taken, resolve: take } = Promise.withResolvers<void>();
@@ -48,12 +48,12 @@ describe('the build lock', () => {
     expect(order).to.deep.equal(['waits for the holder', 'first', 'second']);
   });
 
-  it('is taken over from a process that is gone', async () => {
+  it('The build lock is taken over from a process that is gone', async () => {
     held(spawnSync('true').pid);
     expect(await withBuildLock(lock, unexpectedWait, async () => 'built')).to.equal('built');
   });
 
-  it('is taken over when it was not touched for more than a minute, although another process has its process ID now', async () => {
+  it('The build lock is taken over when it was not touched for more than a minute, although another process has its process ID now', async () => {
     held(process.ppid, 61);
     expect(await withBuildLock(lock, unexpectedWait, async () => 'built')).to.equal('built');
   });

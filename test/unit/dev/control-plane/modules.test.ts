@@ -14,7 +14,7 @@ describe('the modules of the control plane', () => {
   });
   afterEach(() => rmSync(copy, { recursive: true }));
 
-  it('stamps the servers with the version that go.mod requires', () => {
+  it('The control-plane module stamps the servers with the version that go.mod requires', () => {
     const { plans } = readModules(copy);
     const { version, ldflags } = plans['kube-apiserver'];
     const [major, minor] = version.slice(1).split('.');
@@ -29,12 +29,12 @@ describe('the modules of the control plane', () => {
     expect(plans.etcd.version).to.match(/^v3\.\d+\.\d+$/);
   });
 
-  it('has the same fingerprint for the same files, wherever they are', () => {
+  it('The control-plane module has the same fingerprint for the same files, wherever they are', () => {
     expect(readModules(copy).fingerprint).to.equal(readModules(root).fingerprint);
   });
 
   for (const file of ['kubernetes/go.mod', 'kubernetes/go.sum', 'etcd/go.mod', 'etcd/go.sum']) {
-    it(`has another fingerprint when ${file} changes`, () => {
+    it(`The control-plane module has another fingerprint when ${file} changes`, () => {
       appendFileSync(join(copy, file), '\n// changed\n');
       expect(readModules(copy).fingerprint).not.to.equal(readModules(root).fingerprint);
     });
@@ -47,7 +47,7 @@ describe('the modules of the control plane', () => {
     expect(newest?.fingerprint).to.equal(readModules(root).fingerprint);
   });
 
-  it('needs the newest Go that one of its modules asks for', () => {
+  it('The control-plane module needs the newest Go that one of its modules asks for', () => {
     const goMod = join(copy, 'etcd/go.mod');
     writeFileSync(goMod, readFileSync(goMod, 'utf8').replace(/^go .*$/m, 'go 1.99.1'));
     expect(readModules(copy).goVersion).to.equal('1.99.1');
@@ -63,7 +63,7 @@ describe('compareVersions', () => {
     ['2.0', '1.99.99', 1],
   ];
   for (const [a, b, sign] of table) {
-    it(`finds ${a} ${['older than', 'equal to', 'newer than'][sign + 1]} ${b}`, () => {
+    it(`compareVersions finds ${a} ${['older than', 'equal to', 'newer than'][sign + 1]} ${b}`, () => {
       expect(Math.sign(compareVersions(a, b))).to.equal(sign);
     });
   }

@@ -3,7 +3,7 @@ import { createServer } from 'node:net';
 import { freePorts } from '../../../../dev/control-plane/ports.ts';
 
 describe('freePorts', () => {
-  it('gives different ports that can be listened on, outside the ranges of outgoing connections', async () => {
+  it('freePorts gives different ports that can be listened on, outside the ranges of outgoing connections', async () => {
     const ports = await freePorts(20);
     expect(new Set(ports).size).to.equal(20);
     for (const port of ports) {

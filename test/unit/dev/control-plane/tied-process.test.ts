@@ -28,7 +28,7 @@ describe('a tied process', () => {
   // A shell with a child of its own, both recognizable; it says when both run.
   const parentAndChild = 'sh -c "sleep 600; : $1" sh "$1" & echo started; wait';
 
-  it('reports the exit code of a program that ends, with its output in the log, and leaves nothing behind', async () => {
+  it('A tied process reports the exit code of a program that ends, with its output in the log, and leaves nothing behind', async () => {
     const script = 'echo out; echo err >&2; exit 7';
     const tied = spawnTied({ program: '/bin/sh', args: ['-c', script, 'sh', folder], logFile });
     expect(await tied.exited).to.equal(7);
@@ -36,13 +36,13 @@ describe('a tied process', () => {
     await untilNoneIsAlive();
   });
 
-  it('reports a program that does not exist', async () => {
+  it('A tied process reports a program that does not exist', async () => {
     const tied = spawnTied({ program: join(folder, 'missing'), args: [], logFile });
     expect(await tied.exited).to.equal(127);
     expect(readFileSync(logFile, 'utf8')).to.contain('missing');
   });
 
-  it('is gone with all it started after kill()', async () => {
+  it('A tied process is gone with all it started after kill()', async () => {
     const tied = spawnTied({ program: '/bin/sh', args: ['-c', parentAndChild, 'sh', folder], logFile });
     while (!readFileSync(logFile, 'utf8').includes('started')) await wait(20);
     expect(alive().length).to.be.greaterThan(1);
@@ -52,7 +52,7 @@ describe('a tied process', () => {
   });
 
   for (const signal of ['SIGKILL', 'SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
-    it(`is gone with all it started when this process ends by ${signal}`, async () => {
+    it(`A tied process is gone with all it started when this process ends by ${signal}`, async () => {
       const module = join(import.meta.dirname, '../../../../dev/control-plane/tied-process.ts');
       const args = ['-c', parentAndChild, 'sh', folder];
       const source = `

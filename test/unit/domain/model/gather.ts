@@ -73,7 +73,7 @@ function readLedger(world: World): LedgerReading {
 /** The evidence that there was a ledger. */
 export function traceOf({ object, registration, keys, secrets, unreadable }: World): string | undefined {
   if (!object) return undefined;
-  if (object.status?.activeKey || (object.status?.ledgerSerial ?? 0) > 0) return 'its status tells of them';
+  if (object.status?.activeKey || (object.status?.ledgerSerial ?? 0) > 0) return 'its status names them';
   if ([...keys.values()].some(isLoss)) return 'there are LtiKeys';
   const { deliverySecretName } = registration;
   if (unreadable) return undefined;

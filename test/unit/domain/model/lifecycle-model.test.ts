@@ -110,7 +110,7 @@ describe('The decisions in every reachable state', function () {
     ],
   ];
   for (const [what, least, run] of searches) {
-    it(`keep every invariant ${what}`, function () {
+    it(`The decisions keep every invariant ${what}`, function () {
       const found = run(least);
       // A search that ends too early would find no violation either.
       expect(found.worlds).to.be.at.least(least);
