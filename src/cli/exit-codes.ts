@@ -1,4 +1,4 @@
-/** What `kubectl lti` ends with. Scripts match on these: docs/kubectl-lti.md lists them. */
+/** The exit codes of `kubectl lti`. Scripts match on these: docs/kubectl-lti.md lists them. */
 export const exitCodes = {
   /** The command succeeded. */
   success: 0,

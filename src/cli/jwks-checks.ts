@@ -20,7 +20,7 @@ const nimbusMilliseconds = 500;
 /** A day: with a longer cache lifetime, the default activation delay of 24 h is too short. */
 const longestMaxAge = 86_400;
 
-/** What platforms would find wrong with an answer. */
+/** Checks an answer for what platforms refuse or handle badly. */
 export function checkAnswer(answer: Answer, keys: readonly LtiKey[], platform: string): readonly Check[] {
   const { status, headers, body, redirects, milliseconds } = answer;
   const checks = [

@@ -9,7 +9,7 @@ import type { Clock } from '../lib/clock.ts';
 import { type Backup, registrationOfLedger } from './backup-file.ts';
 import { findDeployment } from './doctor/installation.ts';
 
-/** What `restore` would do, from reads alone. */
+/** The steps that `restore` would take, computed from reads alone. */
 export interface RestorePlan {
   /** In the order in which they are created. */
   readonly creations: readonly { readonly type: ResourceType; readonly object: KubeObject }[];

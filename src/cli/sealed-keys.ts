@@ -6,7 +6,7 @@ import { isRefusal } from '../kube/errors.ts';
 import { objectKey, type Secret } from '../kube/objects.ts';
 import { listAll } from './cluster.ts';
 
-/** Under which key-encryption keys private keys are sealed. */
+/** The number of private keys that each key-encryption key seals. */
 export interface SealedKeys {
   /** Ledgers have every sealed key. LtiKeys are made from them, and a key may be sealed before its LtiKey exists. */
   readonly source: 'ledgers' | 'LtiKeys';

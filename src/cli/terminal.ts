@@ -1,6 +1,6 @@
 import type { Clock } from '../lib/clock.ts';
 
-/** What a command sees of its process. kubectl-lti.ts makes it of the real one, and tests replace it. */
+/** The part of its process that a command uses. kubectl-lti.ts creates it from the real process, and tests replace it. */
 export interface Terminal {
   /** Writes to standard output: the result, and nothing else. */
   readonly out: (text: string) => void;

@@ -6,7 +6,7 @@ import { objectKey, type ObjectKey } from '../kube/objects.ts';
 import type { Priority } from '../kube/workqueue.ts';
 import { wentBack, type OwnWrites } from './own-writes.ts';
 
-/** Which registration an event enqueues, and with which priority. Only names are enqueued; reconcile reads the objects. */
+/** Selects the registration that an event enqueues, and its priority. Only names are enqueued; reconcile reads the objects. */
 
 /** `namespace/name` of the registration that an LtiKey belongs to. */
 export function registrationOf({ metadata, spec }: LtiKey): ObjectKey {

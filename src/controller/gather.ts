@@ -93,7 +93,7 @@ export async function gather(sources: Sources, key: ObjectKey): Promise<Gathered
 
 type Stored = NonNullable<Awaited<ReturnType<typeof readStored>>>;
 
-/** What replicas serve, what can be sealed and delivered, and what waits to be written. */
+/** The rest of the situation: imports, the recipient, the KEK that seals, the observation of the replicas, and the waiting pair. */
 async function readSurroundings(sources: Sources, key: ObjectKey, stored: Stored) {
   const { object, record, registration, ledger, ltiKeys } = stored;
   const isNew = ledger.kind === 'absent' && ledger.trace === undefined && object !== undefined;
@@ -124,7 +124,7 @@ function publicURLs({ publicUrl }: Sources, namespace: string, name: string) {
   };
 }
 
-/** What is stored of the registration, in the order in which it has to be read. */
+/** The stored state of the registration, read in the order that correctness requires. */
 async function readStored(sources: Sources, key: ObjectKey) {
   const { namespace, name } = splitKey(key);
   // Caches are read before the ledger: what they show was written after it, so it cannot be newer than what is read now.

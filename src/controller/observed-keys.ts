@@ -9,7 +9,7 @@ import { type ObjectKey, splitKey } from '../kube/objects.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { PublicationObserver } from './publication/observer.ts';
 
-/** Which keys the replicas are asked about: those that they should serve, and those that they should no longer serve. */
+/** Selects the keys to look for on the replicas: those that they should serve, and those that they should no longer serve. */
 
 export interface ObservationSources {
   readonly observer: PublicationObserver;

@@ -1,6 +1,6 @@
 import type { KekReason, SealReason } from '../api/reasons.ts';
 
-/** What goes wrong with keys. Messages name the object and the remedy; none quotes key material, ciphertext or a file's content. */
+/** The errors of keys. Messages name the object and the remedy; none quotes key material, ciphertext or a file's content. */
 
 /** Why a key-encryption key cannot be used. Messages never quote an answer of a KMS. */
 export class KekError extends Error {

@@ -1,6 +1,6 @@
 import { createPublicKey, type JsonWebKey } from 'node:crypto';
+import { isKeyID } from '../domain/key-id.ts';
 import type { KeyFacts } from '../domain/ledger.ts';
-import { isKeyID } from '../domain/ledger-format.ts';
 import { isKeySize, keySizes, publicExponent } from '../domain/public-jwk.ts';
 import { rsaThumbprint } from '../lib/thumbprint.ts';
 import { ImportKeyError } from './errors.ts';

@@ -1,5 +1,5 @@
 import { createPrivateKey, type KeyObject } from 'node:crypto';
-import { isKeyID } from '../domain/ledger-format.ts';
+import { isKeyID } from '../domain/key-id.ts';
 import { isJsonObject } from '../lib/json-object.ts';
 import { ImportKeyError } from './errors.ts';
 

@@ -1,5 +1,5 @@
 import type { SealReason } from '../api/reasons.ts';
-import { isKeyID } from '../domain/ledger-format.ts';
+import { isKeyID } from '../domain/key-id.ts';
 import type { Kek } from './kek-provider.ts';
 import { SealError } from './errors.ts';
 import { kekIDOf, parseWrappedKey, type WrappedKey } from './wrapped-key.ts';

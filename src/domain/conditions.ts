@@ -1,7 +1,5 @@
 import type { RegistrationConditionType } from '../api/conditions.ts';
-import type { Condition } from '../api/ltikey.gen.ts';
 import { ltiKeyName } from '../api/names.ts';
-import type { ConditionReason } from '../api/reasons.ts';
 import { formatDuration, formatInstant, type Instant } from './duration.ts';
 import { awaitsFetch, fetchVerdict, isFetchedWithout, isHeldForFetch } from './fetches.ts';
 import type { Plan } from './key-plan.ts';
@@ -9,46 +7,11 @@ import { activeKey, keysIn, type LedgerKey, liveKeys, nextKey } from './ledger.t
 import { registeredVerdict } from './platform-registration.ts';
 import { revocationVerdict, stillServedVerdict } from './platforms.ts';
 import { awaitsAcknowledgement, clockFault, isClockSkewed, keyMaterialFault } from './preconditions.ts';
-import type { Fault, Lifecycle, Refusal } from './situation.ts';
+import type { Fault, Lifecycle } from './situation.ts';
 import { activationTime, revocationGrace, timingFault, windowFault } from './timing.ts';
+import { faultVerdict, type Verdict } from './verdict.ts';
 
-/** The conditions of a registration with a readable ledger, and what all conditions have in common. */
-
-/** The content of one condition. Its reason is in the tables of api/reasons.ts; no other reason compiles. */
-export interface Verdict {
-  readonly status: 'True' | 'False' | 'Unknown';
-  readonly reason: ConditionReason;
-  readonly message: string;
-}
-
-const maximumMessageLength = 2048;
-
-/** Conditions in the order of `verdicts`. `lastTransitionTime` changes only with the status. */
-export function conditions(
-  verdicts: Readonly<Partial<Record<string, Verdict>>>,
-  previous: readonly Condition[] | undefined,
-  generation: number | undefined,
-  now: Instant,
-): Condition[] {
-  return Object.entries(verdicts).flatMap(([type, verdict]) => {
-    if (!verdict) return [];
-    const before = previous?.find((condition) => condition.type === type);
-    return [
-      {
-        type,
-        status: verdict.status,
-        ...(generation === undefined ? {} : { observedGeneration: generation }),
-        lastTransitionTime: before?.status === verdict.status ? before.lastTransitionTime : formatInstant(now),
-        reason: verdict.reason,
-        message: verdict.message.slice(0, maximumMessageLength),
-      },
-    ];
-  });
-}
-
-export function faultVerdict({ reason, message }: Fault, status: Verdict['status'] = 'False'): Verdict {
-  return { status, reason, message };
-}
+/** The conditions of a registration with a readable ledger. */
 
 /** The facts that determine the status of a registration with a readable ledger. */
 export interface Outcome {
@@ -85,16 +48,6 @@ export function registrationVerdicts(outcome: Outcome): RegistrationVerdicts {
       ? faultVerdict(stalled, 'True')
       : { status: 'False', reason: 'NotStalled', message: 'nothing blocks rotation' },
   };
-}
-
-/** The fault that a refused write causes: it names the object and has the server's reason. */
-export function refusalFault(refused: ReadonlyMap<string, Refusal>): Fault | undefined {
-  const [refusal, ...others] = refused.values();
-  if (!refusal) return undefined;
-  const { verb, object, because } = refusal;
-  const more = others.length > 0 ? ` (and ${others.length} more)` : '';
-  const message = `the operator cannot ${verb} ${object}${more}, because the API server refuses the request: ${because}. The operator retries and continues with everything else. Check RBAC, quotas, admission policies and whether the object is immutable`;
-  return { reason: 'WriteRefused', message };
 }
 
 const noSigningKey: Verdict = {

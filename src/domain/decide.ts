@@ -1,13 +1,14 @@
 import type { LtiRegistration } from '../api/objects.ts';
-import { type Outcome, refusalFault, unknownEntries } from './conditions.ts';
+import { type Outcome, unknownEntries } from './conditions.ts';
 import { announcementsOf, type Decision, type Effect, isRefused, ledgerWrite } from './effects.ts';
 import { deliveryEffects, deliveryFault, deliveryState } from './delivery.ts';
 import { decideDeleted, removalEffects } from './deletion-decision.ts';
-import { decideFaulty, ledgerFault } from './fault-decision.ts';
+import { decideFaulty } from './fault-decision.ts';
 import { knownFetches } from './fetches.ts';
 import { withNewKey } from './key-generation.ts';
 import { hasNewKey, plan, type Plan } from './key-plan.ts';
 import { emptyLedger, type Ledger, liveKeys } from './ledger.ts';
+import { ledgerFault } from './ledger-fault.ts';
 import { isShownPublished, ltiKeyEffects } from './ltikeys.ts';
 import type { Registration } from './registration.ts';
 import { withoutRevoked } from './revocation-policies.ts';
@@ -21,6 +22,7 @@ import {
 } from './situation.ts';
 import { registrationStatus, type RegistrationStatus } from './status.ts';
 import { blockedPoll, retryPoll } from './timing.ts';
+import { refusalFault } from './verdict.ts';
 
 /**
  * Everything that is to be done about one registration, from everything that is known of it. Pure: the same situation gives

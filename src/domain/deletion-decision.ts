@@ -1,18 +1,19 @@
-import { faultVerdict, refusalFault, type Verdict } from './conditions.ts';
 import { deletionDoubt, deletionPolicyOf } from './deletion-evidence.ts';
 import { stripEffects } from './delivery.ts';
 import { type Decision, type Effect, isRefused, ledgerWrite } from './effects.ts';
-import { faultedEffects, missingLedger, rolledBack, withCondition } from './fault-decision.ts';
+import { faultedEffects, withCondition } from './fault-effects.ts';
 import { staleSeals } from './key-generation.ts';
 import { activeKey, type Ledger, liveKeys } from './ledger.ts';
+import { missingLedger, rolledBack } from './ledger-fault.ts';
 import { ledgerEvidence, ltiKeyEffects, retireEffects } from './ltikeys.ts';
 import type { Registration } from './registration.ts';
 import { withoutRevoked } from './revocation-policies.ts';
 import type { Fault, Gone, Situation } from './situation.ts';
 import { blockedPoll, retryPoll } from './timing.ts';
+import { faultVerdict, refusalFault, type Verdict } from './verdict.ts';
 
 /**
- * What happens to the keys of a registration that was deleted. With `Retain`, everything stays, published keys included; with
+ * Decides about the keys of a deleted registration. With `Retain`, everything stays, published keys included; with
  * `Delete`, the operator deletes what it created, unless the deletion is in doubt. `gone.last`, the last spec that this process saw,
  * takes precedence over the ledger.
  */

@@ -1,10 +1,9 @@
-import type { Verdict } from './conditions.ts';
 import { type Duration, type Instant, day, formatInstant, second } from './duration.ts';
 import { activeKey, type Ledger, type LedgerKey, nextKey } from './ledger.ts';
 import { fetchesOnlyAfterUse } from './platforms.ts';
-import { isRotationHeld } from './preconditions.ts';
 import type { Lifecycle } from './situation.ts';
-import { activationTime } from './timing.ts';
+import { activationTime, isRotationHeld } from './timing.ts';
+import type { Verdict } from './verdict.ts';
 
 /** Fetches of a registration's own document by clients other than the operator: the evidence that its platform reads the keys. */
 export interface Fetches {

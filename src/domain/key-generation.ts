@@ -8,10 +8,10 @@ import {
   liveKeys,
   nextKey,
 } from './ledger.ts';
-import { clockFault, isClockSkewed, isRotationHeld, keyMaterialFault } from './preconditions.ts';
-import { replacementFor } from './revocation-policies.ts';
+import { clockFault, isClockSkewed, keyMaterialFault, replacementFor } from './preconditions.ts';
+import { answered, requestedCause } from './rotation-requests.ts';
 import { type Fault, isFault, type Lifecycle } from './situation.ts';
-import { maximumLiveKeys, preparationTime } from './timing.ts';
+import { isRotationHeld, maximumLiveKeys, preparationTime } from './timing.ts';
 
 /** Whether a new revision is needed, for which cause, which fault blocks it, and the ledger with the new key. */
 
@@ -27,15 +27,6 @@ export function causeForNewKey(lifecycle: Lifecycle): Cause | undefined {
   if (ledger.rotationOwed) return ledger.rotationOwed;
   if (isWrongSize(active, registration.keySize)) return 'KeySize';
   return requestedCause(lifecycle) ?? (now >= preparationTime(active, registration) ? 'Schedule' : undefined);
-}
-
-/** The ledger that records the registration's present trigger and rotate request as answered. */
-export function answered({ registration }: Lifecycle, ledger: Ledger): Ledger {
-  return {
-    ...ledger,
-    ...(registration.rotationTrigger === undefined ? {} : { observedRotationTrigger: registration.rotationTrigger }),
-    ...(registration.rotateRequest === undefined ? {} : { observedRotateRequest: registration.rotateRequest }),
-  };
 }
 
 /** Why a revision that is needed cannot be made. A key that cannot be decrypted may mean a damaged ledger, so none is added to it. */
@@ -100,11 +91,4 @@ function withVerifyOnlyKeys({ imports, now }: Lifecycle, ledger: Ledger): Ledger
 /** An imported key may be larger than `spec.key.size`, because a rotation during the move of a tool would break the move. */
 function isWrongSize({ cause, size }: LedgerKey, wanted: number): boolean {
   return cause === 'Import' ? size < wanted : size !== wanted;
-}
-
-export function requestedCause({ registration, ledger }: Lifecycle): Cause | undefined {
-  const { rotationTrigger, rotateRequest } = registration;
-  if (rotationTrigger !== undefined && rotationTrigger !== ledger.observedRotationTrigger) return 'Trigger';
-  if (rotateRequest !== undefined && rotateRequest !== ledger.observedRotateRequest) return 'Request';
-  return undefined;
 }

@@ -12,10 +12,17 @@ import {
   liveKeys,
   nextKey,
 } from './ledger.ts';
-import { awaitsAcknowledgement, isClockSkewed, isRotationHeld } from './preconditions.ts';
+import { awaitsAcknowledgement, isClockSkewed } from './preconditions.ts';
 import { policies } from './key-policies.ts';
 import type { Fault, Lifecycle } from './situation.ts';
-import { activationTime, blockedPoll, preparationTime, publishedOverlap, revocationGrace } from './timing.ts';
+import {
+  activationTime,
+  blockedPoll,
+  isRotationHeld,
+  preparationTime,
+  publishedOverlap,
+  revocationGrace,
+} from './timing.ts';
 
 /** The next ledger, what is needed to continue, and when to check again. */
 export interface Plan {

@@ -170,13 +170,3 @@ function checkConsistency(ledger: Ledger): void {
 function optional<K extends string>(name: K, value: string | undefined): { [P in K]?: string } {
   return value === undefined ? {} : ({ [name]: value } as { [P in K]?: string });
 }
-
-/**
- * Key IDs of former systems may be a number, a UUID, base64 with `+/=` or a URL. The schema of LtiKeys has the same rule, so that
- * an LtiKey can show every key ID in a ledger. No spaces or invisible characters, so that IDs that look the same are the same.
- */
-const printable = /^[!-~]{1,256}$/;
-
-export function isKeyID(value: unknown): value is string {
-  return typeof value === 'string' && printable.test(value);
-}

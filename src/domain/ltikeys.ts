@@ -2,12 +2,12 @@ import { isDeepStrictEqual } from 'node:util';
 import type { KeyConditionType } from '../api/conditions.ts';
 import { apiVersion, ltiKeyName, registrationLabel } from '../api/names.ts';
 import type { LtiKey } from '../api/objects.ts';
-import { conditions, faultVerdict, type Verdict } from './conditions.ts';
 import { formatInstant, type Instant } from './duration.ts';
 import { type Effect, isRefused } from './effects.ts';
 import { isFinal, publishedStates } from './key-state.ts';
 import type { Ledger, LedgerKey } from './ledger.ts';
 import type { KeyMaterial, Situation } from './situation.ts';
+import { conditions, faultVerdict, type Verdict } from './verdict.ts';
 
 /** The LtiKeys of a ledger: one for each of its keys, and no others. */
 

@@ -1,5 +1,5 @@
-import type { Verdict } from './conditions.ts';
 import type { Registration } from './registration.ts';
+import type { Verdict } from './verdict.ts';
 
 /** The first step of the registration at the platform whose result is not in the spec. It blocks nothing. */
 export function registeredVerdict(

@@ -1,7 +1,7 @@
 import { type Duration, formatDuration } from './duration.ts';
-import type { LedgerKey } from './ledger.ts';
+import { keysIn, type LedgerKey, nextKey } from './ledger.ts';
 import type { Fault, Lifecycle } from './situation.ts';
-import { timingFault, toleratedClockSkew } from './timing.ts';
+import { toleratedClockSkew } from './timing.ts';
 
 /** What a step of the lifecycle requires, and the faults that block it. */
 
@@ -33,15 +33,21 @@ export function awaitsAcknowledgement({ registration }: Lifecycle, key: LedgerKe
   return registration.keyDistribution === 'Manual' && registration.acknowledgedKeyID !== key.keyID;
 }
 
-/** Whether the spec blocks every rotation of the registration, whatever its cause. */
-export function isRotationHeld({ registration, limits, observation }: Lifecycle): boolean {
-  return registration.suspend || timingFault(registration, limits, observation.cacheLifetime) !== undefined;
-}
-
 /** Every ready replica serves the key now, its private half can be decrypted, and the clock can be trusted. */
 export function maySign(lifecycle: Lifecycle, key: LedgerKey): boolean {
   const { observation, keyMaterial } = lifecycle;
   return (
     observation.servedKeyIDs.has(key.keyID) && keyMaterial.get(key.keyID)?.opens === true && !isClockSkewed(lifecycle)
   );
+}
+
+/** The key that can replace a revoked signing key now: a published next key, else the newest published Retiring key. */
+export function replacementFor(lifecycle: Lifecycle): LedgerKey | undefined {
+  const { ledger, registration } = lifecycle;
+  const next = nextKey(ledger);
+  const candidates = [
+    ...(next && !awaitsAcknowledgement(lifecycle, next) ? [next] : []),
+    ...keysIn(ledger, 'Retiring').toReversed(),
+  ];
+  return candidates.find((key) => !registration.revokedKeyIDs.has(key.keyID) && maySign(lifecycle, key));
 }

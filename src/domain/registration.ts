@@ -2,6 +2,7 @@ import { Buffer } from 'node:buffer';
 import { acknowledgedRevocationsAnnotation, rotateRequestedAtAnnotation } from '../api/names.ts';
 import type { LtiRegistration } from '../api/objects.ts';
 import { type Duration, parseDuration } from './duration.ts';
+import { fnv1a } from './fnv1a.ts';
 import type { RotationWindow } from './timing.ts';
 
 /** The fields of an LtiRegistration that the rules need, with the schema's defaults applied and durations parsed. */
@@ -99,11 +100,4 @@ export function storableRequest(value: string): string {
   if (Buffer.byteLength(value) <= maximumRequestBytes && oneLine.test(value)) return value;
   const beginning = value.slice(0, 200).replaceAll(/[^ -~]/g, '?');
   return `${beginning}… (${value.length} characters, FNV-1a ${fnv1a(value).toString(16).padStart(8, '0')})`;
-}
-
-/** FNV-1a of the text's UTF-8 bytes, 32 bits, unsigned. It spreads evenly, but is no protection against forgery. */
-export function fnv1a(text: string): number {
-  let hash = 0x811c9dc5;
-  for (const byte of Buffer.from(text)) hash = Math.imul(hash ^ byte, 0x01000193);
-  return hash >>> 0;
 }

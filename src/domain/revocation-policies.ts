@@ -6,15 +6,13 @@ import {
   changeKey,
   keysIn,
   type Ledger,
-  type LedgerKey,
   liveKeys,
   nextKey,
   owedWithout,
   recordSettings,
   revoke,
 } from './ledger.ts';
-import { awaitsAcknowledgement, maySign } from './preconditions.ts';
-import type { Lifecycle } from './situation.ts';
+import { replacementFor } from './preconditions.ts';
 import { revocationGrace } from './timing.ts';
 
 /** Revocation: a revoked key leaves at once, or, if it signs, as soon as another key can replace it. */
@@ -74,17 +72,6 @@ export const recordAbsence: Policy = ({ ledger, observation, now }) => {
   const back = revokedKeys.find(({ keyID, absentAt }) => absentAt !== undefined && observation.stillServed.has(keyID));
   return back && recordSettings(changeKey(ledger, back.keyID, { absentAt: undefined }));
 };
-
-/** The key that can replace a revoked signing key now: a published next key, else the newest published Retiring key. */
-export function replacementFor(lifecycle: Lifecycle): LedgerKey | undefined {
-  const { ledger, registration } = lifecycle;
-  const next = nextKey(ledger);
-  const candidates = [
-    ...(next && !awaitsAcknowledgement(lifecycle, next) ? [next] : []),
-    ...keysIn(ledger, 'Retiring').toReversed(),
-  ];
-  return candidates.find((key) => !registration.revokedKeyIDs.has(key.keyID) && maySign(lifecycle, key));
-}
 
 /** After an older key became the signing key, a newer one has to follow: the present next key, or one that is owed. */
 function owingSuccessor(ledger: Ledger): Ledger {

@@ -1,5 +1,4 @@
 import { awaitsFetch } from './fetches.ts';
-import { answered, requestedCause } from './key-generation.ts';
 import type { Policy } from './key-policies.ts';
 import {
   activate,
@@ -11,8 +10,9 @@ import {
   owedWithout,
   scheduleRetirement,
 } from './ledger.ts';
-import { awaitsAcknowledgement, isClockSkewed, isRotationHeld, maySign } from './preconditions.ts';
-import { activationTime, publishedOverlap } from './timing.ts';
+import { awaitsAcknowledgement, isClockSkewed, maySign } from './preconditions.ts';
+import { answered, requestedCause } from './rotation-requests.ts';
+import { activationTime, isRotationHeld, publishedOverlap } from './timing.ts';
 
 /** Rotation: a key is published, then signs, then retires. `maySign` in preconditions.ts is the gate of every activation. */
 

@@ -1,14 +1,6 @@
 import { ltiKeyName } from '../api/names.ts';
 import type { LtiRegistration } from '../api/objects.ts';
-import {
-  type Outcome,
-  type RegistrationVerdicts,
-  type Verdict,
-  conditions,
-  registrationVerdicts,
-  revokedIDsVerdict,
-  faultVerdict,
-} from './conditions.ts';
+import { type Outcome, registrationVerdicts, type RegistrationVerdicts, revokedIDsVerdict } from './conditions.ts';
 import { formatInstant, type Instant } from './duration.ts';
 import { fetchTimeToRecord } from './fetches.ts';
 import { activeKey, type Ledger, type LedgerKey, nextKey } from './ledger.ts';
@@ -16,6 +8,7 @@ import { times } from './ltikeys.ts';
 import { stillServedVerdict } from './platforms.ts';
 import type { Fault, Lifecycle, Observation } from './situation.ts';
 import { activationTime, nextRotationTime, permittedTime } from './timing.ts';
+import { conditions, faultVerdict, type Verdict } from './verdict.ts';
 
 /** The status of a registration: one function if its ledger and spec can be used, and one if they cannot. */
 

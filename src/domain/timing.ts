@@ -1,7 +1,9 @@
 import { Cron } from 'croner';
 import { type Duration, type Instant, day, formatDuration, hour, minute, second } from './duration.ts';
+import { fnv1a } from './fnv1a.ts';
 import type { LedgerKey } from './ledger.ts';
-import { type Registration, fnv1a } from './registration.ts';
+import type { Registration } from './registration.ts';
+import type { Lifecycle } from './situation.ts';
 
 /** The safety inequalities, and when rotations happen. Code, status and docs name these functions. */
 
@@ -147,6 +149,11 @@ export function timingFault(
     };
   }
   return undefined;
+}
+
+/** Whether the spec blocks every rotation of the registration, whatever its cause. */
+export function isRotationHeld({ registration, limits, observation }: Lifecycle): boolean {
+  return registration.suspend || timingFault(registration, limits, observation.cacheLifetime) !== undefined;
 }
 
 function activatedAt(key: LedgerKey): Instant {

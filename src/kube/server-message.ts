@@ -2,7 +2,7 @@ import type { KubeObject, Secret } from './objects.ts';
 import type { Operation } from './responses.ts';
 
 /**
- * Which messages of the API server may be repeated. Validation and admission messages quote values, and values of Secrets
+ * Decides which messages of the API server may be repeated. Validation and admission messages quote values, and values of Secrets
  * must not appear in any log, event or status. The message of a quota or a policy, however, is what the user needs.
  */
 

@@ -13,7 +13,7 @@ export interface Collision {
   readonly sameKey: boolean;
 }
 
-/** What the documents list of one registration. */
+/** The keys of one registration, as the documents list them. */
 interface Entry {
   /** The keys in its own document and in that of the namespace, by revision. */
   readonly listed: readonly PublishedKey[];

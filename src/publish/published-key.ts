@@ -15,7 +15,7 @@ export function registrationKey({ namespace, registration }: RegistrationRef): s
   return `${namespace}/${registration}`;
 }
 
-/** What the publisher reads of an LtiKey. */
+/** The part of an LtiKey that the publisher reads. */
 export interface LtiKeyFacts {
   readonly metadata: { readonly name: string; readonly namespace?: string };
   readonly spec: {

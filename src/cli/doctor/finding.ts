@@ -1,6 +1,6 @@
 import { ApiError } from '../../kube/errors.ts';
 
-/** What one check of `doctor` found. */
+/** The result of one check of `doctor`. */
 export interface Finding {
   readonly check: string;
   /** `unknown`: the user may not read what the check needs. */

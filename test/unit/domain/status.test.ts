@@ -3,7 +3,8 @@ import { day, formatInstant, hour, second } from '../../../src/domain/duration.t
 import type { ConditionReason } from '../../../src/api/reasons.ts';
 import { plan } from '../../../src/domain/key-plan.ts';
 import { emptyLedger } from '../../../src/domain/ledger.ts';
-import { type Outcome, conditions } from '../../../src/domain/conditions.ts';
+import type { Outcome } from '../../../src/domain/conditions.ts';
+import { conditions } from '../../../src/domain/verdict.ts';
 import { ltiKeyOf } from '../../../src/domain/ltikeys.ts';
 import { faultedStatus, registrationStatus } from '../../../src/domain/status.ts';
 import type { Lifecycle } from '../../../src/domain/situation.ts';
