@@ -26,7 +26,9 @@ export function withoutForeignEntries(secret: Secret): {
   const names = new Set(foreign.map(([entry]) => entry));
   return {
     secret: { ...secret, data: Object.fromEntries(entries.filter(([entry]) => !names.has(entry))) },
-    problems: [...names].map((entry) => `Ledger ${objectKey(secret)}: entry ${entry} is not a sealed key, and was left out`),
+    problems: [...names].map(
+      (entry) => `Ledger ${objectKey(secret)}: entry ${entry} is not a sealed key, and was left out`,
+    ),
   };
 }
 
@@ -93,7 +95,8 @@ async function checkKeys(secret: Secret, ledger: Ledger, keks: KekProvider | und
   const problems: string[] = [];
   for (const { keyID, publicJWK } of sealedKeys(ledger)) {
     const value = secret.data?.[sealedEntry(keyID)];
-    if (value === undefined) problems.push(`Ledger ${objectKey(secret)}: the sealed private key of ${keyID} is missing`);
+    if (value === undefined)
+      problems.push(`Ledger ${objectKey(secret)}: the sealed private key of ${keyID} is missing`);
     else if (keks) {
       try {
         await open(decoded(value), { namespace, registration, keyID, publicJWK }, keks);

@@ -56,7 +56,8 @@ describe('Damaged ledgers', () => {
     {
       title: 'emptied',
       reason: 'LedgerCorrupt',
-      message: /canvas-lti-keys: the entry ledger\.json is missing; the operator changes nothing until the Secret is restored/,
+      message:
+        /canvas-lti-keys: the entry ledger\.json is missing; the operator changes nothing until the Secret is restored/,
       damage: edit(() => ({})),
     },
     {

@@ -65,7 +65,9 @@ async function acknowledgeRevocation(cluster: Cluster, name: string, given: stri
   const revoked = keys.flatMap(({ spec, status }) => (status?.state === 'Revoked' ? [spec.keyID] : []));
   if (revoked.length === 0) throw new CliError(`${name} has no revoked key: nothing was changed`);
   if (given !== undefined && !revoked.includes(given)) {
-    throw new CliError(`${given} is not a revoked key of ${name}: nothing was changed; its revoked keys are ${revoked.join(', ')}`);
+    throw new CliError(
+      `${given} is not a revoked key of ${name}: nothing was changed; its revoked keys are ${revoked.join(', ')}`,
+    );
   }
   const wanted = given === undefined ? revoked : [given];
   await changeRegistration(cluster, name, (registration) => withAcknowledged(registration, wanted));

@@ -67,9 +67,7 @@ async function read(file: string, terminal: Terminal): Promise<string> {
     return await readFile(file, 'utf8');
   } catch (error) {
     if (error instanceof CliError) throw error;
-    throw new CliError(
-      `${file} cannot be read (${errorCode(error)})`,
-    );
+    throw new CliError(`${file} cannot be read (${errorCode(error)})`);
   }
 }
 

@@ -100,10 +100,7 @@ export class FetchCollector {
     this.#complete = urls.size > 0 && requestedAt.size === urls.size;
     for (const key of fetched) this.#fetched(key);
     if (problem !== undefined && this.#problem === undefined) {
-      log.warn(
-        { error: new Error(problem) },
-        'cannot collect the times of fetches from every replica; retrying',
-      );
+      log.warn({ error: new Error(problem) }, 'cannot collect the times of fetches from every replica; retrying');
     }
     this.#problem = problem;
   }

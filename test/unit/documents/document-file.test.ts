@@ -94,7 +94,8 @@ describe('parseDocumentFile', () => {
   }
 
   for (const bits of [2048, 3072, 4096]) {
-    it(`parseDocumentFile accepts ${bits} bits`, () => expect(faultOf(bytes(withKey({ n: modulus(bits, 3) })))).to.equal('accepted'));
+    it(`parseDocumentFile accepts ${bits} bits`, () =>
+      expect(faultOf(bytes(withKey({ n: modulus(bits, 3) })))).to.equal('accepted'));
   }
 
   it('parseDocumentFile refuses nesting deeper than the stack without overflowing it', () => {

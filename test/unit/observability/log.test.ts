@@ -73,7 +73,8 @@ describe('createLogger', () => {
     });
   }
 
-  it('createLogger truncates long texts', () => expect(json({ file: 'x'.repeat(2000) })).to.deep.equal({ file: 'x'.repeat(1024) }));
+  it('createLogger truncates long texts', () =>
+    expect(json({ file: 'x'.repeat(2000) })).to.deep.equal({ file: 'x'.repeat(1024) }));
 
   it('createLogger adds the fields of a child logger to its lines, filtered by the allow-list', () => {
     const { log, lines } = capture('json');

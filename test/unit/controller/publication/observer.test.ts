@@ -204,7 +204,7 @@ describe('The publication observer', () => {
       });
     });
 
-    it('The publication observer looks up a key that another registration still uses only in the registration's document', async () => {
+    it("The publication observer looks up a key that another registration still uses only in the registration's document", async () => {
       await replica((path) => (path === own ? [b] : [a, b]));
       expect(await stillServed({ absent: [a], shared: new Set([a.kid]) })).to.deep.equal({});
       expect(asked).to.deep.equal([own]);
@@ -212,7 +212,7 @@ describe('The publication observer', () => {
       expect(Object.keys(await stillServed({ absent: [a] }))).to.deep.equal([a.kid]);
     });
 
-    it('The publication observer names the registration's document if it still serves a key that another registration uses', async () => {
+    it("The publication observer names the registration's document if it still serves a key that another registration uses", async () => {
       const base = await replica([a]);
       expect(await stillServed({ absent: [a], shared: new Set([a.kid]) })).to.deep.equal({
         [a.kid]: `${base}${own} still serves it`,
@@ -279,7 +279,7 @@ describe('The publication observer', () => {
       return asked.toSorted();
     };
 
-    it('The publication observer requests only the registration's document if the aggregates had its key a moment ago', async () => {
+    it("The publication observer requests only the registration's document if the aggregates had its key a moment ago", async () => {
       await replica([a]);
       expect(await requestsOfTwo({ present: [a], settled: true })).to.deep.equal([own]);
     });

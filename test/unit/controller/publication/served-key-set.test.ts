@@ -36,7 +36,8 @@ describe('ServedKeySet', () => {
         expect(document(key, { ...key, n: 'other' })).to.deep.equal([false, true, true]);
         expect(document({ ...key, n: 'other' }, key)).to.deep.equal([false, true, true]);
       });
-      it('ServedKeySet accepts a key that is listed twice', () => expect(document(key, key)).to.deep.equal([true, true, true]));
+      it('ServedKeySet accepts a key that is listed twice', () =>
+        expect(document(key, key)).to.deep.equal([true, true, true]));
       it('ServedKeySet does not find the key among others', () =>
         expect(document({ ...rsa, kid: 'b', n: 'other' }, { kid: 'c', kty: 'EC' }, null, 7)).to.deep.equal([
           false,
