@@ -3,11 +3,12 @@ import { ltiKeyName } from '../api/names.ts';
 import { formatDuration, formatInstant, type Instant } from './duration.ts';
 import { awaitsFetch, fetchVerdict, isFetchedWithout, isHeldForFetch } from './fetches.ts';
 import type { Plan } from './key-plan.ts';
-import { activeKey, keysIn, type LedgerKey, liveKeys, nextKey } from './ledger.ts';
+import { activeKey, keysIn, type Ledger, type LedgerKey, liveKeys, nextKey } from './ledger.ts';
 import { registeredVerdict } from './platform-registration.ts';
 import { revocationVerdict, stillServedVerdict } from './platforms.ts';
 import { awaitsAcknowledgement, clockFault, isClockSkewed, keyMaterialFault } from './preconditions.ts';
-import type { Fault, Lifecycle } from './situation.ts';
+import type { Registration } from './registration.ts';
+import type { Fault, Lifecycle, Situation } from './situation.ts';
 import { activationTime, revocationGrace, timingFault, windowFault } from './timing.ts';
 import { faultVerdict, type Verdict } from './verdict.ts';
 
@@ -96,6 +97,13 @@ function actionVerdict({ lifecycle, plan: { ledger }, unknownRevoked, jwksURL }:
   const name = ltiKeyName(ledger.registration, key.revision);
   const message = `paste the public key of LtiKey ${name} at the platform (kubectl get ltikey ${name} -n ${ledger.namespace} -o jsonpath='{.spec.publicJWK}'), then set spec.acknowledgedKeyID to ${key.keyID}`;
   return { status: 'True', reason: 'AcknowledgementRequired', message };
+}
+
+/** The entries of spec.revokedKeyIDs that match no key of the ledger and no LtiKey, by index. */
+export function unknownRevoked({ ltiKeys }: Situation, registration: Registration, ledger: Ledger): readonly number[] {
+  if (ledger.highestRevision === 0) return [];
+  const known = new Set([...ledger.keys, ...ltiKeys.map(({ spec }) => spec)].map(({ keyID }) => keyID));
+  return unknownEntries(registration.revokedKeyIDs, known);
 }
 
 /** The entries of spec.revokedKeyIDs that match no key, by index. A typing error in an emergency must not look like a revocation. */

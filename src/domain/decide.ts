@@ -1,5 +1,5 @@
 import type { LtiRegistration } from '../api/objects.ts';
-import { type Outcome, unknownEntries } from './conditions.ts';
+import { type Outcome, unknownRevoked } from './conditions.ts';
 import { announcementsOf, type Decision, type Effect, isRefused, ledgerWrite } from './effects.ts';
 import { deliveryEffects, deliveryFault, deliveryState } from './delivery.ts';
 import { decideDeleted, removalEffects } from './deletion-decision.ts';
@@ -181,10 +181,4 @@ function isUsable(
 ): boolean {
   const isNew = keys.every(({ keyID }) => keyID !== facts.keyID);
   return isNew && facts.size === wanted.size && kekID === wanted.kekID;
-}
-
-function unknownRevoked({ ltiKeys }: Situation, registration: Registration, ledger: Ledger): readonly number[] {
-  if (ledger.highestRevision === 0) return [];
-  const known = new Set([...ledger.keys, ...ltiKeys.map(({ spec }) => spec)].map(({ keyID }) => keyID));
-  return unknownEntries(registration.revokedKeyIDs, known);
 }
