@@ -100,7 +100,11 @@ function actionVerdict({ lifecycle, plan: { ledger }, unknownRevoked, jwksURL }:
 }
 
 /** The entries of spec.revokedKeyIDs that match no key of the ledger and no LtiKey, by index. */
-export function unknownRevoked({ ltiKeys }: Situation, registration: Registration, ledger: Ledger): readonly number[] {
+export function unknownRevokedEntries(
+  { ltiKeys }: Situation,
+  registration: Registration,
+  ledger: Ledger,
+): readonly number[] {
   if (ledger.highestRevision === 0) return [];
   const known = new Set([...ledger.keys, ...ltiKeys.map(({ spec }) => spec)].map(({ keyID }) => keyID));
   return unknownEntries(registration.revokedKeyIDs, known);

@@ -1,5 +1,5 @@
 import type { LtiRegistration } from '../api/objects.ts';
-import { type Outcome, unknownRevoked } from './conditions.ts';
+import { type Outcome, unknownRevokedEntries } from './conditions.ts';
 import { announcementsOf, type Decision, type Effect, isRefused, ledgerWrite } from './effects.ts';
 import { deliveryEffects, deliveryFault, deliveryState } from './delivery.ts';
 import { decideDeleted, removalEffects } from './deletion-decision.ts';
@@ -89,7 +89,7 @@ function decideReadable(situation: Situation, { object }: Present, registration:
     plan: { ...planned, ledger: step.ledger },
     ...(fault ? { deliveryFault: fault } : {}),
     ...(refusal ? { refusal } : {}),
-    unknownRevoked: unknownRevoked(situation, registration, step.ledger),
+    unknownRevoked: unknownRevokedEntries(situation, registration, step.ledger),
     shared,
     ...(jwksURL === undefined ? {} : { jwksURL }),
   };
