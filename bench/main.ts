@@ -7,6 +7,7 @@ import { revocationUnderLoad } from './revocation-under-load.ts';
 import { scaleMetrics } from './metrics-scrape.ts';
 import { scale } from './scale.ts';
 import { soak } from './soak.ts';
+import { toolBundle } from './tool-bundle.ts';
 import { toolKey } from './tool-key.ts';
 import { type Measurement, passes, type Row, table, toJson } from './row.ts';
 
@@ -23,6 +24,7 @@ const measurements: readonly Measurement[] = [
   scaleMetrics,
   jwks,
   toolKey,
+  toolBundle,
   soak,
 ];
 

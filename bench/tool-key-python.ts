@@ -26,7 +26,7 @@ export async function readsInPython(
   const mount = new Mount();
   mount.swap(files(keys[0]));
   const moduli = Object.fromEntries(keys.map(({ keyID, publicJWK }) => [keyID, publicJWK.n]));
-  const child = python('reads', mount, [String(reads), JSON.stringify(moduli)]);
+  const child = startPython('reads', mount, [String(reads), JSON.stringify(moduli)]);
   let next = 0;
   const swapping = setInterval(() => mount.swap(files(keys[next++ % keys.length] ?? keys[0])), swapEvery);
   try {
@@ -39,7 +39,7 @@ export async function readsInPython(
     return { value: nanoseconds, unit: 'ns', notes };
   } finally {
     clearInterval(swapping);
-    await end(child, mount);
+    await endPython(child, mount);
   }
 }
 
@@ -48,7 +48,7 @@ export async function newKeyAfterInPython(swaps: number): Promise<number> {
   const keys = await keyPairs;
   const mount = new Mount();
   mount.swap(files(keys[0]));
-  const child = python('changes', mount, []);
+  const child = startPython('changes', mount, []);
   const lines = createInterface(child.stdout!);
   const took: number[] = [];
   try {
@@ -63,12 +63,12 @@ export async function newKeyAfterInPython(swaps: number): Promise<number> {
       took.push(performance.now() - began);
     }
   } finally {
-    await end(child, mount);
+    await endPython(child, mount);
   }
   return quantile(took, 0.99);
 }
 
-function python(what: 'reads' | 'changes', mount: Mount, args: readonly string[]): ChildProcess {
+export function startPython(what: 'reads' | 'changes' | 'bundle', mount: Mount, args: readonly string[]): ChildProcess {
   const env = { ...process.env, PYTHONPATH: join(root, 'tool/python/src') };
   const child = spawn('python3', ['-B', join(root, 'bench/tool_key.py'), what, mount.path, ...args], {
     env,
@@ -80,7 +80,7 @@ function python(what: 'reads' | 'changes', mount: Mount, args: readonly string[]
   return child;
 }
 
-async function end(child: ChildProcess, mount: Mount): Promise<void> {
+export async function endPython(child: ChildProcess, mount: Mount): Promise<void> {
   const exited = child.exitCode === null && child.signalCode === null ? once(child, 'exit') : undefined;
   child.kill();
   await exited;

@@ -1,6 +1,7 @@
 """Reads the key of a mount while bench/tool-key-python.ts swaps it.
 
-`tool_key.py reads PATH COUNT MODULI` prints one JSON object, `tool_key.py changes PATH` the key ID at the start and after each change.
+`tool_key.py reads PATH COUNT MODULI` prints one JSON object, `tool_key.py changes PATH` the key ID at the start and after each change, and
+`tool_key.py bundle PATH REGISTRATION` those of one registration of a bundle.
 MODULI is a JSON object: the modulus `n` of each key by key ID.
 """
 
@@ -9,10 +10,10 @@ import json
 import sys
 import time
 
-from lti_tool_keys import KeyDirectory, open_key_directory
+from lti_tool_keys import DeliveredKey, open_key_bundle, open_key_directory
 
 
-def reads(directory: KeyDirectory, count: int, moduli: dict[str, str]) -> dict[str, float]:
+def reads(directory: DeliveredKey, count: int, moduli: dict[str, str]) -> dict[str, float]:
     changes = mismatches = faults = 0
     last = directory.current()
     current = directory.current
@@ -30,7 +31,7 @@ def reads(directory: KeyDirectory, count: int, moduli: dict[str, str]) -> dict[s
     return {"nanoseconds": spent * 1e9 / count, "changes": changes, "mismatches": mismatches, "faults": faults}
 
 
-def changes(directory: KeyDirectory) -> None:
+def changes(directory: DeliveredKey) -> None:
     seen = None
     while True:
         delivery = directory.current()
@@ -42,7 +43,7 @@ def changes(directory: KeyDirectory) -> None:
 
 if __name__ == "__main__":
     what, path, *rest = sys.argv[1:]
-    opened = open_key_directory(path)
+    opened = open_key_bundle(path)[rest[0]] if what == "bundle" else open_key_directory(path)
     if what == "reads":
         print(json.dumps(reads(opened, int(rest[0]), json.loads(rest[1]))), flush=True)
     else:

@@ -117,9 +117,10 @@ if (hasPython) {
       });
     }
 
-    it('PyLTI1p3 finds a registration by issuer and client ID, and a deployment that is listed or any if none is', () => {
+    it('PyLTI1p3 finds a registration by issuer and client ID, also one that a bundle got later, and a deployment that is listed or any if none is', () => {
       const script = join(import.meta.dirname, 'python/tool_conf.py');
-      const env = { ...process.env, PYTHONPATH: join(root, 'tool/python/src') };
+      const PYTHONPATH = ['src', 'tests'].map((folder) => join(root, 'tool/python', folder)).join(':');
+      const env = { ...process.env, PYTHONPATH };
       const { status, stderr } = spawnSync(python, ['-B', script], { env, encoding: 'utf8' });
       expect(status, stderr).to.equal(0);
     });

@@ -1,7 +1,10 @@
+import shutil
 from types import SimpleNamespace
 
-from lti_tool_keys import Delivery, KeyDirectoryError
+from cryptography.hazmat.primitives.asymmetric import rsa
+from lti_tool_keys import Delivery, KeyDirectoryError, open_key_bundle
 from lti_tool_keys.pylti1p3 import KeyDirectoryToolConf
+from mount import REGISTRATION, Mount, delivery
 
 
 def directory(**registration):
@@ -39,3 +42,18 @@ assert conf.find_deployment_by_params("https://canvas", "any", "1").get_deployme
 assert conf.find_deployment_by_params("https://canvas", "b", "2").get_deployment_id() == "b"
 assert conf.find_deployment_by_params("https://canvas", "c", "2") is None
 assert [key["kid"] for key in conf.get_jwks("https://canvas", "1")["keys"]] == ["key", "next"]
+
+mount = Mount()
+try:
+    mount.swap({})
+    bundled = KeyDirectoryToolConf(open_key_bundle(mount.path, poll_interval=0))
+    try:
+        bundled.find_registration_by_issuer(REGISTRATION["issuer"])
+        raise AssertionError("the bundle is empty")
+    except LookupError:
+        pass
+    files = delivery(rsa.generate_private_key(65537, 2048), "first")
+    mount.swap({f"canvas.{name}": text for name, text in files.items()})
+    assert bundled.find_registration_by_issuer(REGISTRATION["issuer"]).get_kid() == "first"
+finally:
+    shutil.rmtree(mount.path)

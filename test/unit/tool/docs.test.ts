@@ -38,6 +38,28 @@ describe('docs/tools/use-the-key.md', () => {
     });
   });
 
+  it('The code for a bundle signs a client assertion for the registration with this issuer and client ID', async () => {
+    const [, code = ''] = /```ts\n(const bundle =[\s\S]*?)```/.exec(page) ?? [];
+    const [key] = await keyPairs;
+    const mount = new Mount();
+    const directory = mkdtempSync(join(import.meta.dirname, 'page-'));
+    try {
+      mount.swap(Object.fromEntries(Object.entries(files(key)).map(([name, text]) => [`canvas.${name}`, text])));
+      const source = pathToFileURL(join(root, 'tool/typescript/src/tool-keys.ts')).href;
+      const head = `import { openKeyBundle, signClientAssertion } from '${source}';\n`;
+      writeFileSync(join(directory, 'snippet.mts'), head + code.replace('/lti/keys', mount.path));
+      const { clientAssertion } = (await import(pathToFileURL(join(directory, 'snippet.mts')).href)) as {
+        clientAssertion: (issuer: string, clientID: string) => Promise<string>;
+      };
+      const token = await clientAssertion(registration.issuer, registration.client_id);
+      expect(decodeProtectedHeader(token)).to.include({ kid: key.keyID });
+      await jwtVerify(token, createPublicKey(key.privateKey), { audience: registration.token_audience });
+    } finally {
+      rmSync(directory, { recursive: true });
+      mount.remove();
+    }
+  });
+
   for (const library of ['@lti-key-operator/tool-keys', 'jose'] as const) {
     it(`The code for ${library} signs a client assertion with the delivered key, its ID and the audience`, async () => {
       const [code = ''] = snippets.filter((text) => text.includes(`from '${library}'`));

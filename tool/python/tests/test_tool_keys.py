@@ -8,7 +8,6 @@ import http.server
 import json
 import os
 import shutil
-import tempfile
 import threading
 import time
 import traceback
@@ -19,7 +18,6 @@ from typing import Any, Optional
 
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from lti_tool_keys import (
     KeyDirectory,
@@ -32,64 +30,13 @@ from lti_tool_keys import (
     sign_deep_linking_response,
     tool_jwks,
 )
-
-REGISTRATION = {
-    "issuer": "https://canvas.instructure.com",
-    "client_id": "10000000000042",
-    "token_endpoint": "https://sso.canvaslms.com/login/oauth2/token",
-    "token_audience": "https://api.brightspace.com/auth/token",
-    "tool_jwks_uri": "https://keys.example.org/registrations/gradebook/canvas/jwks.json",
-}
-Files = dict[str, str]
+from mount import REGISTRATION, Files, Mount, decoded, delivery, private_jwk
 
 
-def b64(number: int) -> str:
-    return base64.urlsafe_b64encode(number.to_bytes((number.bit_length() + 7) // 8, "big")).rstrip(b"=").decode()
-
-
-def decoded(part: str) -> dict[str, Any]:
-    return json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
-
-
-def private_jwk(key: rsa.RSAPrivateKey, kid: str) -> dict[str, str]:
-    numbers = key.private_numbers()
-    public = {"kty": "RSA", "use": "sig", "alg": "RS256", "kid": kid, "n": b64(numbers.public_numbers.n), "e": b64(numbers.public_numbers.e)}
-    private = {"d": numbers.d, "p": numbers.p, "q": numbers.q, "dp": numbers.dmp1, "dq": numbers.dmq1, "qi": numbers.iqmp}
-    return {**public, **{name: b64(value) for name, value in private.items()}}
-
-
-def delivery(key: rsa.RSAPrivateKey, kid: str) -> Files:
-    jwk = private_jwk(key, kid)
-    public = {name: jwk[name] for name in ("kty", "use", "alg", "kid", "n", "e")}
-    return {
-        "private.jwk": json.dumps(jwk),
-        "public.pem": key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode(),
-        "kid": kid,
-        "jwks.json": json.dumps({"keys": [public]}),
-        "registration.json": json.dumps(REGISTRATION),
-    }
-
-
-class Mount:
-    """A directory that is written as the kubelet writes a mounted Secret."""
-
-    def __init__(self) -> None:
-        self.path = tempfile.mkdtemp(prefix="delivery-")
-        self._version = 0
-
-    def swap(self, files: Files) -> None:
-        self._version += 1
-        data = os.path.join(self.path, "..data")
-        previous = os.readlink(data) if os.path.islink(data) else None
-        target = f"..version_{self._version}"
-        os.mkdir(os.path.join(self.path, target))
-        for name, text in files.items():
-            with open(os.path.join(self.path, target, name), "w", encoding="utf-8") as file:
-                file.write(text)
-        os.symlink(target, data + "_tmp")
-        os.rename(data + "_tmp", data)
-        if previous is not None:
-            shutil.rmtree(os.path.join(self.path, previous))
+def variables_of(error: BaseException) -> str:
+    """As tools show them that report errors with the variables of all frames, without those of this test."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__) if frame.f_code.co_filename != __file__]
+    return "".join(repr(frame.f_locals) for frame in frames)
 
 
 class ToolKeys(unittest.TestCase):
@@ -221,7 +168,7 @@ class ToolKeys(unittest.TestCase):
     @unittest.skipUnless(hasattr(os, "fork"), "this system does not fork")
     def test_a_forked_worker_follows_the_directory_although_the_lock_was_held(self) -> None:
         directory = self.opened()
-        with directory._lock:
+        with directory._follower._lock:
             pid = os.fork()
             if pid == 0:
                 self.mount.swap(self.files("second"))
@@ -259,7 +206,7 @@ class ToolKeys(unittest.TestCase):
                 self.assertEqual((error.code, error.file), (code, os.path.join(self.mount.path, file).rstrip("/")))
                 self.assertIn(error.remedy, str(error))
                 self.assertIsNone(error.__cause__)
-                shown = "".join(traceback.format_exception(error))
+                shown = "".join(traceback.format_exception(error)) + variables_of(error)
                 self.assertFalse([secret for secret in secrets if secret in shown])
 
     def test_a_fault_in_use_leaves_the_last_good_key_with_its_age(self) -> None:

@@ -1,7 +1,7 @@
 import { lstat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createLocalJWKSet, type JSONWebKeySet, jwtVerify } from 'jose';
-import type { KeyDirectory } from './key-directory.ts';
+import type { DeliveredKey } from './delivered-key.ts';
 import { signClientAssertion } from './sign.ts';
 
 export interface CheckOptions {
@@ -21,7 +21,7 @@ export interface Finding {
  * A rehearsal, for CI or a readiness probe: the directory follows the Secret, and a client assertion that is signed now verifies with the
  * keys that the operator serves at `tool_jwks_uri`. It cannot see whether the rest of the tool reads the key for each signature.
  */
-export async function check(directory: KeyDirectory, options: CheckOptions = {}): Promise<readonly Finding[]> {
+export async function check(directory: DeliveredKey, options: CheckOptions = {}): Promise<readonly Finding[]> {
   await directory.refresh();
   const fault = directory.fault();
   const findings: Finding[] = fault ? [{ problem: 'Fault', message: fault.message }] : [];
@@ -34,7 +34,7 @@ export async function check(directory: KeyDirectory, options: CheckOptions = {})
 }
 
 async function findingOfJwks(
-  directory: KeyDirectory,
+  directory: DeliveredKey,
   { fetch = globalThis.fetch, timeout = 5000 }: CheckOptions,
 ): Promise<Finding | undefined> {
   let url: string | undefined;

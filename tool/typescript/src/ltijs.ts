@@ -17,14 +17,17 @@ export interface LtijsDatabase {
   Close(): Promise<unknown>;
 }
 
-/** The `plugin` for `Provider.setup`: one key directory for each registration, in front of the tool's `database`. */
+/**
+ * The `plugin` for `Provider.setup`, in front of the tool's `database`. `sources` is a `KeyBundle`, or a list with one key directory for
+ * each registration. It is iterated over for each question, so registrations that a bundle gets later are found.
+ */
 export class DeliveredKeys implements LtijsDatabase {
   readonly #database: LtijsDatabase;
-  readonly #sources: readonly KeySource[];
+  readonly #sources: Iterable<KeySource>;
   /** With the previous one, because ltijs reads platform and key one after the other. */
   readonly #recent = new Map<KeySource, readonly Delivery[]>();
 
-  constructor(database: LtijsDatabase, sources: readonly KeySource[]) {
+  constructor(database: LtijsDatabase, sources: Iterable<KeySource>) {
     this.#database = database;
     this.#sources = sources;
   }

@@ -1,6 +1,4 @@
-import type { KeySource } from './sign.ts';
-import { signClientAssertion } from './sign.ts';
-import { KeyDirectoryError } from './errors.ts';
+import { type KeySource, required, signClientAssertion } from './sign.ts';
 import type { Delivery } from './version.ts';
 
 /** After a revocation. Some platforms accept a removed key until they meet a token with a key ID that they do not know. */
@@ -40,16 +38,8 @@ export interface Refreshed {
 export async function refreshPlatformCache(source: KeySource, options: RefreshOptions = {}): Promise<Refreshed> {
   const { scope = defaultScope, audience, fetch = globalThis.fetch, timeout = 10_000 } = options;
   const { keyID, registration } = source.current();
-  const { token_endpoint: url } = registration;
-  if (url === undefined) {
-    const remedy = 'set spec.tokenEndpoint of the LtiRegistration';
-    throw new KeyDirectoryError(
-      'RegistrationIncomplete',
-      `${source.path}/registration.json`,
-      'it has no token_endpoint',
-      remedy,
-    );
-  }
+  const remedy = 'set spec.tokenEndpoint of the LtiRegistration';
+  const url = required(registration.token_endpoint, source, 'token_endpoint', remedy);
   const body = new URLSearchParams({
     grant_type: 'client_credentials',
     client_assertion_type: 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer',

@@ -1,15 +1,14 @@
 import { randomUUID } from 'node:crypto';
+import { join } from 'node:path';
 import { type JWTPayload, SignJWT } from 'jose';
+import type { DeliveredKey } from './delivered-key.ts';
 import { KeyDirectoryError } from './errors.ts';
 import type { Delivery, PublicJwk } from './version.ts';
 
 /** What a tool signs. Each function takes key, key ID and registration from one version. */
 
-/** A `KeyDirectory`. */
-export interface KeySource {
-  readonly path: string;
-  current(): Delivery;
-}
+/** A `KeyDirectory`, or the key of a registration in a `KeyBundle`. */
+export type KeySource = Pick<DeliveredKey, 'path' | 'current'> & Partial<Pick<DeliveredKey, 'registration'>>;
 
 export interface ClientAssertionOptions {
   /** By default `token_audience` of the registration, else its `token_endpoint`. */
@@ -66,9 +65,12 @@ export function toolJwks(source: KeySource): { readonly keys: readonly PublicJwk
   return { keys: source.current().jwks };
 }
 
-function required(value: string | undefined, { path }: KeySource, member: string, remedy: string): string {
+/** A member of `registration.json` that the token needs. */
+export function required(value: string | undefined, source: KeySource, member: string, remedy: string): string {
   if (value !== undefined) return value;
-  throw new KeyDirectoryError('RegistrationIncomplete', `${path}/registration.json`, `it has no ${member}`, remedy);
+  const prefix = source.registration === undefined ? '' : `${source.registration}.`;
+  const file = join(source.path, `${prefix}registration.json`);
+  throw new KeyDirectoryError('RegistrationIncomplete', file, `it has no ${member}`, remedy);
 }
 
 const longestLifetime = 600;

@@ -7,13 +7,13 @@ import {
   verify,
   type webcrypto,
 } from 'node:crypto';
-import { readFile, readlink, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { compactDecrypt } from 'jose';
 import { KeyDirectoryError } from './errors.ts';
+import type { Files, ReadFiles } from './files.ts';
 import { type Registration, registrationOf } from './registration.ts';
 
-/** One version of the directory, read as a whole. */
+/** One version of what a registration delivers. */
 
 export interface PublicJwk {
   readonly kty: 'RSA';
@@ -43,73 +43,29 @@ export type Version =
   | { readonly kind: 'key'; readonly delivery: Delivery }
   | { readonly kind: 'withdrawn'; readonly error: KeyDirectoryError };
 
-const names = ['private.jwk', 'private.jwe', 'public.pem', 'kid', 'jwks.json', 'registration.json'] as const;
-type Files = Readonly<Partial<Record<(typeof names)[number], string>>>;
-
-/**
- * Names the version that the directory has now: the target of the kubelet's link `..data`, or the state of the files if a directory has
- * no such link, as on a laptop. Two equal names mean equal files.
- */
-export async function versionName(path: string, prefix: string): Promise<string> {
-  let target: string | undefined;
-  for (let next = await dataTarget(path); next !== undefined && next !== target; next = await dataTarget(path)) {
-    target = next;
-    try {
-      const { ino, ctimeMs } = await stat(join(path, target));
-      return `..data ${target} ${ino} ${ctimeMs}`;
-    } catch (error) {
-      // After a swap the previous target is gone, and the link has another one.
-      if (codeOf(error) !== 'ENOENT') fail(error, join(path, '..data'));
-    }
-  }
-  if (target !== undefined) fail({ code: 'ENOENT' }, join(path, '..data'));
-  const states = names.map(async (file) => {
-    const name = prefix + file;
-    try {
-      const { ino, size, mtimeMs } = await stat(join(path, name));
-      return `${name} ${ino} ${size} ${mtimeMs}`;
-    } catch (error) {
-      return `${name} ${codeOf(error)}`;
-    }
-  });
-  return (await Promise.all(states)).join(', ');
+/** Where the files of a registration are: `prefix` is its name and a dot in a bundle, else empty. */
+export interface Place {
+  readonly path: string;
+  readonly prefix: string;
 }
 
-/** Reads the version that `versionName` named. If another one takes its place meanwhile, the names before and after differ. */
-export async function readVersion(
-  path: string,
+/** What the files say. It rejects with a `KeyDirectoryError` if they are not usable. */
+export async function versionOf(
+  { files, isMount }: ReadFiles,
+  place: Place,
   recipientKey: RecipientKey | undefined,
-  prefix: string,
 ): Promise<Version> {
-  const target = await dataTarget(path);
-  const pinned = target === undefined ? path : join(path, target);
-  // Messages name the files as the tool finds them, not the kubelet's directory.
-  const file = (name: (typeof names)[number]): string => join(path, prefix + name);
-  const entries = await Promise.all(
-    names.map(async (name) => [name, await textOf(join(pinned, prefix + name), file(name))] as const),
-  );
-  const files: Files = Object.fromEntries(entries.filter(([, text]) => text !== undefined));
-  if (Object.keys(files).length === 0) {
-    const remedy =
-      prefix === ''
-        ? 'mount the delivery Secret as a directory at this path'
-        : 'mount all Secrets of the bundle at this path, and see the conditions of the LtiRegistration';
-    const what =
-      prefix === '' ? 'it has no file of a delivery' : `it has no file of a delivery that begins with ${prefix}`;
-    throw new KeyDirectoryError('DirectoryMissing', path, what, remedy);
-  }
+  const { path, prefix } = place;
+  const file = (name: keyof Files): string => join(path, prefix + name);
+  if (Object.keys(files).length === 0) throw noFiles(place);
   const registration = registrationOf(
     objectOf(files['registration.json'], file('registration.json')),
     file('registration.json'),
   );
   if (files['private.jwk'] === undefined && files['private.jwe'] === undefined) {
-    if (registration.kid !== undefined) {
-      const remedy = 'add it to spec.delivery.files of the LtiRegistration';
-      throw new KeyDirectoryError('FileMissing', file('private.jwk'), 'it does not exist', remedy);
-    }
-    const remedy = 'see the conditions of the LtiRegistration; the files appear with the next key';
-    const error = new KeyDirectoryError('NoSigningKey', file('private.jwk'), 'the operator delivers no key', remedy);
-    if (target === undefined || files.kid !== undefined) throw error;
+    const error = noKey(registration, file('private.jwk'));
+    // Without a mount, the other files may not be written yet.
+    if (error.code !== 'NoSigningKey' || !isMount || files.kid !== undefined) throw error;
     return { kind: 'withdrawn', error };
   }
   const source = file(files['private.jwk'] === undefined ? 'private.jwe' : 'private.jwk');
@@ -117,56 +73,50 @@ export async function readVersion(
   const { privateKey, jwk } = keyOf(objectOf(text, source), source);
   const jwksText = files['jwks.json'];
   const jwks = jwksText === undefined ? [jwk] : jwksOf(objectOf(jwksText, file('jwks.json')), file('jwks.json'));
-
-  const disagree = (other: string): never => {
+  const other = fileOfAnotherKey(files, { jwk, registration, jwks });
+  if (other !== undefined) {
     const remedy = 'read all files from one version: mount the whole Secret, without subPath, and copy nothing into it';
-    throw new KeyDirectoryError('FilesDisagree', other, `it belongs to another key than ${source}`, remedy);
-  };
-  if (files.kid !== undefined && files.kid !== jwk.kid) disagree(file('kid'));
-  if (registration.kid !== undefined && registration.kid !== jwk.kid) disagree(file('registration.json'));
-  if (files['public.pem'] !== undefined && !isPublicHalf(files['public.pem'], jwk)) disagree(file('public.pem'));
-  if (!jwks.some(({ kid, n, e }) => kid === jwk.kid && n === jwk.n && e === jwk.e)) disagree(file('jwks.json'));
+    throw new KeyDirectoryError('FilesDisagree', file(other), `it belongs to another key than ${source}`, remedy);
+  }
   return { kind: 'key', delivery: Object.freeze({ keyID: jwk.kid, privateKey, jwk, registration, jwks }) };
+}
+
+/** Neither a file of a Secret nor of a registration in a bundle. */
+export function noFiles({ path, prefix }: Place): KeyDirectoryError {
+  const [what, remedy] =
+    prefix === ''
+      ? ['it has no file of a delivery', 'mount the delivery Secret as a directory at this path']
+      : [
+          `it has no file of a delivery that begins with ${prefix}`,
+          'mount all Secrets of the bundle at this path, and see the conditions of the LtiRegistration',
+        ];
+  return new KeyDirectoryError('DirectoryMissing', path, what, remedy);
+}
+
+function noKey({ kid }: Registration, file: string): KeyDirectoryError {
+  if (kid !== undefined) {
+    const remedy = 'add it to spec.delivery.files of the LtiRegistration';
+    return new KeyDirectoryError('FileMissing', file, 'it does not exist', remedy);
+  }
+  const remedy = 'see the conditions of the LtiRegistration; the files appear with the next key';
+  return new KeyDirectoryError('NoSigningKey', file, 'the operator delivers no key', remedy);
+}
+
+function fileOfAnotherKey(
+  files: Files,
+  { jwk, registration, jwks }: Pick<Delivery, 'jwk' | 'registration' | 'jwks'>,
+): keyof Files | undefined {
+  if (files.kid !== undefined && files.kid !== jwk.kid) return 'kid';
+  if (registration.kid !== undefined && registration.kid !== jwk.kid) return 'registration.json';
+  if (files['public.pem'] !== undefined && !isPublicHalf(files['public.pem'], jwk)) return 'public.pem';
+  if (!jwks.some(({ kid, n, e }) => kid === jwk.kid && n === jwk.n && e === jwk.e)) return 'jwks.json';
+  return undefined;
 }
 
 /** Whether two versions are the same for a tool; another registration of a bundle may have changed. */
 export function isSame(one: Delivery, other: Delivery): boolean {
   const told = ({ jwk, registration, jwks }: Delivery): string => JSON.stringify([jwk, registration, jwks]);
   return told(one) === told(other) && one.privateKey.equals(other.privateKey);
-}
-
-async function dataTarget(path: string): Promise<string | undefined> {
-  try {
-    return await readlink(join(path, '..data'));
-  } catch (error) {
-    if (codeOf(error) === 'EINVAL') return undefined;
-    if (codeOf(error) !== 'ENOENT') return fail(error, join(path, '..data'));
-  }
-  await stat(path).catch((error: unknown) => fail(error, path));
-  return undefined;
-}
-
-/** `undefined` if there is no such file. */
-async function textOf(file: string, shownAs: string): Promise<string | undefined> {
-  try {
-    return await readFile(file, 'utf8');
-  } catch (error) {
-    return codeOf(error) === 'ENOENT' ? undefined : fail(error, shownAs);
-  }
-}
-
-function fail(error: unknown, file: string): never {
-  const code = codeOf(error);
-  if (code === 'ENOENT') {
-    const remedy = 'mount the delivery Secret as a directory at this path';
-    throw new KeyDirectoryError('DirectoryMissing', file, 'it does not exist', remedy);
-  }
-  const remedy = 'let the user of the process read it, for example with fsGroup in the Pod';
-  throw new KeyDirectoryError('FileUnreadable', file, `reading fails with ${code}`, remedy);
-}
-
-function codeOf(error: unknown): string {
-  return (error as NodeJS.ErrnoException).code ?? 'an unknown error';
 }
 
 /** The errors of JSON.parse quote the text, so none of them gets out. */

@@ -10,9 +10,9 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
+from .delivered_key import DeliveredKey
 from .errors import KeyDirectoryError
 from .jwe import base64url_decode
-from .key_directory import KeyDirectory
 from .sign import sign_client_assertion
 
 Problem = Literal["Fault", "NotAMount", "NoJwksURL", "JwksUnreachable", "KeyNotServed", "CannotSign"]
@@ -38,7 +38,7 @@ def fetch_jwks(url: str, timeout: float) -> bytes:
         return body
 
 
-def check(directory: KeyDirectory, *, fetch: Fetch = fetch_jwks, timeout: float = 5.0) -> list[Finding]:
+def check(directory: DeliveredKey, *, fetch: Fetch = fetch_jwks, timeout: float = 5.0) -> list[Finding]:
     """A rehearsal, for CI or a readiness probe: the directory follows the Secret, and a client assertion that is signed now verifies
     with the keys that the operator serves at `tool_jwks_uri`.
 
@@ -56,7 +56,7 @@ def check(directory: KeyDirectory, *, fetch: Fetch = fetch_jwks, timeout: float 
     return findings if served is None else [*findings, served]
 
 
-def _finding_of_jwks(directory: KeyDirectory, fetch: Fetch, timeout: float) -> Optional[Finding]:
+def _finding_of_jwks(directory: DeliveredKey, fetch: Fetch, timeout: float) -> Optional[Finding]:
     try:
         url = directory.current().registration.get("tool_jwks_uri")
         token = sign_client_assertion(directory)

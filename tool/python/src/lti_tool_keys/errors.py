@@ -10,3 +10,8 @@ class KeyDirectoryError(Exception):
         self.code = code
         self.file = file
         self.remedy = remedy
+        self._what = what
+
+    def again(self) -> "KeyDirectoryError":
+        """The same without a traceback, whose frames have what was read, and which grows each time an exception is raised."""
+        return KeyDirectoryError(self.code, self.file, self._what, self.remedy)

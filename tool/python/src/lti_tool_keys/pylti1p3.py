@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Iterable, Mapping, Optional
+from typing import Any, Collection, Iterable, Mapping, Optional, Union
 
 from pylti1p3.deployment import Deployment
 from pylti1p3.registration import Registration
 from pylti1p3.tool_config import ToolConfAbstract
 
 from .errors import KeyDirectoryError
+from .key_bundle import KeyBundle
 from .sign import KeySource
 from .version import Delivery
 
@@ -38,10 +39,13 @@ class DeliveredRegistration(Registration):
 
 
 class KeyDirectoryToolConf(ToolConfAbstract):
-    """Make it once, with one key directory for each registration. Absent `deployment_ids` accept each deployment."""
+    """Make it once, with a KeyBundle or with one key directory for each registration. Registrations that a bundle gets later are found.
 
-    def __init__(self, directories: Iterable[KeySource]) -> None:
-        self._directories = list(directories)
+    Absent `deployment_ids` accept each deployment.
+    """
+
+    def __init__(self, directories: Union[KeyBundle, Iterable[KeySource]]) -> None:
+        self._directories: Collection[KeySource] = directories.values() if isinstance(directories, KeyBundle) else list(directories)
 
     def check_iss_has_one_client(self, iss: str) -> bool:
         return False

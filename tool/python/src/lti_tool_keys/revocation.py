@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import urllib.error
 import urllib.parse
 import urllib.request
 from dataclasses import dataclass
 from typing import Optional
 
-from .errors import KeyDirectoryError
-from .sign import KeySource, sign_client_assertion
+from .sign import KeySource, required, sign_client_assertion
 from .version import Delivery
 
 _DEFAULT_SCOPE = "https://purl.imsglobal.org/spec/lti-ags/scope/lineitem.readonly"
@@ -45,11 +43,8 @@ def refresh_platform_cache(
     OSError if there is no answer. `scope` is one that the platform granted to the tool, `timeout` is in seconds.
     """
     delivery = source.current()
-    url = delivery.registration.get("token_endpoint")
-    if not url:
-        file = os.path.join(source.path, "registration.json")
-        remedy = "set spec.tokenEndpoint of the LtiRegistration"
-        raise KeyDirectoryError("RegistrationIncomplete", file, "it has no token_endpoint", remedy)
+    remedy = "set spec.tokenEndpoint of the LtiRegistration"
+    url = required(delivery.registration.get("token_endpoint"), source, "token_endpoint", remedy)
     form = {
         "grant_type": "client_credentials",
         "client_assertion_type": "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",

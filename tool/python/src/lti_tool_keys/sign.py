@@ -20,7 +20,7 @@ _LONGEST_LIFETIME = 600
 
 
 class KeySource(Protocol):
-    """A KeyDirectory."""
+    """A KeyDirectory, or the key of a registration in a KeyBundle."""
 
     path: str
 
@@ -35,10 +35,10 @@ def sign_client_assertion(source: KeySource, *, audience: Optional[str] = None, 
     """
     delivery = source.current()
     registration = delivery.registration
-    client_id = _required(registration.get("client_id"), source, "client_id", "set spec.clientID of the LtiRegistration")
+    client_id = required(registration.get("client_id"), source, "client_id", "set spec.clientID of the LtiRegistration")
     remedy = "set spec.tokenAudience or spec.tokenEndpoint of the LtiRegistration, or pass audience"
     found = audience or registration.get("token_audience") or registration.get("token_endpoint")
-    aud = _required(found, source, "token_audience", remedy)
+    aud = required(found, source, "token_audience", remedy)
     return _signed(delivery, {"iss": client_id, "sub": client_id, "aud": aud, "jti": str(uuid.uuid4())}, lifetime)
 
 
@@ -60,8 +60,8 @@ def sign_deep_linking_response(
     remedy = "set spec.clientID of the LtiRegistration"
     payload: dict[str, Any] = {
         **(claims or {}),
-        "iss": _required(delivery.registration.get("client_id"), source, "client_id", remedy),
-        "aud": _required(delivery.registration.get("issuer"), source, "issuer", "set spec.issuer of the LtiRegistration"),
+        "iss": required(delivery.registration.get("client_id"), source, "client_id", remedy),
+        "aud": required(delivery.registration.get("issuer"), source, "issuer", "set spec.issuer of the LtiRegistration"),
         "nonce": str(uuid.uuid4()),
         f"{lti}/message_type": "LtiDeepLinkingResponse",
         f"{lti}/version": "1.3.0",
@@ -78,10 +78,12 @@ def tool_jwks(source: KeySource) -> dict[str, Any]:
     return {"keys": [dict(key) for key in source.current().jwks]}
 
 
-def _required(value: Optional[str], source: KeySource, member: str, remedy: str) -> str:
+def required(value: Optional[str], source: KeySource, member: str, remedy: str) -> str:
+    """A member of `registration.json` that the token needs."""
     if value:
         return value
-    file = os.path.join(source.path, "registration.json")
+    registration = getattr(source, "registration", None)
+    file = os.path.join(source.path, "registration.json" if registration is None else f"{registration}.registration.json")
     raise KeyDirectoryError("RegistrationIncomplete", file, f"it has no {member}", remedy)
 
 

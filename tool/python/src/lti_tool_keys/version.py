@@ -1,28 +1,26 @@
-"""One version of the directory, read as a whole."""
+"""One version of what a registration delivers."""
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 from dataclasses import dataclass, field
-from typing import Any, Mapping, NoReturn, Optional, Sequence
+from typing import Any, Mapping, Optional, Sequence
 
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from .errors import KeyDirectoryError
+from .files import MOUNT, Files
 from .jwe import RecipientKey, base64url_decode, decrypt
 
-_NAMES = ("private.jwk", "private.jwe", "public.pem", "kid", "jwks.json", "registration.json")
 _STRINGS = (
     *("issuer", "client_id", "authorization_endpoint", "token_endpoint", "token_audience", "authorization_server"),
     *("jwks_uri", "platform", "tool_jwks_uri", "namespace_jwks_uri", "kid"),
 )
-_SAMPLE = b"lti-key-operator"
 _UNCHANGED = "mount the delivery Secret unchanged, as a whole directory"
-_MOUNT = "mount the delivery Secret as a directory at this path"
+_SAMPLE = b"lti-key-operator"
 
 
 @dataclass(frozen=True)
@@ -47,67 +45,34 @@ class Withdrawn(Exception):
         super().__init__(str(error))
         self.error = error
 
-
-def version_name(path: str, prefix: str) -> str:
-    """Names the version that the directory has now. Two equal names mean equal files."""
-    target: Optional[str] = None
-    following = _data_target(path)
-    while following is not None and following != target:
-        target = following
-        try:
-            state = os.stat(os.path.join(path, target))
-            return f"..data {target} {state.st_ino} {state.st_ctime_ns}"
-        except FileNotFoundError:
-            # After a swap the previous target is gone, and the link has another one.
-            following = _data_target(path)
-        except OSError as error:
-            _fail(error, os.path.join(path, "..data"))
-    if target is not None:
-        raise KeyDirectoryError("DirectoryMissing", os.path.join(path, "..data"), "its target does not exist", _MOUNT)
-    states = []
-    for name in _NAMES:
-        try:
-            state = os.stat(os.path.join(path, prefix + name))
-            states.append(f"{name} {state.st_ino} {state.st_size} {state.st_mtime_ns}")
-        except OSError as error:
-            states.append(f"{name} {error.errno}")
-    return ", ".join(states)
+    def again(self) -> Withdrawn:
+        return Withdrawn(self.error.again())
 
 
-def read_version(path: str, recipient_key: Optional[RecipientKey], prefix: str) -> Delivery:
-    """Reads the version that `version_name` named. If another one takes its place meanwhile, the names before and after differ."""
-    target = _data_target(path)
-    pinned = path if target is None else os.path.join(path, target)
+def version_of(files: Files, path: str, prefix: str, recipient_key: Optional[RecipientKey]) -> Delivery:
+    """What the files say. Raises KeyDirectoryError if they are not usable, and Withdrawn. `prefix` is empty except in a bundle."""
+    texts = files.texts
 
     def shown(name: str) -> str:
-        # Messages name the files as the tool finds them, not the kubelet's directory.
         return os.path.join(path, prefix + name)
 
-    files = {name: text for name in _NAMES if (text := _text(os.path.join(pinned, prefix + name), shown(name))) is not None}
-    if not files:
-        if not prefix:
-            raise KeyDirectoryError("DirectoryMissing", path, "it has no file of a delivery", _MOUNT)
-        remedy = "mount all Secrets of the bundle at this path, and see the conditions of the LtiRegistration"
-        raise KeyDirectoryError("DirectoryMissing", path, f"it has no file of a delivery that begins with {prefix}", remedy)
-    registration = _registration(files.get("registration.json"), shown("registration.json"))
-    if "private.jwk" not in files and "private.jwe" not in files:
-        if "kid" in registration:
-            remedy = "add it to spec.delivery.files of the LtiRegistration"
-            raise KeyDirectoryError("FileMissing", shown("private.jwk"), "it does not exist", remedy)
-        remedy = "see the conditions of the LtiRegistration; the files appear with the next key"
-        error = KeyDirectoryError("NoSigningKey", shown("private.jwk"), "the operator delivers no key", remedy)
-        if target is None or "kid" in files:
+    if not texts:
+        raise no_files(path, prefix)
+    registration = _registration(texts.get("registration.json"), shown("registration.json"))
+    if "private.jwk" not in texts and "private.jwe" not in texts:
+        error = _no_key(registration, shown("private.jwk"))
+        # Without a mount, the other files may not be written yet.
+        if error.code != "NoSigningKey" or not files.is_mount or "kid" in texts:
             raise error
         raise Withdrawn(error)
-    source = shown("private.jwk" if "private.jwk" in files else "private.jwe")
-    text = files["private.jwk"] if "private.jwk" in files else _decrypted(files["private.jwe"], source, recipient_key)
+    source = shown("private.jwk" if "private.jwk" in texts else "private.jwe")
+    text = texts["private.jwk"] if "private.jwk" in texts else _decrypted(texts["private.jwe"], source, recipient_key)
     private_key, jwk = _key(text, source)
-    jwks = _jwks(files["jwks.json"], shown("jwks.json")) if "jwks.json" in files else [jwk]
-
+    jwks = _jwks(texts["jwks.json"], shown("jwks.json")) if "jwks.json" in texts else [jwk]
     agree = {
-        "kid": files.get("kid", jwk["kid"]) == jwk["kid"],
+        "kid": texts.get("kid", jwk["kid"]) == jwk["kid"],
         "registration.json": registration.get("kid", jwk["kid"]) == jwk["kid"],
-        "public.pem": "public.pem" not in files or _is_public_half(files["public.pem"], private_key),
+        "public.pem": "public.pem" not in texts or _is_public_half(texts["public.pem"], private_key),
         "jwks.json": jwk in jwks,
     }
     for name, agrees in agree.items():
@@ -117,47 +82,25 @@ def read_version(path: str, recipient_key: Optional[RecipientKey], prefix: str) 
     return Delivery(jwk["kid"], private_key, jwk, registration, jwks)
 
 
+def no_files(path: str, prefix: str) -> KeyDirectoryError:
+    """Neither a file of a Secret nor of a registration in a bundle."""
+    if not prefix:
+        return KeyDirectoryError("DirectoryMissing", path, "it has no file of a delivery", MOUNT)
+    remedy = "mount all Secrets of the bundle at this path, and see the conditions of the LtiRegistration"
+    return KeyDirectoryError("DirectoryMissing", path, f"it has no file of a delivery that begins with {prefix}", remedy)
+
+
+def _no_key(registration: Mapping[str, Any], file: str) -> KeyDirectoryError:
+    if "kid" in registration:
+        remedy = "add it to spec.delivery.files of the LtiRegistration"
+        return KeyDirectoryError("FileMissing", file, "it does not exist", remedy)
+    remedy = "see the conditions of the LtiRegistration; the files appear with the next key"
+    return KeyDirectoryError("NoSigningKey", file, "the operator delivers no key", remedy)
+
+
 def is_same(one: Delivery, other: Delivery) -> bool:
     """Whether two versions are the same for a tool; another registration of a bundle may have changed."""
     return (one.jwk, one.registration, one.jwks) == (other.jwk, other.registration, other.jwks)
-
-
-def _data_target(path: str) -> Optional[str]:
-    link = os.path.join(path, "..data")
-    try:
-        return os.readlink(link)
-    except OSError as error:
-        if error.errno == errno.EINVAL:
-            return None
-        if error.errno != errno.ENOENT:
-            _fail(error, link)
-    try:
-        os.stat(path)
-    except OSError as error:
-        _fail(error, path)
-    return None
-
-
-def _text(file: str, shown_as: str) -> Optional[str]:
-    try:
-        with open(file, encoding="utf-8") as opened:
-            return opened.read()
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        _fail(error, shown_as)
-    except UnicodeDecodeError:
-        pass
-    # Outside the handler, so that no exception that quotes the text is attached.
-    raise KeyDirectoryError("FileMalformed", shown_as, "it is not text", _UNCHANGED)
-
-
-def _fail(error: OSError, file: str) -> NoReturn:
-    if error.errno == errno.ENOENT:
-        raise KeyDirectoryError("DirectoryMissing", file, "it does not exist", _MOUNT) from None
-    code = errno.errorcode.get(error.errno or 0, "an unknown error")
-    remedy = "let the user of the process read it, for example with fsGroup in the Pod"
-    raise KeyDirectoryError("FileUnreadable", file, f"reading fails with {code}", remedy) from None
 
 
 def _object(text: Optional[str], file: str) -> dict[str, Any]:
