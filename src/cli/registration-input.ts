@@ -22,7 +22,6 @@ export interface RegistrationInput {
 const assumed = {
   issuer: 'https://platform.example',
   clientID: 'development',
-  tokenEndpoint: 'https://platform.example/token',
 };
 
 export function withRegistrationOptions(command: Command): Command {
@@ -32,7 +31,7 @@ export function withRegistrationOptions(command: Command): Command {
     .option('--issuer <url>', `The issuer of the platform. (default: ${assumed.issuer})`)
     .option('--client-id <id>', `The client ID of the tool. (default: ${assumed.clientID})`)
     .option('--authorization-endpoint <url>', 'The OpenID Connect authorization URL of the platform.')
-    .option('--token-endpoint <url>', `The token URL of the platform. (default: ${assumed.tokenEndpoint})`)
+    .option('--token-endpoint <url>', 'The token URL of the platform. (default: the one of this command)')
     .option('--token-audience <audience>', 'The audience of client assertions, if it is not the token URL.')
     .option('--jwks-uri <url>', "The URL of the platform's own public keys.")
     .option('--deployment-id <id>', 'A deployment ID; can be given several times.', collect);
@@ -55,12 +54,14 @@ interface Place {
   readonly name: string;
   readonly activationDelay: string;
   readonly overlap: string;
+  /** If neither an option nor the file says another one. */
+  readonly ownTokenEndpoint: string;
 }
 
 /** The registration that the options describe. Rejects with a CliError that names the file and the member. */
 export async function registrationFrom(
   input: RegistrationInput,
-  { namespace, name, ...timing }: Place,
+  { namespace, name, ownTokenEndpoint, ...timing }: Place,
 ): Promise<LtiRegistration> {
   const fromFile = input.registrationJson === undefined ? {} : await saidIn(input.registrationJson);
   const { issuer, clientId, authorizationEndpoint, tokenEndpoint, tokenAudience, jwksUri, deploymentId } = input;
@@ -74,7 +75,8 @@ export async function registrationFrom(
     deploymentIDs: deploymentId,
   };
   const defined = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
-  const spec = { ...(input.registrationJson === undefined ? assumed : {}), ...fromFile, ...defined, ...timing };
+  const own = { ...assumed, tokenEndpoint: ownTokenEndpoint };
+  const spec = { ...(input.registrationJson === undefined ? own : {}), ...fromFile, ...defined, ...timing };
   // oxlint-disable-next-line no-unsafe-type-assertion -- the rest of the spec are defaults
   return { apiVersion, kind: 'LtiRegistration', metadata: { namespace, name }, spec } as unknown as LtiRegistration;
 }

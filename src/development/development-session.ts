@@ -4,6 +4,7 @@ import { keyFiles } from '../crypto/key-files.ts';
 import { publicFiles } from '../domain/delivery-files.ts';
 import type { Duration } from '../domain/duration.ts';
 import { activeKey, type Ledger, liveKeys } from '../domain/ledger.ts';
+import type { PublicJwk } from '../domain/public-jwk.ts';
 import { readRegistration } from '../domain/registration.ts';
 import type { Clock } from '../lib/clock.ts';
 import { Schedule } from '../lib/schedule.ts';
@@ -42,6 +43,11 @@ export class DevelopmentSession {
     this.#keys = new DevelopmentKeys(registration, options.clock);
     this.#schedule = new Schedule(options.clock);
     this.jwksURL = options.server.origin + registrationPath(registration.namespace, registration.name);
+  }
+
+  /** What platforms find at `jwksURL`. */
+  published(): readonly PublicJwk[] {
+    return liveKeys(this.#keys.ledger).map(({ publicJWK }) => publicJWK);
   }
 
   /** Requests a rotation; if one is in progress, its next key signs at once. */
@@ -85,7 +91,7 @@ export class DevelopmentSession {
     const { nextCheckAt, problem } = await this.#keys.settle();
     const after = this.#keys.ledger;
     // Published before it signs, as the operator does.
-    this.#publish(after);
+    this.#publish();
     await this.#deliver(after);
     if (after !== before) changed(before, after);
     if (problem !== undefined && problem !== this.#problem) blocked(problem);
@@ -95,12 +101,11 @@ export class DevelopmentSession {
     }
   }
 
-  #publish(ledger: Ledger): void {
+  #publish(): void {
     const { registration, server } = this.#options;
     const { namespace = '', name } = registration.metadata;
-    const keys = liveKeys(ledger).map(({ publicJWK }) => publicJWK);
-    server.publish(registrationPath(namespace, name), keys);
-    server.publish(namespacePath(namespace), keys);
+    server.publish(registrationPath(namespace, name), this.published());
+    server.publish(namespacePath(namespace), this.published());
   }
 
   async #deliver(ledger: Ledger): Promise<void> {

@@ -1,8 +1,10 @@
 import type { Command } from 'commander';
 import { ltiKeyName } from '../../api/names.ts';
-import { startDevelopmentServer } from '../../development/development-server.ts';
+import type { LtiRegistration } from '../../api/objects.ts';
+import { startDevelopmentServer, tokenPath } from '../../development/development-server.ts';
 import { DevelopmentSession } from '../../development/development-session.ts';
 import { MountedDirectory } from '../../development/mounted-directory.ts';
+import { TokenEndpoint } from '../../development/token-endpoint.ts';
 import { type Duration, formatDuration, minute, parseDuration, second } from '../../domain/duration.ts';
 import type { KeyState } from '../../domain/key-state.ts';
 import type { Ledger } from '../../domain/ledger.ts';
@@ -31,7 +33,7 @@ export function devCommand(terminal: Terminal): Command {
   const command = describedCommand({
     usage: 'dev [name]',
     summary: 'Deliver and rotate keys for development on this machine, without a cluster.',
-    details: `It writes a delivery directory as the kubelet mounts a delivery Secret, serves its JWKS on loopback as the operator does, and moves the keys by the operator's rules. On a terminal, r rotates: the next key is published, and signs after the activation delay or when you press r again. v revokes the signing key, q quits. Without a terminal, use --rotate-every.
+    details: `It writes a delivery directory as the kubelet mounts a delivery Secret, serves its JWKS on loopback as the operator does, and moves the keys by the operator's rules. A token URL on the same port verifies client assertions as a strict platform does, and says why it refuses one. On a terminal, r rotates: the next key is published, and signs after the activation delay or when you press r again. v revokes the signing key, q quits. Without a terminal, use --rotate-every.
 
 The keys are for development: they are on the disk in the clear, readable for you alone, and are deleted at the end. Never give them to a platform with real users.`,
     examples: [
@@ -45,7 +47,7 @@ The keys are for development: they are on the disk in the clear, readable for yo
   command
     .requiredOption('--directory <path>', 'The directory to write; it must be empty, or not exist.')
     .option('-n, --namespace <namespace>', 'The namespace in the JWKS URL.', 'default')
-    .option('--port <port>', 'The port of the JWKS on loopback; 0 chooses a free one.', '8480')
+    .option('--port <port>', 'The port of the JWKS and token URLs on loopback; 0 chooses a free one.', '8480')
     .option('--activation-delay <duration>', 'How long the next key is published before it signs.', '10s')
     .option('--overlap <duration>', 'How long a key stays published after it stopped signing.', '30s')
     .option('--rotate-every <duration>', 'Rotate this often, such as 30s.')
@@ -59,18 +61,19 @@ async function develop(name: string, options: DevOptions, terminal: Terminal): P
   const { clock, signal, err } = terminal;
   const { namespace, activationDelay, overlap } = options;
   checkOptions(name, options);
-  const object = await registrationFrom(options, { namespace, name, activationDelay, overlap });
-  const registration = readRegistration(object);
   const say = (text: string): void => terminal.out(`${clock.now().toISOString().slice(11, 19)}  ${text}\n`);
   const server = await startDevelopmentServer({
     port: portOption(options.port),
-    maxAge: Math.floor(Math.min(longestMaxAge, registration.activationDelay) / second),
+    maxAge: Math.floor(Math.min(longestMaxAge, durationOption('--activation-delay', activationDelay)) / second),
     clock,
     fetched: (path) => say(`A client fetched ${path}`),
   }).catch((error: Error) => {
     throw new CliError(`${error.message}: choose another port with --port`);
   });
   try {
+    const ownTokenEndpoint = server.origin + tokenPath;
+    const object = await registrationFrom(options, { namespace, name, activationDelay, overlap, ownTokenEndpoint });
+    const registration = readRegistration(object);
     const directory = await MountedDirectory.claim(options.directory, clock);
     try {
       const session = new DevelopmentSession({
@@ -82,7 +85,8 @@ async function develop(name: string, options: DevOptions, terminal: Terminal): P
         changed: (before, after) => movesBetween(before, after, registration).forEach(say),
         blocked: (problem) => err(`No rotation: ${problem}.\n`),
       });
-      introduce(session, options, terminal);
+      server.serveTokens(tokenEndpoint(object, session, say));
+      introduce(session, ownTokenEndpoint, options, terminal);
       await runUntilQuit(session, terminal);
     } finally {
       if (options.keep) err(`The keys remain in ${options.directory}: delete it when you no longer need them.\n`);
@@ -105,10 +109,24 @@ function checkOptions(name: string, { namespace, activationDelay, overlap, rotat
   requireObjectName('--namespace', namespace);
 }
 
-function introduce({ jwksURL }: DevelopmentSession, { directory, rotateEvery }: DevOptions, terminal: Terminal): void {
+function tokenEndpoint(
+  { spec }: LtiRegistration,
+  session: DevelopmentSession,
+  said: (text: string) => void,
+): TokenEndpoint {
+  const { clientID = '', tokenAudience, tokenEndpoint: url = '' } = spec;
+  return new TokenEndpoint({ clientID, audience: tokenAudience ?? url, published: () => session.published(), said });
+}
+
+function introduce(
+  { jwksURL }: DevelopmentSession,
+  tokenURL: string,
+  { directory, rotateEvery }: DevOptions,
+  terminal: Terminal,
+): void {
   const warning = `Keys for development only: they are in ${directory} in the clear. Never give them to a platform with real users.`;
   terminal.err(`${toned(terminal, 'bad', `WARNING: ${warning}`)}\n`);
-  terminal.out(`Directory:  ${directory}\nJWKS URL:   ${jwksURL}\n`);
+  terminal.out(`Directory:  ${directory}\nJWKS URL:   ${jwksURL}\nToken URL:  ${tokenURL}\n`);
   if (terminal.keyPresses) terminal.out('Press r to rotate, v to revoke the signing key, q to quit.\n');
   else if (rotateEvery === undefined) {
     terminal.err('Standard input is not a terminal: without --rotate-every, the key stays the same.\n');

@@ -17,7 +17,13 @@ import { expect } from 'chai';
 import { createRemoteJWKSet, decodeProtectedHeader, jwtVerify } from 'jose';
 import { runCli } from '../../../src/cli/program.ts';
 import type { Terminal } from '../../../src/cli/terminal.ts';
-import { check, openKeyDirectory, signClientAssertion } from '../../../tool/typescript/src/tool-keys.ts';
+import {
+  check,
+  type KeySource,
+  openKeyDirectory,
+  refreshPlatformCache,
+  signClientAssertion,
+} from '../../../tool/typescript/src/tool-keys.ts';
 import { fakeTerminal } from '../../fakes/fake-terminal.ts';
 import { TravelClock } from '../../fakes/travel-clock.ts';
 import { TypedKeys } from '../../fakes/typed-keys.ts';
@@ -81,7 +87,7 @@ describe('kubectl lti dev', () => {
     const signed = async (): Promise<string | undefined> => {
       await keys.refresh();
       const token = await signClientAssertion(keys);
-      await jwtVerify(token, keySet, { audience: 'https://platform.example/token' });
+      await jwtVerify(token, keySet, { audience: new URL('/token', url).href });
       return decodeProtectedHeader(token).kid;
     };
     const first = await signed();
@@ -115,6 +121,28 @@ describe('kubectl lti dev', () => {
     typed.type('q');
     expect(await code).to.equal(0);
     expect(existsSync(directory)).to.equal(false);
+  });
+
+  it('A tool requests access tokens at the token URL, and one that reads its key once is refused after the overlap', async () => {
+    const typed = new TypedKeys();
+    const clock = new TravelClock();
+    const { says } = dev(['--overlap', '1h'], { keyPresses: typed.presses, clock });
+    await says('canvas-1 \\S+ signs');
+    const keys = await openKeyDirectory(directory);
+    const atStart = keys.current();
+    const once = { path: directory, current: () => atStart };
+    const accepted = async (source: KeySource): Promise<boolean> => (await refreshPlatformCache(source)).accepted;
+    typed.type('r');
+    await says('canvas-2 .* is published');
+    typed.type('r');
+    await says('canvas-2 \\S+ signs');
+    await keys.refresh();
+    expect([await accepted(keys), await accepted(once)]).to.deep.equal([true, true]);
+    clock.jump(3_600_000);
+    await says('has left the JWKS');
+    expect([await accepted(keys), await accepted(once)]).to.deep.equal([true, false]);
+    await says('refused a request: its kid is not in the JWKS');
+    keys.close();
   });
 
   it('The directory is one that the kubelet would write, and only the user can read it', async () => {

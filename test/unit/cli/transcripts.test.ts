@@ -119,7 +119,7 @@ describe('The transcripts in docs/kubectl-lti.md', () => {
     const shown = written
       .join('')
       .replaceAll(directory, '/tmp/lti/canvas')
-      .replace(/127\.0\.0\.1:\d+/, '127.0.0.1:8480')
+      .replaceAll(/127\.0\.0\.1:\d+/g, '127.0.0.1:8480')
       .replaceAll(/(?<=\()[\w-]{43}(?=\))/g, (keyID) => {
         ids.set(keyID, ids.get(keyID) ?? keyIDs[ids.size] ?? '');
         return ids.get(keyID)!;
