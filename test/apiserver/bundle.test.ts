@@ -1,9 +1,12 @@
 import { createPrivateKey } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { expect } from 'chai';
-import { ltiRegistrations, secrets } from '../../src/api/names.ts';
+import { bundleMemberAnnotation, ltiRegistrations, secrets } from '../../src/api/names.ts';
 import type { LtiRegistration } from '../../src/api/objects.ts';
 import { day, hour, minute } from '../../src/domain/duration.ts';
 import type { Secret } from '../../src/kube/objects.ts';
+import { controlPlane } from '../fixtures/control-plane.ts';
 import { startOperator, type Operator } from '../fixtures/operator.ts';
 import { eventually, Tenant, text } from '../fixtures/tenant.ts';
 
@@ -75,6 +78,27 @@ describe('Registrations that share a bundle', () => {
     expect(await keyIDOf('moodle')).to.equal((await tenant.ledger('moodle')).activeKeyID);
     await tenant.remove(ltiRegistrations, 'moodle');
     await eventually(async () => expect(await stored()).to.equal(undefined));
+  });
+
+  it('A retained registration is taken out of the bundle with the command of docs/recovery.md', async () => {
+    await apply('canvas', 'moodle');
+    await operator.rest();
+    await tenant.remove(ltiRegistrations, 'canvas');
+    await eventually(async () => {
+      const orphaned = (await tenant.key('canvas-1')).status?.conditions?.some(({ type }) => type === 'Orphaned');
+      expect(orphaned).to.equal(true);
+    });
+    const before = (await stored())!;
+    expect(before.metadata.annotations).to.have.any.keys(bundleMemberAnnotation('canvas'));
+    const page = readFileSync(join(import.meta.dirname, '../../docs/recovery.md'), 'utf8');
+    const [, args = '', patch = ''] = /```sh\nkubectl (patch secret tool-keys-0 .*) --patch '([^']*)'/.exec(page) ?? [];
+    const words = args.replace('gradebook', tenant.namespace).split(' ');
+    expect(await controlPlane().kubectlRun([...words, '--patch', patch])).to.include({ code: 0, stderr: '' });
+    const after = (await stored())!;
+    const others = ([entry]: readonly [string, unknown]): boolean => !/^(bundle\.ltikeys\.dev\/)?canvas/.test(entry);
+    expect(after.data).to.deep.equal(Object.fromEntries(Object.entries(before.data ?? {}).filter(others)));
+    expect(after.metadata.annotations).to.not.have.any.keys(bundleMemberAnnotation('canvas'));
+    expect(await keyIDOf('moodle')).to.equal((await tenant.ledger('moodle')).activeKeyID);
   });
 
   it('A registration moves between a Secret of its own and a bundle, and has both until the overlap is over', async () => {

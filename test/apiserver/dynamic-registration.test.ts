@@ -1,7 +1,12 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { expect } from 'chai';
 import { ltiRegistrations } from '../../src/api/names.ts';
 import type { LtiRegistration } from '../../src/api/objects.ts';
+import { runCli } from '../../src/cli/program.ts';
 import { minute } from '../../src/domain/duration.ts';
+import { fakeTerminal } from '../fakes/fake-terminal.ts';
 import { controlPlane } from '../fixtures/control-plane.ts';
 import { publicUrl, startOperator, type Operator } from '../fixtures/operator.ts';
 import { eventually, Tenant, text } from '../fixtures/tenant.ts';
@@ -44,6 +49,56 @@ describe('A registration that is older than its issuer', () => {
   };
   const delivery = { secretName: 'lms-signing-key' };
 
+  /** What registration.json has of the two answers of the platform. */
+  const recorded = {
+    issuer,
+    client_id: '42',
+    authorization_endpoint: `${issuer}/auth`,
+    token_endpoint: `${issuer}/token`,
+    jwks_uri: `${issuer}/certs`,
+    platform: 'Moodle',
+  };
+
+  /** With `kubectl lti import-registration` and the commands of docs/guides/dynamic-registration.md. */
+  async function importAnswers(name: string, jwksURL: string): Promise<void> {
+    const folder = mkdtempSync(join(tmpdir(), 'answers-'));
+    try {
+      const write = (file: string, content: string): string => {
+        writeFileSync(join(folder, file), content);
+        return join(folder, file);
+      };
+      const { issuer: iss, authorization_endpoint, token_endpoint, jwks_uri } = recorded;
+      const lti = { product_family_code: 'moodle', version: '5.0', messages_supported: [] };
+      const platform = {
+        issuer: iss,
+        authorization_endpoint,
+        token_endpoint,
+        jwks_uri,
+        'https://purl.imsglobal.org/spec/lti-platform-configuration': lti,
+      };
+      const tool = { domain: 'tool.example', deployment_id: '7' };
+      const answer = {
+        client_id: recorded.client_id,
+        jwks_uri: jwksURL,
+        'https://purl.imsglobal.org/spec/lti-tool-configuration': tool,
+      };
+      const files = [
+        `--filename=${write('response.json', JSON.stringify(answer))}`,
+        `--openid-configuration=${write('openid-configuration.json', JSON.stringify(platform))}`,
+      ];
+      const terminal = fakeTerminal();
+      const of = `--namespace=${tenant.namespace}`;
+      const code = await runCli(['import-registration', name, of, '--patch', ...files], terminal);
+      expect(code, terminal.errors()).to.equal(0);
+      const patchFile = `--patch-file=${write('patch.yaml', terminal.output())}`;
+      const command = ['patch', 'ltiregistration', name, '--type=merge', patchFile];
+      await kubectl([...command, '--dry-run=server']);
+      await kubectl(command);
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  }
+
   it('The key is served, delivered and rotated before the platform is known, and each missing step is reported', async () => {
     await apply('lms', { delivery });
     await tenant.untilInStep(operator.url, 'lms');
@@ -61,8 +116,9 @@ describe('A registration that is older than its issuer', () => {
     expect(JSON.parse(text(await tenant.ledgerSecret('lms'), 'ledger.json'))).to.include({ issuer });
     await patch('lms', { clientID: '42' });
     await tenant.untilSays('lms', 'Registered', 'False TokenEndpointMissing');
-    await patch('lms', { tokenEndpoint: `${issuer}/token` });
+    await importAnswers('lms', url);
     await tenant.untilSays('lms', 'Registered', 'True PlatformRecorded');
+    await eventually(async () => expect(await entry('lms')).to.include(recorded));
     await tenant.untilInStep(operator.url, 'lms');
     expect((await tenant.delivered('lms')).kid).to.equal(first.kid);
   });
