@@ -3,8 +3,9 @@ import type { PublicJwk } from '../domain/public-jwk.ts';
 import { createApp } from '../jwks/app.ts';
 import { ClientConnections } from '../jwks/client-connections.ts';
 import { readDocument } from '../jwks/served-document.ts';
-import { close, createPublicServer, listen } from '../jwks/server.ts';
+import { close, createPublicServer } from '../jwks/server.ts';
 import type { ServedDocument } from '../jwks/source.ts';
+import { formatAddress, listen } from '../lib/address.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { TokenEndpoint } from './token-endpoint.ts';
 
@@ -47,9 +48,9 @@ export async function startDevelopmentServer(options: DevelopmentServerOptions):
   });
   app.use(createApp({ source, maxAge, clock, connections, fetched, draining: () => false }));
   const server = createPublicServer(app, { keepAlive: 5, connections, metrics: { request: () => undefined } });
-  const address = await listen(server, `127.0.0.1:${port}`);
+  const bound = await listen(server, `127.0.0.1:${port}`, 'JWKS');
   return {
-    origin: `http://${address}`,
+    origin: `http://${formatAddress(bound)}`,
     publish: (path, keys) => {
       const document = readDocument(Buffer.from(JSON.stringify({ keys })));
       if (document) documents.set(path, document);

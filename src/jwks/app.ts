@@ -93,13 +93,8 @@ function refusal(connections: AppOptions['connections']): Refusal {
 }
 
 /** RFC 9112 §3.2 requires that such a request is refused; Node would use the first Host. */
-function namesTwoHosts({ rawHeaders }: Request): boolean {
-  let hosts = 0;
-  for (let at = 0; at < rawHeaders.length; at += 2) {
-    const name = rawHeaders[at];
-    if (name?.length === 4 && name.toLowerCase() === 'host') hosts += 1;
-  }
-  return hosts > 1;
+function namesTwoHosts({ headersDistinct }: Request): boolean {
+  return (headersDistinct['host']?.length ?? 0) > 1;
 }
 
 /** RFC 9110 §13.1.2: a list of entity tags, compared weakly, or `*`. */

@@ -1,12 +1,6 @@
 import type { Fetched, FetchReport } from '../documents/fetch-report.ts';
 import type { Clock } from '../lib/clock.ts';
 
-interface Count {
-  count: number;
-  /** Monotonic milliseconds. */
-  lastAt: number;
-}
-
 /**
  * How often each document was fetched, and when last: one number and one time for each, and nothing about the client. There are
  * never more of them than documents.
@@ -14,7 +8,8 @@ interface Count {
 export class FetchCounts {
   readonly #documents: Pick<ReadonlyMap<string, unknown>, 'has' | 'size'>;
   readonly #clock: Clock;
-  readonly #counts = new Map<string, Count>();
+  /** Path → how often, and when last in monotonic milliseconds. */
+  readonly #counts = new Map<string, { readonly count: number; readonly lastAt: number }>();
 
   /** @param documents by path; it may change at any time */
   constructor(documents: Pick<ReadonlyMap<string, unknown>, 'has' | 'size'>, clock: Clock) {
@@ -24,16 +19,10 @@ export class FetchCounts {
 
   /** Counts a fetch of a document that exists. */
   add(path: string): void {
-    const lastAt = this.#clock.monotonic();
-    const known = this.#counts.get(path);
-    if (known) {
-      known.count += 1;
-      known.lastAt = lastAt;
-      return;
-    }
+    const count = (this.#counts.get(path)?.count ?? 0) + 1;
     // There are as many counts as documents, but none for this one, so at least one count is of a document that is gone.
-    if (this.#counts.size >= this.#documents.size) this.#dropGone();
-    this.#counts.set(path, { count: 1, lastAt });
+    if (count === 1 && this.#counts.size >= this.#documents.size) this.#dropGone();
+    this.#counts.set(path, { count, lastAt: this.#clock.monotonic() });
   }
 
   /** The documents that were fetched in the last `seconds`. */

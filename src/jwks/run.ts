@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import type { Registry } from 'prom-client';
 import type { JwksConfig } from '../config.ts';
 import { fetchReportPath, formatFetchReport } from '../documents/fetch-report.ts';
+import { formatAddress, listen } from '../lib/address.ts';
 import { type Clock, sleep } from '../lib/clock.ts';
 import { together } from '../lib/together.ts';
 import type { Logger } from '../observability/log.ts';
@@ -13,7 +14,7 @@ import { ClientConnections } from './client-connections.ts';
 import { DirectorySource, refusalReasons } from './directory-source.ts';
 import { FetchCounts } from './fetch-counts.ts';
 import { Health } from './health.ts';
-import { close, createPublicServer, listen } from './server.ts';
+import { close, createPublicServer } from './server.ts';
 
 export interface JwksOptions {
   readonly clock: Clock;
@@ -37,19 +38,24 @@ const connectionLimits = { connections: 2000, unfinishedBytes: 64 * 1024 * 1024 
  * Service removes its endpoint, and closes. Rejects if it cannot listen on an address or read the certificate.
  */
 export async function runJwks(config: JwksConfig, options: JwksOptions): Promise<void> {
-  const { publishDir, tlsCert, tlsKey, maxAge, keepAlive } = config;
+  const { tlsCert, tlsKey, maxAge, keepAlive } = config;
   const { clock, log, registry, signal } = options;
-  const certificate =
-    tlsCert !== undefined && tlsKey !== undefined
-      ? await ServerCertificate.load({ tlsCert, tlsKey }, options)
-      : undefined;
+  const withTls = tlsCert !== undefined && tlsKey !== undefined;
+  const certificate = withTls ? await ServerCertificate.load({ ...options, tlsCert, tlsKey }) : undefined;
   const health = new Health(clock);
-  const source = new DirectorySource({ directory: publishDir, health, clock, log });
+  const source = new DirectorySource({ directory: config.publishDir, health, clock, log });
   const connections = new ClientConnections(clock, connectionLimits);
   const fetches = new FetchCounts(source.documents, clock);
   const fetched = (path: string): void => fetches.add(path);
   const app = createApp({ source, maxAge, clock, connections, fetched, draining: () => signal.aborted });
-  const metrics = metricsOf(registry, { source, health, certificate });
+  const metrics = sidecarMetrics(registry, {
+    documents: () => source.documents.size,
+    ageSeconds: () => health.ageSeconds(),
+    synced: () => health.synced(),
+    refusalReasons,
+    refusals: () => source.refusals(),
+    certificate: () => certificate?.parsed(),
+  });
   const server = createPublicServer(app, { keepAlive, connections, metrics }, certificate);
   const probes = await startProbes({
     address: config.adminAddress,
@@ -61,8 +67,8 @@ export async function runJwks(config: JwksConfig, options: JwksOptions): Promise
   const drained = new AbortController();
   const drainer = { run: (failed: AbortSignal) => drain(options, failed).then(() => drained.abort()) };
   try {
-    const address = await listen(server, config.address);
-    log.info({ address }, 'serving JWKS');
+    const bound = await listen(server, config.address, 'JWKS');
+    log.info({ address: formatAddress(bound) }, 'serving JWKS');
     log.info({ address: `:${probes.port}` }, 'serving probes and metrics');
     await together(drained.signal, [source, drainer, ...(certificate ? [certificate] : [])]);
   } finally {
@@ -70,33 +76,14 @@ export async function runJwks(config: JwksConfig, options: JwksOptions): Promise
   }
 }
 
-/** Waits until the process was unready for long enough, or until `failed` aborts because another part of it failed. */
-async function drain(options: JwksOptions, failed: AbortSignal): Promise<void> {
-  const { clock, log, signal, drainMs = defaultDrainMs } = options;
-  const ending = AbortSignal.any([signal, failed]);
-  if (!ending.aborted) await once(ending, 'abort');
-  if (failed.aborted) return;
+/** Serves for `drainMs` more after `signal`, unless another part of the process fails. */
+async function drain(
+  { clock, log, signal, drainMs = defaultDrainMs }: JwksOptions,
+  failed: AbortSignal,
+): Promise<void> {
+  if (!signal.aborted) await once(signal, 'abort', { signal: failed });
   log.info({ waitMs: drainMs }, 'shutting down');
   await sleep(clock, drainMs, failed);
-}
-
-function metricsOf(
-  registry: Registry,
-  parts: {
-    readonly source: DirectorySource;
-    readonly health: Health;
-    readonly certificate: ServerCertificate | undefined;
-  },
-) {
-  const { source, health, certificate } = parts;
-  return sidecarMetrics(registry, {
-    documents: () => source.documents.size,
-    ageSeconds: () => health.ageSeconds(),
-    synced: () => health.synced(),
-    refusalReasons,
-    refusals: () => source.refusals(),
-    certificate: () => certificate?.validity(),
-  });
 }
 
 /** `within`: a number of seconds. Anything else means no limit. */

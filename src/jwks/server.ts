@@ -3,7 +3,6 @@ import { createServer as createHttpServer } from 'node:http';
 import type { IncomingMessage, RequestListener, Server, ServerOptions, ServerResponse } from 'node:http';
 import { createServer as createHttpsServer } from 'node:https';
 import { Socket } from 'node:net';
-import { parseAddress } from '../lib/address.ts';
 import type { ServerCertificate } from './certificate.ts';
 import { type ClientConnections, sliceBytes } from './client-connections.ts';
 
@@ -96,19 +95,6 @@ function refuse({ code: cause = '' }: NodeJS.ErrnoException, socket: Socket): nu
   socket.write(`HTTP/1.1 ${code} ${phrase}\r\nConnection: close\r\n\r\n`);
   socket.destroySoon();
   return code;
-}
-
-/** Resolves to the bound `host:port`; rejects with the address and the reason. */
-export async function listen(server: Server, address: string): Promise<string> {
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', (error: NodeJS.ErrnoException) =>
-      reject(new Error(`cannot serve JWKS on ${address}: ${error.code ?? error.name}`)),
-    );
-    server.listen(parseAddress(address), resolve);
-  });
-  const bound = server.address();
-  if (bound === null || typeof bound === 'string') return address;
-  return bound.family === 'IPv6' ? `[${bound.address}]:${bound.port}` : `${bound.address}:${bound.port}`;
 }
 
 /** Waits for unfinished answers, then closes every connection. */

@@ -1,3 +1,4 @@
+import type { X509Certificate } from 'node:crypto';
 import { Registry } from 'prom-client';
 import type { ControllerMetrics } from '../kube/controller.ts';
 import type { EventRecorderOptions } from '../kube/events.ts';
@@ -199,8 +200,8 @@ export interface SidecarSources {
   readonly refusalReasons: readonly string[];
   /** The reason for each file that is refused now. */
   readonly refusals: () => Iterable<string>;
-  /** Validity of the current certificate; undefined without TLS. */
-  readonly certificate: () => { readonly validFrom: Date; readonly validTo: Date } | undefined;
+  /** The current certificate; undefined without TLS. */
+  readonly certificate: () => Pick<X509Certificate, 'validFromDate' | 'validToDate'> | undefined;
 }
 
 export interface SidecarMetrics {
@@ -221,7 +222,9 @@ export function sidecarMetrics(registry: Registry, sources: SidecarSources): Sid
     for (const reason of sources.refusals()) counts.set(reason, (counts.get(reason) ?? 0) + 1);
     return [...counts].map(([reason, count]) => [{ reason }, count] as const);
   });
-  computedGauge(registry, sidecarTable.certificateStart, () => [[{}, epochSeconds(sources.certificate()?.validFrom)]]);
-  computedGauge(registry, sidecarTable.certificateEnd, () => [[{}, epochSeconds(sources.certificate()?.validTo)]]);
+  computedGauge(registry, sidecarTable.certificateStart, () => [
+    [{}, epochSeconds(sources.certificate()?.validFromDate)],
+  ]);
+  computedGauge(registry, sidecarTable.certificateEnd, () => [[{}, epochSeconds(sources.certificate()?.validToDate)]]);
   return { request: (code) => void requests.set(code, (requests.get(code) ?? 0) + 1) };
 }

@@ -1,5 +1,5 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import { parseAddress } from '../lib/address.ts';
+import { listen } from '../lib/address.ts';
 import { type Clock, systemClock } from '../lib/clock.ts';
 import type { Logger } from './log.ts';
 import { type MetricsRegistry, Scrapes } from './scrapes.ts';
@@ -45,15 +45,9 @@ export async function startProbes(options: ProbeOptions): Promise<ProbeServer> {
   );
   server.maxConnections = mostConnections;
   server.on('drop', () => server.closeIdleConnections());
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', (error: NodeJS.ErrnoException) =>
-      reject(new Error(`cannot listen on ${options.address} for probes and metrics: ${error.code ?? error.name}`)),
-    );
-    server.listen(parseAddress(options.address), resolve);
-  });
-  const bound = server.address();
+  const { port } = await listen(server, options.address, 'probes and metrics');
   return {
-    port: typeof bound === 'object' && bound !== null ? bound.port : 0,
+    port,
     close: () => new Promise((resolve) => void server.close(() => resolve())),
   };
 }

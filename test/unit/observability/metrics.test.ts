@@ -246,7 +246,7 @@ describe('The metrics of publisher and sidecar', () => {
 
   it('The metrics of publisher and sidecar show the validity of the current certificate', async () => {
     const registry = createRegistry('1');
-    const validity = { validFrom: new Date(1000), validTo: new Date(5000) };
+    const validity = { validFromDate: new Date(1000), validToDate: new Date(5000) };
     sidecarMetrics(registry, { ...sidecar, certificate: () => validity });
     expect(await series(registry, 'lti_jwks_certificate')).to.deep.equal([
       'lti_jwks_certificate_not_before_timestamp_seconds 1',

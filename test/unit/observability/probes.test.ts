@@ -93,7 +93,7 @@ describe('startProbes', () => {
     const address = `127.0.0.1:${server.port}`;
     const metrics = { contentType: text, metrics: async (): Promise<string> => '' };
     const failure: unknown = await startProbes({ address, ready: {}, metrics, log }).catch((error: unknown) => error);
-    expect(String(failure)).to.equal(`Error: cannot listen on ${address} for probes and metrics: EADDRINUSE`);
+    expect(String(failure)).to.equal(`Error: cannot serve probes and metrics on ${address}: EADDRINUSE`);
   });
 });
 
