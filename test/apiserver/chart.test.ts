@@ -1,17 +1,19 @@
 import { execFile } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { parseAllDocuments } from 'yaml';
+import { parse, parseAllDocuments } from 'yaml';
 import type { ControlPlane } from '../../dev/control-plane/control-plane.ts';
 import { startControlPlane } from '../../dev/control-plane/start.ts';
 import { registration } from '../fixtures/admission.ts';
+import { type Choice, choices } from '../fixtures/chart-choices.ts';
 import { controlPlane } from '../fixtures/control-plane.ts';
 import { chart, Helm } from '../fixtures/helm.ts';
 import { kubectl } from '../fixtures/installed.ts';
-import { type Manifest, type Overlay, render } from '../fixtures/rendered.ts';
+import { type Manifest, render } from '../fixtures/rendered.ts';
 
 /** The Helm chart, with Helm itself: what it renders, and what it does to an API server. */
 
@@ -35,8 +37,18 @@ async function template(values: object, namespace = home): Promise<readonly Mani
   return documents.map((document) => document.toJS() as Manifest | null).filter((each) => each !== null);
 }
 
+const renderings = new Map<Choice, Promise<readonly Manifest[]>>();
+
+/** What the chart renders for a choice; Helm runs once for each. */
+function chosen(choice: Choice): Promise<readonly Manifest[]> {
+  const manifests = renderings.get(choice) ?? template(choice.values, choice.overlay.namespace);
+  renderings.set(choice, manifests);
+  return manifests;
+}
+
 /** What a user of kustomize installs: crds/ and deploy/. kustomize takes admission policies for namespaced; kubectl does not. */
-async function fromKustomize(overlay: Overlay): Promise<readonly Manifest[]> {
+async function fromKustomize({ overlay, crds: withCrds = true }: Choice): Promise<readonly Manifest[]> {
+  if (!withCrds) return render(overlay);
   const crds = await kubectl(controlPlane(), ['kustomize', join(import.meta.dirname, '../../crds')]);
   return [...parseAllDocuments(crds).map((document): Manifest => document.toJS()), ...(await render(overlay))];
 }
@@ -54,169 +66,24 @@ function byName(manifests: readonly Manifest[]): Record<string, Manifest> {
   return Object.fromEntries(named.toSorted(([a], [b]) => a.localeCompare(b)));
 }
 
-const addArgs = (name: string, container: number, ...args: readonly string[]): object => ({
-  target: { kind: 'Deployment', name },
-  patch: JSON.stringify(
-    args.map((value) => ({ op: 'add', path: `/spec/template/spec/containers/${container}/args/-`, value })),
-  ),
-});
-const replace = (
-  kind: string,
-  name: string,
-  ...fields: readonly (readonly [path: string, value: unknown])[]
-): object => ({
-  target: { kind, name },
-  patch: JSON.stringify(fields.map(([path, value]) => ({ op: 'add', path, value }))),
-});
-
-const without = (kind: string, name?: string): object => ({
-  target: { kind, ...(name !== undefined && { name }) },
-  patch: JSON.stringify({ $patch: 'delete', apiVersion: 'v1', kind, metadata: { name: 'each' } }),
-});
-
-const digest = `sha256:${'0'.repeat(64)}`;
-const operator = 'lti-key-operator';
-const pod = '/spec/template/spec';
-const egress = { to: [{ ipBlock: { cidr: '192.0.2.10/32' } }], ports: [{ port: 6443 }] };
-const kms = { name: 'kms', emptyDir: {} };
-const plugin = { name: 'plugin', image: 'plugin:1', volumeMounts: [{ name: 'kms', mountPath: '/run/kms' }] };
-
-const choices: readonly { readonly choice: string; readonly values: object; readonly overlay: Overlay }[] = [
-  { choice: 'the defaults', values: {}, overlay: {} },
-  {
-    choice: 'other names in another namespace',
-    values: { namePrefix: 'my-', nameSuffix: '-2', publishers: { enabled: true, autoscaling: { enabled: true } } },
-    overlay: {
-      components: ['deploy/publisher', 'deploy/publisher/autoscaling'],
-      namespace: 'keys-system',
-      namePrefix: 'my-',
-      nameSuffix: '-2',
-    },
-  },
-  {
-    choice: 'one namespace',
-    values: { namespaces: ['gradebook'] },
-    overlay: { components: ['deploy/one-namespace'] },
-  },
-  {
-    choice: 'publishers',
-    values: { publishers: { enabled: true } },
-    overlay: { components: ['deploy/publisher'] },
-  },
-  {
-    choice: 'publishers alone in the Service, with autoscaling',
-    values: { publishers: { enabled: true, alone: true, autoscaling: { enabled: true } } },
-    overlay: { components: ['deploy/publisher', 'deploy/publisher/alone', 'deploy/publisher/autoscaling'] },
-  },
-  {
-    choice: 'one namespace with publishers',
-    values: { namespaces: ['gradebook'], publishers: { enabled: true } },
-    overlay: { components: ['deploy/one-namespace', 'deploy/publisher', 'deploy/publisher/one-namespace'] },
-  },
-  {
-    choice: 'monitoring',
-    values: {
-      monitoring: { podMonitor: { enabled: true }, prometheusRule: { enabled: true }, dashboards: { enabled: true } },
-    },
-    overlay: { components: ['deploy/monitoring'] },
-  },
-  {
-    choice: 'an Ingress',
-    values: {
-      ingress: {
-        enabled: true,
-        host: 'keys.example.org',
-        tlsSecretName: 'keys-example-org-tls',
-        className: 'nginx',
-        annotations: { 'cert-manager.io/cluster-issuer': 'letsencrypt' },
-      },
-    },
-    overlay: { components: ['deploy/ingress'] },
-  },
-  {
-    choice: 'an image, a JWKS URL, options and resources',
-    values: {
-      image: { repository: 'registry.example.org/operator', digest },
-      jwksPublicURL: 'https://keys.example.org',
-      clusterDocument: true,
-      replicas: 3,
-      controller: { extraArgs: ['--log-level=debug'], resources: { limits: { memory: '1Gi' } }, maxOldSpaceSize: 800 },
-      jwks: { extraArgs: ['--max-age=60'] },
-      networkPolicy: { apiServerEgress: [egress] },
-      admissionPolicies: { otherOperators: [{ name: 'other', namespace: 'elsewhere' }] },
-      nodeSelector: { pool: 'system' },
-      priorityClassName: 'system-cluster-critical',
-    },
-    overlay: {
-      images: [{ name: operator, newName: 'registry.example.org/operator', digest }],
-      patches: [
-        addArgs(operator, 0, '--jwks-public-url=https://keys.example.org', '--cluster-document', '--log-level=debug'),
-        addArgs(operator, 1, '--max-age=60'),
-        replace(
-          'Deployment',
-          operator,
-          ['/spec/replicas', 3],
-          [`${pod}/containers/0/resources/limits/memory`, '1Gi'],
-          [`${pod}/containers/0/env/0/value`, '--max-old-space-size=800'],
-          [`${pod}/nodeSelector`, { pool: 'system' }],
-          [`${pod}/priorityClassName`, 'system-cluster-critical'],
-        ),
-        {
-          target: { kind: 'NetworkPolicy', name: operator },
-          patch: JSON.stringify([{ op: 'replace', path: '/spec/egress/0', value: egress }]),
-        },
-        replace('ClusterRoleBinding', `${operator}-identity`, [
-          '/subjects/-',
-          { kind: 'ServiceAccount', name: 'other', namespace: 'elsewhere' },
-        ]),
-      ],
-    },
-  },
-  {
-    choice: 'neither admission policies nor network policies',
-    values: { admissionPolicies: { enabled: false }, networkPolicy: { enabled: false } },
-    overlay: {
-      patches: [
-        ...['NetworkPolicy', 'ValidatingAdmissionPolicy', 'ValidatingAdmissionPolicyBinding'].map((kind) =>
-          without(kind),
-        ),
-        ...['ClusterRole', 'ClusterRoleBinding'].map((kind) => without(kind, `${operator}-identity`)),
-      ],
-    },
-  },
-  {
-    choice: 'a KMS plugin beside a Secret',
-    values: {
-      kek: { secretName: 'lti-key-operator-kek', kms: { socket: 'kms.sock', volume: { emptyDir: {} } } },
-      controller: { extraContainers: [plugin] },
-    },
-    overlay: {
-      patches: [
-        addArgs(operator, 0, '--kms-socket=/run/kms/kms.sock'),
-        replace(
-          'Deployment',
-          operator,
-          [`${pod}/containers/0/volumeMounts/-`, { name: 'kms', mountPath: '/run/kms' }],
-          [`${pod}/volumes/-`, kms],
-          [`${pod}/containers/1`, plugin],
-        ),
-      ],
-    },
-  },
-];
-
 describe('The Helm chart', () => {
   it('The chart passes helm lint --strict', async () => {
     const { code, stdout, stderr } = await helm.run(['lint', '--strict', chart]);
     expect(code, stdout + stderr).to.equal(0);
   });
 
-  for (const { choice, values, overlay } of choices) {
-    it(`The chart renders the same objects as kustomize for ${choice}`, async () => {
-      const [actual, expected] = [
-        byName(await template(values, overlay.namespace)),
-        byName(await fromKustomize(overlay)),
-      ];
+  it('Each value of values.yaml is part of at least one choice', () => {
+    const defaults: object = parse(readFileSync(join(chart, 'values.yaml'), 'utf8'));
+    const covered = new Set(choices.flatMap(({ values }) => pathsOf(values)));
+    const open = pathsOf(defaults).filter((path) => !covered.has(path));
+    // Of another map with arbitrary names, a choice sets other names.
+    const free = /^(controller|jwks|publishers)\.resources\.|^monitoring\.dashboards\.labels\./;
+    expect(open.filter((path) => !free.test(path))).to.deep.equal([]);
+  });
+
+  for (const choice of choices) {
+    it(`The chart renders the same objects as kustomize for ${choice.choice}`, async () => {
+      const [actual, expected] = [byName(await chosen(choice)), byName(await fromKustomize(choice))];
       expect(Object.keys(actual)).to.deep.equal(Object.keys(expected));
       for (const [name, object] of Object.entries(expected)) expect(actual[name], name).to.deep.equal(object);
     });
@@ -310,9 +177,8 @@ describe('The Helm chart on an API server', () => {
     await plane.stop();
   });
 
-  it('The API server accepts every object that the chart can render', async () => {
-    await kubectl(plane, ['create', 'namespace', namespace]);
-    await kubectl(plane, ['create', 'namespace', 'gradebook']);
+  it('The API server accepts every object that the chart renders for any choice', async () => {
+    for (const each of [home, namespace, 'gradebook']) await kubectl(plane, ['create', 'namespace', each]);
     await kubectl(
       plane,
       ['apply', '--filename', '-'],
@@ -323,18 +189,21 @@ describe('The Helm chart on an API server', () => {
       '--for=condition=Established',
       ...monitors.map(({ metadata }) => `crd/${metadata.name}`),
     ]);
-    const values = choices.map((each) => each.values).reduce((all, each) => ({ ...all, ...each }), {});
-    const rendered = await template(
-      { ...values, publishers: { enabled: true, autoscaling: { enabled: true } } },
-      namespace,
-    );
-    expect(rendered.map(({ kind }) => kind)).to.include.members([
+    const distinct = new Map<string, Manifest>();
+    for (const choice of choices) {
+      for (const object of await chosen(choice)) distinct.set(JSON.stringify(object), object);
+    }
+    const items = [...distinct.values()];
+    expect(items.map(({ kind }) => kind)).to.include.members([
       'PodMonitor',
       'PrometheusRule',
       'Ingress',
       'RoleBinding',
+      'NetworkPolicy',
+      'ValidatingAdmissionPolicy',
+      'HorizontalPodAutoscaler',
     ]);
-    const list = JSON.stringify({ apiVersion: 'v1', kind: 'List', items: rendered });
+    const list = JSON.stringify({ apiVersion: 'v1', kind: 'List', items });
     await kubectl(plane, ['apply', '--dry-run=server', '--filename', '-'], list);
   });
 
@@ -376,6 +245,15 @@ describe('The Helm chart on an API server', () => {
     await kubectl(plane, ['get', 'ltiregistration', 'canvas', '--namespace=gradebook']);
   });
 });
+
+/** The path of each value that is not a map, or an empty one, as `image.tag`. */
+function pathsOf(values: object, prefix = ''): string[] {
+  return Object.entries(values).flatMap(([name, value]) => {
+    const path = prefix + name;
+    const isMap = typeof value === 'object' && value !== null && !Array.isArray(value);
+    return [path, ...(isMap ? pathsOf(value, `${path}.`) : [])];
+  });
+}
 
 /** Of the Prometheus Operator, without their schemas. */
 const monitors = [
