@@ -26,6 +26,10 @@ const files = [
   'gitops',
 ].map((name) => `test/apiserver/${name}.test.ts`);
 
+const renamed = files.filter((file) => !existsSync(join(root, file)));
+// mocha would only warn.
+if (renamed.length > 0) throw new Error(`dev/compat.ts names files that do not exist: ${renamed.join(', ')}`);
+
 /** A folder with the servers of one version, for `KUBEBUILDER_ASSETS`. etcd is the same for all. */
 async function servers(module: (typeof kubernetesModules)[number]): Promise<string> {
   const modules = readModules(undefined, module);
