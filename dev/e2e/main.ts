@@ -1,5 +1,5 @@
 /**
- * `npm run e2e`: the shipped image and manifests on a real node. Everything runs in namespaces of its own; nothing of
+ * `npm run e2e`: the shipped image, chart and manifests on a real node. Everything runs in namespaces of its own; nothing of
  * this machine changes but the packages that are installed. Exit codes: 0 all is well, 1 something failed, 3 this
  * machine cannot run it; a sentence on standard error says why.
  */

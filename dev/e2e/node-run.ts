@@ -5,11 +5,13 @@ import { startCluster, type Cluster } from './cluster/cluster.ts';
 import { hideTheMachine, hideTunables } from './mounts.ts';
 import { say } from './narrate.ts';
 import { cgroupVariable, folderVariable, given } from './paths.ts';
+import { continuesWith, liveWithChart } from './scenes/chart.ts';
 import { crashControllers, moveToPublishers } from './scenes/crashing-controllers.ts';
 import { install } from './scenes/install.ts';
+import { kekIn } from './scenes/kek.ts';
 import { loseContainers, loseServer } from './scenes/losses.ts';
 import { rollUnderLoad } from './scenes/rolling-restart.ts';
-import { rotate, rotateWithoutLeader } from './scenes/rotation.ts';
+import { rotateWithoutLeader } from './scenes/rotation.ts';
 import { startTool } from './scenes/tool.ts';
 
 async function main(): Promise<void> {
@@ -30,10 +32,12 @@ async function main(): Promise<void> {
 }
 
 async function play(cluster: Cluster, folder: string): Promise<void> {
-  const operator = await install(cluster, folder);
+  const createKek = kekIn(cluster, folder);
+  const left = await liveWithChart(cluster, folder, createKek);
+  const operator = await install(cluster, folder, createKek);
   const tool = await startTool(cluster, operator);
   await operator.accelerate();
-  await rotate(cluster, tool);
+  await continuesWith(cluster, operator, left);
   await rotateWithoutLeader(cluster, operator, tool);
   await loseContainers(cluster, operator, tool);
   await loseServer(cluster, operator);
@@ -48,7 +52,12 @@ async function explanation({ controlPlane }: Cluster): Promise<string> {
   const questions = [
     ['get', 'pods,lti', '--all-namespaces', '--output=wide'],
     ['get', 'events', '--all-namespaces', '--field-selector=type=Warning'],
-    ['logs', '--namespace=lti-key-operator', '--selector=app.kubernetes.io/name=lti-key-operator', '--all-containers'],
+    ...['keys-system', 'lti-key-operator'].map((namespace) => [
+      'logs',
+      `--namespace=${namespace}`,
+      '--selector=app.kubernetes.io/name=lti-key-operator',
+      '--all-containers',
+    ]),
   ];
   const answers = await Promise.all(questions.map((args) => controlPlane.kubectlRun(args)));
   return answers.map(({ stdout, stderr }) => `${stdout}${stderr}`).join('\n');

@@ -2,6 +2,7 @@ import { accessSync, constants, existsSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { findPrograms } from '../control-plane/binaries.ts';
 import { nodePrograms, programs } from '../control-plane/modules.ts';
+import { helmProgram } from '../helm/build.ts';
 import { say } from './narrate.ts';
 import { run } from './run.ts';
 
@@ -16,6 +17,7 @@ const packageOf: Readonly<Record<string, string>> = {
   ctr: 'containerd',
   runc: 'runc',
   buildah: 'buildah',
+  dnsmasq: 'dnsmasq-base',
   ip: 'iproute2',
   iptables: 'iptables',
   mount: 'mount',
@@ -34,7 +36,7 @@ export function cniFolder(): string | undefined {
 
 /**
  * Checks that this machine can run a node: Linux, root, namespaces, the programs. Installs Debian's packages where it
- * may, and builds those of Kubernetes.
+ * may, and builds those of Kubernetes and Helm.
  *
  * @throws LeftOutError
  */
@@ -46,6 +48,7 @@ export async function meetRequirements(): Promise<void> {
   await tryNamespaces();
   try {
     await findPrograms([...programs, ...nodePrograms]);
+    await helmProgram();
   } catch (error) {
     throw new LeftOutError(error instanceof Error ? error.message : String(error), { cause: error });
   }

@@ -1,3 +1,6 @@
+import { Resolver } from 'node:dns/promises';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { findPrograms } from '../../control-plane/binaries.ts';
 import type { ControlPlane } from '../../control-plane/control-plane.ts';
 import { kubeconfigVariable } from '../../control-plane/existing.ts';
@@ -8,8 +11,8 @@ import { archiveOf, images } from '../paths.ts';
 import { cniFolder } from '../requirements.ts';
 import { run } from '../run.ts';
 import { until } from '../until.ts';
-import { nodeAddress, raiseNetwork } from './network.ts';
-import { containerd, containerdSocket, kubelet, kubeProxy, kubeScheduler } from './programs.ts';
+import { clusterDomain, nodeAddress, raiseNetwork } from './network.ts';
+import { containerd, containerdSocket, dnsmasq, kubelet, kubeProxy, kubeScheduler } from './programs.ts';
 
 /** A control plane and one node. It ends with the namespaces it runs in. */
 export interface Cluster {
@@ -21,6 +24,8 @@ export interface Cluster {
   apply(...objects: readonly object[]): Promise<void>;
   /** SIGKILL to the process of a container, by the ID in the status of its Pod (`containerd://…`). */
   killContainer(containerID: string): Promise<void>;
+  /** Lets Pods find a Service by its name; the DNS of this cluster does not watch Services. */
+  nameService(name: string, namespace: string): Promise<void>;
 }
 
 export async function startCluster(folder: string, cgroup: string): Promise<Cluster> {
@@ -45,6 +50,8 @@ export async function startCluster(folder: string, cgroup: string): Promise<Clus
   }
   await kubelet({ program: programs.kubelet, folder, kubeconfig, cgroup }).start();
   await kubeProxy({ program: programs['kube-proxy'], folder, kubeconfig }).start();
+  const hosts = join(folder, 'hosts');
+  await dnsmasq(folder, hosts).start();
 
   const cluster: Cluster = {
     controlPlane,
@@ -63,6 +70,11 @@ export async function startCluster(folder: string, cgroup: string): Promise<Clus
     async killContainer(containerID) {
       await ctr('tasks', 'kill', '--signal', 'SIGKILL', containerID.replace('containerd://', ''));
     },
+    async nameService(name, namespace) {
+      const service = [`service/${name}`, `--namespace=${namespace}`];
+      const { spec } = await cluster.get<{ spec: { clusterIP: string } }>(...service);
+      await nameAddress(hosts, `${name}.${namespace}.svc.${clusterDomain}`, spec.clusterIP);
+    },
   };
   await cluster.kubectl(['wait', 'node', '--all', '--for=condition=Ready', '--timeout=90s']);
   await until('the default ServiceAccount is there', async () => {
@@ -70,6 +82,13 @@ export async function startCluster(folder: string, cgroup: string): Promise<Clus
     return code === 0;
   });
   return cluster;
+}
+
+async function nameAddress(hosts: string, host: string, address: string): Promise<void> {
+  writeFileSync(join(hosts, host), `${address} ${host}\n`);
+  const resolver = new Resolver();
+  resolver.setServers([nodeAddress]);
+  await until(`${host} resolves`, async () => (await resolver.resolve4(host)).includes(address));
 }
 
 async function ctr(...args: readonly string[]): Promise<void> {

@@ -3,7 +3,7 @@ import { connect, type TcpNetConnectOpts, type IpcNetConnectOpts } from 'node:ne
 import { join } from 'node:path';
 import type { Restartable } from '../../control-plane/control-plane.ts';
 import { server } from '../../control-plane/server.ts';
-import { nodeAddress, podSubnet } from './network.ts';
+import { clusterDomain, nodeAddress, podSubnet } from './network.ts';
 
 /** The command line of each program of the node; everything it writes is under `folder` or in a folder of ours. */
 
@@ -93,6 +93,8 @@ export function kubelet({
     volumePluginDir: join(folder, 'volume-plugins'),
     podLogsDir: join(folder, 'pod-logs'),
     resolvConf: '',
+    clusterDNS: [nodeAddress],
+    clusterDomain,
     oomScoreAdj: 0,
     // How soon a mounted Secret follows; a minute by default.
     syncFrequency: '10s',
@@ -130,6 +132,26 @@ export function kubeProxy({ program, folder, kubeconfig }: NodeProgram): Restart
   const isReady = (): Promise<boolean> => accepts({ host: '127.0.0.1', port: 10256 });
   const args = [`--config=${config}`];
   return server({ name: 'kube-proxy', program, args, logFile: join(folder, 'kube-proxy.log'), isReady });
+}
+
+/** The DNS of the cluster. It reads each file that appears in the folder `hosts`. */
+export function dnsmasq(folder: string, hosts: string): Restartable {
+  mkdirSync(hosts);
+  const args = [
+    '--keep-in-foreground',
+    '--conf-file=/dev/null',
+    '--pid-file',
+    '--user=root',
+    '--no-resolv',
+    '--no-hosts',
+    `--hostsdir=${hosts}`,
+    `--local=/${clusterDomain}/`,
+    `--listen-address=${nodeAddress}`,
+    '--bind-interfaces',
+    '--log-facility=-',
+  ];
+  const isReady = (): Promise<boolean> => accepts({ host: nodeAddress, port: 53 });
+  return server({ name: 'dnsmasq', program: 'dnsmasq', args, logFile: join(folder, 'dnsmasq.log'), isReady });
 }
 
 function configFile(folder: string, name: string, config: object): string {

@@ -1,5 +1,7 @@
+import { strict as assert } from 'node:assert';
 import { setTimeout as wait } from 'node:timers/promises';
 import { Pool } from 'undici';
+import { say } from '../narrate.ts';
 
 /** Bounds what is asked of the node, whatever it could do. */
 const perSecond = 3_000;
@@ -17,11 +19,12 @@ export interface LoadResult {
 
 /**
  * Asks for the document over 16 connections that are kept open, at most 3,000 times a second, until `enough` says so; or
- * over a new connection each time, at most 200 times a second, which finds a Service that has no endpoint. An answer that is not 200 with `expected` is a failure, and so is a connection that breaks; nothing is tried again.
+ * over a new connection each time, at most 200 times a second, which finds a Service that has no endpoint. An
+ * answer that is not 200 with a body that `isRight` is a failure, and so is a connection that breaks; nothing is tried again.
  */
 export async function load(
   url: string,
-  expected: string,
+  isRight: (body: string) => boolean,
   enough: (requests: number) => boolean,
   over: 'kept connections' | 'new connections' = 'kept connections',
 ): Promise<LoadResult> {
@@ -41,7 +44,7 @@ export async function load(
       const { statusCode, body } = await pool.request({ path: pathname, method: 'GET', reset });
       const text = await body.text();
       if (statusCode !== 200) failure = `answered ${statusCode}`;
-      else if (text !== expected) failure = 'answered another document';
+      else if (!isRight(text)) failure = 'answered another document';
     } catch (error) {
       failure = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
     }
@@ -62,4 +65,24 @@ export async function load(
   await pool.close();
   const p99Ms = durations.toSorted((a, b) => a - b)[Math.floor(durations.length * 0.99)] ?? 0;
   return { requests, failures, seconds: (performance.now() - started) / 1_000, p99Ms };
+}
+
+/** Not one request over a new connection may fail while `act` runs. */
+export async function underLoad(
+  url: string,
+  isRight: (body: string) => boolean,
+  when: string,
+  act: () => Promise<void>,
+): Promise<void> {
+  let done = false;
+  const acting = async (): Promise<void> => {
+    try {
+      await act();
+    } finally {
+      done = true;
+    }
+  };
+  const [{ requests, failures }] = await Promise.all([load(url, isRight, () => done, 'new connections'), acting()]);
+  assert.deepEqual([...failures], [], `no request fails ${when}`);
+  say(`0 failed of ${requests} new connections to the Service ${when}.`);
 }

@@ -2,8 +2,11 @@ import { strict as assert } from 'node:assert';
 import type { Cluster } from '../cluster/cluster.ts';
 import { until } from '../until.ts';
 
-const namespace = '--namespace=lti-key-operator';
-const documentPath = '/registrations/gradebook/canvas/jwks.json';
+/** Of deploy/samples. */
+export const registrationNamespace = 'gradebook';
+
+/** So that a rotation takes a minute, not days. The shipped minimums protect caches, and there are none here. */
+export const loweredFloors = ['--minimum-overlap=30s', '--minimum-activation-delay=5s'];
 
 export interface Pod {
   readonly metadata: { readonly name: string; readonly deletionTimestamp?: string };
@@ -26,27 +29,26 @@ interface List<T> {
   readonly items: readonly T[];
 }
 
+export interface Installation {
+  /** Of the operator. */
+  readonly namespace: string;
+  /** A sample, whose document tells what is served. */
+  readonly registration: string;
+}
+
 /** The installed operator, seen from outside. */
 export class Operator {
+  readonly namespace: string;
+  readonly registration: string;
   readonly #cluster: Cluster;
-  readonly #apply: (components: readonly string[]) => Promise<void>;
+  readonly #inNamespace: string;
   #url: string | undefined;
 
-  /** `apply` applies the same manifests with lower floors, and with components of deploy/. */
-  constructor(cluster: Cluster, apply: (components: readonly string[]) => Promise<void>) {
+  constructor(cluster: Cluster, { namespace, registration }: Installation) {
     this.#cluster = cluster;
-    this.#apply = apply;
-  }
-
-  async accelerate(): Promise<void> {
-    await this.#apply([]);
-    await this.isRolledOut();
-  }
-
-  /** Applies the manifests with these components, and waits until the Service has that many ready endpoints. */
-  async with(components: readonly string[], readyEndpoints: number): Promise<void> {
-    await this.#apply(components);
-    await this.hasReadyEndpoints(readyEndpoints);
+    this.namespace = namespace;
+    this.registration = registration;
+    this.#inNamespace = `--namespace=${namespace}`;
   }
 
   async hasReadyEndpoints(count: number): Promise<void> {
@@ -56,35 +58,42 @@ export class Operator {
   /** How many there are now. */
   async readyEndpoints(): Promise<number> {
     const selector = '--selector=kubernetes.io/service-name=lti-key-operator-jwks';
-    const { items } = await this.#cluster.get<List<Slice>>('endpointslices', namespace, selector);
+    const { items } = await this.#cluster.get<List<Slice>>('endpointslices', this.#inNamespace, selector);
     const endpoints = items.flatMap((slice) => slice.endpoints ?? []);
     return endpoints.filter(({ conditions }) => conditions.ready === true).length;
   }
 
-  async isRolledOut(): Promise<void> {
-    await this.#cluster.kubectl(['rollout', 'status', 'deployment/lti-key-operator', namespace, '--timeout=180s']);
+  async isRolledOut(replicas = 2): Promise<void> {
+    const status = ['rollout', 'status', 'deployment/lti-key-operator', this.#inNamespace, '--timeout=180s'];
+    await this.#cluster.kubectl(status);
     // Done means that new Pods are ready; the old ones still have their preStop to sleep.
-    await until('two Pods are left and ready', async () => {
+    await until(`${replicas} Pods are left and ready`, async () => {
       const pods = await this.pods();
-      return pods.length === 2 && pods.every(isReady);
+      return pods.length === replicas && pods.every(isReady);
     });
   }
 
   async pods(): Promise<readonly Pod[]> {
     const selector = '--selector=app.kubernetes.io/name=lti-key-operator';
-    return (await this.#cluster.get<List<Pod>>('pods', namespace, selector)).items;
+    return (await this.#cluster.get<List<Pod>>('pods', this.#inNamespace, selector)).items;
   }
 
   async leader(): Promise<string> {
-    const lease = await this.#cluster.get<{ spec: { holderIdentity?: string } }>('lease/lti-key-operator', namespace);
-    return lease.spec.holderIdentity ?? '';
+    const lease = ['lease/lti-key-operator', this.#inNamespace];
+    return (await this.#cluster.get<{ spec: { holderIdentity?: string } }>(...lease)).spec.holderIdentity ?? '';
   }
 
-  /** The document of the registration canvas, by the ClusterIP of the Service: there is no DNS here. */
+  /** The document of the registration, by the ClusterIP of the Service. */
   async url(): Promise<string> {
-    const service = ['service/lti-key-operator-jwks', namespace];
-    this.#url ??= (await this.#cluster.get<{ spec: { clusterIP: string } }>(...service)).spec.clusterIP;
-    return `http://${this.#url}${documentPath}`;
+    this.#url ??= await this.urlOf(this.registration);
+    return this.#url;
+  }
+
+  /** The same of any registration among the samples. */
+  async urlOf(registration: string): Promise<string> {
+    const service = ['service/lti-key-operator-jwks', this.#inNamespace];
+    const { clusterIP } = (await this.#cluster.get<{ spec: { clusterIP: string } }>(...service)).spec;
+    return `http://${clusterIP}${documentPath(registration)}`;
   }
 
   /** The document as the Service serves it. */
@@ -95,12 +104,16 @@ export class Operator {
   /** Service and Pods give the same bytes and the same ETag, and they are the keys that kubectl shows. */
   async servesTheSameEverywhere(): Promise<void> {
     const pods = await this.pods();
-    const urls = [await this.url(), ...pods.map(({ status }) => `http://${status.podIP}:8080${documentPath}`)];
+    const urls = [
+      await this.url(),
+      ...pods.map(({ status }) => `http://${status.podIP}:8080${documentPath(this.registration)}`),
+    ];
     const [first, ...others] = await Promise.all(urls.map(fetchDocument));
     for (const other of others) assert.deepEqual(other, first);
     const { items } = await this.#cluster.get<List<{ spec: { publicJWK: object }; status: { state: string } }>>(
       'ltikeys',
-      '--namespace=gradebook',
+      `--namespace=${registrationNamespace}`,
+      `--field-selector=spec.registrationRef.name=${this.registration}`,
     );
     const published = items.filter(({ status }) => ['Next', 'Active', 'Retiring'].includes(status.state));
     const sorted = (keys: readonly object[]): string[] => keys.map((key) => canonical(key)).toSorted();
@@ -124,6 +137,10 @@ export async function fetchDocument(url: string): Promise<{ status: number; etag
   const body = await response.text();
   assert.equal(response.status, 200, `${url} answered: ${body}`);
   return { status: response.status, etag: response.headers.get('etag'), body };
+}
+
+function documentPath(registration: string): string {
+  return `/registrations/${registrationNamespace}/${registration}/jwks.json`;
 }
 
 function canonical(key: object): string {

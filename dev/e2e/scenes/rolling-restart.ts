@@ -19,8 +19,13 @@ export async function rollUnderLoad(cluster: Cluster, operator: Operator): Promi
       rolledOut = true;
     }
   };
+  const document = await operator.document();
   const [result] = await Promise.all([
-    load(await operator.url(), await operator.document(), (requests) => rolledOut && requests >= leastRequests),
+    load(
+      await operator.url(),
+      (body) => body === document,
+      (requests) => rolledOut && requests >= leastRequests,
+    ),
     rollOut(),
   ]);
   const failed = [...result.failures.values()].reduce((sum, count) => sum + count, 0);

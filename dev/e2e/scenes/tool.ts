@@ -6,29 +6,36 @@ import { say } from '../narrate.ts';
 import { images } from '../paths.ts';
 import type { Tally } from '../tool/main.ts';
 import { until } from '../until.ts';
-import type { Operator } from './operator.ts';
+import { type Operator, registrationNamespace as namespace } from './operator.ts';
 
-const namespace = 'gradebook';
 const script = join(import.meta.dirname, '../tool/main.ts');
 
 export interface Tool {
   tally(): Promise<Tally>;
   /** @throws Error when a token was rejected, or none was signed since the last time */
   check(): Promise<Tally>;
+  remove(): Promise<void>;
 }
 
 /** A tool that mounts the delivery Secret as the README says, and signs and verifies until the end. */
 export async function startTool(cluster: Cluster, operator: Operator): Promise<Tool> {
-  const metadata = { name: 'tool', namespace };
+  const { registration } = operator;
+  const name = `tool-${registration}`;
+  const metadata = { name, namespace };
   await cluster.apply(
     { apiVersion: 'v1', kind: 'ConfigMap', metadata, data: { 'main.mjs': await bundled() } },
-    { apiVersion: 'v1', kind: 'Pod', metadata, spec: podSpec(await operator.url()) },
+    {
+      apiVersion: 'v1',
+      kind: 'Pod',
+      metadata,
+      spec: podSpec(name, `${registration}-signing-key`, await operator.url()),
+    },
   );
-  await cluster.kubectl(['wait', 'pod/tool', '--for=condition=Ready', `--namespace=${namespace}`, '--timeout=60s']);
+  await cluster.kubectl(['wait', `pod/${name}`, '--for=condition=Ready', `--namespace=${namespace}`, '--timeout=60s']);
   let signedBefore = 0;
   const tool: Tool = {
     async tally() {
-      const line = (await cluster.kubectl(['logs', 'tool', `--namespace=${namespace}`, '--tail=1'])).trim();
+      const line = (await cluster.kubectl(['logs', name, `--namespace=${namespace}`, '--tail=1'])).trim();
       return JSON.parse(line);
     },
     async check() {
@@ -39,9 +46,14 @@ export async function startTool(cluster: Cluster, operator: Operator): Promise<T
       signedBefore = tally.signed;
       return tally;
     },
+    async remove() {
+      await cluster.kubectl(['delete', 'pod', name, `--namespace=${namespace}`, '--wait=false']);
+    },
   };
   await until('the tool has signed', async () => (await tool.check()).signed > 0);
-  say('A tool in a Pod mounts the Secret canvas-signing-key, and signs and verifies ten times a second from now on.');
+  say(
+    `A tool in a Pod mounts the Secret ${registration}-signing-key, and signs and verifies ten times a second from now on.`,
+  );
   return tool;
 }
 
@@ -58,7 +70,7 @@ async function bundled(): Promise<string> {
   return outputFiles[0]?.text ?? '';
 }
 
-function podSpec(jwksURL: string): object {
+function podSpec(configMap: string, secretName: string, jwksURL: string): object {
   return {
     automountServiceAccountToken: false,
     terminationGracePeriodSeconds: 1,
@@ -81,8 +93,8 @@ function podSpec(jwksURL: string): object {
       },
     ],
     volumes: [
-      { name: 'script', configMap: { name: 'tool' } },
-      { name: 'keys', secret: { secretName: 'canvas-signing-key', defaultMode: 0o440 } },
+      { name: 'script', configMap: { name: configMap } },
+      { name: 'keys', secret: { secretName, defaultMode: 0o440 } },
     ],
   };
 }
