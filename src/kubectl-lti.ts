@@ -2,8 +2,8 @@
 import { on } from 'node:events';
 import { createInterface } from 'node:readline/promises';
 import { text } from 'node:stream/consumers';
-import { runCli } from './cli/program.ts';
 import { systemClock } from './lib/clock.ts';
+import { nodeProblem } from './lib/node-version.ts';
 
 /** The entry point of the kubectl plugin: the only file of it that sees arguments, environment, streams, signals and the exit. */
 
@@ -39,18 +39,28 @@ async function* keyPresses(signal: AbortSignal): AsyncGenerator<string> {
   }
 }
 
+async function run(): Promise<number> {
+  const problem = nodeProblem('kubectl lti', process.version, 'the binary of the release, which needs none');
+  if (problem !== undefined) {
+    process.stderr.write(`error: ${problem}\n`);
+    return 1;
+  }
+  // Loaded after the check, because an older Node cannot load it.
+  const { runCli } = await import('./cli/program.ts');
+  return runCli(process.argv.slice(2), {
+    out: (written) => process.stdout.write(written),
+    err: (written) => process.stderr.write(written),
+    confirm,
+    readInput: () => text(process.stdin),
+    ...(process.stdin.isTTY ? { keyPresses } : {}),
+    interactive: process.stdout.isTTY,
+    columns: process.stdout.columns ?? 80,
+    color: process.stdout.isTTY && !process.env['NO_COLOR'],
+    environment: process.env,
+    clock: systemClock,
+    signal: interrupt.signal,
+  });
+}
+
 // A promise, not a top-level await: the single executable is CommonJS.
-const finished = runCli(process.argv.slice(2), {
-  out: (written) => process.stdout.write(written),
-  err: (written) => process.stderr.write(written),
-  confirm,
-  readInput: () => text(process.stdin),
-  ...(process.stdin.isTTY ? { keyPresses } : {}),
-  interactive: process.stdout.isTTY,
-  columns: process.stdout.columns ?? 80,
-  color: process.stdout.isTTY && !process.env['NO_COLOR'],
-  environment: process.env,
-  clock: systemClock,
-  signal: interrupt.signal,
-});
-void finished.then((code) => (process.exitCode = code));
+void run().then((code) => (process.exitCode = code));

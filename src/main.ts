@@ -1,5 +1,6 @@
 import { ConfigError, helpText, parseConfig } from './config.ts';
 import { systemClock } from './lib/clock.ts';
+import { nodeProblem } from './lib/node-version.ts';
 import { createLogger, type Logger } from './observability/log.ts';
 import { createRegistry } from './observability/metrics.ts';
 import { type Command, commands } from './option-table.ts';
@@ -21,6 +22,11 @@ Run lti-key-operator <command> --help for the options of a command, and lti-key-
 const shutdownLimitMs = 30_000;
 
 async function main(args: readonly string[]): Promise<number> {
+  const problem = nodeProblem('lti-key-operator', process.version, 'the image of the release');
+  if (problem !== undefined) {
+    process.stderr.write(`${problem}\n`);
+    return 1;
+  }
   const [first, ...rest] = args;
   if (first === '--version') return print(`${version}\n`);
   if (first === undefined || first === '--help') return print(usage);

@@ -19,6 +19,8 @@ interface Import {
   /** A path under src/ for a relative import, else the package. */
   readonly from: string;
   readonly typeOnly: boolean;
+  /** Whether it is loaded when a statement runs, instead of with the file. */
+  readonly dynamic: boolean;
 }
 
 const files: readonly SourceFile[] = readdirSync(source, { recursive: true, withFileTypes: true })
@@ -37,7 +39,7 @@ function importsOf(path: string, code: string): Import[] {
     const { type, from, dynamic, bare } = groups ?? {};
     const named = from ?? dynamic ?? bare ?? '';
     const resolved = named.startsWith('.') ? posix.join(posix.dirname(path), named) : named;
-    return { from: resolved, typeOnly: type !== undefined };
+    return { from: resolved, typeOnly: type !== undefined, dynamic: dynamic !== undefined };
   });
 }
 
@@ -63,11 +65,11 @@ describe('The architecture of src/', () => {
   it('The scan finds the files and their imports', () => {
     expect(files.length).to.be.greaterThan(60);
     const reconcile = files.find(({ path }) => path === 'controller/reconcile.ts');
-    expect(reconcile?.imports).to.deep.include({ from: 'domain/decide.ts', typeOnly: false });
+    expect(reconcile?.imports).to.deep.include({ from: 'domain/decide.ts', typeOnly: false, dynamic: false });
     const decide = files.find(({ path }) => path === 'domain/decide.ts');
-    expect(decide?.imports).to.deep.include({ from: 'api/objects.ts', typeOnly: true });
+    expect(decide?.imports).to.deep.include({ from: 'api/objects.ts', typeOnly: true, dynamic: false });
     const main = files.find(({ path }) => path === 'main.ts');
-    expect(main?.imports, 'dynamic').to.deep.include({ from: 'controller/run.ts', typeOnly: false });
+    expect(main?.imports).to.deep.include({ from: 'controller/run.ts', typeOnly: false, dynamic: true });
   });
 
   it('domain/ imports only domain/, api/ and pure functions', () => {
@@ -141,6 +143,20 @@ describe('The architecture of src/', () => {
     const entryPoints = ['main.ts', 'kubectl-lti.ts'];
     expect(uses(({ path }) => !entryPoints.includes(path), processes)).to.deep.equal([]);
     expect(uses(({ path }) => path === 'main.ts', processes)).to.include('main.ts: process.argv');
+  });
+
+  it('kubectl-lti.ts loads nothing that needs a new Node before it has checked the version', () => {
+    const entry = ({ path }: SourceFile): boolean => path === 'kubectl-lti.ts';
+    const runsAnywhere: ReadonlySet<string> = new Set(['lib/clock.ts', 'lib/node-version.ts']);
+    const early = ({ from, dynamic }: Import): boolean =>
+      !dynamic && !from.startsWith('node:') && !runsAnywhere.has(from);
+    expect(violations(entry, early)).to.deep.equal([]);
+    expect(
+      violations(
+        (file) => runsAnywhere.has(file.path),
+        () => true,
+      ),
+    ).to.deep.equal([]);
   });
 
   it('The reading path README.md, reconcile.ts, decide.ts, key-policies.ts has fewer than 500 lines', () => {
