@@ -7,7 +7,14 @@ import { liveKeys } from '../domain/ledger.ts';
 import type { KeySize } from '../domain/public-jwk.ts';
 import type { KeyMaterial, Refusal } from '../domain/situation.ts';
 import type { KubeClient } from '../kube/client.ts';
-import { type ApiError, isAlreadyExists, isObjectNotFound, isRefusedWrite, refusalText } from '../kube/errors.ts';
+import {
+  type ApiError,
+  ignoringAbsence,
+  isAlreadyExists,
+  isRefusedOrGivenUp,
+  refusalText,
+  type TransportError,
+} from '../kube/errors.ts';
 import type { EventRecorder } from '../kube/events.ts';
 import { type KubeObject, objectKey, type ResourceType } from '../kube/objects.ts';
 import type { Logger } from '../observability/log.ts';
@@ -64,34 +71,39 @@ export class Applier {
       try {
         current = await this.#carryOut(current, effect);
       } catch (error) {
-        if (!isRefusedWrite(error)) throw error;
+        if (!isRefusedOrGivenUp(error, gathered.failingFor)) throw error;
         current = this.#refused(current, effect, error);
+        if (effect.kind !== 'writeLedger') continue;
+        // A write without an answer may have succeeded: the next pass reads the ledger again.
+        this.#options.ledgers.delete(registrationKey(gathered.situation));
         // The effects that follow would show and deliver a ledger that does not exist.
-        if (effect.kind === 'writeLedger') return current;
+        return current;
       }
     }
     return current;
   }
 
-  /** Writes the status if it changed. */
-  async writeStatus({ situation }: Gathered, status: NonNullable<LtiRegistration['status']>): Promise<void> {
+  /** Writes the status if it changed. Returns whether the API server has it. */
+  async writeStatus(gathered: Gathered, status: NonNullable<LtiRegistration['status']>): Promise<boolean> {
+    const { situation } = gathered;
     const { registration } = situation;
-    if (registration.kind !== 'present') return;
+    if (registration.kind !== 'present') return true;
     const { object } = registration;
-    if ((object.status?.ledgerSerial ?? 0) > (status.ledgerSerial ?? 0)) return;
-    if (isDeepStrictEqual({ ...object.status, ledgerSerial: 0 }, { ...status, ledgerSerial: 0 })) return;
+    if ((object.status?.ledgerSerial ?? 0) > (status.ledgerSerial ?? 0)) return true;
+    if (isDeepStrictEqual({ ...object.status, ledgerSerial: 0 }, { ...status, ledgerSerial: 0 })) return true;
     const { client, ownWrites } = this.#options;
     try {
       await ownWrites.registrations.write(objectKey(object), () =>
         client.replaceStatus(ltiRegistrations, { ...object, status }),
       );
     } catch (error) {
-      if (!isRefusedWrite(error)) throw error;
+      if (!isRefusedOrGivenUp(error, gathered.failingFor)) throw error;
       const target = { verb: 'update', object: `the status of LtiRegistration ${object.metadata.name}` };
       this.#reports.refusal(situation, { ...target, because: refusalText(error) }, 'ltiregistrations/status');
-      throw error;
+      return false;
     }
     this.#reports.announce(situation, announcementsBetween(object.status, status));
+    return true;
   }
 
   async #carryOut(gathered: Gathered, effect: Effect): Promise<Gathered> {
@@ -227,19 +239,11 @@ export class Applier {
     if (object) await ignoringAbsence(this.#options.client.delete(type, object));
   }
 
-  #refused(gathered: Gathered, effect: Effect, error: ApiError): Gathered {
+  #refused(gathered: Gathered, effect: Effect, error: ApiError | TransportError): Gathered {
     const { situation } = gathered;
     const { resource, ...named } = targetOf(situation.namespace, situation.name, effect);
     const refusal: Refusal = { ...named, because: refusalText(error) };
     this.#reports.refusal(situation, refusal, resource);
     return withSituation(gathered, { refused: new Map([...situation.refused, [effectID(effect), refusal]]) });
-  }
-}
-
-async function ignoringAbsence(deletion: Promise<void>): Promise<void> {
-  try {
-    await deletion;
-  } catch (error) {
-    if (!isObjectNotFound(error)) throw error;
   }
 }

@@ -12,7 +12,7 @@ import type { Ledger } from '../domain/ledger.ts';
 import type { Registration } from '../domain/registration.ts';
 import type { DefinitionReading, RegistrationReading } from '../domain/situation.ts';
 import type { KubeClient } from '../kube/client.ts';
-import { ApiError, isObjectNotFound, isUnreadable, refusalText } from '../kube/errors.ts';
+import { isObjectNotFound, isUnreadable, refusalText } from '../kube/errors.ts';
 import { type ObjectKey, splitKey } from '../kube/objects.ts';
 
 /** What is known of a registration that the cache lacks. */
@@ -61,7 +61,7 @@ async function readDefinition(client: Reader): Promise<DefinitionReading> {
   } catch (error) {
     if (isObjectNotFound(error)) return { kind: 'absent' };
     if (!isUnreadable(error)) throw error;
-    return { kind: 'unreadable', because: error instanceof ApiError ? refusalText(error) : error.message };
+    return { kind: 'unreadable', because: refusalText(error) };
   }
 }
 

@@ -56,6 +56,8 @@ export interface Sources {
   readonly clock: Clock;
   /** Local clock minus the API server's, milliseconds; `undefined` before its first answer. */
   readonly clockSkew: () => Duration | undefined;
+  /** How long passes of this registration have failed; 0 if omitted. */
+  readonly failingFor?: Duration;
 }
 
 /** Returns `undefined` if nothing of this name exists. */
@@ -88,6 +90,7 @@ export async function gather(sources: Sources, key: ObjectKey): Promise<Gathered
     secrets: new Map([...deliveries].flatMap(([secretName, { secret }]) => (secret ? [[secretName, secret]] : []))),
     ...(recipient && !isFault(recipient) ? { recipient } : {}),
     ...(pair ? { pair } : {}),
+    failingFor: sources.failingFor ?? 0,
   };
 }
 
@@ -211,7 +214,7 @@ function lastState(seen: LtiRegistration | undefined): LastState {
 }
 
 async function readDeliveries(
-  { client }: Sources,
+  { client, failingFor }: Sources,
   namespace: string,
   registration: string,
   object: LtiRegistration | undefined,
@@ -223,7 +226,7 @@ async function readDeliveries(
   const names = new Set([...recorded, ...(wanted === undefined ? [] : [wanted])]);
   const readings = [...names].map(async (secretName) => {
     const kind = secretName !== wanted ? 'any' : bundled ? 'bundle' : 'single';
-    return [secretName, await readDelivery(client, namespace, secretName, registration, kind)] as const;
+    return [secretName, await readDelivery(client, { namespace, secretName, registration, kind, failingFor })] as const;
   });
   return new Map(await Promise.all(readings));
 }

@@ -1,4 +1,5 @@
 import type { LtiKey } from '../api/objects.ts';
+import type { Duration } from '../domain/duration.ts';
 import type { Situation } from '../domain/situation.ts';
 import type { ObjectKey, Secret } from '../kube/objects.ts';
 import type { GeneratedKey } from './keys/key-generator.ts';
@@ -14,6 +15,8 @@ export interface Gathered {
   readonly recipient?: Recipient;
   /** The waiting key pair, sealed. */
   readonly pair?: GeneratedKey;
+  /** How long passes have failed: see `isGivenUp`. */
+  readonly failingFor: Duration;
 }
 
 export function registrationKey({ namespace, name }: Situation): ObjectKey {

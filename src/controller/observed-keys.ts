@@ -44,7 +44,10 @@ export async function observe(
   return sources.observer.observe(namespace, name, { present, absent, shared: new Set(shared.keys()), settled });
 }
 
-/** Keys that replicas may still serve and should not: those that the ledger records, or without a ledger, the shown ones. */
+/**
+ * Keys that replicas may still serve and should not: those that the ledger records as revoked, and of those that the spec revokes without
+ * such a record, because the ledger cannot be used or written, the ones that have an LtiKey.
+ */
 function withdrawnKeys(
   { clock }: ObservationSources,
   ltiKeys: readonly LtiKey[],
@@ -52,13 +55,16 @@ function withdrawnKeys(
   registration: RegistrationReading,
 ): readonly PublicJwk[] {
   const since = clock.now().getTime() - shortCachePeriod;
-  if (ledger) {
-    return keysIn(ledger, 'Revoked')
-      .filter(({ absentAt, revokedAt }) => absentAt === undefined || (revokedAt ?? 0) > since)
-      .map(({ publicJWK }) => publicJWK);
-  }
+  const recorded = ledger ? keysIn(ledger, 'Revoked') : [];
   const wanted = registration.kind === 'present' ? (registration.object.spec.revokedKeyIDs ?? []) : [];
-  return ltiKeys.filter(({ spec }) => wanted.includes(spec.keyID)).map(({ spec }) => spec.publicJWK);
+  const isUnrecorded = ({ spec }: LtiKey): boolean =>
+    wanted.includes(spec.keyID) && !recorded.some(({ keyID }) => keyID === spec.keyID);
+  return [
+    ...recorded
+      .filter(({ absentAt, revokedAt }) => absentAt === undefined || (revokedAt ?? 0) > since)
+      .map(({ publicJWK }) => publicJWK),
+    ...ltiKeys.filter(isUnrecorded).map(({ spec }) => spec.publicJWK),
+  ];
 }
 
 /** Key ID → other registrations of the namespace that publish the same key. */

@@ -3,7 +3,7 @@ import { type Duration, type Instant, second } from '../domain/duration.ts';
 import { effectID } from '../domain/effects.ts';
 import { liveKeys } from '../domain/ledger.ts';
 import type { Situation } from '../domain/situation.ts';
-import { resyncInterval, untilResync } from '../domain/timing.ts';
+import { resyncInterval, retryPoll, untilResync } from '../domain/timing.ts';
 import type { Result } from '../kube/controller.ts';
 import type { ObjectKey } from '../kube/objects.ts';
 import type { Applier } from './apply.ts';
@@ -25,35 +25,51 @@ const mostPasses = 20;
 /** After LtiKeys were written, what replicas were observed to serve is out of date. */
 const observeAgainAfter: Duration = second;
 
+interface Settled {
+  readonly result: Result;
+  /** Whether the API server accepted every write. */
+  readonly isComplete: boolean;
+}
+
 /**
  * gather → decide → apply, until no effect is left that was not refused; then one status write. After a crash, the next pass
  * continues from the ledger.
  */
 export function reconciler(options: ReconcilerOptions): (key: ObjectKey) => Promise<Result> {
   const { sources, applier } = options;
+  /** When the first pass began that threw, in monotonic milliseconds, until one completes. */
+  const failingSince = new Map<ObjectKey, number>();
 
   return async function reconcile(key) {
+    const now = sources.clock.monotonic();
+    const since = failingSince.get(key) ?? now;
     try {
-      return await settle(key);
+      const { result, isComplete } = await settle(key, now - since);
+      if (isComplete) failingSince.delete(key);
+      return result;
     } catch (error) {
       sources.ledgers.delete(key);
+      failingSince.set(key, since);
       throw error;
     }
   };
 
-  async function settle(key: ObjectKey): Promise<Result> {
-    let gathered = await gather(sources, key);
-    if (!gathered) return {};
+  async function settle(key: ObjectKey, failingFor: Duration): Promise<Settled> {
+    let gathered = await gather({ ...sources, failingFor }, key);
+    if (!gathered) return { result: {}, isComplete: true };
     let keysWritten = false;
     for (let pass = 0; pass < mostPasses; pass++) {
       const { situation } = gathered;
       const decision = decide(situation);
       const effects = decision.effects.filter((effect) => !situation.refused.has(effectID(effect)));
       if (effects.length === 0) {
-        if (decision.status) await applier.writeStatus(gathered, decision.status);
-        if (isOver(gathered)) return {};
-        const next = untilNextCheck(options, situation, decision.nextCheckAt);
-        return { requeueAfter: keysWritten && !isAllServed(gathered) ? Math.min(next, observeAgainAfter) : next };
+        const isShown = decision.status ? await applier.writeStatus(gathered, decision.status) : true;
+        const isComplete = isShown && situation.refused.size === 0;
+        if (isOver(gathered)) return { result: {}, isComplete };
+        const checks = [untilNextCheck(options, situation, decision.nextCheckAt)];
+        if (keysWritten && !isAllServed(gathered)) checks.push(observeAgainAfter);
+        if (!isShown) checks.push(retryPoll);
+        return { result: { requeueAfter: Math.min(...checks) }, isComplete };
       }
       keysWritten ||= effects.some(({ kind }) => kind === 'createKey' || kind === 'showKey');
       gathered = await applier.apply(gathered, effects);

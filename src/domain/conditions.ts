@@ -115,10 +115,14 @@ export function unknownEntries(keyIDs: Iterable<string>, known: ReadonlySet<stri
   return [...keyIDs].flatMap((keyID, index) => (known.has(keyID) ? [] : [index]));
 }
 
-export function revokedIDsVerdict(unknown: readonly number[]): Verdict {
+export function revokedIDsVerdict(unknown: readonly number[], isLedgerKnown = true): Verdict {
   if (unknown.length === 0) return { status: 'False', reason: 'NoActionRequired', message: 'no action is required' };
   const fields = unknown.map((index) => `spec.revokedKeyIDs[${index}]`).join(', ');
-  const message = `${fields}: the registration has no such key, so the entry revokes nothing. Copy the key ID from the KEY ID column of kubectl get ltikeys, or remove the entry`;
+  const copy = 'Copy the key ID from the KEY ID column of kubectl get ltikeys';
+  // The LtiKey of a revoked key is deleted if its state cannot be written.
+  const message = isLedgerKnown
+    ? `${fields}: the registration has no such key, so the entry revokes nothing. ${copy}, or remove the entry`
+    : `${fields}: there is no LtiKey with this key ID, and the ledger, which may have the key, cannot be used. ${copy}, or leave the entry if you are sure of it`;
   return { status: 'True', reason: 'UnknownRevokedKeyID', message };
 }
 

@@ -1,25 +1,18 @@
 import type { LtiRegistration } from '../api/objects.ts';
 import { type Outcome, unknownRevokedEntries } from './conditions.ts';
-import { announcementsOf, type Decision, type Effect, isRefused, ledgerWrite } from './effects.ts';
+import { type Decision, type Effect, isRefused } from './effects.ts';
 import { deliveryEffects, deliveryFault, deliveryState } from './delivery.ts';
-import { decideDeleted, removalEffects } from './deletion-decision.ts';
+import { decideDeleted, decideReplaced, isReplaced } from './deletion-decision.ts';
 import { decideFaulty } from './fault-decision.ts';
 import { knownFetches } from './fetches.ts';
-import { withNewKey } from './key-generation.ts';
 import { hasNewKey, plan, type Plan } from './key-plan.ts';
 import { emptyLedger, type Ledger, liveKeys } from './ledger.ts';
 import { ledgerFault } from './ledger-fault.ts';
+import { type LedgerStep, ledgerStep } from './ledger-step.ts';
 import { isShownPublished, ltiKeyEffects } from './ltikeys.ts';
 import type { Registration } from './registration.ts';
 import { withoutRevoked } from './revocation-policies.ts';
-import {
-  type KeyMaterial,
-  isFault,
-  type Lifecycle,
-  type Present,
-  type SealedPair,
-  type Situation,
-} from './situation.ts';
+import { isFault, type Lifecycle, type Present, type Situation } from './situation.ts';
 import { registrationStatus, type RegistrationStatus } from './status.ts';
 import { blockedPoll, retryPoll } from './timing.ts';
 import { refusalFault } from './verdict.ts';
@@ -42,18 +35,13 @@ export function decide(situation: Situation): Decision {
       if (isFault(registration)) return decideFaulty(situation, reading, registration);
       // The issuer never changes once it is set, so this is a new object: the former one was deleted with deletionPolicy Delete.
       if (ledger.kind === 'present' && isReplaced(ledger.ledger, registration)) {
-        return { effects: removalEffects(situation), nextCheckAt: now + retryPoll };
+        return decideReplaced(situation, reading);
       }
       const fault = ledgerFault(situation, reading);
       if (fault) return decideFaulty(situation, reading, fault);
       return decideReadable(situation, reading, registration);
     }
   }
-}
-
-function isReplaced(ledger: Ledger, { issuer }: Registration): boolean {
-  const differs = ledger.issuer !== undefined && issuer !== undefined && ledger.issuer !== issuer;
-  return ledger.deletionPolicy === 'Delete' && differs;
 }
 
 function lifecycleOf(
@@ -133,52 +121,4 @@ function isStatusDue(
 ): boolean {
   if (written?.conditions !== undefined || phase === 'Stalled') return true;
   return !soon && !(generating === true && phase === 'Pending');
-}
-
-interface LedgerStep {
-  readonly effect?: Effect;
-  /** As it is once `effect` was carried out. */
-  readonly ledger: Ledger;
-  readonly keyMaterial: ReadonlyMap<string, KeyMaterial>;
-}
-
-/** What is written to the ledger now: the changes of the plan, else the key pair that it needs, else resealed keys. */
-function ledgerStep(situation: Situation, lifecycle: Lifecycle, planned: Plan): LedgerStep {
-  const { pair, keyMaterial, generating } = situation;
-  const { ledger, generate, transitions, reseal } = planned;
-  const create = lifecycle.ledger.highestRevision === 0;
-  if (transitions.length > 0) {
-    const reasons = transitions.map(({ reason }) => reason);
-    const announcements = announcementsOf(transitions);
-    return { effect: ledgerWrite(ledger, reasons, { create, announcements }), ledger, keyMaterial };
-  }
-  if (generate) {
-    const { cause, size } = generate;
-    if (pair && (cause === 'Import' || isUsable(pair, ledger, { size, kekID: situation.sealingKekID }))) {
-      const longer = withNewKey(lifecycle, pair.facts, cause);
-      const material: KeyMaterial = { opens: true, kekID: pair.kekID };
-      return {
-        effect: ledgerWrite(longer, [cause], { create, pair: true, cause }),
-        ledger: longer,
-        keyMaterial: new Map([...keyMaterial, [pair.facts.keyID, material]]),
-      };
-    }
-    const effect: Effect = { kind: 'generate', size, urgent: cause === 'Revocation' };
-    return { ...(generating ? {} : { effect }), ledger, keyMaterial };
-  }
-  if (reseal.length > 0) {
-    const resealed = { ...ledger, serial: ledger.serial + 1 };
-    return { effect: ledgerWrite(resealed, ['KeysResealed'], { reseal }), ledger: resealed, keyMaterial };
-  }
-  return { ledger, keyMaterial };
-}
-
-/** Whether a generated pair can become the next key. The ledger has it already if its write succeeded and the answer was lost. */
-function isUsable(
-  { facts, kekID }: SealedPair,
-  { keys }: Ledger,
-  wanted: { readonly size: number; readonly kekID: string | undefined },
-): boolean {
-  const isNew = keys.every(({ keyID }) => keyID !== facts.keyID);
-  return isNew && facts.size === wanted.size && kekID === wanted.kekID;
 }

@@ -1,6 +1,6 @@
 import { deletionDoubt, deletionPolicyOf } from './deletion-evidence.ts';
 import { stripEffects } from './delivery.ts';
-import { type Decision, type Effect, isRefused, ledgerWrite } from './effects.ts';
+import { type Decision, type Effect, effectID, isRefused, ledgerWrite } from './effects.ts';
 import { faultedEffects, withCondition } from './fault-effects.ts';
 import { staleSeals } from './key-generation.ts';
 import { activeKey, type Ledger, liveKeys } from './ledger.ts';
@@ -8,7 +8,8 @@ import { missingLedger, rolledBack } from './ledger-fault.ts';
 import { ledgerEvidence, ltiKeyEffects, retireEffects } from './ltikeys.ts';
 import type { Registration } from './registration.ts';
 import { withoutRevoked } from './revocation-policies.ts';
-import type { Fault, Gone, Situation } from './situation.ts';
+import type { Fault, Gone, Present, Situation } from './situation.ts';
+import { faultedStatus } from './status.ts';
 import { blockedPoll, retryPoll } from './timing.ts';
 import { faultVerdict, refusalFault, type Verdict } from './verdict.ts';
 
@@ -44,21 +45,47 @@ export function decideDeleted(situation: Situation, gone: Gone): Decision {
   }
 }
 
+/** The keys of the former registration are removed first. The new one has a status only if that is not possible. */
+export function decideReplaced(situation: Situation, { object }: Present): Decision {
+  const { observation, now } = situation;
+  const fault = removalFault(situation);
+  const generation = object.metadata.generation ?? 0;
+  const faulted = fault && { generation, fault, revokedKeyIDs: [], unknownRevoked: [], observation, now };
+  return {
+    effects: removalEffects(situation),
+    ...(faulted ? { status: faultedStatus(faulted, object.status) } : {}),
+    nextCheckAt: now + retryPoll,
+  };
+}
+
+export function isReplaced(ledger: Ledger, { issuer }: Registration): boolean {
+  const differs = ledger.issuer !== undefined && issuer !== undefined && ledger.issuer !== issuer;
+  return ledger.deletionPolicy === 'Delete' && differs;
+}
+
 /**
  * One stage after another, each only after the one before it is complete, so that no private key is left behind wherever the
  * deletion is interrupted: the keys leave the documents, then the delivery Secrets are deleted, then the ledger, then the LtiKeys.
  */
-export function removalEffects(situation: Situation): readonly Effect[] {
-  const { deliveries, refused } = situation;
+function removalEffects(situation: Situation): readonly Effect[] {
   const ends = retireEffects(situation);
-  if (ends.length > 0) return ends;
-  const ours = [...deliveries].filter(([, { kind }]) => kind === 'ours');
-  const unreadable = [...deliveries.values()].find((secret) => secret.kind === 'unreadable');
-  // Without the ledger, the operator would no longer know the name of a Secret that may hold a private key.
-  const last: readonly Effect[] = unreadable ? [] : [{ kind: 'removeLedger' }];
+  const isRefusedEnd = (effect: Effect): boolean => situation.refused.has(effectID(effect));
+  if (!ends.every(isRefusedEnd)) return ends;
+  const ours = [...situation.deliveries].filter(([, { kind }]) => kind === 'ours');
+  // Without the ledger, the operator would no longer know the name of a Secret that may hold a private key, nor whose LtiKeys are left.
+  const last: readonly Effect[] = unreadableDelivery(situation) || ends.length > 0 ? [] : [{ kind: 'removeLedger' }];
   const stage = ours.length > 0 ? ours.map(([secretName]): Effect => ({ kind: 'removeDelivery', secretName })) : last;
-  const fault = refusalFault(refused) ?? unreadable?.fault;
+  const fault = removalFault(situation);
   return fault ? [...stage, ...orphanedEffects(situation, faultVerdict(fault, 'True'))] : stage;
+}
+
+/** Why a removal cannot be completed. */
+function removalFault(situation: Situation): Fault | undefined {
+  return refusalFault(situation.refused) ?? unreadableDelivery(situation)?.fault;
+}
+
+function unreadableDelivery({ deliveries }: Situation) {
+  return [...deliveries.values()].find((secret) => secret.kind === 'unreadable');
 }
 
 function orphanedEffects({ ltiKeys, now }: Situation, verdict: Verdict): readonly Effect[] {

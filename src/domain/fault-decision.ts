@@ -10,9 +10,13 @@ import { refusalFault } from './verdict.ts';
 
 /** The keys stay published, but a revoked key still leaves the documents and the delivery Secret. */
 export function decideFaulty(situation: Situation, { object }: Present, fault: Fault): Decision {
-  const { ltiKeys, refused, observation, now } = situation;
+  const { ltiKeys, ledger, refused, observation, now } = situation;
   const wanted = object.spec.revokedKeyIDs ?? [];
-  const known = new Set(ltiKeys.map(({ spec }) => spec.keyID));
+  // The status knows a key whose LtiKey was deleted because its state could not be written.
+  const { activeKey, nextKey } = object.status ?? {};
+  const named = [activeKey, nextKey].flatMap((key) => (key ? [key.keyID] : []));
+  const recorded = ledger.kind === 'present' ? ledger.ledger.keys : [];
+  const known = new Set([...ltiKeys.map(({ spec }) => spec.keyID), ...recorded.map(({ keyID }) => keyID), ...named]);
   const effects = faultedEffects(situation, fault, new Set(wanted));
   const refusal = refusalFault(refused);
   const status = faultedStatus(

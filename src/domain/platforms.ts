@@ -85,6 +85,8 @@ export interface RevocationFacts {
   readonly now: Instant;
 }
 
+export const notChecked = 'no replica was checked since the revocation';
+
 export function stillServedVerdict(keyID: string, where: string): RevocationVerdict {
   return {
     status: 'False',
@@ -99,8 +101,7 @@ export function stillServedVerdict(keyID: string, where: string): RevocationVerd
  */
 export function revocationVerdict(facts: RevocationFacts): RevocationVerdict {
   const { keyID, absentAt, cacheLifetime, stillServed, fetchedAt, isAcknowledged, now } = facts;
-  if (stillServed !== undefined || absentAt === undefined)
-    return stillServedVerdict(keyID, stillServed ?? 'no replica was checked since the revocation');
+  if (stillServed !== undefined || absentAt === undefined) return stillServedVerdict(keyID, stillServed ?? notChecked);
   const platform = facts.platform === 'Other' ? 'the platform' : facts.platform;
   const use = platforms[facts.platform] ?? unknown;
   const { acceptsFor, because } = longestHeld(use, cacheLifetime);

@@ -5,7 +5,7 @@ import { formatInstant, type Instant } from './duration.ts';
 import { fetchTimeToRecord } from './fetches.ts';
 import { activeKey, type Ledger, type LedgerKey, nextKey } from './ledger.ts';
 import { times } from './ltikeys.ts';
-import { stillServedVerdict } from './platforms.ts';
+import { notChecked, stillServedVerdict } from './platforms.ts';
 import type { Fault, Lifecycle, Observation } from './situation.ts';
 import { activationTime, nextRotationTime, permittedTime } from './timing.ts';
 import { conditions, faultVerdict, type Verdict } from './verdict.ts';
@@ -48,7 +48,7 @@ export function registrationStatus(outcome: Outcome, previous: RegistrationStatu
 export interface Faulted {
   readonly generation: number;
   readonly fault: Fault;
-  /** Keys that the spec revokes and that their LtiKeys show as Revoked, although the ledger cannot record it. */
+  /** Known keys that the spec revokes. The ledger cannot record it. */
   readonly revokedKeyIDs: readonly string[];
   readonly unknownRevoked: readonly number[];
   readonly observation: Observation;
@@ -58,8 +58,10 @@ export interface Faulted {
 /** Keeps what the previous status says about the signing key, and reports the fault. */
 export function faultedStatus(faulted: Faulted, previous: RegistrationStatus | undefined): RegistrationStatus {
   const { generation, fault, revokedKeyIDs, now } = faulted;
-  const { activeKey: before, ...rest } = previous ?? {};
-  const active = before && !revokedKeyIDs.includes(before.keyID) ? before : undefined;
+  const { activeKey: formerActive, nextKey: formerNext, ...rest } = previous ?? {};
+  const isKept = ({ keyID }: { readonly keyID: string }): boolean => !revokedKeyIDs.includes(keyID);
+  const active = formerActive && isKept(formerActive) ? formerActive : undefined;
+  const next = formerNext && isKept(formerNext) ? formerNext : undefined;
   const kept = (type: keyof RegistrationVerdicts, otherwise: Verdict): Verdict => {
     const found = previous?.conditions?.find((condition) => condition.type === type);
     // oxlint-disable-next-line no-unsafe-type-assertion -- conditions are written with reasons of the table alone
@@ -72,7 +74,7 @@ export function faultedStatus(faulted: Faulted, previous: RegistrationStatus | u
     Published: active ? kept('Published', faultVerdict(fault, 'Unknown')) : faultVerdict(fault),
     KeyMaterialAvailable: faultVerdict(fault),
     ...(isRegistered ? { Registered: kept('Registered', faultVerdict(fault)) } : {}),
-    ActionRequired: revokedIDsVerdict(faulted.unknownRevoked),
+    ActionRequired: revokedIDsVerdict(faulted.unknownRevoked, false),
     ...(revocation ? { RevocationEffective: revocation } : {}),
     Reconciling: faultVerdict(fault),
     Stalled: faultVerdict(fault, 'True'),
@@ -80,6 +82,7 @@ export function faultedStatus(faulted: Faulted, previous: RegistrationStatus | u
   return {
     ...rest,
     ...(active ? { activeKey: active } : {}),
+    ...(next ? { nextKey: next } : {}),
     observedGeneration: generation,
     phase: 'Stalled',
     conditions: conditions(verdicts, previous?.conditions, generation, now),
@@ -87,11 +90,10 @@ export function faultedStatus(faulted: Faulted, previous: RegistrationStatus | u
 }
 
 function unrecordedRevocation({ revokedKeyIDs, observation }: Faulted): Verdict | undefined {
-  const { stillServed } = observation;
-  const keyID = revokedKeyIDs.find((id) => stillServed.has(id)) ?? revokedKeyIDs[0];
+  const { stillServed, absentKeyIDs } = observation;
+  const keyID = revokedKeyIDs.find((id) => !absentKeyIDs.has(id)) ?? revokedKeyIDs[0];
   if (keyID === undefined) return undefined;
-  const where = stillServed.get(keyID);
-  if (where !== undefined) return stillServedVerdict(keyID, where);
+  if (!absentKeyIDs.has(keyID)) return stillServedVerdict(keyID, stillServed.get(keyID) ?? notChecked);
   const message = `no replica serves revoked key ${keyID}, but the revocation cannot be recorded in the ledger. Fix what the Stalled condition reports, and leave the key ID in spec.revokedKeyIDs`;
   return { status: 'False', reason: 'RevocationPending', message };
 }

@@ -85,6 +85,7 @@ export class MemoryOperator {
   readonly applier: Applier;
   readonly generator: KeyGenerator;
   #generated = 0;
+  #reconcile: ReturnType<typeof reconciler> | undefined;
   #ready = Promise.withResolvers<void>();
 
   constructor(
@@ -175,10 +176,13 @@ export class MemoryOperator {
     return this.objects.all<LtiKey>(ltiKeys);
   }
 
-  reconcile(more: Partial<ReconcilerOptions> = {}): Promise<Result> {
+  /** `more`: other options for this pass, in which nothing is known of earlier ones. */
+  reconcile(more?: Partial<ReconcilerOptions>): Promise<Result> {
     const { sources, applier } = this;
     const options = { sources, applier, resync: 30 * minute, registrations: () => 1 };
-    return reconciler({ ...options, ...more })(registrationKey);
+    if (more) return reconciler({ ...options, ...more })(registrationKey);
+    this.#reconcile ??= reconciler(options);
+    return this.#reconcile(registrationKey);
   }
 
   /** Reconciles until nothing is left to do, and forgets the calls that it took. */

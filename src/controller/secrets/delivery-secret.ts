@@ -7,10 +7,11 @@ import {
   registrationLabel,
 } from '../../api/names.ts';
 import { keyFiles } from '../../crypto/key-files.ts';
+import type { Duration } from '../../domain/duration.ts';
 import type { DeliveryContent } from '../../domain/effects.ts';
 import type { DeliverySecret, Fault } from '../../domain/situation.ts';
 import type { KubeClient } from '../../kube/client.ts';
-import { isUnreadable } from '../../kube/errors.ts';
+import { isGivenUp, isUnreadable } from '../../kube/errors.ts';
 import type { Secret } from '../../kube/objects.ts';
 import { isBundle, memberOf } from './bundle.ts';
 import type { DeliveryClient } from './delivery-client.ts';
@@ -39,12 +40,18 @@ export interface DeliveryReading {
   readonly secret?: Secret;
 }
 
+export interface DeliveryPlace {
+  readonly namespace: string;
+  readonly secretName: string;
+  readonly registration: string;
+  readonly kind: DeliveryKind;
+  /** How long passes of the registration have failed; 0 if omitted. */
+  readonly failingFor?: Duration | undefined;
+}
+
 export async function readDelivery(
   client: Secrets,
-  namespace: string,
-  secretName: string,
-  registration: string,
-  kind: DeliveryKind,
+  { namespace, secretName, registration, kind, failingFor = 0 }: DeliveryPlace,
 ): Promise<DeliveryReading> {
   try {
     const stored = await getSecret(client, namespace, secretName);
@@ -54,7 +61,7 @@ export async function readDelivery(
     const secret = bundled ? memberOf(stored, registration) : stored;
     return secret ? deliveryReading(secret, registration) : { state: { kind: 'absent' } };
   } catch (error) {
-    if (!isUnreadable(error)) throw error;
+    if (!isUnreadable(error) && !isGivenUp(error, failingFor)) throw error;
     const message = `the operator cannot read Secret ${namespace}/${secretName}, so it delivers nothing: ${error.message}`;
     return { state: { kind: 'unreadable', fault: { reason: 'DeliverySecretUnreadable', message } } };
   }

@@ -1,10 +1,11 @@
 import { ltiKeys } from '../../api/names.ts';
 import type { LtiKey, LtiRegistration } from '../../api/objects.ts';
+import type { Duration } from '../../domain/duration.ts';
 import { ledgerEvidence } from '../../domain/ltikeys.ts';
 import type { LedgerReading } from '../../domain/situation.ts';
 import type { KubeClient } from '../../kube/client.ts';
 import type { Informer } from '../../kube/informer.ts';
-import { isUnreadable } from '../../kube/errors.ts';
+import { isGivenUp, isUnreadable } from '../../kube/errors.ts';
 import { objectKey, type ObjectKey, splitKey } from '../../kube/objects.ts';
 import type { DeliveryReading } from './delivery-secret.ts';
 import { type LedgerSecretReading, readLedger } from './ledger-secret.ts';
@@ -16,11 +17,12 @@ export interface LedgerSources {
   readonly client: KubeClient;
   readonly keys: Pick<Informer<LtiKey>, 'scopeOf'>;
   readonly ledgers: LedgerCache;
+  readonly failingFor?: Duration;
 }
 
 /** The ledger that this process just wrote or found missing; else that of the API server. */
 export async function newestLedger(
-  { client, keys, ledgers }: LedgerSources,
+  { client, keys, ledgers, failingFor }: LedgerSources,
   key: ObjectKey,
   cached: LtiRegistration | undefined,
   cachedKeys: readonly LtiKey[],
@@ -35,7 +37,7 @@ export async function newestLedger(
   const seen = keys.scopeOf(namespace)?.connected() === true;
   if (ledgers.isMissing(key) && cachedKeys.length === 0 && seen) return { kind: 'absent' };
   ledgers.delete(key);
-  return readLedger(client, namespace, name);
+  return readLedger(client, namespace, name, failingFor);
 }
 
 /**
@@ -43,7 +45,7 @@ export async function newestLedger(
  * to generate a first key. The result stays in `ledgers` until something changes.
  */
 export async function withTrace(
-  { client, ledgers }: LedgerSources,
+  { client, ledgers, failingFor = 0 }: LedgerSources,
   reading: Exclude<LedgerReading, { kind: 'present' }>,
   cachedKeys: readonly LtiKey[],
   object: LtiRegistration | undefined,
@@ -70,7 +72,7 @@ export async function withTrace(
     const live = ledgerEvidence(items);
     if (live) return lost(`LtiKey ${live.metadata.name} exists`);
   } catch (error) {
-    if (!isUnreadable(error)) throw error;
+    if (!isUnreadable(error) && !isGivenUp(error, failingFor)) throw error;
     const message = `the operator cannot list the LtiKeys of namespace ${namespace}, so it cannot tell whether the registration has keys: ${error.message}`;
     return { kind: 'faulty', fault: { reason: 'LedgerUnreadable', message } };
   }

@@ -4,14 +4,17 @@ import type { LtiKey } from '../../../src/api/objects.ts';
 import { gather } from '../../../src/controller/gather.ts';
 import type { Gathered } from '../../../src/controller/gathered.ts';
 import { decide } from '../../../src/domain/decide.ts';
+import { second } from '../../../src/domain/duration.ts';
 import { type Effect, effectID } from '../../../src/domain/effects.ts';
-import { ApiError } from '../../../src/kube/errors.ts';
+import { ApiError, refusalText } from '../../../src/kube/errors.ts';
 import type { KubeObject, Secret } from '../../../src/kube/objects.ts';
 import { anLtiRegistration } from '../../builders/registration.ts';
 import { MemoryOperator, registrationKey } from '../../fakes/memory-operator.ts';
 
 const quota = new ApiError('no', { status: 403, reason: 'Forbidden', serverMessage: 'exceeded quota: q' });
-const conflict = new ApiError('no', { status: 409, reason: 'Conflict' });
+const conflict = new ApiError('409 Conflict', { status: 409, reason: 'Conflict' });
+const busy = new ApiError('429 TooManyRequests', { status: 429, reason: 'TooManyRequests' });
+const unauthorized = new ApiError('401 Unauthorized', { status: 401, reason: 'Unauthorized' });
 const gone = new ApiError('no', { status: 404, reason: 'NotFound', missing: 'object' });
 
 const delivery = { secretName: 'canvas-tool' };
@@ -166,6 +169,17 @@ describe('Applier', () => {
     });
   }
 
+  for (const error of [conflict, busy, unauthorized]) {
+    it(`Applier takes a write as refused if ${error.message} is the answer for longer than three seconds`, async () => {
+      answer('replaceStatus ltikeys canvas-1', error);
+      expect(await thrownBy(apply(effects.showKey))).to.equal(error);
+      gathered = { ...gathered, failingFor: 3 * second + 1 };
+      const { situation } = await apply(effects.showKey, effects.deliver);
+      expect([...situation.refused.values()].map(({ because }) => because)).to.deep.equal([refusalText(error)]);
+      expect(operator.objects.writes).to.include('replace secrets canvas-tool');
+    });
+  }
+
   it('Applier does not carry out what follows a ledger write that was refused', async () => {
     answer('replace secrets canvas-lti-keys', quota);
     await apply(effects.writeLedger, effects.showKey, effects.deliver);
@@ -282,7 +296,7 @@ describe('Applier', () => {
   });
 
   describe('and the status of the registration', () => {
-    const show = (more: object): Promise<void> =>
+    const show = (more: object): Promise<boolean> =>
       operator.applier.writeStatus(gathered, { ...operator.registration()!.status, ...more });
     const write = 'replaceStatus ltiregistrations canvas';
 
@@ -303,9 +317,9 @@ describe('Applier', () => {
       });
     }
 
-    it('Applier counts, logs and throws a refused status, so that the pass is repeated', async () => {
+    it('Applier counts and logs a refused status, and returns that it was not written', async () => {
       answer(write, quota);
-      expect(await thrownBy(show({ phase: 'Stalled' }))).to.equal(quota);
+      expect(await show({ phase: 'Stalled' })).to.equal(false);
       expect(operator.refusedResources).to.deep.equal(['ltiregistrations/status']);
     });
   });

@@ -372,6 +372,18 @@ describe('gather', () => {
     });
   }
 
+  for (const error of [busy, unauthorized]) {
+    it(`gather reports Secrets as unreadable that it has not been able to read for three seconds (${error.message})`, async () => {
+      await ready();
+      operator.objects.before = (asked) => {
+        if (asked.startsWith('get secrets')) throw error;
+      };
+      const found = await situation({ failingFor: 3 * second + 1 });
+      expect(ledgerFault(found)).to.have.property('reason', 'LedgerUnreadable');
+      expect(deliveryFault(found)).to.have.property('reason', 'DeliverySecretUnreadable');
+    });
+  }
+
   it('gather returns nothing for a name without any object, and releases what was kept for it', async () => {
     const forgotten: string[] = [];
     operator.sources.lastSeen.set(registrationKey, anLtiRegistration());

@@ -316,6 +316,53 @@ describe('A ledger that cannot be used', () => {
   });
 });
 
+describe('A revocation that the ledger cannot record', () => {
+  const corrupt = { kind: 'faulty', fault: { reason: 'LedgerCorrupt', message: 'no' } } as const;
+  const status = {
+    activeKey: { name: 'canvas-1', keyID: 'kid-1' },
+    nextKey: { name: 'canvas-2', keyID: 'kid-2' },
+    conditions: decide(aSituation()).status!.conditions!,
+  };
+  const all: Spec = { revokedKeyIDs: ['kid-1', 'kid-2'] };
+
+  it('is not reported as complete before a replica was checked', () => {
+    const revokedKey = aKey(1, 'Revoked', { revokedAt: epoch });
+    const situation = aSituation({ registration: applied(revoking), ledger: corrupt, ltiKeys: showing([revokedKey]) });
+    expect(says(situation, 'RevocationEffective')).to.match(/^False RevokedKeyStillServed: .*no replica was checked/);
+    const absent = { ...situation, observation: anObservation([], { absentKeyIDs: new Set(['kid-1']) }) };
+    expect(says(absent, 'RevocationEffective')).to.match(
+      /^False RevocationPending: no replica serves revoked key kid-1/,
+    );
+  });
+
+  it('is not reported as complete while the API server refuses every write of the LtiKey', () => {
+    const situation = aSituation({
+      registration: applied(revoking),
+      ledger: corrupt,
+      ltiKeys: showing([active]),
+      refused: refused('showKey canvas-1', 'removeKey canvas-1'),
+    });
+    expect(done(situation)).to.deep.equal([]);
+    expect(says(situation, 'RevocationEffective')).to.match(/^False RevokedKeyStillServed/);
+  });
+
+  it('leaves no revoked key in the status after their LtiKeys were deleted, and does not call them unknown', () => {
+    const situation = aSituation({
+      registration: applied(all, { status }),
+      ledger: corrupt,
+      ltiKeys: showing([aKey(3, 'Retiring')]),
+      refused: refused('showKey canvas-1', 'showKey canvas-2'),
+    });
+    const written = decide(situation).status;
+    expect(written).to.not.have.any.keys('activeKey', 'nextKey');
+    expect(says(situation, 'Ready')).to.match(/^False WriteRefused/);
+    expect(says(situation, 'ActionRequired')).to.match(/^False NoActionRequired/);
+    expect(says(situation, 'RevocationEffective')).to.match(/^False RevokedKeyStillServed/);
+    const later = { ...situation, registration: applied(all, { status: written! }) };
+    expect(says(later, 'ActionRequired')).to.match(/the ledger, which may have the key, cannot be used/);
+  });
+});
+
 describe('A registration without an issuer', () => {
   const { spec, ...rest } = anLtiRegistration(delivered);
   const { issuer: known, ...withoutIssuerYet } = spec;
@@ -366,6 +413,26 @@ describe('Another issuer under the same name', () => {
     expect(says(situation, 'Stalled')).to.match(/^True IssuerChanged: .*https:\/\/platform\.example\.org/);
   });
 
+  it('reports why the keys of a former registration with deletionPolicy Delete cannot be deleted', () => {
+    const situation = aSituation({
+      registration: other,
+      ledger: present([active], { ...withSecret, deletionPolicy: 'Delete' }),
+      ltiKeys: showing([aKey(1, 'Retired')]),
+      deliveries: holding,
+      refused: refused('removeDelivery signing'),
+    });
+    expect(says(situation, 'Stalled')).to.match(/^True WriteRefused: .*object of removeDelivery signing/);
+    expect(says(situation, 'Ready')).to.match(/^False WriteRefused/);
+    const fault = { reason: 'DeliverySecretUnreadable', message: 'no' } as const;
+    const unreadable = {
+      ...situation,
+      refused: new Map(),
+      deliveries: new Map([['signing', { kind: 'unreadable', fault } as const]]),
+    };
+    expect(says(unreadable, 'Stalled')).to.match(/^True DeliverySecretUnreadable/);
+    expect(decide({ ...situation, refused: new Map() })).to.not.have.any.keys('status');
+  });
+
   it('Another issuer causes the deletion of the keys of a former registration with deletionPolicy Delete', () => {
     const ledger = present([active], { ...withSecret, deletionPolicy: 'Delete' });
     const situation = aSituation({ registration: other, ledger, deliveries: holding });
@@ -386,6 +453,13 @@ describe('A deleted registration', () => {
     expect(done(situation)).to.deep.equal(['showKey canvas-1 Retired']);
     const rest = { ...situation, ltiKeys: showing([aKey(1, 'Retired')]), ledger: { kind: 'absent' } as const };
     expect(done(rest)).to.deep.equal([`removeKey ${ltiKeyName('canvas', 1)}`]);
+  });
+
+  it('loses its delivery Secret, but not its ledger, although every write of its LtiKey is refused', () => {
+    const never = refused('showKey canvas-1', 'removeKey canvas-1');
+    const situation = aSituation({ registration: gone(), ledger: doomed, deliveries: holding, refused: never });
+    expect(done(situation)).to.deep.equal(['removeDelivery signing']);
+    expect(done({ ...situation, deliveries: new Map([['signing', { kind: 'absent' }]]) })).to.deep.equal([]);
   });
 
   it('A deleted registration is removed together with an LtiKey that had no state yet', () => {
