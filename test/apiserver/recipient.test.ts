@@ -190,7 +190,7 @@ describe('Delivery to a recipient', () => {
         const message = await tenant.untilSays('canvas', 'Stalled', 'True DeliveryRecipientInvalid');
         expect(message)
           .to.include(`not a usable ${jwk.kty} public key for ${jwk.alg}`)
-          .and.to.include('correct the JWK');
+          .and.to.include('Correct the JWK');
         expect(await tenant.says('canvas', 'Ready')).to.equal('False DeliveryRecipientInvalid');
         await operator.travel(hour);
         expect((await secret()).metadata.resourceVersion).to.equal(metadata.resourceVersion);
