@@ -163,9 +163,9 @@ export const conditionReasons = {
     'The Secret that spec.import names does not exist.',
     'Create the Secret, or remove `spec.import`.',
   ),
-  ImportSecretForbidden: reason(
+  ImportSecretUnreadable: reason(
     'The operator cannot read the Secret that spec.import names.',
-    'The message has the server’s reason: grant the operator `get` on the Secret.',
+    'The message has the server’s reason. If it is Forbidden, grant the operator `get` on the Secret.',
   ),
   ImportNotGranted: reason(
     'The Secret that spec.import names does not permit this registration to import it.',

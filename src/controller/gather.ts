@@ -103,7 +103,7 @@ async function readSurroundings(sources: Sources, key: ObjectKey, stored: Stored
   const shared = sharedWith(sources.keys, key, ltiKeys);
   const sealing = await sealingState(sources.keks);
   const [imports, recipient, observation] = await Promise.all([
-    isNew ? readImports(sources.client, object) : undefined,
+    isNew ? readImports(sources.client, object, sources.failingFor ?? 0) : undefined,
     object && readRecipient(object),
     registration.kind === 'present'
       ? observe(sources, key, ltiKeys, shared, record?.ledger, registration)

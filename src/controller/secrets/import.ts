@@ -3,17 +3,17 @@ import { importGrantAnnotation } from '../../api/names.ts';
 import type { LtiRegistration } from '../../api/objects.ts';
 import { ImportKeyError } from '../../crypto/errors.ts';
 import { importPrivateKey, importPublicKey } from '../../crypto/import-key.ts';
-import type { Instant } from '../../domain/duration.ts';
+import type { Duration, Instant } from '../../domain/duration.ts';
 import type { KeyFacts } from '../../domain/ledger.ts';
 import type { Fault, ImportState } from '../../domain/situation.ts';
 import type { KubeClient } from '../../kube/client.ts';
-import { isRefusal } from '../../kube/errors.ts';
+import { isGivenUp, isUnreadable } from '../../kube/errors.ts';
 import type { Secret } from '../../kube/objects.ts';
 import { getSecret } from './ledger-secret.ts';
 
 /**
  * The keys of a former system, read while a registration has no ledger. No key is generated in place of one that is refused.
- * A problem with the spec, the Secret or the permission to read it is a fault; only a failed request throws.
+ * A problem with the spec or the Secret is a fault, and so is a Secret that cannot be read; a request that may soon succeed throws.
  */
 
 export interface Imports {
@@ -25,10 +25,16 @@ type Secrets = Pick<KubeClient, 'get' | 'create' | 'replace'>;
 type SigningKey = KeyFacts & { readonly privateKey: KeyObject };
 type VerifyOnlyKey = ImportState['verifyOnly'][number];
 
-export async function readImports(client: Secrets, object: LtiRegistration): Promise<Imports | undefined> {
+/** @param failingFor how long passes of the registration have failed */
+export async function readImports(
+  client: Secrets,
+  object: LtiRegistration,
+  failingFor: Duration,
+): Promise<Imports | undefined> {
   const wanted = object.spec.import;
   if (!wanted) return undefined;
-  const signing = wanted.secretName === undefined ? undefined : await readSigningKey(client, object, wanted.secretName);
+  const { secretName } = wanted;
+  const signing = secretName === undefined ? undefined : await readSigningKey(client, object, secretName, failingFor);
   if (signing && 'reason' in signing) return { state: { signing, verifyOnly: [] } };
   const verifyOnly = readVerifyOnlyKeys(wanted.verifyOnly ?? [], signing);
   if ('reason' in verifyOnly) return { state: { signing: verifyOnly, verifyOnly: [] } };
@@ -77,6 +83,7 @@ async function readSigningKey(
   client: Secrets,
   { metadata, spec }: LtiRegistration,
   secretName: string,
+  failingFor: Duration,
 ): Promise<Fault | SigningKey> {
   const namespace = metadata.namespace ?? '';
   if (!objectName.test(secretName)) {
@@ -88,9 +95,9 @@ async function readSigningKey(
   try {
     secret = await getSecret(client, namespace, secretName);
   } catch (error) {
-    if (!isRefusal(error)) throw error;
-    const message = `the operator may not read ${name}, which spec.import.secretName names, so it creates no key: ${error.message}`;
-    return { reason: 'ImportSecretForbidden', message };
+    if (!isUnreadable(error) && !isGivenUp(error, failingFor)) throw error;
+    const message = `the operator cannot read ${name}, which spec.import.secretName names, so it creates no key: ${error.message}`;
+    return { reason: 'ImportSecretUnreadable', message };
   }
   if (!secret) {
     const message = `${name}, which spec.import.secretName names, does not exist; the operator creates no key until it does`;

@@ -221,7 +221,7 @@ describe('gather', () => {
       fresh: importing,
       damage: () => fails('get secrets former', forbidden),
       fault: ({ imports }) => imports?.signing,
-      reason: 'ImportSecretForbidden',
+      reason: 'ImportSecretUnreadable',
       says: 'Secret gradebook/former',
     },
     {

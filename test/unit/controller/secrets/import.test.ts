@@ -25,7 +25,7 @@ function oldKey(grant: string | undefined, data: Readonly<Record<string, string>
 }
 
 /** What is read for the registration gradebook/canvas, and which Secrets the API server was asked for. */
-async function imported(wanted: Partial<Import>, answer: Secret | Error | undefined) {
+async function imported(wanted: Partial<Import>, answer: Secret | Error | undefined, failingFor = 0) {
   const asked: string[] = [];
   const client = {
     async get<T extends KubeObject>(_: ResourceType, namespace: string, name: string): Promise<T> {
@@ -43,7 +43,7 @@ async function imported(wanted: Partial<Import>, answer: Secret | Error | undefi
     metadata: { name: 'canvas', namespace: 'gradebook' },
     spec: { issuer: 'https://lms.example.edu', import: { entry: 'private.pem', ...wanted } } as LtiRegistration['spec'],
   };
-  const imports = await readImports(client, object);
+  const imports = await readImports(client, object, failingFor);
   const signing = imports?.state.signing;
   const fault = signing && 'reason' in signing ? `${signing.reason}: ${signing.message}` : undefined;
   return { imports, asked, fault, keyID: signing && 'keyID' in signing ? signing.keyID : undefined };
@@ -120,20 +120,29 @@ describe('readImports', () => {
     it(`readImports names a Secret that it may not read (${status}), with the response of the API server`, async () => {
       const { fault } = await imported(old, new ApiError('get secrets gradebook/old: no', { status, reason: 'No' }));
       expect(fault).to.equal(
-        'ImportSecretForbidden: the operator may not read Secret gradebook/old, which spec.import.secretName names, so it creates no key: get secrets gradebook/old: no',
+        'ImportSecretUnreadable: the operator cannot read Secret gradebook/old, which spec.import.secretName names, so it creates no key: get secrets gradebook/old: no',
       );
     });
   }
 
-  it('readImports throws if the request fails', async () => {
+  it('readImports throws if the request fails, and names the Secret once it has failed for longer than it is retried', async () => {
     const failures = [
-      new TransportError('Timeout', 'no answer'),
       new ApiError('busy', { status: 429, reason: 'TooManyRequests' }),
+      new ApiError('no service', { status: 503, reason: 'ServiceUnavailable' }),
       new ApiError('not here', { status: 404, reason: 'NotFound', missing: 'resource type' }),
     ];
     for (const failure of failures) {
       expect(await imported(old, failure).catch((error: unknown) => error)).to.equal(failure);
+      const { fault } = await imported(old, failure, 3001);
+      expect(fault).to.match(
+        /^ImportSecretUnreadable: the operator cannot read Secret gradebook\/old,.* creates no key/,
+      );
     }
+  });
+
+  it('readImports names a Secret whose read timed out', async () => {
+    const { fault } = await imported(old, new TransportError('Timeout', 'no answer'));
+    expect(fault).to.match(/^ImportSecretUnreadable: .*: no answer$/);
   });
 
   it('readImports reports an entry without a usable key as a fault that names Secret and entry', async () => {
