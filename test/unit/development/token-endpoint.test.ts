@@ -4,20 +4,23 @@ import { generateKeyPair, type KeyPair } from '../../../src/crypto/key-pair.ts';
 import { TokenEndpoint } from '../../../src/development/token-endpoint.ts';
 
 const audience = 'http://127.0.0.1:8480/token';
-const now = Math.floor(Date.now() / 1000);
-const claims = { iss: 'tool', sub: 'tool', aud: audience, jti: 'a', iat: now, exp: now + 60 };
-const { jti: _, ...withoutID } = claims;
+const claimsAt = (now: number) => ({ iss: 'tool', sub: 'tool', aud: audience, jti: 'a', iat: now, exp: now + 60 });
 
 describe('The token endpoint of kubectl lti dev', () => {
   let served: KeyPair;
   let former: KeyPair;
   let said: string[];
   let endpoint: TokenEndpoint;
+  /** Seconds, as each test begins: the file is loaded long before. */
+  let now: number;
+  let claims: ReturnType<typeof claimsAt>;
 
   before(async () => {
     [served, former] = await Promise.all([generateKeyPair(2048), generateKeyPair(2048)]);
   });
   beforeEach(() => {
+    now = Math.floor(Date.now() / 1000);
+    claims = claimsAt(now);
     said = [];
     const published = () => [served.publicJWK];
     endpoint = new TokenEndpoint({ clientID: 'tool', audience, published, said: (text) => said.push(text) });
@@ -25,6 +28,10 @@ describe('The token endpoint of kubectl lti dev', () => {
 
   const signed = (payload: JWTPayload, kid: string | undefined = served.keyID, key = served): Promise<string> =>
     new SignJWT(payload).setProtectedHeader({ alg: 'RS256', ...(kid ? { kid } : {}) }).sign(key.privateKey);
+  const withoutID = (): JWTPayload => {
+    const { jti: _, ...rest } = claims;
+    return rest;
+  };
   const form = (client_assertion: string): Record<string, string> => ({
     grant_type: 'client_credentials',
     client_assertion_type: 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer',
@@ -52,7 +59,7 @@ describe('The token endpoint of kubectl lti dev', () => {
     ['of another client', () => signed({ ...claims, iss: 'other' }), /"iss".*: expected tool/],
     ['that lives too long', () => signed({ ...claims, exp: now + 3600 }), /it lives for 3600 seconds/],
     ['that has expired', () => signed({ ...claims, exp: now - 60 }), /"exp" claim timestamp check failed/],
-    ['without jti', () => signed(withoutID), /missing required "jti" claim/],
+    ['without jti', () => signed(withoutID()), /missing required "jti" claim/],
     ['that is no JWT', () => 'secret', /client_assertion is not a signed JWT/],
   ];
   for (const [what, assertion, why] of refused) {
