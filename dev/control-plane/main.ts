@@ -24,6 +24,8 @@ async function main(): Promise<void> {
   const interrupted = new Promise((resolve) => {
     for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, resolve);
   });
+  // On standard error, because standard output says how to use what was started.
+  console.error('Starting etcd and a Kubernetes API server, which takes up to a minute');
   const controlPlane = await startControlPlane({ controllerManager: true });
   try {
     const operator = values.operator ? await operatorOn(controlPlane) : undefined;
@@ -36,6 +38,7 @@ async function main(): Promise<void> {
 }
 
 async function operatorOn(controlPlane: ControlPlane): Promise<Operator> {
+  console.error('Installing and starting the operator');
   await installOperator(controlPlane);
   return startOperator(controlPlane);
 }

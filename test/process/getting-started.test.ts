@@ -81,6 +81,7 @@ describe('docs/getting-started.md', function () {
       },
       120_000,
     );
+    expect(output, 'progress').to.match(/^Starting etcd .*\nInstalling and starting the operator\n/);
     return output;
   }
 
