@@ -99,7 +99,11 @@ function keyChecks(body: string, keys: readonly LtiKey[]): Check[] {
   const missing = wanted.filter((key) => !find(key));
   const revoked = keys.filter((key) => state(key) === 'Revoked' && find(key));
   return [
-    check('key set', 'passed', `${served.length} RSA keys for RS256, without private members`),
+    check(
+      'key set',
+      'passed',
+      `${served.length} RSA ${served.length === 1 ? 'key' : 'keys'} for RS256, without private members`,
+    ),
     missing.length === 0
       ? check(
           'keys',

@@ -45,8 +45,7 @@ export function createProgram(terminal: Terminal): Command {
     .description('Shows and changes the LTI registrations of a cluster and their signing keys.')
     .version(version, '--version', 'Print the version.')
     .helpOption('-h, --help', 'Print this help.')
-    .helpCommand(false)
-    .showHelpAfterError('Run the command with --help for its options and examples.');
+    .helpCommand(false);
   for (const create of subcommands) program.addCommand(create(terminal));
   const streams = {
     writeOut: (text: string) => terminal.out(text),
@@ -54,7 +53,10 @@ export function createProgram(terminal: Terminal): Command {
     writeErr: (text: string) => terminal.err(text),
   };
   for (const command of [program, ...program.commands, ...leafCommands(program).map(({ command: leaf }) => leaf)]) {
-    command.exitOverride().configureOutput(streams);
+    command
+      .exitOverride()
+      .configureOutput(streams)
+      .showHelpAfterError('Run the command with --help for its options and examples.');
   }
   return program;
 }

@@ -23,6 +23,8 @@ interface Start {
   readonly registration: Registration;
   readonly ledger: Ledger;
   readonly now: Instant;
+  /** Of the operator; the default limits if absent. */
+  readonly limits?: TimingLimits;
 }
 
 /** What the sidecar announces by default. */
@@ -33,14 +35,14 @@ const maximumSteps = 1000;
 
 /**
  * What the operator will do and when, by its own rules (domain/key-plan.ts). It assumes that every replica serves a new key
- * at once, that every key opens, and the operator's default limits.
+ * at once, and that every key opens.
  */
 export function timeline(start: Start, until: Instant): readonly TimelineEntry[] {
   const entries: TimelineEntry[] = [];
   let { ledger, now } = start;
-  const { registration } = start;
+  const { registration, limits = assumedLimits } = start;
   for (let step = 0; step < maximumSteps && now <= until; step += 1) {
-    const lifecycle = assumed(registration, ledger, now);
+    const lifecycle = assumed({ registration, ledger, limits, now });
     const { generate, transitions, nextCheckAt, ...planned } = plan(lifecycle);
     if (transitions.length > 0) {
       entries.push(...movesBetween(ledger, planned.ledger, now));
@@ -88,12 +90,12 @@ const causes: Readonly<Record<Cause, string>> = {
   Revocation: 'it replaces a revoked key',
 };
 
-function assumed(registration: Registration, ledger: Ledger, now: Instant): Lifecycle {
-  const lifecycle = undisturbed({ registration, ledger, limits: assumedLimits, now });
+function assumed(start: Required<Start>): Lifecycle {
+  const lifecycle = undisturbed(start);
   return {
     ...lifecycle,
     observation: { ...lifecycle.observation, cacheLifetime: assumedCacheLifetime },
-    fetches: { lastAt: now, complete: true },
+    fetches: { lastAt: start.now, complete: true },
   };
 }
 

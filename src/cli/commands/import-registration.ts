@@ -1,11 +1,10 @@
-import { readFile } from 'node:fs/promises';
 import type { Command } from 'commander';
 import { stringify } from 'yaml';
 import { apiVersion } from '../../api/names.ts';
-import { errorCode } from '../../lib/error-code.ts';
 import { describedCommand } from '../command.ts';
 import { AnswerFile, answerOf } from '../dynamic-registration.ts';
 import { CliError, exitCodes } from '../exit-codes.ts';
+import { readInputFile } from '../input-file.ts';
 import type { Terminal } from '../terminal.ts';
 
 interface ImportRegistrationOptions {
@@ -61,10 +60,5 @@ async function importRegistration(
 }
 
 async function read(file: string, terminal: Terminal): Promise<AnswerFile> {
-  try {
-    return new AnswerFile(file, file === '-' ? await terminal.readInput() : await readFile(file, 'utf8'));
-  } catch (error) {
-    if (error instanceof CliError) throw error;
-    throw new CliError(`${file} cannot be read (${errorCode(error)}): nothing was imported`);
-  }
+  return new AnswerFile(file, await readInputFile(file, 'nothing was imported', terminal));
 }

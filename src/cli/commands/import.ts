@@ -1,13 +1,13 @@
-import { readFile, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import type { Command } from 'commander';
 import { stringify } from 'yaml';
 import { importGrantAnnotation, registrationPath } from '../../api/names.ts';
 import { ImportKeyError } from '../../crypto/errors.ts';
 import { importPrivateKey } from '../../crypto/import-key.ts';
-import { errorCode } from '../../lib/error-code.ts';
 import { rsaThumbprint } from '../../lib/thumbprint.ts';
 import { describedCommand, withOutput } from '../command.ts';
 import { CliError, exitCodes } from '../exit-codes.ts';
+import { readInputFile, unreadable } from '../input-file.ts';
 import { formatValue, type OutputFormat } from '../output.ts';
 import type { Terminal } from '../terminal.ts';
 
@@ -60,15 +60,10 @@ export function importCommand(terminal: Terminal): Command {
 }
 
 async function read(file: string, terminal: Terminal): Promise<string> {
-  if (file === '-') return terminal.readInput();
-  try {
-    const { size } = await stat(file);
-    if (size > longestFile) throw new CliError(`${file} has ${size} bytes: it is not the file of one private key`);
-    return await readFile(file, 'utf8');
-  } catch (error) {
-    if (error instanceof CliError) throw error;
-    throw new CliError(`${file} cannot be read (${errorCode(error)})`);
-  }
+  const hint = 'give the path of a private key, or - for standard input';
+  const { size } = file === '-' ? { size: 0 } : await stat(file).catch(unreadable(file, hint));
+  if (size > longestFile) throw new CliError(`${file} has ${size} bytes: it is not the file of one private key`);
+  return readInputFile(file, hint, terminal);
 }
 
 function inspect(file: string, text: string, { namespace, registration, keyId }: ImportOptions): ImportReport {

@@ -1,4 +1,3 @@
-import { readFile } from 'node:fs/promises';
 import type { Command } from 'commander';
 import { parseAllDocuments } from 'yaml';
 import { apiVersion } from '../../api/names.ts';
@@ -6,7 +5,6 @@ import type { LtiRegistration } from '../../api/objects.ts';
 import { formatInstant } from '../../domain/duration.ts';
 import { emptyLedger } from '../../domain/ledger.ts';
 import { readRegistration, type Registration } from '../../domain/registration.ts';
-import { timingFault } from '../../domain/timing.ts';
 import { isJsonObject } from '../../lib/json-object.ts';
 import {
   type Cluster,
@@ -18,9 +16,11 @@ import {
 } from '../cluster.ts';
 import { describedCommand, onCluster, withClusterOptions, withOutput } from '../command.ts';
 import { CliError, exitCodes } from '../exit-codes.ts';
+import { readInputFile } from '../input-file.ts';
 import { formatAge, formatTable, formatValue, type OutputFormat } from '../output.ts';
+import { planLimits } from '../plan-limits.ts';
 import type { Terminal } from '../terminal.ts';
-import { assumedCacheLifetime, assumedLimits, shownLedger, timeline, type TimelineEntry } from '../timeline.ts';
+import { shownLedger, timeline, type TimelineEntry } from '../timeline.ts';
 
 interface PlanOptions extends ClusterOptions {
   readonly output: OutputFormat;
@@ -33,7 +33,7 @@ export function planCommand(terminal: Terminal): Command {
     usage: 'plan [name]',
     summary: 'Show what the operator will do with the keys of a registration, and when.',
     details:
-      'The times follow from the same rules that the operator applies. They assume that every replica serves a new key at once, and the default limits of the operator. With --filename, the command shows what would happen if you applied a manifest; it applies nothing.',
+      'The times follow from the same rules that the operator applies. They assume that every replica serves a new key at once. Whether rotations start is what the status of the registration says; for a spec that the operator has not seen yet, they assume its default limits. With --filename, the command shows what would happen if you applied a manifest; it applies nothing.',
     examples: [
       ['kubectl lti plan canvas -n gradebook', 'The next 180 days of a registration'],
       ['kubectl lti plan -f canvas.yaml --for 365d', 'A year of a manifest that is not applied yet'],
@@ -48,16 +48,18 @@ export function planCommand(terminal: Terminal): Command {
         const { present, wanted } = await registrations(cluster, options, name, terminal);
         const registration = read(wanted);
         const now = terminal.clock.now().getTime();
-        const start = present
+        const applied = present && read(present);
+        const start = applied
           ? shownLedger(
-              read(present),
+              applied,
               present,
               await keysOf({ ...cluster, namespace: registration.namespace }, registration.name),
             )
           : emptyLedger(registration.namespace, registration.name);
-        const entries = timeline({ registration, ledger: start, now }, now + ahead);
+        const { limits, note } = planLimits(registration, applied, present);
+        const entries = timeline({ registration, ledger: start, now, limits }, now + ahead);
         terminal.out(render(entries, options.output, now));
-        for (const note of notes(registration)) terminal.err(`${note}\n`);
+        for (const text of notes(registration, note)) terminal.err(`${text}\n`);
       }),
     );
 }
@@ -81,7 +83,7 @@ async function registrations(
     const present = await getRegistration(cluster, name);
     return { present, wanted: present };
   }
-  const text = filename === '-' ? await terminal.readInput() : await readFile(filename, 'utf8');
+  const text = await readInputFile(filename, 'give the path of a manifest, or - for standard input', terminal);
   const manifest = registrationIn(text, filename, name);
   const place = manifest.metadata.namespace ?? cluster.namespace;
   if (namespace !== undefined && namespace !== place) {
@@ -149,12 +151,10 @@ function render(entries: readonly TimelineEntry[], output: OutputFormat, now: nu
 }
 
 /** What keeps rotations from happening. */
-function notes(registration: Registration): string[] {
-  const { suspend, keyDistribution, activation } = registration;
-  const fault = timingFault(registration, assumedLimits, assumedCacheLifetime);
+function notes({ suspend, keyDistribution, activation }: Registration, timing: string | undefined): string[] {
   return [
     ...(suspend ? ['spec.suspend is true: no rotation starts, and no key retires.'] : []),
-    ...(fault ? [`No rotation starts: ${fault.message}.`] : []),
+    ...(timing === undefined ? [] : [timing]),
     ...(keyDistribution === 'Manual'
       ? [
           'Keys are pasted at the platform: each next key waits until kubectl lti acknowledge says that the platform has it.',

@@ -31,8 +31,8 @@ export function publicKeyCommand(terminal: Terminal): Command {
         if (!wanted) {
           throw new CliError(
             next
-              ? `no rotation of ${name} is in progress, so it has no next key: start one with kubectl lti rotate ${name}`
-              : `no key of ${name} signs yet: see kubectl lti status ${name}`,
+              ? `no rotation of ${name} is in progress, so it has no next key: start one with kubectl lti rotate ${name} -n ${cluster.namespace}`
+              : `no key of ${name} signs yet: see kubectl lti status ${name} -n ${cluster.namespace}`,
           );
         }
         const key = await cluster.client.get<LtiKey>(ltiKeys, cluster.namespace, wanted.name);

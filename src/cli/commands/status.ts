@@ -45,7 +45,9 @@ export function statusCommand(terminal: Terminal): Command {
             : [await getRegistration(cluster, name)];
         const summaries = objects.map(summarize);
         if (options.output === 'table' && summaries.length === 0) {
-          terminal.err(`No registrations found${namespace === undefined ? '' : ` in namespace ${namespace}`}.\n`);
+          terminal.err(
+            `No registrations found${namespace === undefined ? '.' : ` in namespace ${namespace}. List all with: kubectl lti status -A`}\n`,
+          );
         } else terminal.out(render(summaries, options.output, terminal));
         const troubled = summaries.filter(({ problems }) => problems.length > 0).length;
         if (options.check && troubled > 0) {

@@ -116,7 +116,7 @@ async function checkAddress({ protocol, hostname, port }: URL): Promise<Check[]>
       ? {
           check: 'address',
           result: 'warning',
-          detail: `${host} is ${hidden.address}, a private address: platforms outside cannot reach it, and Canvas and Moodle refuse it`,
+          detail: `${host} ${isIP(host) ? 'is a private address' : `has the private address ${hidden.address}`}: platforms outside cannot reach it, and Canvas and Moodle refuse it`,
         }
       : { check: 'address', result: 'passed', detail: `${host} has a public address` },
   );

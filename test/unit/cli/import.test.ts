@@ -81,6 +81,8 @@ describe('kubectl lti import', () => {
   it('import exits with 1 for a file that it cannot read', async () => {
     const { code, err } = await run(join(folder, 'none.pem'));
     expect(code).to.equal(1);
-    expect(err).to.equal(`error: ${folder}/none.pem cannot be read (ENOENT)\n`);
+    expect(err).to.equal(
+      `error: ${folder}/none.pem cannot be read (ENOENT): give the path of a private key, or - for standard input\n`,
+    );
   });
 });
