@@ -155,7 +155,7 @@ async function idle({ operator }: Bed): Promise<Row> {
       unit: '% of a core',
       notes: [
         `in ${seconds.toFixed(0)} s ${calls.reconciles} checks, ${calls.GET} GET and ${writesOf(calls)} writes (the Lease is renewed)`,
-        `with no more than the checks: ${((used / calls.reconciles) * 1000).toFixed(1)} ms of CPU each`,
+        `${((used / calls.reconciles) * 1000).toFixed(1)} ms of CPU for each check, if the process does nothing else`,
       ],
     },
     0.5,

@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
-import { files, keyPairs, Mount } from '../test/fixtures/mount.ts';
+import { bundleFiles, keyPairs, Mount, neededFiles } from '../test/fixtures/mount.ts';
 import { type Delivery, openKeyBundle } from '../tool/typescript/src/tool-keys.ts';
 import { bounded, type Measurement, type MeasurementOptions } from './row.ts';
 import { endPython, startPython } from './tool-key-python.ts';
@@ -91,17 +91,12 @@ function figure(took: readonly number[], opened: number, registrations: number):
 /** The files of a bundle, once for each key of the registration that changes. */
 async function versions(registrations: number): Promise<readonly Record<string, string>[]> {
   const keys = await keyPairs;
-  const delivered = keys.map((key) => {
-    const { 'private.jwk': jwk = '', 'registration.json': entry = '' } = files(key);
-    return { 'private.jwk': jwk, 'registration.json': entry };
-  });
-  return delivered.map((one) => {
-    const members = Array.from(
-      { length: registrations },
-      (_, index) => [`lms-${index}`, index === 0 ? one : delivered[0]!] as const,
-    );
-    return Object.fromEntries(
-      members.flatMap(([owner, member]) => Object.entries(member).map(([name, text]) => [`${owner}.${name}`, text])),
-    );
-  });
+  const delivered = keys.map(neededFiles);
+  return delivered.map((one) =>
+    bundleFiles(
+      Object.fromEntries(
+        Array.from({ length: registrations }, (_, index) => [`lms-${index}`, index === 0 ? one : delivered[0]!]),
+      ),
+    ),
+  );
 }

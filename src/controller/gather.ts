@@ -56,17 +56,29 @@ export interface Sources {
   readonly clock: Clock;
   /** Local clock minus the API server's, milliseconds; `undefined` before its first answer. */
   readonly clockSkew: () => Duration | undefined;
-  /** How long passes of this registration have failed; 0 if omitted. */
-  readonly failingFor?: Duration;
 }
 
-/** Returns `undefined` if nothing of this name exists. */
-export async function gather(sources: Sources, key: ObjectKey): Promise<Gathered | undefined> {
+/** The sources of one pass. */
+interface PassSources extends Sources {
+  readonly failingFor: Duration;
+}
+
+/**
+ * Returns `undefined` if nothing of this name exists.
+ *
+ * @param failingFor how long passes of this registration have failed
+ */
+export async function gather(
+  sources: Sources,
+  key: ObjectKey,
+  failingFor: Duration = 0,
+): Promise<Gathered | undefined> {
+  const pass = { ...sources, failingFor };
   const { namespace, name } = splitKey(key);
-  const stored = await readStored(sources, key);
+  const stored = await readStored(pass, key);
   if (!stored) return forget(sources, key);
   const { object: _, record, deliveries, ...known } = stored;
-  const { imports, recipient, pair, ...seen } = await readSurroundings(sources, key, stored);
+  const { imports, recipient, pair, ...seen } = await readSurroundings(pass, key, stored);
   const skew = sources.clockSkew() ?? 0;
   const now = serverTime(sources.clock, skew);
   return {
@@ -90,20 +102,20 @@ export async function gather(sources: Sources, key: ObjectKey): Promise<Gathered
     secrets: new Map([...deliveries].flatMap(([secretName, { secret }]) => (secret ? [[secretName, secret]] : []))),
     ...(recipient && !isFault(recipient) ? { recipient } : {}),
     ...(pair ? { pair } : {}),
-    failingFor: sources.failingFor ?? 0,
+    failingFor,
   };
 }
 
 type Stored = NonNullable<Awaited<ReturnType<typeof readStored>>>;
 
 /** The rest of the situation: imports, the recipient, the KEK that seals, the observation of the replicas, and the waiting pair. */
-async function readSurroundings(sources: Sources, key: ObjectKey, stored: Stored) {
+async function readSurroundings(sources: PassSources, key: ObjectKey, stored: Stored) {
   const { object, record, registration, ledger, ltiKeys } = stored;
   const isNew = ledger.kind === 'absent' && ledger.trace === undefined && object !== undefined;
   const shared = sharedWith(sources.keys, key, ltiKeys);
   const sealing = await sealingState(sources.keks);
   const [imports, recipient, observation] = await Promise.all([
-    isNew ? readImports(sources.client, object, sources.failingFor ?? 0) : undefined,
+    isNew ? readImports(sources.client, object, sources.failingFor) : undefined,
     object && readRecipient(object),
     registration.kind === 'present'
       ? observe(sources, key, ltiKeys, shared, record?.ledger, registration)
@@ -128,7 +140,7 @@ function publicURLs({ publicUrl }: Sources, namespace: string, name: string) {
 }
 
 /** The stored state of the registration, read in the order that correctness requires. */
-async function readStored(sources: Sources, key: ObjectKey) {
+async function readStored(sources: PassSources, key: ObjectKey) {
   const { namespace, name } = splitKey(key);
   // Caches are read before the ledger: what they show was written after it, so it cannot be newer than what is read now.
   const cached = sources.registrations.get(key);
@@ -214,7 +226,7 @@ function lastState(seen: LtiRegistration | undefined): LastState {
 }
 
 async function readDeliveries(
-  { client, failingFor }: Sources,
+  { client, failingFor }: PassSources,
   namespace: string,
   registration: string,
   object: LtiRegistration | undefined,

@@ -1,6 +1,6 @@
 import { decide } from '../domain/decide.ts';
 import { type Duration, type Instant, second } from '../domain/duration.ts';
-import { effectID } from '../domain/effects.ts';
+import { isRefusedEffect } from '../domain/effects.ts';
 import { liveKeys } from '../domain/ledger.ts';
 import type { Situation } from '../domain/situation.ts';
 import { resyncInterval, retryPoll, untilResync } from '../domain/timing.ts';
@@ -55,13 +55,13 @@ export function reconciler(options: ReconcilerOptions): (key: ObjectKey) => Prom
   };
 
   async function settle(key: ObjectKey, failingFor: Duration): Promise<Settled> {
-    let gathered = await gather({ ...sources, failingFor }, key);
+    let gathered = await gather(sources, key, failingFor);
     if (!gathered) return { result: {}, isComplete: true };
     let keysWritten = false;
     for (let pass = 0; pass < mostPasses; pass++) {
       const { situation } = gathered;
       const decision = decide(situation);
-      const effects = decision.effects.filter((effect) => !situation.refused.has(effectID(effect)));
+      const effects = decision.effects.filter((effect) => !isRefusedEffect(situation, effect));
       if (effects.length === 0) {
         const isShown = decision.status ? await applier.writeStatus(gathered, decision.status) : true;
         const isComplete = isShown && situation.refused.size === 0;

@@ -104,8 +104,9 @@ export class DevelopmentSession {
   #publish(): void {
     const { registration, server } = this.#options;
     const { namespace = '', name } = registration.metadata;
-    server.publish(registrationPath(namespace, name), this.published());
-    server.publish(namespacePath(namespace), this.published());
+    const keys = this.published();
+    server.publish(registrationPath(namespace, name), keys);
+    server.publish(namespacePath(namespace), keys);
   }
 
   async #deliver(ledger: Ledger): Promise<void> {

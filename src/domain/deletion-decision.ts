@@ -1,6 +1,6 @@
 import { deletionDoubt, deletionPolicyOf } from './deletion-evidence.ts';
 import { stripEffects } from './delivery.ts';
-import { type Decision, type Effect, effectID, isRefused, ledgerWrite } from './effects.ts';
+import { type Decision, type Effect, isRefused, isRefusedEffect, ledgerWrite } from './effects.ts';
 import { faultedEffects, withCondition } from './fault-effects.ts';
 import { staleSeals } from './key-generation.ts';
 import { activeKey, type Ledger, liveKeys } from './ledger.ts';
@@ -69,8 +69,7 @@ export function isReplaced(ledger: Ledger, { issuer }: Registration): boolean {
  */
 function removalEffects(situation: Situation): readonly Effect[] {
   const ends = retireEffects(situation);
-  const isRefusedEnd = (effect: Effect): boolean => situation.refused.has(effectID(effect));
-  if (!ends.every(isRefusedEnd)) return ends;
+  if (!ends.every((effect) => isRefusedEffect(situation, effect))) return ends;
   const ours = [...situation.deliveries].filter(([, { kind }]) => kind === 'ours');
   // Without the ledger, the operator would no longer know the name of a Secret that may hold a private key, nor whose LtiKeys are left.
   const last: readonly Effect[] = unreadableDelivery(situation) || ends.length > 0 ? [] : [{ kind: 'removeLedger' }];

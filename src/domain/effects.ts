@@ -83,6 +83,11 @@ export function isRefused({ refused }: Pick<Situation, 'refused'>, kind: Effect[
   return refused.has(identify(kind, name));
 }
 
+/** As {@link isRefused}, of an effect that was decided again. */
+export function isRefusedEffect({ refused }: Pick<Situation, 'refused'>, effect: Effect): boolean {
+  return refused.has(effectID(effect));
+}
+
 function identify(kind: Effect['kind'], name?: string): string {
   return name === undefined ? kind : `${kind} ${name}`;
 }

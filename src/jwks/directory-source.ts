@@ -155,7 +155,7 @@ export class DirectorySource implements DocumentSource {
 
   /** Logs each cause once, because 10,000 files may have the same one. */
   #cannotRead(error: unknown, message: string, file?: string): void {
-    const cause = `${message} ${error instanceof Error && 'code' in error ? String(error.code) : String(error)}`;
+    const cause = `${message} ${errorCode(error, String(error))}`;
     if (this.#unreadable === cause) return;
     this.#unreadable = cause;
     this.#options.log.error({ error, ...(file !== undefined && { file, reason: 'Unreadable' }) }, message);

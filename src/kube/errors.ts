@@ -95,6 +95,11 @@ export function isUnreadable(error: unknown): error is ApiError | TransportError
   return isRefusal(error);
 }
 
+/** Whether to continue without what this read returns, because it is {@link isUnreadable} or {@link isGivenUp}. */
+export function isUnreadableOrGivenUp(error: unknown, failingFor: Duration): error is ApiError | TransportError {
+  return isUnreadable(error) || isGivenUp(error, failingFor);
+}
+
 /**
  * Describes a refusal in a message that already names the object, as `403 Forbidden: exceeded quota: q, requested: …`: leaves out
  * the first words of the server's message (`secrets "canvas" is forbidden: `). Without an answer, it is the message of the

@@ -1,3 +1,4 @@
+import { errorCode } from '../lib/error-code.ts';
 import type { Logger } from '../observability/log.ts';
 import type { Collision } from './document-renderer.ts';
 import type { LtiKeyFacts } from './published-key.ts';
@@ -25,7 +26,7 @@ export class WarnOnce {
 
   /** The directory cannot be written or read. Logs each cause once, until `usable`; `files` is the number of affected files. */
   unusable(error: unknown, files = 1): void {
-    const cause = error instanceof Error && 'code' in error ? String(error.code) : String(error);
+    const cause = errorCode(error, String(error));
     if (cause === this.#unusable) return;
     this.#unusable = cause;
     this.#log.error({ error, files }, 'cannot write the publish directory, keeping its documents');

@@ -1,5 +1,6 @@
 import { type Duration, second } from '../../domain/duration.ts';
 import type { Clock } from '../../lib/clock.ts';
+import { errorCode } from '../../lib/error-code.ts';
 import { PublicCAFileError } from './private-ca.ts';
 import { type FetchedDocument, unknownDocument } from './fetched-document.ts';
 
@@ -105,6 +106,5 @@ export class CircuitBreaker {
 
 function failureText(error: unknown): string {
   if (error instanceof PublicCAFileError) return `is not requested: ${error.message}`;
-  const code = error instanceof Error && 'code' in error ? String(error.code) : 'no valid response';
-  return `does not respond (${code})`;
+  return `does not respond (${errorCode(error, 'no valid response')})`;
 }

@@ -11,7 +11,7 @@ import type { Duration } from '../../domain/duration.ts';
 import type { DeliveryContent } from '../../domain/effects.ts';
 import type { DeliverySecret, Fault } from '../../domain/situation.ts';
 import type { KubeClient } from '../../kube/client.ts';
-import { isGivenUp, isUnreadable } from '../../kube/errors.ts';
+import { isUnreadableOrGivenUp } from '../../kube/errors.ts';
 import type { Secret } from '../../kube/objects.ts';
 import { isBundle, memberOf } from './bundle.ts';
 import type { DeliveryClient } from './delivery-client.ts';
@@ -45,13 +45,13 @@ export interface DeliveryPlace {
   readonly secretName: string;
   readonly registration: string;
   readonly kind: DeliveryKind;
-  /** How long passes of the registration have failed; 0 if omitted. */
-  readonly failingFor?: Duration | undefined;
+  /** How long passes of the registration have failed. */
+  readonly failingFor: Duration;
 }
 
 export async function readDelivery(
   client: Secrets,
-  { namespace, secretName, registration, kind, failingFor = 0 }: DeliveryPlace,
+  { namespace, secretName, registration, kind, failingFor }: DeliveryPlace,
 ): Promise<DeliveryReading> {
   try {
     const stored = await getSecret(client, namespace, secretName);
@@ -61,7 +61,7 @@ export async function readDelivery(
     const secret = bundled ? memberOf(stored, registration) : stored;
     return secret ? deliveryReading(secret, registration) : { state: { kind: 'absent' } };
   } catch (error) {
-    if (!isUnreadable(error) && !isGivenUp(error, failingFor)) throw error;
+    if (!isUnreadableOrGivenUp(error, failingFor)) throw error;
     const message = `the operator cannot read Secret ${namespace}/${secretName}, so it delivers nothing: ${error.message}`;
     return { state: { kind: 'unreadable', fault: { reason: 'DeliverySecretUnreadable', message } } };
   }

@@ -7,7 +7,7 @@ import type { Duration, Instant } from '../../domain/duration.ts';
 import type { KeyFacts } from '../../domain/ledger.ts';
 import type { Fault, ImportState } from '../../domain/situation.ts';
 import type { KubeClient } from '../../kube/client.ts';
-import { isGivenUp, isUnreadable } from '../../kube/errors.ts';
+import { isUnreadableOrGivenUp } from '../../kube/errors.ts';
 import type { Secret } from '../../kube/objects.ts';
 import { getSecret } from './ledger-secret.ts';
 
@@ -95,7 +95,7 @@ async function readSigningKey(
   try {
     secret = await getSecret(client, namespace, secretName);
   } catch (error) {
-    if (!isUnreadable(error) && !isGivenUp(error, failingFor)) throw error;
+    if (!isUnreadableOrGivenUp(error, failingFor)) throw error;
     const message = `the operator cannot read ${name}, which spec.import.secretName names, so it creates no key: ${error.message}`;
     return { reason: 'ImportSecretUnreadable', message };
   }

@@ -5,7 +5,7 @@ import { ledgerEvidence } from '../../domain/ltikeys.ts';
 import type { LedgerReading } from '../../domain/situation.ts';
 import type { KubeClient } from '../../kube/client.ts';
 import type { Informer } from '../../kube/informer.ts';
-import { isGivenUp, isUnreadable } from '../../kube/errors.ts';
+import { isUnreadableOrGivenUp } from '../../kube/errors.ts';
 import { objectKey, type ObjectKey, splitKey } from '../../kube/objects.ts';
 import type { DeliveryReading } from './delivery-secret.ts';
 import { type LedgerSecretReading, readLedger } from './ledger-secret.ts';
@@ -17,7 +17,8 @@ export interface LedgerSources {
   readonly client: KubeClient;
   readonly keys: Pick<Informer<LtiKey>, 'scopeOf'>;
   readonly ledgers: LedgerCache;
-  readonly failingFor?: Duration;
+  /** How long passes of the registration have failed. */
+  readonly failingFor: Duration;
 }
 
 /** The ledger that this process just wrote or found missing; else that of the API server. */
@@ -45,7 +46,7 @@ export async function newestLedger(
  * to generate a first key. The result stays in `ledgers` until something changes.
  */
 export async function withTrace(
-  { client, ledgers, failingFor = 0 }: LedgerSources,
+  { client, ledgers, failingFor }: LedgerSources,
   reading: Exclude<LedgerReading, { kind: 'present' }>,
   cachedKeys: readonly LtiKey[],
   object: LtiRegistration | undefined,
@@ -72,7 +73,7 @@ export async function withTrace(
     const live = ledgerEvidence(items);
     if (live) return lost(`LtiKey ${live.metadata.name} exists`);
   } catch (error) {
-    if (!isUnreadable(error) && !isGivenUp(error, failingFor)) throw error;
+    if (!isUnreadableOrGivenUp(error, failingFor)) throw error;
     const message = `the operator cannot list the LtiKeys of namespace ${namespace}, so it cannot tell whether the registration has keys: ${error.message}`;
     return { kind: 'faulty', fault: { reason: 'LedgerUnreadable', message } };
   }

@@ -7,7 +7,7 @@ import { LedgerError } from '../../domain/member-reader.ts';
 import { type Ledger, sealedKeys } from '../../domain/ledger.ts';
 import type { Fault } from '../../domain/situation.ts';
 import type { KubeClient } from '../../kube/client.ts';
-import { isGivenUp, isObjectNotFound, isUnreadable } from '../../kube/errors.ts';
+import { isObjectNotFound, isUnreadableOrGivenUp } from '../../kube/errors.ts';
 import type { Secret } from '../../kube/objects.ts';
 
 /** The ledger as stored: one Secret, found by name. Every write is a compare-and-set of its resourceVersion. */
@@ -34,14 +34,14 @@ export async function readLedger(
   client: Secrets,
   namespace: string,
   registration: string,
-  failingFor: Duration = 0,
+  failingFor: Duration,
 ): Promise<LedgerSecretReading> {
   const name = ledgerSecretName(registration);
   try {
     const secret = await getSecret(client, namespace, name);
     return secret ? readLedgerSecret(secret, namespace, registration) : { kind: 'absent' };
   } catch (error) {
-    if (!isUnreadable(error) && !isGivenUp(error, failingFor)) throw error;
+    if (!isUnreadableOrGivenUp(error, failingFor)) throw error;
     const message = `the operator cannot read the ledger Secret ${namespace}/${name}: ${error.message}; it retries, and revocations proceed without the ledger`;
     return { kind: 'faulty', fault: { reason: 'LedgerUnreadable', message } };
   }
