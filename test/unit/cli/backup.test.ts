@@ -1,12 +1,11 @@
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { canarySecretName, operatorName } from '../../../src/api/names.ts';
-import { runCli } from '../../../src/cli/program.ts';
 import type { KubeObject, Secret } from '../../../src/kube/objects.ts';
-import { FakeCluster } from '../../fakes/fake-cluster.ts';
+import type { FakeCluster } from '../../fakes/fake-cluster.ts';
 import { fakeTerminal } from '../../fakes/fake-terminal.ts';
+import { KubectlLti } from '../../fixtures/kubectl-lti.ts';
 import { SealedLedgers } from '../../fixtures/sealed-ledgers.ts';
 
 const secretsOf = (namespace: string): string => `/api/v1/namespaces/${namespace}/secrets`;
@@ -27,19 +26,18 @@ function registration(name: string, spec: object = {}): KubeObject {
 }
 
 describe('kubectl lti backup and restore', () => {
+  let clusters: Readonly<Record<'here' | 'there', KubectlLti>>;
   let here: FakeCluster;
   let there: FakeCluster;
-  let folder: string;
   let file: string;
   let sealed: SealedLedgers;
   let ledger: Secret;
 
   beforeEach(async () => {
-    [here, there] = [await FakeCluster.start(), await FakeCluster.start()];
-    folder = mkdtempSync(join(tmpdir(), 'backup-'));
+    clusters = { here: await KubectlLti.start(), there: await KubectlLti.start() };
+    [here, there] = [clusters.here.cluster, clusters.there.cluster];
+    const { folder } = clusters.here;
     file = join(folder, 'keys.json');
-    here.writeKubeconfig(join(folder, 'here'));
-    there.writeKubeconfig(join(folder, 'there'));
     for (const name of ['gradebook', operatorName]) there.put('/api/v1/namespaces', { metadata: { name } });
     sealed = await SealedLedgers.create(join(folder, 'kek'));
     ledger = await sealed.ledger('gradebook', 'canvas');
@@ -49,19 +47,11 @@ describe('kubectl lti backup and restore', () => {
   });
 
   afterEach(async () => {
-    await Promise.all([here.stop(), there.stop()]);
-    rmSync(folder, { recursive: true });
+    await Promise.all(Object.values(clusters).map((each) => each.stop()));
   });
 
-  async function lti(
-    where: 'here' | 'there',
-    line: string,
-    answer?: boolean,
-  ): Promise<{ code: number; out: string; err: string }> {
-    const terminal = fakeTerminal(answer === undefined ? {} : { answer });
-    const code = await runCli([...line.split(' '), '--kubeconfig', join(folder, where)], terminal);
-    return { code, out: terminal.output(), err: terminal.errors() };
-  }
+  const lti = (where: 'here' | 'there', line: string, answer?: boolean): ReturnType<KubectlLti['run']> =>
+    clusters[where].run(line, fakeTerminal(answer === undefined ? {} : { answer }));
 
   const backUp = (): ReturnType<typeof lti> => lti('here', `backup ${file} -A --kek-dir ${sealed.kekDirectory}`);
   const restore = (options = '--yes'): ReturnType<typeof lti> => lti('there', `restore ${file} ${options}`);

@@ -1,43 +1,33 @@
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { ledgerSecretType, operatorName } from '../../../src/api/names.ts';
-import { runCli } from '../../../src/cli/program.ts';
 import type { KubeObject } from '../../../src/kube/objects.ts';
 import { sleep, systemClock } from '../../../src/lib/clock.ts';
-import { FakeCluster } from '../../fakes/fake-cluster.ts';
+import type { FakeCluster } from '../../fakes/fake-cluster.ts';
 import { fakeTerminal } from '../../fakes/fake-terminal.ts';
+import { KubectlLti } from '../../fixtures/kubectl-lti.ts';
 import { SealedLedgers } from '../../fixtures/sealed-ledgers.ts';
 
 const namespaced = (namespace: string, plural: string, api = '/api/v1'): string =>
   `${api}/namespaces/${namespace}/${plural}`;
 
 describe('kubectl lti on an API server in memory', () => {
+  let kubectlLti: KubectlLti;
   let cluster: FakeCluster;
-  let folder: string;
   let sealed: SealedLedgers;
 
   beforeEach(async () => {
-    cluster = await FakeCluster.start();
-    folder = mkdtempSync(join(tmpdir(), 'cli-'));
-    cluster.writeKubeconfig(join(folder, 'kubeconfig'));
-    sealed = await SealedLedgers.create(join(folder, 'kek'));
+    kubectlLti = await KubectlLti.start();
+    ({ cluster } = kubectlLti);
+    sealed = await SealedLedgers.create(join(kubectlLti.folder, 'kek'));
     cluster.put(namespaced('gradebook', 'secrets'), await sealed.ledger('gradebook', 'canvas'));
     cluster.put(namespaced('other', 'secrets'), await sealed.ledger('other', 'moodle'));
     cluster.put(namespaced(operatorName, 'secrets'), await sealed.canaries());
   });
 
-  afterEach(async () => {
-    await cluster.stop();
-    rmSync(folder, { recursive: true });
-  });
+  afterEach(() => kubectlLti.stop());
 
-  async function lti(line: string): Promise<{ code: number; out: string; err: string }> {
-    const terminal = fakeTerminal();
-    const code = await runCli([...line.split(' '), '--kubeconfig', join(folder, 'kubeconfig')], terminal);
-    return { code, out: terminal.output(), err: terminal.errors() };
-  }
+  const lti = (line: string): ReturnType<KubectlLti['run']> => kubectlLti.run(line);
 
   it('kek status counts the sealed keys of the ledgers, and shows which KEK has a canary', async () => {
     const { code, out, err } = await lti('kek status -A');
@@ -155,15 +145,14 @@ describe('kubectl lti on an API server in memory', () => {
     cluster.put(collection, registration('Pending'));
     const interrupt = new AbortController();
     const terminal = fakeTerminal({ signal: interrupt.signal });
-    const kubeconfig = ['--kubeconfig', join(folder, 'kubeconfig')];
-    const code = runCli(['status', '-n', 'gradebook', '-w', ...kubeconfig], terminal);
+    const watch = kubectlLti.run('status -n gradebook -w', terminal);
     await eventually(() => cluster.watches === 1);
     cluster.put(collection, registration('Pending'));
     cluster.put(collection, registration('Ready'));
     cluster.remove(`${collection}/canvas`);
     await eventually(() => terminal.output().includes('was deleted'));
     interrupt.abort();
-    expect(await code).to.equal(130);
+    expect((await watch).code).to.equal(130);
     expect(terminal.errors()).to.equal('');
     expect(terminal.output().split('\n')).to.deep.equal([
       'NAMESPACE   NAME     STATUS    KEY   AGE   NEXT ROTATION   IN PROGRESS',

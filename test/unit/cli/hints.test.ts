@@ -1,35 +1,22 @@
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { expect } from 'chai';
 import type { LtiKey } from '../../../src/api/objects.ts';
 import { leafCommands } from '../../../src/cli/leaf-commands.ts';
 import { checkAnswer } from '../../../src/cli/jwks-checks.ts';
-import { createProgram, runCli } from '../../../src/cli/program.ts';
+import { createProgram } from '../../../src/cli/program.ts';
 import { aPublicJwk } from '../../builders/ledger.ts';
-import { FakeCluster } from '../../fakes/fake-cluster.ts';
 import { fakeTerminal } from '../../fakes/fake-terminal.ts';
+import { KubectlLti } from '../../fixtures/kubectl-lti.ts';
 
 describe('The hints of kubectl lti', () => {
-  let cluster: FakeCluster;
-  let folder: string;
+  let kubectlLti: KubectlLti;
 
   before(async () => {
-    cluster = await FakeCluster.start();
-    folder = mkdtempSync(join(tmpdir(), 'hints-'));
-    cluster.writeKubeconfig(join(folder, 'kubeconfig'));
+    kubectlLti = await KubectlLti.start();
   });
 
-  after(async () => {
-    await cluster.stop();
-    rmSync(folder, { recursive: true });
-  });
+  after(() => kubectlLti.stop());
 
-  async function lti(line: string): Promise<{ code: number; out: string; err: string }> {
-    const terminal = fakeTerminal();
-    const code = await runCli([...line.split(' '), '--kubeconfig', join(folder, 'kubeconfig')], terminal);
-    return { code, out: terminal.output(), err: terminal.errors() };
-  }
+  const lti = (line: string): ReturnType<KubectlLti['run']> => kubectlLti.run(line);
 
   /** A registration whose activationDelay is below the default minimum. */
   function put(status?: object): void {
@@ -40,7 +27,7 @@ describe('The hints of kubectl lti', () => {
       spec,
     };
     const path = '/apis/ltikeys.dev/v1alpha1/namespaces/gradebook/ltiregistrations';
-    cluster.put(path, { ...object, ...(status ? { status } : {}) });
+    kubectlLti.cluster.put(path, { ...object, ...(status ? { status } : {}) });
   }
 
   const stalled = (status: string, reason: string, message: string): object => ({
@@ -94,7 +81,7 @@ describe('The hints of kubectl lti', () => {
   it('status suggests all namespaces if one has no registrations, and nothing if it has looked at all', async () => {
     const { err } = await lti('status -n empty');
     expect(err).to.equal('No registrations found in namespace empty. List all with: kubectl lti status -A\n');
-    cluster.objects.clear();
+    kubectlLti.cluster.objects.clear();
     expect((await lti('status -A')).err).to.equal('No registrations found.\n');
   });
 

@@ -1,16 +1,15 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import type { LtiKey, LtiRegistration } from '../../../src/api/objects.ts';
 import { runCli } from '../../../src/cli/program.ts';
 import { systemClock } from '../../../src/lib/clock.ts';
 import { aPublicJwk } from '../../builders/ledger.ts';
-import { FakeCluster } from '../../fakes/fake-cluster.ts';
 import { fakeTerminal } from '../../fakes/fake-terminal.ts';
 import { FakeClock } from '../../fakes/fake-clock.ts';
 import { TypedKeys } from '../../fakes/typed-keys.ts';
 import { eventually } from '../../fixtures/command.ts';
+import { KubectlLti } from '../../fixtures/kubectl-lti.ts';
 
 /** The transcripts in docs/kubectl-lti.md are what the commands print. UPDATE_TRANSCRIPTS=1 writes them. */
 
@@ -73,28 +72,23 @@ const canvasKey = {
 } as LtiKey;
 
 describe('The transcripts in docs/kubectl-lti.md', () => {
-  let cluster: FakeCluster;
-  let folder: string;
+  let kubectlLti: KubectlLti;
 
   before(async () => {
-    cluster = await FakeCluster.start();
-    folder = mkdtempSync(join(tmpdir(), 'transcripts-'));
-    cluster.writeKubeconfig(join(folder, 'kubeconfig'));
+    kubectlLti = await KubectlLti.start();
+    const { cluster } = kubectlLti;
     cluster.put(collection('ltiregistrations'), registration('canvas', canvasStatus));
     cluster.put(collection('ltiregistrations'), registration('moodle', moodleStatus));
     cluster.put(collection('ltikeys'), canvasKey);
   });
 
-  after(async () => {
-    await cluster.stop();
-    rmSync(folder, { recursive: true });
-  });
+  after(() => kubectlLti.stop());
 
   async function transcript(line: string): Promise<string> {
     const terminal = fakeTerminal({ clock: { ...systemClock, now: () => new Date(now) } });
     const both: string[] = [];
     const streams = { ...terminal, out: (text: string) => both.push(text), err: (text: string) => both.push(text) };
-    await runCli([...line.split(' '), '--kubeconfig', join(folder, 'kubeconfig')], streams);
+    await kubectlLti.run(line, streams);
     return `\`\`\`console\n$ kubectl lti ${line}\n${both.join('').trimEnd()}\n\`\`\`\n`;
   }
 
@@ -102,7 +96,7 @@ describe('The transcripts in docs/kubectl-lti.md', () => {
   async function devTranscript(): Promise<string> {
     const clock = new FakeClock(now);
     const typed = new TypedKeys();
-    const directory = join(folder, 'lti');
+    const directory = join(kubectlLti.folder, 'lti');
     const written: string[] = [];
     const write = (text: string): void => void written.push(text);
     const until = (text: RegExp): Promise<unknown> => eventually(String(text), () => text.test(written.join('')));

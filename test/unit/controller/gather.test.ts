@@ -49,8 +49,8 @@ describe('gather', () => {
     await operator.settle();
     operator.sources.ledgers.delete(registrationKey);
   }
-  async function situation(more: Partial<Sources> = {}): Promise<Situation> {
-    const gathered = await gather({ ...operator.sources, ...more }, registrationKey);
+  async function situation(more: Partial<Sources> = {}, failingFor = 0): Promise<Situation> {
+    const gathered = await gather({ ...operator.sources, ...more }, registrationKey, failingFor);
     expect(gathered).to.not.equal(undefined);
     return gathered!.situation;
   }
@@ -378,7 +378,7 @@ describe('gather', () => {
       operator.objects.before = (asked) => {
         if (asked.startsWith('get secrets')) throw error;
       };
-      const found = await situation({ failingFor: 3 * second + 1 });
+      const found = await situation({}, 3 * second + 1);
       expect(ledgerFault(found)).to.have.property('reason', 'LedgerUnreadable');
       expect(deliveryFault(found)).to.have.property('reason', 'DeliverySecretUnreadable');
     });

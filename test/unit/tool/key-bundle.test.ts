@@ -13,18 +13,13 @@ import {
   openKeyDirectory,
   signClientAssertion,
 } from '../../../tool/typescript/src/tool-keys.ts';
-import { files, keyPairs, Mount, registration } from '../../fixtures/mount.ts';
+import { bundleFiles, files, keyPairs, Mount, neededFiles, registration } from '../../fixtures/mount.ts';
+
+const [first, second, third] = await keyPairs;
 
 describe('The key bundle of a tool', () => {
   let mount: Mount;
   let opened: KeyBundle | undefined;
-  let first: KeyPair;
-  let second: KeyPair;
-  let third: KeyPair;
-
-  before(async () => {
-    [first, second, third] = await keyPairs;
-  });
   beforeEach(() => {
     mount = new Mount();
   });
@@ -35,19 +30,15 @@ describe('The key bundle of a tool', () => {
   });
 
   type Members = Readonly<Record<string, KeyPair | Readonly<Record<string, string>>>>;
-  /** As the operator writes them: `spec.delivery.files` with the two files that a tool needs. */
   const bundled = (members: Members): Record<string, string> =>
-    Object.fromEntries(
-      Object.entries(members).flatMap(([owner, member]) =>
-        Object.entries('keyID' in member && 'privateKey' in member ? delivered(member as KeyPair) : member).map(
-          ([name, text]) => [`${owner}.${name}`, text],
-        ),
+    bundleFiles(
+      Object.fromEntries(
+        Object.entries(members).map(([owner, member]) => [
+          owner,
+          'keyID' in member && 'privateKey' in member ? neededFiles(member as KeyPair) : member,
+        ]),
       ),
     );
-  const delivered = (key: KeyPair): Record<string, string> => {
-    const { 'private.jwk': jwk = '', 'registration.json': entry = '' } = files(key);
-    return { 'private.jwk': jwk, 'registration.json': entry };
-  };
   const open = async (members: Members): Promise<KeyBundle> => {
     mount.swap(bundled(members));
     // No look happens unless the test or the watch asks for it.
@@ -122,7 +113,7 @@ describe('The key bundle of a tool', () => {
   });
 
   it('A registration without a usable key stops no other one, and gets its key when there is one', async () => {
-    const half = { ...delivered(second), 'private.jwk': delivered(second)['private.jwk']!.slice(0, 900) };
+    const half = { ...neededFiles(second), 'private.jwk': neededFiles(second)['private.jwk']!.slice(0, 900) };
     const { 'registration.json': entry = '' } = files(third);
     const warned = warningAbout('moodle.private.jwk: it is not a JSON object');
     const bundle = await open({ canvas: first, moodle: half, sakai: { 'registration.json': entry } });
@@ -201,7 +192,7 @@ describe('The key bundle of a tool', () => {
 
   it('The error of a registration that is not complete names its file in the bundle', async () => {
     const entry = { 'registration.json': '{"issuer":"https://lms.example.org"}' };
-    const bundle = await open({ canvas: { ...delivered(first), ...entry } });
+    const bundle = await open({ canvas: { ...neededFiles(first), ...entry } });
     const directory = await openKeyDirectory(mount.path, { registration: 'canvas', watch: false });
     try {
       for (const source of [bundle.get('canvas')!, directory]) {
@@ -218,11 +209,11 @@ describe('The key bundle of a tool', () => {
     const entry = (client_id: string): Record<string, string> => ({
       'registration.json': JSON.stringify({ ...registration, client_id }),
     });
-    const members = { canvas: { ...delivered(first), ...entry('1') }, moodle: entry('2') };
+    const members = { canvas: { ...neededFiles(first), ...entry('1') }, moodle: entry('2') };
     const bundle = await open(members);
     const find = (clientID: string): string | undefined => bundle.find(registration.issuer, clientID)?.registration;
     expect([find('1'), find('2'), find('3')]).to.deep.equal(['canvas', undefined, undefined]);
-    await swap(bundle, { ...members, moodle: { ...delivered(second), ...entry('2') } });
+    await swap(bundle, { ...members, moodle: { ...neededFiles(second), ...entry('2') } });
     expect(find('2')).to.equal('moodle');
     expect(bundle.find('https://other.example', '2')).to.equal(undefined);
   });

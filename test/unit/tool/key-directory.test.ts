@@ -16,16 +16,11 @@ import {
 } from '../../../tool/typescript/src/tool-keys.ts';
 import { files, jwkText, keyPairs, Mount, registration } from '../../fixtures/mount.ts';
 
+const [first, second, third] = await keyPairs;
+
 describe('The key directory of a tool', () => {
   let mount: Mount;
   let directory: KeyDirectory | undefined;
-  let first: KeyPair;
-  let second: KeyPair;
-  let third: KeyPair;
-
-  before(async () => {
-    [first, second, third] = await keyPairs;
-  });
   beforeEach(() => {
     mount = new Mount();
   });

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import tempfile
+import unittest
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -69,3 +70,17 @@ class Mount:
         os.rename(data + "_tmp", data)
         if previous is not None:
             shutil.rmtree(os.path.join(self.path, previous))
+
+
+class MountTestCase(unittest.TestCase):
+    """Has an empty mount for each test, and three keys for all."""
+
+    keys: dict[str, rsa.RSAPrivateKey] = {}
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        cls.keys = {kid: rsa.generate_private_key(65537, 2048) for kid in ("first", "second", "third")}
+
+    def setUp(self) -> None:
+        self.mount = Mount()
+        self.addCleanup(shutil.rmtree, self.mount.path, ignore_errors=True)

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import threading
 import time
 import unittest
@@ -11,22 +10,12 @@ from typing import Any, Optional, Union
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from lti_tool_keys import DeliveredKey, Delivery, KeyBundle, KeyDirectoryError, open_key_bundle, sign_client_assertion
-from mount import REGISTRATION, Files, Mount, delivery
+from mount import REGISTRATION, Files, MountTestCase, delivery
 
 Members = dict[str, Union[str, Files]]
 
 
-class KeyBundles(unittest.TestCase):
-    keys: dict[str, rsa.RSAPrivateKey] = {}
-
-    @classmethod
-    def setUpClass(cls) -> None:
-        cls.keys = {kid: rsa.generate_private_key(65537, 2048) for kid in ("first", "second", "third")}
-
-    def setUp(self) -> None:
-        self.mount = Mount()
-        self.addCleanup(shutil.rmtree, self.mount.path, ignore_errors=True)
-
+class KeyBundles(MountTestCase):
     def files(self, kid: str) -> Files:
         return {name: text for name, text in delivery(self.keys[kid], kid).items() if name in ("private.jwk", "registration.json")}
 

@@ -30,7 +30,7 @@ from lti_tool_keys import (
     sign_deep_linking_response,
     tool_jwks,
 )
-from mount import REGISTRATION, Files, Mount, decoded, delivery, private_jwk
+from mount import REGISTRATION, Files, MountTestCase, decoded, delivery, private_jwk
 
 
 def variables_of(error: BaseException) -> str:
@@ -39,17 +39,7 @@ def variables_of(error: BaseException) -> str:
     return "".join(repr(frame.f_locals) for frame in frames)
 
 
-class ToolKeys(unittest.TestCase):
-    keys: dict[str, rsa.RSAPrivateKey] = {}
-
-    @classmethod
-    def setUpClass(cls) -> None:
-        cls.keys = {kid: rsa.generate_private_key(65537, 2048) for kid in ("first", "second", "third")}
-
-    def setUp(self) -> None:
-        self.mount = Mount()
-        self.addCleanup(shutil.rmtree, self.mount.path, ignore_errors=True)
-
+class ToolKeys(MountTestCase):
     def files(self, kid: str) -> Files:
         return delivery(self.keys[kid], kid)
 
