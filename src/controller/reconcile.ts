@@ -13,7 +13,7 @@ import type { Gathered } from './gathered.ts';
 export interface ReconcilerOptions {
   readonly sources: Sources;
   readonly applier: Pick<Applier, 'apply' | 'writeStatus'>;
-  /** The longest time between two passes, because Secrets are not watched. */
+  /** The longest time between two reconciles of a registration, because Secrets are not watched; see `resyncInterval`. */
   readonly resync: Duration;
   /** The number of registrations. */
   readonly registrations: () => number;

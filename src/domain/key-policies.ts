@@ -24,7 +24,7 @@ export const policies: readonly Policy[] = [
   revokeSigningKey,
   forgetRevocation,
   recordAbsence,
-  // A key is published while every ready replica is observed serving it.
+  // A key counts as published once every ready replica serves it; a next key no longer does when a replica is observed without it.
   forgetPublication,
   recordPublication,
   // Without a signing key, the next key signs as soon as it is served.
