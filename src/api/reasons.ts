@@ -75,8 +75,8 @@ export const conditionReasons = {
     'Copy the key ID from the KEY ID column of `kubectl get ltikeys`, or remove the entry.',
   ),
   WriteRefused: reason(
-    'The API server refuses a write because of RBAC, a quota, an admission policy or an immutable object. The operator retries.',
-    'The message has the object and the server’s reason: change the RBAC rule, quota, policy or object that it names.',
+    'The operator cannot write an object. The API server refuses the write because of RBAC, a quota, an admission policy or an immutable object, or it does not process it. The operator retries.',
+    'The message has the object, what happened, and what to check.',
   ),
   SpecInvalid: reason(
     'The API server accepted a value in the spec that the operator cannot use.',

@@ -5,18 +5,18 @@ import type { KekProvider } from '../crypto/kek-provider.ts';
 import { announcementsBetween, type Effect, effectID, targetOf } from '../domain/effects.ts';
 import { liveKeys } from '../domain/ledger.ts';
 import type { KeySize } from '../domain/public-jwk.ts';
-import type { KeyMaterial, Refusal } from '../domain/situation.ts';
+import type { KeyMaterial } from '../domain/situation.ts';
 import type { KubeClient } from '../kube/client.ts';
 import {
   type ApiError,
   ignoringAbsence,
   isAlreadyExists,
   isRefusedOrGivenUp,
-  refusalText,
   type TransportError,
 } from '../kube/errors.ts';
 import type { EventRecorder } from '../kube/events.ts';
 import { type KubeObject, objectKey, type ResourceType } from '../kube/objects.ts';
+import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../observability/log.ts';
 import { openKey, reseal } from './keys/key-material.ts';
 import { DeliveryClient } from './secrets/delivery-client.ts';
@@ -26,6 +26,7 @@ import type { KeyGenerator } from './keys/key-generator.ts';
 import { createLedger, replaceLedger } from './secrets/ledger-secret.ts';
 import type { LedgerCache } from './secrets/ledger-cache.ts';
 import type { OwnWrites } from './own-writes.ts';
+import { refusalOf } from './refusal.ts';
 import { Reports } from './reports.ts';
 
 /**
@@ -41,6 +42,7 @@ export interface ApplierOptions {
   readonly ledgers: Pick<LedgerCache, 'set' | 'delete'>;
   readonly events: Pick<EventRecorder, 'record'>;
   readonly log: Logger;
+  readonly clock: Clock;
   readonly metrics?: ApplierMetrics | undefined;
 }
 
@@ -58,9 +60,8 @@ export class Applier {
   readonly #deliveries: DeliveryClient;
 
   constructor(options: ApplierOptions) {
-    const { events, log, metrics } = options;
     this.#options = options;
-    this.#reports = new Reports({ events, log, refused: (resource) => metrics?.refused(resource) });
+    this.#reports = new Reports({ ...options, refused: (resource) => options.metrics?.refused(resource) });
     this.#deliveries = new DeliveryClient(options.client);
   }
 
@@ -98,8 +99,7 @@ export class Applier {
       );
     } catch (error) {
       if (!isRefusedOrGivenUp(error, gathered.failingFor)) throw error;
-      const target = { verb: 'update', object: `the status of LtiRegistration ${object.metadata.name}` };
-      this.#reports.refusal(situation, { ...target, because: refusalText(error) }, 'ltiregistrations/status');
+      this.#reports.statusRefused(situation, error, object, status);
       return false;
     }
     this.#reports.announce(situation, announcementsBetween(object.status, status));
@@ -107,22 +107,20 @@ export class Applier {
   }
 
   async #carryOut(gathered: Gathered, effect: Effect): Promise<Gathered> {
+    const key = registrationKey(gathered.situation);
     switch (effect.kind) {
       case 'generate':
         // The waiting pair is not usable: the ledger has it, it has another size, or is sealed under another key-encryption key.
-        if (gathered.pair) this.#options.generator.drop(registrationKey(gathered.situation));
-        this.#options.generator.request(registrationKey(gathered.situation), {
-          // oxlint-disable-next-line no-unsafe-type-assertion -- the schema allows these sizes alone
-          size: effect.size as KeySize,
-          urgent: effect.urgent,
-        });
+        if (gathered.pair) this.#options.generator.drop(key);
+        // oxlint-disable-next-line no-unsafe-type-assertion -- the schema allows these sizes alone
+        this.#options.generator.request(key, { size: effect.size as KeySize, urgent: effect.urgent });
         return withSituation(gathered, { generating: true });
       case 'writeLedger':
         return this.#writeLedger(gathered, effect);
       case 'removeLedger': {
         const { record, ...rest } = gathered;
         await this.#delete(secrets, record?.secret);
-        this.#options.ledgers.delete(registrationKey(gathered.situation));
+        this.#options.ledgers.delete(key);
         return withSituation(rest, { ledger: { kind: 'absent' }, keyMaterial: new Map() });
       }
       case 'createKey':
@@ -241,8 +239,8 @@ export class Applier {
 
   #refused(gathered: Gathered, effect: Effect, error: ApiError | TransportError): Gathered {
     const { situation } = gathered;
-    const { resource, ...named } = targetOf(situation.namespace, situation.name, effect);
-    const refusal: Refusal = { ...named, because: refusalText(error) };
+    const { resource, ...target } = targetOf(situation.namespace, situation.name, effect);
+    const refusal = refusalOf(error, target);
     this.#reports.refusal(situation, refusal, resource);
     return withSituation(gathered, { refused: new Map([...situation.refused, [effectID(effect), refusal]]) });
   }

@@ -147,13 +147,13 @@ export class RegistrationController {
   }
 
   #createReconciler(generator: KeyGenerator, observer: PublicationObserver): (key: ObjectKey) => Promise<Result> {
-    const { client, keks, events, log, metrics, registrations, resync } = this.#options;
+    const { registrations, resync } = this.#options;
     const { ownWrites, lastSeen } = this.#watched;
     const ledgers = this.#ledgers;
     const opened = new OpenedKeys();
     return reconciler({
       sources: { ...this.#options, observer, ownWrites, lastSeen, ledgers, generator, opened },
-      applier: new Applier({ client, keks, generator, ownWrites, ledgers, events, log, metrics }),
+      applier: new Applier({ ...this.#options, generator, ownWrites, ledgers }),
       resync,
       registrations: () => registrations.size,
     });

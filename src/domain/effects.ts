@@ -2,8 +2,9 @@ import { ledgerSecretName } from '../api/names.ts';
 import type { EventReason } from '../api/reasons.ts';
 import type { Cause, Ledger, Transition } from './ledger.ts';
 import type { LtiKey, LtiRegistration } from '../api/objects.ts';
-import type { DeliveryMetadata, Situation } from './situation.ts';
+import type { DeliveryMetadata, Refusal, Situation } from './situation.ts';
 import type { Instant } from './duration.ts';
+import { refusalMessage } from './verdict.ts';
 
 /** Everything that the operator can do, as data. A decision lists effects in the order in which they are carried out. */
 export type Effect =
@@ -151,6 +152,16 @@ const watched = [
   { type: 'ActionRequired', bad: 'True', byMessage: true },
   { type: 'Ready', bad: 'False', byMessage: false },
 ] as const;
+
+/** The announcements if the status cannot be written: the refusal, and what the status would have changed. */
+export function announcementsWithoutStatus(
+  refusal: Refusal,
+  before: LtiRegistration['status'],
+  after: NonNullable<LtiRegistration['status']>,
+): readonly Announcement[] {
+  const unwritten: Announcement = { type: 'Warning', reason: 'WriteRefused', message: refusalMessage(refusal) };
+  return [unwritten, ...announcementsBetween(before, after)];
+}
 
 /** The announcements of what changed between two statuses: new faults, and faults that were resolved. */
 export function announcementsBetween(

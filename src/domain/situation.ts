@@ -131,13 +131,25 @@ export interface SealedPair {
   readonly kekID: string;
 }
 
-/** A write that the API server refused while the operator dealt with this situation. */
+/** Why a write was not carried out: it decides what a user has to check. */
+export type RefusalKind =
+  /** By a rule: RBAC, a quota, validation, admission, an immutable object. */
+  | 'Refused'
+  | 'Unauthenticated'
+  /** Another client wrote the object first, each time. */
+  | 'Contended'
+  | 'Overloaded'
+  /** There was no answer in time, so the write may have taken effect. */
+  | 'Unanswered';
+
+/** A write that the API server refused or did not process while the operator dealt with this situation. */
 export interface Refusal {
+  readonly kind: RefusalKind;
   /** Such as `Secret gradebook/canvas-lti-keys`. */
   readonly object: string;
   /** Such as `create` or `update`. */
   readonly verb: string;
-  /** The server's status, reason and message. */
+  /** The server's status, reason and message, or what happened instead of an answer. */
   readonly because: string;
 }
 

@@ -129,7 +129,7 @@ export const controllerTable = {
   ),
   refusedWrites: counter(
     'lti_refused_writes_total',
-    'Writes that the API server refused, by resource: secrets, ltikeys, ltikeys/status or ltiregistrations/status.',
+    'Writes that the API server refused or did not process, by resource: secrets, ltikeys, ltikeys/status or ltiregistrations/status.',
     'resource',
   ),
   jwksReplicas: gauge(

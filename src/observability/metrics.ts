@@ -137,7 +137,7 @@ export interface OperatorSources {
 
 export interface WriteMetrics {
   rotation(result: 'started' | 'activated'): void;
-  /** The API server refused a write of this resource. */
+  /** The API server refused a write of this resource, or did not process it. */
   refused(resource: string): void;
 }
 

@@ -142,6 +142,7 @@ export class MemoryOperator {
       ledgers,
       events: { record: (_regarding, type, reason) => void this.announced.push(`${type} ${reason}`) },
       log: this.recorded.log,
+      clock,
       metrics: {
         rotation: (result) => void this.rotations.push(result),
         refused: (resource) => void this.refusedResources.push(resource),

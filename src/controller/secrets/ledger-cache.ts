@@ -1,6 +1,7 @@
 import { type Duration, minute, second } from '../../domain/duration.ts';
 import type { ObjectKey } from '../../kube/objects.ts';
 import type { Clock } from '../../lib/clock.ts';
+import { Expiring } from '../expiring.ts';
 import type { LedgerRecord } from './ledger-secret.ts';
 
 /** The step after a write, such as the activation of a first key, follows well within this time. */
@@ -14,8 +15,8 @@ const missingFor: Duration = 10 * minute;
  * was written. A change by another client, and a failed pass, delete the entry.
  */
 export class LedgerCache {
-  readonly #written: Expiring<LedgerRecord>;
-  readonly #missing: Expiring<true>;
+  readonly #written: Expiring<ObjectKey, LedgerRecord>;
+  readonly #missing: Expiring<ObjectKey, true>;
 
   constructor(clock: Clock) {
     this.#written = new Expiring(clock, writtenFor);
@@ -43,41 +44,5 @@ export class LedgerCache {
   delete(registration: ObjectKey): void {
     this.#written.delete(registration);
     this.#missing.delete(registration);
-  }
-}
-
-/** Values that are dropped after a time, by registration. */
-class Expiring<V> {
-  readonly #clock: Clock;
-  readonly #lifetime: Duration;
-  /** The oldest first. */
-  readonly #entries = new Map<ObjectKey, { readonly value: V; readonly until: number }>();
-
-  constructor(clock: Clock, lifetime: Duration) {
-    this.#clock = clock;
-    this.#lifetime = lifetime;
-  }
-
-  set(key: ObjectKey, value: V): void {
-    this.#dropOld();
-    this.#entries.delete(key);
-    this.#entries.set(key, { value, until: this.#clock.monotonic() + this.#lifetime });
-  }
-
-  get(key: ObjectKey): V | undefined {
-    this.#dropOld();
-    return this.#entries.get(key)?.value;
-  }
-
-  delete(key: ObjectKey): void {
-    this.#entries.delete(key);
-  }
-
-  #dropOld(): void {
-    const now = this.#clock.monotonic();
-    for (const [key, { until }] of this.#entries) {
-      if (until > now) return;
-      this.#entries.delete(key);
-    }
   }
 }

@@ -4,9 +4,9 @@ import type { LtiKey } from '../../../src/api/objects.ts';
 import { gather } from '../../../src/controller/gather.ts';
 import type { Gathered } from '../../../src/controller/gathered.ts';
 import { decide } from '../../../src/domain/decide.ts';
-import { second } from '../../../src/domain/duration.ts';
+import { hour, second } from '../../../src/domain/duration.ts';
 import { type Effect, effectID } from '../../../src/domain/effects.ts';
-import { ApiError, refusalText } from '../../../src/kube/errors.ts';
+import { ApiError, TransportError } from '../../../src/kube/errors.ts';
 import type { KubeObject, Secret } from '../../../src/kube/objects.ts';
 import { anLtiRegistration } from '../../builders/registration.ts';
 import { MemoryOperator, registrationKey } from '../../fakes/memory-operator.ts';
@@ -150,12 +150,12 @@ describe('Applier', () => {
     it(`Applier makes a refused ${kind} part of the situation, and counts and logs it`, async () => {
       answer(write, quota);
       const { situation } = await apply(effects[kind]);
-      const refusal = { verb, object, because: '403 Forbidden: exceeded quota: q' };
+      const refusal = { kind: 'Refused', verb, object, because: '403 Forbidden: exceeded quota: q' };
       expect([...situation.refused]).to.deep.equal([[effectID(effects[kind]), refusal]]);
       expect({ ...situation, refused: new Map() }).to.deep.equal(gathered.situation);
       expect(operator.refusedResources).to.deep.equal([resource]);
       const { level, message, fields } = operator.recorded.lines.at(-1)!;
-      expect([level, message]).to.deep.equal(['warn', 'the API server refused a write; the operator retries']);
+      expect([level, message]).to.deep.equal(['warn', 'cannot write an object; the operator retries']);
       expect(fields).to.include({ namespace: 'gradebook', name: 'canvas', reason: 'WriteRefused' });
       expect(fields.error).to.have.property('message', `${verb} ${object}: 403 Forbidden: exceeded quota: q`);
     });
@@ -169,16 +169,27 @@ describe('Applier', () => {
     });
   }
 
-  for (const error of [conflict, busy, unauthorized]) {
+  for (const [error, refusal] of [
+    [conflict, { kind: 'Contended', because: '409 Conflict' }],
+    [busy, { kind: 'Overloaded', because: '429 TooManyRequests' }],
+    [unauthorized, { kind: 'Unauthenticated', because: '401 Unauthorized' }],
+  ] as const) {
     it(`Applier takes a write as refused if ${error.message} is the answer for longer than three seconds`, async () => {
       answer('replaceStatus ltikeys canvas-1', error);
       expect(await thrownBy(apply(effects.showKey))).to.equal(error);
       gathered = { ...gathered, failingFor: 3 * second + 1 };
       const { situation } = await apply(effects.showKey, effects.deliver);
-      expect([...situation.refused.values()].map(({ because }) => because)).to.deep.equal([refusalText(error)]);
+      const target = { verb: 'update the status of', object: 'LtiKey gradebook/canvas-1' };
+      expect([...situation.refused.values()]).to.deep.equal([{ ...target, ...refusal }]);
       expect(operator.objects.writes).to.include('replace secrets canvas-tool');
     });
   }
+
+  it('Applier distinguishes a write without an answer from a refused one', async () => {
+    answer('replace secrets canvas-tool', new TransportError('Timeout', 'no answer within 30 s'));
+    const [refusal] = (await apply(effects.deliver)).situation.refused.values();
+    expect(refusal).to.include({ kind: 'Unanswered', because: 'no answer within 30 s' });
+  });
 
   it('Applier does not carry out what follows a ledger write that was refused', async () => {
     answer('replace secrets canvas-lti-keys', quota);
@@ -321,6 +332,24 @@ describe('Applier', () => {
       answer(write, quota);
       expect(await show({ phase: 'Stalled' })).to.equal(false);
       expect(operator.refusedResources).to.deep.equal(['ltiregistrations/status']);
+    });
+
+    it('Applier reports a refused status, and what it would have said, by events once an hour', async () => {
+      answer(write, quota);
+      const { conditions = [] } = operator.registration()!.status!;
+      const stalled = conditions.map((one) =>
+        one.type === 'Stalled' ? { ...one, status: 'True', reason: 'LedgerMissing', message: 'it is gone' } : one,
+      );
+      operator.announced.length = 0;
+      await show({ conditions: stalled });
+      const events = ['Warning WriteRefused', 'Warning LedgerMissing'];
+      expect(operator.announced).to.deep.equal(events);
+      await operator.clock.advance(hour - second);
+      await show({ conditions: stalled });
+      expect(operator.announced).to.deep.equal(events);
+      await operator.clock.advance(second);
+      await show({ conditions: stalled });
+      expect(operator.announced).to.deep.equal([...events, ...events]);
     });
   });
 

@@ -54,7 +54,7 @@ function showing(keys: readonly LedgerKey[], serial = 7): readonly LtiKey[] {
 
 function refused(...effects: readonly string[]): ReadonlyMap<string, Refusal> {
   const because = '403 Forbidden: exceeded quota: q';
-  return new Map(effects.map((id) => [id, { object: `object of ${id}`, verb: 'update', because }]));
+  return new Map(effects.map((id) => [id, { object: `object of ${id}`, verb: 'update', kind: 'Refused', because }]));
 }
 
 /** The effects, each as a few words. */
@@ -236,6 +236,38 @@ describe('A rejected write', () => {
     });
     expect(done(situation)).to.include('removeDelivery signing');
   });
+
+  for (const [kind, because, message] of [
+    ['Refused', '403 Forbidden', /because the API server refuses the request: 403 Forbidden\. .* Check RBAC, quotas,/],
+    [
+      'Unauthenticated',
+      '401',
+      /because the API server does not accept the operator's credentials: 401\. .* Check the Service/,
+    ],
+    [
+      'Contended',
+      '409 Conflict',
+      /because another client writes the object at the same time: 409 Conflict\. .* Check in/,
+    ],
+    ['Overloaded', '429', /because the API server does not process the request: 429\. .* Check the health and load/],
+    [
+      'Unanswered',
+      'no answer in 30 s',
+      /because the API server does not answer in time: no answer in 30 s\. .*webhooks/,
+    ],
+  ] as const) {
+    it(`A rejected write is reported with what happened and what to check: ${kind}`, () => {
+      const refusal: Refusal = { kind, verb: 'update', object: 'Secret gradebook/canvas-lti-keys', because };
+      const situation = aSituation({
+        ledger: { kind: 'absent' },
+        ltiKeys: [],
+        refused: new Map([['writeLedger', refusal]]),
+      });
+      expect(says(situation, 'Stalled'))
+        .to.match(/^True WriteRefused: the operator cannot update Secret grade/)
+        .and.match(message);
+    });
+  }
 
   it('A rejected write is retried soon', () => {
     const situation = aSituation({ ledger: { kind: 'absent' }, ltiKeys: [], refused: refused('writeLedger') });

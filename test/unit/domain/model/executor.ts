@@ -32,7 +32,7 @@ const kindOf: Readonly<Record<Effect['kind'], WriteKind | undefined>> = {
 export function carryOut({ world, situation }: Progress, effect: Effect): Progress | undefined {
   const kind = kindOf[effect.kind];
   if (kind !== undefined && kind === world.refused && reachesServer(situation, effect)) {
-    const refusal: Refusal = { object: effectID(effect), verb: 'write', because: '403 Forbidden' };
+    const refusal: Refusal = { object: effectID(effect), verb: 'write', kind: 'Refused', because: '403 Forbidden' };
     return {
       world,
       situation: { ...situation, refused: new Map([...situation.refused, [effectID(effect), refusal]]) },
