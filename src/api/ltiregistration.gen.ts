@@ -326,6 +326,10 @@ export interface LtiRegistrationStatus {
    */
   readonly lastRotationTime?: string;
   /**
+   * The delivery Secrets and bundles that hold keys of the registration, or may hold some because they cannot be read.
+   */
+  readonly deliverySecretNames?: readonly string[];
+  /**
    * When a client other than the operator last fetched the JWKS URL from a replica, as far as the operator knows. Accurate to a day, and exact for the first fetch after a next key was published.
    */
   readonly lastFetchTime?: string;

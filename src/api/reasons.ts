@@ -128,6 +128,10 @@ export const conditionReasons = {
     'A replica or the public URL still serves the revoked key, or could not be checked.',
     'Restart the replica or purge the cache that the message names.',
   ),
+  RevokedKeyDelivered: reason(
+    'No replica serves the revoked key, but a delivery Secret holds it, or cannot be read and may hold it.',
+    'The message names the Secret: delete it, or let the operator read, change and delete it.',
+  ),
   ClockSkewed: reason(
     'The clocks of the operator and the API server differ too much: no key is activated or retired until they agree.',
     'Repair time synchronization: see [LTIClockSkew](runbooks.md#lticlockskew).',

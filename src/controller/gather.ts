@@ -141,7 +141,6 @@ function publicURLs({ publicUrl }: Sources, namespace: string, name: string) {
 
 /** The stored state of the registration, read in the order that correctness requires. */
 async function readStored(sources: PassSources, key: ObjectKey) {
-  const { namespace, name } = splitKey(key);
   // Caches are read before the ledger: what they show was written after it, so it cannot be newer than what is read now.
   const cached = sources.registrations.get(key);
   const cachedKeys = sources.keys.byIndex('registration', key);
@@ -160,7 +159,7 @@ async function readStored(sources: PassSources, key: ObjectKey) {
   const keyMaterial = record
     ? await keyMaterialOf(record, sources.keks, sources.opened)
     : new Map<string, KeyMaterial>();
-  const deliveries = await readDeliveries(sources, namespace, name, object, record?.ledger);
+  const deliveries = await readDeliveries(sources, key, object, record?.ledger);
   const ledger: LedgerReading =
     reading.kind === 'present'
       ? { kind: 'present', ledger: reading.record.ledger }
@@ -225,19 +224,21 @@ function lastState(seen: LtiRegistration | undefined): LastState {
   return { ...(isFault(spec) ? {} : { spec }), ...(Number.isNaN(createdAt) ? {} : { createdAt }) };
 }
 
+/** The configured Secret and all that the ledger or the status know, because the ledger may be unreadable or lack the last ones. */
 async function readDeliveries(
-  { client, failingFor }: PassSources,
-  namespace: string,
-  registration: string,
+  { client, lastSeen, failingFor }: PassSources,
+  key: ObjectKey,
   object: LtiRegistration | undefined,
   ledger: Ledger | undefined,
 ): Promise<ReadonlyMap<string, DeliveryReading>> {
-  const wanted = object && deliverySecretName(object);
-  const bundled = object?.spec.delivery?.bundle !== undefined;
+  const { namespace, name: registration } = splitKey(key);
+  const last = object ?? lastSeen.get(key);
+  const wanted = last && deliverySecretName(last);
   const recorded = ledger?.deliveries.map(({ secretName }) => secretName) ?? [];
-  const names = new Set([...recorded, ...(wanted === undefined ? [] : [wanted])]);
+  const shown = last?.status?.deliverySecretNames ?? [];
+  const names = new Set([...recorded, ...shown, ...(wanted === undefined ? [] : [wanted])]);
   const readings = [...names].map(async (secretName) => {
-    const kind = secretName !== wanted ? 'any' : bundled ? 'bundle' : 'single';
+    const kind = !object || secretName !== wanted ? 'any' : object.spec.delivery?.bundle ? 'bundle' : 'single';
     return [secretName, await readDelivery(client, { namespace, secretName, registration, kind, failingFor })] as const;
   });
   return new Map(await Promise.all(readings));

@@ -16,7 +16,11 @@ export const recordIssuer: Policy = ({ registration: { issuer }, ledger }) =>
  */
 export const recordDelivery: Policy = ({ registration, ledger, delivery, now }) => {
   const wanted = registration.deliverySecretName;
-  const others = ledger.deliveries.filter(({ secretName }) => secretName !== wanted);
+  const recorded = new Set(ledger.deliveries.map(({ secretName }) => secretName));
+  const unrecorded = delivery.leftovers.filter((name) => !recorded.has(name)).map((secretName) => ({ secretName }));
+  const others: readonly Delivery[] = [...unrecorded, ...ledger.deliveries].filter(
+    ({ secretName }) => secretName !== wanted,
+  );
   const kept = others
     .filter((other) => other === others.at(-1) || delivery.leftovers.includes(other.secretName))
     .map(({ secretName, leftAt = now }): Delivery => ({ secretName, leftAt }));

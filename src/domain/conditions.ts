@@ -2,6 +2,7 @@ import type { RegistrationConditionType } from '../api/conditions.ts';
 import { ltiKeyName } from '../api/names.ts';
 import { formatDuration, formatInstant, type Instant } from './duration.ts';
 import { awaitsFetch, fetchVerdict, isFetchedWithout, isHeldForFetch } from './fetches.ts';
+import type { DeliverySummary } from './delivery.ts';
 import type { Plan } from './key-plan.ts';
 import { activeKey, keysIn, type Ledger, type LedgerKey, liveKeys, nextKey } from './ledger.ts';
 import { registeredVerdict } from './platform-registration.ts';
@@ -20,6 +21,7 @@ export interface Outcome {
   /** Its `ledger` is the one that the LtiKeys show. */
   readonly plan: Plan;
   readonly deliveryFault?: Fault;
+  readonly deliveries: DeliverySummary;
   /** Why a write was refused: see {@link refusalFault}. */
   readonly refusal?: Fault;
   /** Entries of spec.revokedKeyIDs that match no key, by index. */
@@ -126,10 +128,10 @@ export function revokedIDsVerdict(unknown: readonly number[], isLedgerKnown = tr
   return { status: 'True', reason: 'UnknownRevokedKeyID', message };
 }
 
-const revocationProgress = ['RevokedKeyStillServed', 'RevocationPending', 'RevocationEffective'];
+const revocationProgress = ['RevokedKeyStillServed', 'RevokedKeyDelivered', 'RevocationPending', 'RevocationEffective'];
 
 /** Of several revoked keys, the one whose revocation has progressed least. */
-function revocationOf({ lifecycle, plan, shared }: Outcome): Verdict | undefined {
+function revocationOf({ lifecycle, plan, shared, deliveries }: Outcome): Verdict | undefined {
   const { observation, registration, fetches, now } = lifecycle;
   const { platform, acknowledgedRevocations } = registration;
   const { cacheLifetime } = observation;
@@ -138,7 +140,7 @@ function revocationOf({ lifecycle, plan, shared }: Outcome): Verdict | undefined
     const grace = formatDuration(revocationGrace);
     return stillServedVerdict(leaving.keyID, `it leaves once another key can sign, at the latest after ${grace}`);
   }
-  return keysIn(plan.ledger, 'Revoked')
+  const revoked = keysIn(plan.ledger, 'Revoked')
     .toSorted((a, b) => (b.revokedAt ?? 0) - (a.revokedAt ?? 0))
     .map((key): Verdict => {
       const { keyID, absentAt } = key;
@@ -151,8 +153,14 @@ function revocationOf({ lifecycle, plan, shared }: Outcome): Verdict | undefined
       if (others.length === 0) return verdict;
       const also = `; the same key is in use by ${others.map((name) => `registration ${name}`).join(', ')}: revoke it there as well`;
       return { ...verdict, message: verdict.message + also };
-    })
-    .toSorted((a, b) => revocationProgress.indexOf(a.reason) - revocationProgress.indexOf(b.reason))[0];
+    });
+  return [...revoked, ...deliveredVerdicts(deliveries)].toSorted(
+    (a, b) => revocationProgress.indexOf(a.reason) - revocationProgress.indexOf(b.reason),
+  )[0];
+}
+
+export function deliveredVerdicts({ revoked }: DeliverySummary): readonly Verdict[] {
+  return revoked === undefined ? [] : [{ status: 'False', reason: 'RevokedKeyDelivered', message: revoked }];
 }
 
 function reconcilingVerdict({ lifecycle, plan }: Outcome, ready: Verdict, stalled: Fault | undefined): Verdict {

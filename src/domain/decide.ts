@@ -1,7 +1,7 @@
 import type { LtiRegistration } from '../api/objects.ts';
 import { type Outcome, unknownRevokedEntries } from './conditions.ts';
 import { type Decision, type Effect, isRefused } from './effects.ts';
-import { deliveryEffects, deliveryFault, deliveryState } from './delivery.ts';
+import { deliveryEffects, deliveryFault, deliveryState, revokedIDs, summarizeDeliveries } from './delivery.ts';
 import { decideDeleted, decideReplaced, isReplaced } from './deletion-decision.ts';
 import { decideFaulty } from './fault-decision.ts';
 import { knownFetches } from './fetches.ts';
@@ -77,6 +77,7 @@ function decideReadable(situation: Situation, { object }: Present, registration:
     plan: { ...planned, ledger: step.ledger },
     ...(fault ? { deliveryFault: fault } : {}),
     ...(refusal ? { refusal } : {}),
+    deliveries: summarizeDeliveries(situation, revokedIDs(registration, step.ledger)),
     unknownRevoked: unknownRevokedEntries(situation, registration, step.ledger),
     shared,
     ...(jwksURL === undefined ? {} : { jwksURL }),

@@ -1,5 +1,5 @@
 import { deletionDoubt, deletionPolicyOf } from './deletion-evidence.ts';
-import { stripEffects } from './delivery.ts';
+import { stripEffects, summarizeDeliveries } from './delivery.ts';
 import { type Decision, type Effect, isRefused, isRefusedEffect, ledgerWrite } from './effects.ts';
 import { faultedEffects, withCondition } from './fault-effects.ts';
 import { staleSeals } from './key-generation.ts';
@@ -50,7 +50,8 @@ export function decideReplaced(situation: Situation, { object }: Present): Decis
   const { observation, now } = situation;
   const fault = removalFault(situation);
   const generation = object.metadata.generation ?? 0;
-  const faulted = fault && { generation, fault, revokedKeyIDs: [], unknownRevoked: [], observation, now };
+  const deliveries = summarizeDeliveries(situation, new Set());
+  const faulted = fault && { generation, fault, revokedKeyIDs: [], unknownRevoked: [], deliveries, observation, now };
   return {
     effects: removalEffects(situation),
     ...(faulted ? { status: faultedStatus(faulted, object.status) } : {}),

@@ -46,6 +46,34 @@ export function deliveryState({ deliveries }: Situation, wanted: string | undefi
   return { leftovers, ...(keyID === undefined ? {} : { keyID }) };
 }
 
+/** What the status says about the Secrets that a tool mounts. */
+export interface DeliverySummary {
+  /** Those that hold keys, or may hold some. */
+  readonly secretNames: readonly string[];
+  /** Which Secret still holds a revoked key or may hold one, and what to do. */
+  readonly revoked?: string;
+}
+
+/** @param revoked the IDs of keys that no Secret may hold after all effects were carried out or refused */
+export function summarizeDeliveries(
+  { namespace, deliveries }: Situation,
+  revoked: ReadonlySet<string>,
+): DeliverySummary {
+  const secretNames = [...deliveries].flatMap(([name, { kind }]) => (mayHoldKey[kind] ? [name] : [])).toSorted();
+  const held = [...deliveries].flatMap(([name, secret]): string[] => {
+    if (secret.kind === 'ours' && secret.keyID !== undefined && revoked.has(secret.keyID)) {
+      return [
+        `Secret ${namespace}/${name} still holds revoked key ${secret.keyID}, because the operator can neither change nor delete it. Delete the Secret, or remove what prevents the operator (see the Stalled condition)`,
+      ];
+    }
+    if (secret.kind !== 'unreadable' || revoked.size === 0) return [];
+    return [
+      `Secret ${namespace}/${name} may still hold a revoked key (${[...revoked].join(', ')}): ${secret.fault.message}. Let the operator read the Secret, or delete it`,
+    ];
+  });
+  return { secretNames, ...(held.length > 0 ? { revoked: held.join('; ') } : {}) };
+}
+
 /** Why nothing can be delivered. */
 export function deliveryFault({ deliveries, recipient }: Situation, wanted: string | undefined): Fault | undefined {
   if (wanted === undefined) return undefined;
@@ -92,7 +120,7 @@ export function stripEffects(
 }
 
 /** Keys that no tool may have any more, even if the ledger cannot record it; without a key in its grace period. */
-function revokedIDs(registration: Registration, ledger: Ledger): ReadonlySet<string> {
+export function revokedIDs(registration: Registration, ledger: Ledger): ReadonlySet<string> {
   const live = new Set(liveKeys(ledger).map(({ keyID }) => keyID));
   const asked = [...registration.revokedKeyIDs].filter((keyID) => !live.has(keyID));
   return new Set([...asked, ...keysIn(ledger, 'Revoked').map(({ keyID }) => keyID)]);

@@ -1,4 +1,5 @@
 import { unknownEntries } from './conditions.ts';
+import { summarizeDeliveries } from './delivery.ts';
 import type { Decision } from './effects.ts';
 import { faultedEffects } from './fault-effects.ts';
 import type { Fault, Present, Situation } from './situation.ts';
@@ -24,6 +25,7 @@ export function decideFaulty(situation: Situation, { object }: Present, fault: F
       generation: object.metadata.generation ?? 0,
       fault: refusal ? { ...refusal, message: `${refusal.message}. Also, ${fault.message}` } : fault,
       revokedKeyIDs: wanted.filter((keyID) => known.has(keyID)),
+      deliveries: summarizeDeliveries(situation, new Set(wanted)),
       unknownRevoked: known.size === 0 ? [] : unknownEntries(wanted, known),
       observation,
       now,

@@ -1,6 +1,13 @@
 import { ltiKeyName } from '../api/names.ts';
 import type { LtiRegistration } from '../api/objects.ts';
-import { type Outcome, registrationVerdicts, type RegistrationVerdicts, revokedIDsVerdict } from './conditions.ts';
+import {
+  deliveredVerdicts,
+  type Outcome,
+  registrationVerdicts,
+  type RegistrationVerdicts,
+  revokedIDsVerdict,
+} from './conditions.ts';
+import type { DeliverySummary } from './delivery.ts';
 import { formatInstant, type Instant } from './duration.ts';
 import { fetchTimeToRecord } from './fetches.ts';
 import { activeKey, type Ledger, type LedgerKey, nextKey } from './ledger.ts';
@@ -34,6 +41,7 @@ export function registrationStatus(outcome: Outcome, previous: RegistrationStatu
     ...(active && active.revision > 1
       ? { lastRotationTime: formatInstant(active.activatedAt ?? active.createdAt) }
       : {}),
+    ...deliverySecretNames(outcome.deliveries),
     ...(fetched === undefined ? {} : { lastFetchTime: formatInstant(fetched) }),
     ...(rotation === undefined ? {} : { nextRotationTime: formatInstant(rotation) }),
     ...(ledger.observedRotationTrigger === undefined
@@ -51,6 +59,7 @@ export interface Faulted {
   /** Known keys that the spec revokes. The ledger cannot record it. */
   readonly revokedKeyIDs: readonly string[];
   readonly unknownRevoked: readonly number[];
+  readonly deliveries: DeliverySummary;
   readonly observation: Observation;
   readonly now: Instant;
 }
@@ -58,7 +67,7 @@ export interface Faulted {
 /** Keeps what the previous status says about the signing key, and reports the fault. */
 export function faultedStatus(faulted: Faulted, previous: RegistrationStatus | undefined): RegistrationStatus {
   const { generation, fault, revokedKeyIDs, now } = faulted;
-  const { activeKey: formerActive, nextKey: formerNext, ...rest } = previous ?? {};
+  const { activeKey: formerActive, nextKey: formerNext, deliverySecretNames: _, ...rest } = previous ?? {};
   const isKept = ({ keyID }: { readonly keyID: string }): boolean => !revokedKeyIDs.includes(keyID);
   const active = formerActive && isKept(formerActive) ? formerActive : undefined;
   const next = formerNext && isKept(formerNext) ? formerNext : undefined;
@@ -83,17 +92,24 @@ export function faultedStatus(faulted: Faulted, previous: RegistrationStatus | u
     ...rest,
     ...(active ? { activeKey: active } : {}),
     ...(next ? { nextKey: next } : {}),
+    ...deliverySecretNames(faulted.deliveries),
     observedGeneration: generation,
     phase: 'Stalled',
     conditions: conditions(verdicts, previous?.conditions, generation, now),
   };
 }
 
-function unrecordedRevocation({ revokedKeyIDs, observation }: Faulted): Verdict | undefined {
+function deliverySecretNames({ secretNames }: DeliverySummary): Pick<RegistrationStatus, 'deliverySecretNames'> {
+  return secretNames.length > 0 ? { deliverySecretNames: [...secretNames] } : {};
+}
+
+function unrecordedRevocation({ revokedKeyIDs, observation, deliveries }: Faulted): Verdict | undefined {
   const { stillServed, absentKeyIDs } = observation;
   const keyID = revokedKeyIDs.find((id) => !absentKeyIDs.has(id)) ?? revokedKeyIDs[0];
   if (keyID === undefined) return undefined;
   if (!absentKeyIDs.has(keyID)) return stillServedVerdict(keyID, stillServed.get(keyID) ?? notChecked);
+  const [delivered] = deliveredVerdicts(deliveries);
+  if (delivered) return delivered;
   const message = `no replica serves revoked key ${keyID}, but the revocation cannot be recorded in the ledger. Fix what the Stalled condition reports, and leave the key ID in spec.revokedKeyIDs`;
   return { status: 'False', reason: 'RevocationPending', message };
 }

@@ -6,7 +6,7 @@ import {
   secrets,
 } from '../../../src/api/names.ts';
 import { KekError } from '../../../src/crypto/errors.ts';
-import { minute, second } from '../../../src/domain/duration.ts';
+import { hour, minute, second } from '../../../src/domain/duration.ts';
 import { parseLedger } from '../../../src/domain/ledger-format.ts';
 import type { Ledger } from '../../../src/domain/ledger.ts';
 import { ApiError, TransportError } from '../../../src/kube/errors.ts';
@@ -221,6 +221,45 @@ describe('reconcile', () => {
         await operator.settle();
       }
       expect(ledgerOf(operator)?.deliveries.map(({ secretName }) => secretName)).to.include('canvas-tool');
+    });
+
+    for (const [what, edit] of [
+      ['was renamed in the same edit', { delivery: { secretName: 'other-tool' } }],
+      ['is no longer wanted since the same edit', {}],
+      ['is in a bundle since the same edit', { delivery: { bundle: { name: 'tools', shards: 1 } } }],
+    ] as const) {
+      it(`reconcile takes a revoked key from a delivery Secret that ${what}, although the ledger cannot be read`, async () => {
+        await ready();
+        const restarted = new MemoryOperator({}, operator);
+        operator.objects.before = (call) => {
+          if (call === 'get secrets canvas-lti-keys') throw quota;
+        };
+        const [key] = operator.keys();
+        restarted.apply(anLtiRegistration({ ...edit, revokedKeyIDs: [key!.spec.keyID] }));
+        await restarted.reconcile();
+        expect(secretOf(operator, 'canvas-tool')?.data ?? {}).to.not.have.any.keys('private.pem', 'private.jwk');
+        expect(restarted.registration()?.status?.deliverySecretNames).to.deep.equal(['canvas-tool']);
+      });
+    }
+
+    it('reconcile deletes a former delivery Secret of which only the status knows', async () => {
+      await ready();
+      operator.objects.before = (call) => {
+        if (call === 'replace secrets canvas-lti-keys') throw quota;
+      };
+      for (const secretName of ['second', 'third']) {
+        operator.apply(anLtiRegistration({ delivery: { secretName } }));
+        await operator.reconcile();
+      }
+      operator.objects.before = () => undefined;
+      await operator.settle();
+      await operator.clock.advance(49 * hour);
+      await operator.settle();
+      expect(operator.objects.all(secrets).map(({ metadata }) => metadata.name)).to.have.members([
+        ledgerSecretName('canvas'),
+        'third',
+      ]);
+      expect(operator.registration()?.status?.deliverySecretNames).to.deep.equal(['third']);
     });
 
     it('reconcile makes no key for a registration whose delivery Secret cannot be read, because keys may exist', async () => {
@@ -468,6 +507,19 @@ describe('reconcile', () => {
       expect(ledgerOf(operator)).to.deep.include({ deletionPolicy: 'Delete' });
       expect(ledgerOf(operator)!.keys.map(({ state }) => state)).to.deep.equal(['Revoked']);
       expect(operator.keys().map(({ status }) => status?.state)).to.deep.equal(['Revoked']);
+    });
+
+    it('reconcile takes a revoked key from the tool although the ledger cannot be read', async () => {
+      await ready({ deletionPolicy: 'Delete' });
+      operator.apply(anLtiRegistration({ revokedKeyIDs: [operator.keys()[0]!.spec.keyID] }));
+      operator.deleteRegistration();
+      operator.sources.ledgers.delete(registrationKey);
+      operator.objects.before = (call) => {
+        if (call === 'get secrets canvas-lti-keys') throw quota;
+      };
+      await operator.reconcile();
+      expect(operator.keys().map(({ status }) => status?.state)).to.deep.equal(['Revoked']);
+      expect(secretOf(operator, 'canvas-tool')?.data ?? {}).to.not.have.any.keys('private.pem', 'private.jwk');
     });
 
     it('reconcile removes nothing while the ledger cannot be read', async () => {

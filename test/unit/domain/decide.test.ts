@@ -269,6 +269,21 @@ describe('A rejected write', () => {
     });
   }
 
+  it('A rejected write and a rejected deletion of a delivery Secret are reported with the revoked key that it holds', () => {
+    const situation = aSituation({
+      registration: applied({ ...revoking, ...delivered }),
+      ledger: present([aKey(1, 'Revoked', { revokedAt: epoch, absentAt: epoch })], withSecret),
+      deliveries: holding,
+      observation: anObservation([], { absentKeyIDs: new Set(['kid-1']) }),
+      refused: refused('createKey canvas-2', 'deliver signing', 'removeDelivery signing'),
+    });
+    const still =
+      /^False RevokedKeyDelivered: Secret gradebook\/signing still holds revoked key kid-1, .*Delete the Secret/;
+    expect(says(situation, 'RevocationEffective')).to.match(still);
+    const unreadable: Partial<Situation> = { ...situation, ledger: { kind: 'faulty', fault: noKek } };
+    expect(says({ ...situation, ...unreadable }, 'RevocationEffective')).to.match(still);
+  });
+
   it('A rejected write is retried soon', () => {
     const situation = aSituation({ ledger: { kind: 'absent' }, ltiKeys: [], refused: refused('writeLedger') });
     expect(decide(situation).nextCheckAt).to.equal(epoch + 20 * second);
@@ -345,6 +360,37 @@ describe('A ledger that cannot be used', () => {
       ltiKeys: showing([active]),
     });
     expect(says(situation, 'ActionRequired')).to.match(/^True UnknownRevokedKeyID/);
+  });
+});
+
+describe('A delivery Secret that cannot be read', () => {
+  const fault = {
+    reason: 'DeliverySecretUnreadable',
+    message: 'the operator cannot read Secret gradebook/signing',
+  } as const;
+  const situation = aSituation({
+    registration: applied({ ...revoking, ...delivered }),
+    ledger: present([aKey(1, 'Revoked', { revokedAt: epoch, absentAt: epoch })], withSecret),
+    deliveries: new Map([['signing', { kind: 'unreadable', fault }]]),
+    observation: anObservation([], { absentKeyIDs: new Set(['kid-1']) }),
+  });
+
+  for (const [what, ledger] of [
+    ['', situation.ledger],
+    [', with a ledger that cannot be read', { kind: 'faulty', fault: noKek }],
+  ] as const) {
+    it(`A delivery Secret that cannot be read is reported as one that may hold a revoked key${what}`, () => {
+      const said = says({ ...situation, ledger }, 'RevocationEffective');
+      expect(said).to.match(
+        /^False RevokedKeyDelivered: Secret gradebook\/signing may still hold .*kid-1.*or delete it/,
+      );
+    });
+  }
+
+  it('A delivery Secret that cannot be read is one of those that the status names', () => {
+    expect(decide(situation).status?.deliverySecretNames).to.deep.equal(['signing']);
+    const absent = { ...situation, deliveries: new Map([['signing', { kind: 'absent' }]]) } as Situation;
+    expect(decide(absent).status).to.not.have.property('deliverySecretNames');
   });
 });
 

@@ -22,7 +22,14 @@ const requested = aKey(2, 'Next', { cause: 'Trigger', publishedAt: epoch });
 const taken = { reason: 'DeliverySecretConflict', message: 'Secret gradebook/signing is not ours' } as const;
 
 function anOutcome(lifecycle: Lifecycle, more: Partial<Outcome> = {}): Outcome {
-  return { lifecycle, plan: plan(lifecycle), unknownRevoked: [], shared: new Map(), ...more };
+  return {
+    lifecycle,
+    plan: plan(lifecycle),
+    unknownRevoked: [],
+    deliveries: { secretNames: [] },
+    shared: new Map(),
+    ...more,
+  };
 }
 
 function statusOf(lifecycle: Lifecycle, more: Partial<Outcome> = {}): ReturnType<typeof registrationStatus> {
@@ -459,6 +466,7 @@ describe('The status of a registration whose ledger cannot be used', () => {
     fault,
     revokedKeyIDs: [],
     unknownRevoked: [],
+    deliveries: { secretNames: [] },
     observation: anObservation([]),
     now: epoch,
   };
