@@ -38,7 +38,7 @@ export function registrationVerdicts(outcome: Outcome): RegistrationVerdicts {
   const active = activeKey(plan.ledger);
   const ready = readyVerdict(outcome, active);
   const stalled = stallOf(outcome);
-  const revocation = revocationOf(outcome);
+  const revocation = withDelivered(revocationOf(outcome), outcome.deliveries);
   return {
     Ready: ready,
     Published: publishedVerdict(lifecycle, active),
@@ -128,10 +128,10 @@ export function revokedIDsVerdict(unknown: readonly number[], isLedgerKnown = tr
   return { status: 'True', reason: 'UnknownRevokedKeyID', message };
 }
 
-const revocationProgress = ['RevokedKeyStillServed', 'RevokedKeyDelivered', 'RevocationPending', 'RevocationEffective'];
+const revocationProgress = ['RevokedKeyStillServed', 'RevocationPending', 'RevocationEffective'];
 
 /** Of several revoked keys, the one whose revocation has progressed least. */
-function revocationOf({ lifecycle, plan, shared, deliveries }: Outcome): Verdict | undefined {
+function revocationOf({ lifecycle, plan, shared }: Outcome): Verdict | undefined {
   const { observation, registration, fetches, now } = lifecycle;
   const { platform, acknowledgedRevocations } = registration;
   const { cacheLifetime } = observation;
@@ -140,7 +140,7 @@ function revocationOf({ lifecycle, plan, shared, deliveries }: Outcome): Verdict
     const grace = formatDuration(revocationGrace);
     return stillServedVerdict(leaving.keyID, `it leaves once another key can sign, at the latest after ${grace}`);
   }
-  const revoked = keysIn(plan.ledger, 'Revoked')
+  return keysIn(plan.ledger, 'Revoked')
     .toSorted((a, b) => (b.revokedAt ?? 0) - (a.revokedAt ?? 0))
     .map((key): Verdict => {
       const { keyID, absentAt } = key;
@@ -153,14 +153,17 @@ function revocationOf({ lifecycle, plan, shared, deliveries }: Outcome): Verdict
       if (others.length === 0) return verdict;
       const also = `; the same key is in use by ${others.map((name) => `registration ${name}`).join(', ')}: revoke it there as well`;
       return { ...verdict, message: verdict.message + also };
-    });
-  return [...revoked, ...deliveredVerdicts(deliveries)].toSorted(
-    (a, b) => revocationProgress.indexOf(a.reason) - revocationProgress.indexOf(b.reason),
-  )[0];
+    })
+    .toSorted((a, b) => revocationProgress.indexOf(a.reason) - revocationProgress.indexOf(b.reason))[0];
 }
 
-export function deliveredVerdicts({ revoked }: DeliverySummary): readonly Verdict[] {
-  return revoked === undefined ? [] : [{ status: 'False', reason: 'RevokedKeyDelivered', message: revoked }];
+/** Adds a delivery Secret that has a revoked key; one that is still served is more severe. */
+export function withDelivered(verdict: Verdict | undefined, { revoked }: DeliverySummary): Verdict | undefined {
+  if (revoked === undefined) return verdict;
+  if (verdict?.reason !== 'RevokedKeyStillServed') {
+    return { status: 'False', reason: 'RevokedKeyDelivered', message: revoked };
+  }
+  return { ...verdict, message: `${verdict.message}; ${revoked}` };
 }
 
 function reconcilingVerdict({ lifecycle, plan }: Outcome, ready: Verdict, stalled: Fault | undefined): Verdict {

@@ -1,5 +1,5 @@
 import { deletionDoubt, deletionPolicyOf } from './deletion-evidence.ts';
-import { stripEffects, summarizeDeliveries } from './delivery.ts';
+import { discardEffect, stripEffects, summarizeDeliveries } from './delivery.ts';
 import { type Decision, type Effect, isRefused, isRefusedEffect, ledgerWrite } from './effects.ts';
 import { faultedEffects, withCondition } from './fault-effects.ts';
 import { staleSeals } from './key-generation.ts';
@@ -74,7 +74,7 @@ function removalEffects(situation: Situation): readonly Effect[] {
   const ours = [...situation.deliveries].filter(([, { kind }]) => kind === 'ours');
   // Without the ledger, the operator would no longer know the name of a Secret that may hold a private key, nor whose LtiKeys are left.
   const last: readonly Effect[] = unreadableDelivery(situation) || ends.length > 0 ? [] : [{ kind: 'removeLedger' }];
-  const stage = ours.length > 0 ? ours.map(([secretName]): Effect => ({ kind: 'removeDelivery', secretName })) : last;
+  const stage = ours.length > 0 ? ours.map(([secretName]) => discardEffect(situation, secretName)) : last;
   const fault = removalFault(situation);
   return fault ? [...stage, ...orphanedEffects(situation, faultVerdict(fault, 'True'))] : stage;
 }
@@ -123,8 +123,8 @@ function retain(
     effects: [
       ...keys.urgent,
       // A delivery Secret without its key is deleted: no other key will be delivered.
-      ...stripEffects(situation, (_name, keyID) => !live.has(keyID)).map((effect): Effect =>
-        effect.kind === 'deliver' ? { kind: 'removeDelivery', secretName: effect.content.secretName } : effect,
+      ...stripEffects(situation, (_name, keyID) => !live.has(keyID)).map((effect) =>
+        effect.kind === 'deliver' ? discardEffect(situation, effect.content.secretName) : effect,
       ),
       ...(writes ? [ledgerWrite(ledger, [because.reason], { reseal })] : []),
       ...keys.rest,

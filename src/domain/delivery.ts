@@ -113,10 +113,22 @@ export function stripEffects(
   return [...situation.deliveries].flatMap(([secretName, secret]): Effect[] => {
     if (secret.kind !== 'ours' || secret.keyID === undefined || !leaves(secretName, secret.keyID)) return [];
     if (isRefused(situation, 'deliver', secretName)) return [{ kind: 'removeDelivery', secretName }];
-    const entries = withoutKey(secret.entries);
-    const metadata = { labels: {}, annotations: { [deliveryKeyIDAnnotation]: '' } };
-    return [{ kind: 'deliver', content: { secretName, keyFiles: [], entries, metadata, serial: secret.serial } }];
+    return [stripEffect(secretName, secret)];
   });
+}
+
+/** Deletes a Secret that no tool needs any more. One that cannot be deleted loses its private key. */
+export function discardEffect(situation: Situation, secretName: string): Effect {
+  const secret = situation.deliveries.get(secretName);
+  const holdsKey = secret?.kind === 'ours' && secret.keyID !== undefined;
+  return holdsKey && isRefused(situation, 'removeDelivery', secretName)
+    ? stripEffect(secretName, secret)
+    : { kind: 'removeDelivery', secretName };
+}
+
+function stripEffect(secretName: string, { entries, serial }: Ours): Effect {
+  const metadata = { labels: {}, annotations: { [deliveryKeyIDAnnotation]: '' } };
+  return { kind: 'deliver', content: { secretName, keyFiles: [], entries: withoutKey(entries), metadata, serial } };
 }
 
 /** Keys that no tool may have any more, even if the ledger cannot record it; without a key in its grace period. */
@@ -217,5 +229,5 @@ function leftoverEffects(situation: Situation, registration: Registration, ledge
       const until = leftAt === undefined ? Infinity : leftAt + publishedOverlap(registration, situation.limits);
       return until <= situation.now && !isClockSkewed(situation);
     })
-    .map((secretName): Effect => ({ kind: 'removeDelivery', secretName }));
+    .map((secretName) => discardEffect(situation, secretName));
 }

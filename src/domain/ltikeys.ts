@@ -141,7 +141,7 @@ function rowEffects(situation: Situation, row: LedgerKey, key: LtiKey, existing:
   const create: Effect[] = [];
   if (existing && isDeepStrictEqual(existing.spec, key.spec)) {
     if (showsTheSame(existing.status, key.status)) return none;
-    if (row.state === 'Revoked' && isShownPublished(existing)) {
+    if (row.state === 'Revoked' && mayBePublished(existing, row)) {
       // The ledger may not be written yet: the LtiKey keeps the serial that it shows.
       const serial = existing.status?.ledgerSerial;
       const status = { ...key.status, ...(serial === undefined ? {} : { ledgerSerial: serial }) };
@@ -161,6 +161,11 @@ function rowEffects(situation: Situation, row: LedgerKey, key: LtiKey, existing:
     create,
     show: isRefused(situation, 'createKey', key.metadata.name) ? [] : [{ kind: 'showKey', key }],
   };
+}
+
+/** Publishers keep a key whose LtiKey lost its state until they see another one. */
+function mayBePublished(existing: LtiKey, { absentAt }: LedgerKey): boolean {
+  return isShownPublished(existing) || (existing.status?.state === undefined && absentAt === undefined);
 }
 
 /** A new serial alone is no reason to write a status. */

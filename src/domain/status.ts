@@ -1,11 +1,11 @@
 import { ltiKeyName } from '../api/names.ts';
 import type { LtiRegistration } from '../api/objects.ts';
 import {
-  deliveredVerdicts,
   type Outcome,
   registrationVerdicts,
   type RegistrationVerdicts,
   revokedIDsVerdict,
+  withDelivered,
 } from './conditions.ts';
 import type { DeliverySummary } from './delivery.ts';
 import { formatInstant, type Instant } from './duration.ts';
@@ -76,7 +76,7 @@ export function faultedStatus(faulted: Faulted, previous: RegistrationStatus | u
     // oxlint-disable-next-line no-unsafe-type-assertion -- conditions are written with reasons of the table alone
     return found ? ({ status: found.status, reason: found.reason, message: found.message } as Verdict) : otherwise;
   };
-  const revocation = unrecordedRevocation(faulted);
+  const revocation = withDelivered(unrecordedRevocation(faulted), faulted.deliveries);
   const isRegistered = previous?.conditions?.some(({ type }) => type === 'Registered');
   const verdicts: RegistrationVerdicts = {
     Ready: active ? kept('Ready', faultVerdict(fault, 'Unknown')) : faultVerdict(fault),
@@ -103,13 +103,11 @@ function deliverySecretNames({ secretNames }: DeliverySummary): Pick<Registratio
   return secretNames.length > 0 ? { deliverySecretNames: [...secretNames] } : {};
 }
 
-function unrecordedRevocation({ revokedKeyIDs, observation, deliveries }: Faulted): Verdict | undefined {
+function unrecordedRevocation({ revokedKeyIDs, observation }: Faulted): Verdict | undefined {
   const { stillServed, absentKeyIDs } = observation;
   const keyID = revokedKeyIDs.find((id) => !absentKeyIDs.has(id)) ?? revokedKeyIDs[0];
   if (keyID === undefined) return undefined;
   if (!absentKeyIDs.has(keyID)) return stillServedVerdict(keyID, stillServed.get(keyID) ?? notChecked);
-  const [delivered] = deliveredVerdicts(deliveries);
-  if (delivered) return delivered;
   const message = `no replica serves revoked key ${keyID}, but the revocation cannot be recorded in the ledger. Fix what the Stalled condition reports, and leave the key ID in spec.revokedKeyIDs`;
   return { status: 'False', reason: 'RevocationPending', message };
 }

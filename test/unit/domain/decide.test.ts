@@ -227,6 +227,24 @@ describe('A rejected write', () => {
     expect(done(removed), 'it does not return while a replica may serve it').to.deep.equal([]);
   });
 
+  it('A rejected write of the state of a revoked key is replaced by the deletion of its LtiKey, which lost its state', () => {
+    const [{ status: _, ...stateless }] = showing([active]) as [LtiKey];
+    const revokedAt = epoch;
+    const situation = aSituation({
+      registration: applied(revoking),
+      ledger: present([aKey(1, 'Revoked', { revokedAt }), aKey(2, 'Active')]),
+      ltiKeys: [stateless, ...showing([aKey(2, 'Active')])],
+      refused: refused('showKey canvas-1'),
+    });
+    expect(done(situation)).to.deep.equal(['removeKey canvas-1']);
+    const absentAt = epoch;
+    const restored = {
+      ...situation,
+      ledger: present([aKey(1, 'Revoked', { revokedAt, absentAt }), aKey(2, 'Active')]),
+    };
+    expect(done(restored), 'one that no replica serves is kept').to.deep.equal([]);
+  });
+
   it('A rejected write of a delivery Secret with a revoked key is replaced by the deletion of the Secret', () => {
     const situation = aSituation({
       registration: applied({ ...revoking, ...delivered }),
@@ -280,6 +298,10 @@ describe('A rejected write', () => {
     const still =
       /^False RevokedKeyDelivered: Secret gradebook\/signing still holds revoked key kid-1, .*Delete the Secret/;
     expect(says(situation, 'RevocationEffective')).to.match(still);
+    const served = { ...situation, observation: anObservation([], { stillServed: new Map([['kid-1', 'jwks-2']]) }) };
+    expect(says(served, 'RevocationEffective')).to.match(
+      /^False RevokedKeyStillServed: .*jwks-2; Secret .*Delete the Secret/,
+    );
     const unreadable: Partial<Situation> = { ...situation, ledger: { kind: 'faulty', fault: noKek } };
     expect(says({ ...situation, ...unreadable }, 'RevocationEffective')).to.match(still);
   });
@@ -540,6 +562,19 @@ describe('A deleted registration', () => {
     expect(done({ ...situation, deliveries: new Map([['signing', { kind: 'absent' }]]) })).to.deep.equal([]);
   });
 
+  it('A deleted registration has no private key in a delivery Secret whose deletion is refused', () => {
+    const situation = aSituation({
+      registration: gone(),
+      ledger: doomed,
+      ltiKeys: showing([aKey(1, 'Retired')]),
+      deliveries: holding,
+      refused: refused('removeDelivery signing'),
+    });
+    expect(done(situation)).to.include('deliver signing nothing').and.not.include('removeLedger');
+    const retained = { ...situation, registration: gone({ ...revoking, deletionPolicy: 'Retain' }) };
+    expect(done({ ...retained, ltiKeys: showing([active]) })).to.include('deliver signing nothing');
+  });
+
   it('A deleted registration is removed together with an LtiKey that had no state yet', () => {
     const [shownOne, { status: _, ...stateless }] = showing([active, aKey(2, 'Next')]) as [LtiKey, LtiKey];
     const situation = aSituation({ registration: gone(), ledger: doomed, ltiKeys: [shownOne, stateless] });
@@ -714,6 +749,16 @@ describe('A delivery Secret that another one replaced', () => {
   it('A replaced delivery Secret is kept until the overlap ends', () => {
     expect(done(aSituation({ ...common, deliveries: both, now: epoch + hour }))).to.not.include('removeDelivery old');
     expect(done(aSituation({ ...common, deliveries: both, now: epoch + 48 * hour }))).to.include('removeDelivery old');
+  });
+
+  it('A replaced delivery Secret loses its key if it cannot be deleted after the overlap', () => {
+    const late = aSituation({
+      ...common,
+      deliveries: both,
+      now: epoch + 48 * hour,
+      refused: refused('removeDelivery old'),
+    });
+    expect(done(late)).to.include('deliver old nothing');
   });
 
   it('A replaced delivery Secret loses a revoked key at once', () => {
