@@ -7,12 +7,12 @@ import {
 } from '../api/names.ts';
 import type { LtiKey, LtiRegistration } from '../api/objects.ts';
 import { deletionPolicyOf } from '../domain/deletion-evidence.ts';
-import type { Instant } from '../domain/duration.ts';
+import type { Duration, Instant } from '../domain/duration.ts';
 import type { Ledger } from '../domain/ledger.ts';
 import type { Registration } from '../domain/registration.ts';
 import type { DefinitionReading, RegistrationReading } from '../domain/situation.ts';
 import type { KubeClient } from '../kube/client.ts';
-import { isObjectNotFound, isUnreadable, refusalText } from '../kube/errors.ts';
+import { isGivenUp, isObjectNotFound, isUnreadable, isUnreadableOrGivenUp, refusalText } from '../kube/errors.ts';
 import { type ObjectKey, splitKey } from '../kube/objects.ts';
 
 /** What is known of a registration that the cache lacks. */
@@ -31,28 +31,32 @@ export async function readGone(
   key: ObjectKey,
   last: LastState,
   ledger: Ledger | undefined,
+  failingFor: Duration,
 ): Promise<RegistrationReading> {
   const { namespace, name } = splitKey(key);
+  const { spec, createdAt } = last;
   try {
     await client.get<LtiRegistration>(ltiRegistrations, namespace, name);
     return { kind: 'unknown' };
   } catch (error) {
     if (!isObjectNotFound(error)) {
-      if (isUnreadable(error)) return { kind: 'unknown' };
-      throw error;
+      const revokes = spec !== undefined && spec.revokedKeyIDs.size > 0;
+      if (!isUnreadable(error) && !(revokes && isGivenUp(error, failingFor))) throw error;
+      return { kind: 'unknown', ...(spec ? { last: spec } : {}) };
     }
   }
-  const { spec, createdAt } = last;
   return {
     kind: 'gone',
     ...(spec ? { last: spec } : {}),
     ...(createdAt === undefined ? {} : { lastCreatedAt: createdAt }),
-    ...(ledger && deletionPolicyOf(ledger, spec) === 'Delete' ? { definition: await readDefinition(client) } : {}),
+    ...(ledger && deletionPolicyOf(ledger, spec) === 'Delete'
+      ? { definition: await readDefinition(client, failingFor) }
+      : {}),
   };
 }
 
 /** Reads live, after the registration: a deletion of the definition that deleted the registration has begun by then. */
-async function readDefinition(client: Reader): Promise<DefinitionReading> {
+async function readDefinition(client: Reader, failingFor: Duration): Promise<DefinitionReading> {
   try {
     const { metadata } = await client.get(customResourceDefinitions, undefined, registrationDefinitionName);
     const createdAt = Date.parse(metadata.creationTimestamp ?? '');
@@ -60,7 +64,7 @@ async function readDefinition(client: Reader): Promise<DefinitionReading> {
     return { kind: 'present', createdAt, isTerminating: metadata.deletionTimestamp !== undefined };
   } catch (error) {
     if (isObjectNotFound(error)) return { kind: 'absent' };
-    if (!isUnreadable(error)) throw error;
+    if (!isUnreadableOrGivenUp(error, failingFor)) throw error;
     return { kind: 'unreadable', because: refusalText(error) };
   }
 }

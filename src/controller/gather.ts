@@ -151,7 +151,7 @@ async function readStored(sources: PassSources, key: ObjectKey) {
   const object = cached && sources.ownWrites.registrations.newest(key, cached);
   const registration = object
     ? presentReading(object)
-    : await readGone(sources.client, key, lastState(sources.lastSeen.get(key)), record?.ledger);
+    : await readGone(sources.client, key, lastState(sources.lastSeen.get(key)), record?.ledger, sources.failingFor);
   const ltiKeys =
     registration.kind === 'gone' && record
       ? [...shown, ...(await uncachedKeys(sources.client, shown, record.ledger))]

@@ -4,6 +4,7 @@ import { type Decision, type Effect, isRefused } from './effects.ts';
 import { deliveryEffects, deliveryFault, deliveryState, revokedIDs, summarizeDeliveries } from './delivery.ts';
 import { decideDeleted, decideReplaced, isReplaced } from './deletion-decision.ts';
 import { decideFaulty } from './fault-decision.ts';
+import { revocationEffects } from './fault-effects.ts';
 import { knownFetches } from './fetches.ts';
 import { hasNewKey, plan, type Plan } from './key-plan.ts';
 import { emptyLedger, type Ledger, liveKeys } from './ledger.ts';
@@ -27,7 +28,7 @@ export function decide(situation: Situation): Decision {
   const { registration: reading, ledger, now } = situation;
   switch (reading.kind) {
     case 'unknown':
-      return { effects: [], nextCheckAt: now + retryPoll };
+      return { effects: revocationEffects(situation, reading.last?.revokedKeyIDs), nextCheckAt: now + retryPoll };
     case 'gone':
       return decideDeleted(situation, reading);
     default: {

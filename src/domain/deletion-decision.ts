@@ -1,9 +1,9 @@
 import { deletionDoubt, deletionPolicyOf } from './deletion-evidence.ts';
 import { discardEffect, stripEffects, summarizeDeliveries } from './delivery.ts';
 import { type Decision, type Effect, isRefused, isRefusedEffect, ledgerWrite } from './effects.ts';
-import { faultedEffects, withCondition } from './fault-effects.ts';
+import { faultedEffects, leftoverFault, withCondition } from './fault-effects.ts';
 import { staleSeals } from './key-generation.ts';
-import { activeKey, type Ledger, liveKeys } from './ledger.ts';
+import { activeKey, keysIn, type Ledger, liveKeys } from './ledger.ts';
 import { missingLedger, rolledBack } from './ledger-fault.ts';
 import { ledgerEvidence, ltiKeyEffects, retireEffects } from './ltikeys.ts';
 import type { Registration } from './registration.ts';
@@ -107,7 +107,7 @@ function retain(
   last: Registration | undefined,
   { deletionPolicy, because }: Retention,
 ): Decision {
-  const { keyMaterial, refused, now } = situation;
+  const { keyMaterial, now } = situation;
   const active = activeKey(recorded);
   const begun = active?.revocationSeenAt === undefined ? [] : [active.keyID];
   const revoked = withoutRevoked(recorded, new Set([...(last?.revokedKeyIDs ?? []), ...begun]), now);
@@ -115,10 +115,11 @@ function retain(
   const reseal = changed ? [] : staleSeals({ ...situation, ledger: recorded });
   const writes = (changed || reseal.length > 0) && !isRefused(situation, 'writeLedger');
   const ledger: Ledger = writes ? { ...revoked, deletionPolicy, serial: recorded.serial + 1 } : revoked;
-  const keys = ltiKeyEffects(situation, ledger, keyMaterial, {
-    Orphaned: faultVerdict(refusalFault(refused) ?? because, 'True'),
-  });
   const live = new Set(liveKeys(ledger).map(({ keyID }) => keyID));
+  const revokedIDs = new Set(keysIn(ledger, 'Revoked').map(({ keyID }) => keyID));
+  const keys = ltiKeyEffects(situation, ledger, keyMaterial, {
+    Orphaned: faultVerdict(leftoverFault(situation, revokedIDs) ?? because, 'True'),
+  });
   return {
     effects: [
       ...keys.urgent,
@@ -140,7 +141,10 @@ function retained(name: string): Fault {
 
 /** A ledger that cannot be used is not a reason to remove anything; only revoked keys leave the documents. */
 function faultyLeftovers(situation: Situation, last: Registration | undefined, fault: Fault): Decision {
-  const effects = faultedEffects(situation, fault, last?.revokedKeyIDs ?? new Set());
+  const revoked = last?.revokedKeyIDs ?? new Set();
+  const first = leftoverFault(situation, revoked);
+  const reported = first ? { ...first, message: `${first.message}. Also, ${fault.message}` } : fault;
+  const effects = faultedEffects(situation, reported, revoked);
   return { effects, nextCheckAt: situation.now + blockedPoll };
 }
 

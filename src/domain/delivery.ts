@@ -7,7 +7,7 @@ import {
 } from '../api/names.ts';
 import type { LtiRegistration } from '../api/objects.ts';
 import { publicFiles, wantedKeyFiles, withoutKey } from './delivery-files.ts';
-import { type DeliveryContent, type Effect, isRefused } from './effects.ts';
+import { type DeliveryContent, type Effect, effectID, isRefused } from './effects.ts';
 import { isClockSkewed } from './preconditions.ts';
 import { activeKey, keysIn, type Ledger, liveKeys } from './ledger.ts';
 import type { Registration } from './registration.ts';
@@ -56,14 +56,16 @@ export interface DeliverySummary {
 
 /** @param revoked the IDs of keys that no Secret may hold after all effects were carried out or refused */
 export function summarizeDeliveries(
-  { namespace, deliveries }: Situation,
+  { namespace, deliveries, refused }: Situation,
   revoked: ReadonlySet<string>,
 ): DeliverySummary {
   const secretNames = [...deliveries].flatMap(([name, { kind }]) => (mayHoldKey[kind] ? [name] : [])).toSorted();
   const held = [...deliveries].flatMap(([name, secret]): string[] => {
     if (secret.kind === 'ours' && secret.keyID !== undefined && revoked.has(secret.keyID)) {
+      const { because } = refused.get(effectID({ kind: 'removeDelivery', secretName: name })) ?? {};
+      const why = because === undefined ? '' : `: ${because}`;
       return [
-        `Secret ${namespace}/${name} still holds revoked key ${secret.keyID}, because the operator can neither change nor delete it. Delete the Secret, or remove what prevents the operator (see the Stalled condition)`,
+        `Secret ${namespace}/${name} still holds revoked key ${secret.keyID}, because the operator can neither change nor delete it${why}. Delete the Secret, or remove what prevents the operator`,
       ];
     }
     if (secret.kind !== 'unreadable' || revoked.size === 0) return [];

@@ -1,17 +1,27 @@
 import type { LtiKey } from '../api/objects.ts';
-import { stripEffects } from './delivery.ts';
+import { stripEffects, summarizeDeliveries } from './delivery.ts';
 import type { Effect } from './effects.ts';
 import { mayBeLive, unpublishEffects } from './ltikeys.ts';
 import type { Fault, Situation } from './situation.ts';
-import { conditions, faultVerdict, type Verdict } from './verdict.ts';
+import { conditions, faultVerdict, refusalFault, type Verdict } from './verdict.ts';
 
-/** Revoked keys leave without the ledger, and the LtiKeys of the others report the fault. */
-export function faultedEffects(situation: Situation, fault: Fault, revoked: ReadonlySet<string>): readonly Effect[] {
+/** Revoked keys leave without the ledger. */
+export function revocationEffects(situation: Situation, revoked: ReadonlySet<string> = new Set()): readonly Effect[] {
   return [
     ...unpublishEffects(situation, ({ spec }) => revoked.has(spec.keyID)),
     ...stripEffects(situation, (_name, keyID) => revoked.has(keyID)),
-    ...markEffects(situation, fault, revoked),
   ];
+}
+
+/** Revoked keys leave without the ledger, and the LtiKeys of the others report the fault. */
+export function faultedEffects(situation: Situation, fault: Fault, revoked: ReadonlySet<string>): readonly Effect[] {
+  return [...revocationEffects(situation, revoked), ...markEffects(situation, fault, revoked)];
+}
+
+/** What prevents a revocation or another write: a deleted registration has no status, so its LtiKeys report it. */
+export function leftoverFault(situation: Situation, revoked: ReadonlySet<string>): Fault | undefined {
+  const held = summarizeDeliveries(situation, revoked).revoked;
+  return held === undefined ? refusalFault(situation.refused) : { reason: 'RevokedKeyDelivered', message: held };
 }
 
 /** Only LtiKeys that have the condition report the fault, and a revoked one only after it left. */

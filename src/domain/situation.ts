@@ -64,7 +64,14 @@ export interface Lifecycle extends Pick<
 }
 
 /** The registration as it is, as it last was before its deletion, or unknown because the cache is behind the API server. */
-export type RegistrationReading = Present | Gone | { readonly kind: 'unknown' };
+export type RegistrationReading = Present | Gone | Unknown;
+
+/** The cache lacks the registration, and the API server has it or cannot be asked. */
+export interface Unknown {
+  readonly kind: 'unknown';
+  /** Its last spec, if this process saw its deletion and the API server cannot confirm it. */
+  readonly last?: Registration;
+}
 
 /** The API server answered that this object does not exist. */
 export interface Gone {

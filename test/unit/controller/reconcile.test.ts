@@ -463,6 +463,29 @@ describe('reconcile', () => {
       expect(operator.objects.writes).to.deep.equal([]);
     });
 
+    for (const [call, error] of [
+      ['get ltiregistrations canvas', quota],
+      ['get ltiregistrations canvas', unavailable],
+      ['get customresourcedefinitions ltiregistrations.ltikeys.dev', unavailable],
+    ] as const) {
+      it(`reconcile completes the revocation that the last spec has although "${call}" is answered with ${error.status} for good`, async () => {
+        await ready({ deletionPolicy: 'Delete' });
+        const revokedKeyIDs = [operator.keys()[0]!.spec.keyID];
+        operator.apply(anLtiRegistration({ delivery, deletionPolicy: 'Delete', revokedKeyIDs }));
+        operator.deleteRegistration();
+        operator.objects.before = (asked) => {
+          if (asked === call) throw error;
+        };
+        for (let waited = 0; waited <= 4; waited++) {
+          await operator.reconcile().catch((thrown: unknown) => expect(thrown).to.equal(error));
+          await operator.clock.advance(second);
+        }
+        expect(operator.keys().map(({ status }) => status?.state)).to.deep.equal(['Revoked']);
+        expect(secretOf(operator, 'canvas-tool')?.data ?? {}).to.not.have.any.keys('private.pem', 'private.jwk');
+        expect(ledgerOf(operator), 'nothing else is removed').to.not.equal(undefined);
+      });
+    }
+
     it('reconcile continues with the same key if the registration returns after its CustomResourceDefinition', async () => {
       await ready({ deletionPolicy: 'Delete' });
       const ledger = ledgerOf(operator);

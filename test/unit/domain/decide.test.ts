@@ -595,6 +595,38 @@ describe('A deleted registration', () => {
     expect(done(situation)).to.deep.equal(['showKey canvas-1 Revoked', 'removeDelivery signing', 'writeLedger']);
   });
 
+  for (const [title, ledger, deliveries, refusals] of [
+    ['cannot be read', present([aKey(1, 'Revoked', { revokedAt: epoch })], withSecret), 'unreadable', []],
+    ['cannot be read, like the ledger', { kind: 'faulty', fault: noKek }, 'unreadable', []],
+    [
+      'cannot be changed',
+      present([aKey(1, 'Revoked', { revokedAt: epoch })], withSecret),
+      'ours',
+      ['deliver', 'removeDelivery'],
+    ],
+    [
+      'cannot be changed, nor the ledger be read',
+      { kind: 'faulty', fault: noKek },
+      'ours',
+      ['deliver', 'removeDelivery'],
+    ],
+  ] as const) {
+    it(`A deleted registration reports on its LtiKeys a delivery Secret that may have a revoked key and ${title}`, () => {
+      const fault = { reason: 'DeliverySecretUnreadable', message: 'Secret gradebook/signing: 403' } as const;
+      const situation = aSituation({
+        registration: gone({ ...revoking, deletionPolicy: 'Retain' }),
+        ledger,
+        ltiKeys: showing([aKey(1, 'Revoked', { revokedAt: epoch }), aKey(2, 'Retiring')]),
+        deliveries: new Map([['signing', deliveries === 'ours' ? holds('kid-1') : { kind: 'unreadable', fault }]]),
+        refused: refused(...refusals.map((kind) => `${kind} signing`)),
+      });
+      const marks = decide(situation).effects.flatMap((effect) =>
+        effect.kind === 'showKey' ? (effect.key.status?.conditions ?? []).map(({ message }) => message) : [],
+      );
+      expect(marks.join()).to.match(/Secret gradebook\/signing (may )?still holds? .*revoked key.*kid-1/);
+    });
+  }
+
   it('A deleted registration keeps all its objects while its ledger cannot be read', () => {
     const fault = { reason: 'LedgerCorrupt', message: 'no' } as const;
     const situation = aSituation({
