@@ -7,7 +7,7 @@ import { ApiConnections } from './api-connections.ts';
 import type { Access, Credentials } from './credentials.ts';
 import { ApiError, TransportError } from './errors.ts';
 import { describe, malformed, refusal } from './responses.ts';
-import { type Rate, RateLimiter } from './rate-limiter.ts';
+import { type Rate, RateLimiter } from '../lib/rate-limiter.ts';
 import type { Refused } from './server-message.ts';
 
 /** Limits a call from its authentication to the last byte, and a watch up to its response headers. */

@@ -1,6 +1,6 @@
 import { type Duration, second } from '../domain/duration.ts';
 import type { Clock } from '../lib/clock.ts';
-import { FairQueue } from './fair-queue.ts';
+import { FairQueue } from '../lib/fair-queue.ts';
 import type { ObjectKey } from './objects.ts';
 
 /** 0: revocations and removals, 1: registrations with keys, 2: new registrations. */

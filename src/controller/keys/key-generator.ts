@@ -2,7 +2,7 @@ import { availableParallelism } from 'node:os';
 import { generateKeyPair, type KeyPair } from '../../crypto/key-pair.ts';
 import type { KeySize } from '../../domain/public-jwk.ts';
 import type { KeyFacts } from '../../domain/ledger.ts';
-import { FairQueue } from '../../kube/fair-queue.ts';
+import { FairQueue } from '../../lib/fair-queue.ts';
 import { type ObjectKey, splitKey } from '../../kube/objects.ts';
 
 export interface KeyOrder {

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { RateLimiter } from '../../../src/kube/rate-limiter.ts';
+import { RateLimiter } from '../../../src/lib/rate-limiter.ts';
 import { FakeClock, settle } from '../../fakes/fake-clock.ts';
 
 describe('RateLimiter', () => {

@@ -1,5 +1,5 @@
 import { type Duration, second } from '../domain/duration.ts';
-import { type Clock, sleep } from '../lib/clock.ts';
+import { type Clock, sleep } from './clock.ts';
 
 export interface Rate {
   /** Requests per second, on average. */

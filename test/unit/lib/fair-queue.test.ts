@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 
-import { FairQueue } from '../../../src/kube/fair-queue.ts';
+import { FairQueue } from '../../../src/lib/fair-queue.ts';
 
 function queueOf(...keys: string[]): FairQueue {
   const queue = new FairQueue();

@@ -1,15 +1,14 @@
-import { type ObjectKey, splitKey } from './objects.ts';
-
 /**
- * Keys in a fair order: namespaces take turns, and each namespace is first in, first out. A namespace with 10,000 keys
- * delays the key of another namespace by one turn. The cost of a call does not depend on the number of queued keys.
+ * Keys of the form `namespace/name` in a fair order: namespaces take turns, and each namespace is first in, first out. A
+ * namespace with 10,000 keys delays the key of another namespace by one turn. The cost of a call does not depend on the number of
+ * queued keys.
  *
  *     turns:  bank ─► college ─► school ─► (bank …)
  *              │         │          │
  *             b1,b2     c1       s1,s2,s3          take(): b1, c1, s1, b2, s2, s3
  */
 export class FairQueue {
-  readonly #keys = new Map<string, Line<ObjectKey>>();
+  readonly #keys = new Map<string, Line<string>>();
   /** The namespaces that have keys. */
   readonly #turns = new Line<string>();
   #size = 0;
@@ -19,9 +18,9 @@ export class FairQueue {
   }
 
   /** Adds `key` as the last one of its namespace; does nothing if it is queued already. */
-  add(key: ObjectKey): void {
-    const { namespace } = splitKey(key);
-    const keys = this.#keys.get(namespace) ?? new Line<ObjectKey>();
+  add(key: string): void {
+    const namespace = namespaceOf(key);
+    const keys = this.#keys.get(namespace) ?? new Line<string>();
     if (!keys.add(key)) return;
     this.#size += 1;
     this.#keys.set(namespace, keys);
@@ -29,7 +28,7 @@ export class FairQueue {
   }
 
   /** Removes the next key of the next namespace that `mayGo`. A namespace that may not go loses its turn and keeps its keys. */
-  take(mayGo: (namespace: string) => boolean = () => true): ObjectKey | undefined {
+  take(mayGo: (namespace: string) => boolean = () => true): string | undefined {
     for (let turns = this.#turns.size; turns > 0; turns -= 1) {
       const namespace = this.#turns.take()!;
       const keys = this.#keys.get(namespace)!;
@@ -44,8 +43,8 @@ export class FairQueue {
   }
 
   /** Removes `key`; returns whether it was queued. */
-  delete(key: ObjectKey): boolean {
-    const { namespace } = splitKey(key);
+  delete(key: string): boolean {
+    const namespace = namespaceOf(key);
     const keys = this.#keys.get(namespace);
     if (!keys?.delete(key)) return false;
     this.#size -= 1;
@@ -55,6 +54,10 @@ export class FairQueue {
     }
     return true;
   }
+}
+
+function namespaceOf(key: string): string {
+  return key.slice(0, key.indexOf('/'));
 }
 
 /** Distinct items, first in, first out. */
