@@ -17,7 +17,7 @@ export async function bringUpRegistrations(
   ready: (count: number, seconds: number) => void = () => undefined,
   spec: object = {},
 ): Promise<number> {
-  const { resourceVersion = '' } = (await client.list<LtiRegistration>(ltiRegistrations, { namespace })).metadata;
+  const { resourceVersion } = (await client.list<LtiRegistration>(ltiRegistrations, { namespace })).metadata;
   const start = performance.now();
   const seconds = (): number => (performance.now() - start) / 1000;
   const [total] = await Promise.all([

@@ -125,7 +125,7 @@ function memoryRow(name: string, value: number, limit: number): Row {
 /** Counts the updates of the leader's Lease from now on. */
 async function countLeaseRenewals(client: KubeClient): Promise<{ stop(): number }> {
   const over = new AbortController();
-  const { resourceVersion = '' } = (await client.list(leases, { namespace: operatorNamespace })).metadata;
+  const { resourceVersion } = (await client.list(leases, { namespace: operatorNamespace })).metadata;
   const options = { namespace: operatorNamespace, resourceVersion, timeoutSeconds: 3600 };
   const events = await client.watch(leases, options, over.signal);
   let renewals = 0;

@@ -3,7 +3,7 @@ import { apiVersion, canarySecretName, ledgerSecretType, ledgerSuffix } from '..
 import type { LtiRegistration } from '../api/objects.ts';
 import type { KubeObject, ObjectMeta, Secret } from '../kube/objects.ts';
 import { errorCode } from '../lib/error-code.ts';
-import { isJsonObject } from '../lib/json-object.ts';
+import { isJsonObject, parseJsonObject } from '../lib/json-object.ts';
 import { CliError } from './exit-codes.ts';
 
 /**
@@ -87,13 +87,8 @@ export function registrationOfLedger({ metadata: { name } }: Secret): string {
 type Item = KubeObject & { readonly metadata: { readonly namespace: string } };
 
 function itemsOf(text: string): readonly Item[] | undefined {
-  try {
-    const value: unknown = JSON.parse(text);
-    if (!isJsonObject(value) || value['kind'] !== 'List' || !Array.isArray(value['items'])) return undefined;
-    return value['items'] as Item[];
-  } catch {
-    return undefined;
-  }
+  const { kind, items } = parseJsonObject(text) ?? {};
+  return kind === 'List' && Array.isArray(items) ? (items as Item[]) : undefined;
 }
 
 function isNamed(item: unknown): item is Item {

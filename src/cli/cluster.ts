@@ -3,9 +3,9 @@ import { apiGroup, ltiKeys, ltiRegistrations, registrationLabel } from '../api/n
 import type { LtiKey, LtiRegistration } from '../api/objects.ts';
 import { type Duration, parseDuration } from '../domain/duration.ts';
 import { KubeClient } from '../kube/client.ts';
-import { isConflict, isObjectNotFound } from '../kube/errors.ts';
-import type { KubeObject, ResourceType } from '../kube/objects.ts';
+import { ifExists, isConflict } from '../kube/errors.ts';
 import { version } from '../version.ts';
+import { servedVersions } from './discovery.ts';
 import { CliError, exitCodes } from './exit-codes.ts';
 import type { Terminal } from './terminal.ts';
 
@@ -52,45 +52,15 @@ export async function withCluster<R>(
 
 /** Why this release cannot work with the CRDs of the cluster, and what to do. */
 export async function versionProblem(client: KubeClient): Promise<string | undefined> {
-  const served = await client.servedVersions(apiGroup);
+  const served = await servedVersions(client, apiGroup);
   if (served.includes(ltiRegistrations.version)) return undefined;
   return served.length === 0
     ? `the cluster has no resources of ${apiGroup}: install the operator's CRDs first, or choose another cluster with --context`
     : `the cluster serves ${apiGroup}/${served.join(', ')}, and this kubectl-lti needs ${ltiRegistrations.version}: use the kubectl-lti of the operator's release`;
 }
 
-/** Every object of a type in a namespace, or in all; read in pages, because there may be thousands. */
-export async function listAll<T extends KubeObject>(
-  client: KubeClient,
-  type: ResourceType,
-  namespace: string | undefined,
-  fieldSelector?: string,
-): Promise<readonly T[]> {
-  const items: T[] = [];
-  let next: string | undefined;
-  do {
-    const page = await client.list<T>(type, {
-      limit: 500,
-      ...(fieldSelector === undefined ? {} : { fieldSelector }),
-      ...(namespace === undefined ? {} : { namespace }),
-      ...(next === undefined ? {} : { continue: next }),
-    });
-    items.push(...page.items);
-    next = page.metadata.continue || undefined;
-  } while (next !== undefined);
-  return items;
-}
-
-export async function findRegistration(
-  { client, namespace }: Cluster,
-  name: string,
-): Promise<LtiRegistration | undefined> {
-  try {
-    return await client.get<LtiRegistration>(ltiRegistrations, namespace, name);
-  } catch (error) {
-    if (isObjectNotFound(error)) return undefined;
-    throw error;
-  }
+export function findRegistration({ client, namespace }: Cluster, name: string): Promise<LtiRegistration | undefined> {
+  return ifExists(client.get<LtiRegistration>(ltiRegistrations, namespace, name));
 }
 
 /** As findRegistration; it throws if there is none. */

@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { leases, ltiRegistrations, operatorName, secrets } from '../api/names.ts';
 import { minute } from '../domain/duration.ts';
 import type { KubeClient } from '../kube/client.ts';
-import { isObjectNotFound, isRefusal } from '../kube/errors.ts';
+import { ifExists, isRefusal } from '../kube/errors.ts';
 import type { Lease } from '../kube/lease.ts';
 import { type KubeObject, objectKey, type ResourceType, type Secret } from '../kube/objects.ts';
 import type { Clock } from '../lib/clock.ts';
@@ -65,13 +65,12 @@ export async function runningOperator(
       const { name } = deployment.metadata;
       return `the operator runs: kubectl scale deployment ${name} -n ${namespace} --replicas=0`;
     }
-    const { spec } = await client.get<Lease>(leases, namespace, operatorName);
+    const { spec } = (await ifExists(client.get<Lease>(leases, namespace, operatorName))) ?? {};
     const age = clock.now().getTime() - (client.clockSkew() ?? 0) - Date.parse(spec?.renewTime ?? '');
     return spec?.holderIdentity && age < minute
       ? `${spec.holderIdentity} renewed the Lease of the operator less than a minute ago: stop it, and wait a minute`
       : undefined;
   } catch (error) {
-    if (isObjectNotFound(error)) return undefined;
     if (!isRefusal(error)) throw error;
     return `whether the operator runs is unknown (${error.message}): ask an administrator`;
   }
@@ -95,23 +94,18 @@ async function missingNamespaces(client: KubeClient, backup: Backup): Promise<st
   const missing: string[] = [];
   for (const name of new Set(objects.map(({ metadata }) => metadata.namespace ?? ''))) {
     try {
-      await client.get(namespaces, '', name);
+      const found = await ifExists(client.get(namespaces, '', name));
+      if (!found) missing.push(`namespace ${name} does not exist: kubectl create namespace ${name}`);
     } catch (error) {
-      if (isObjectNotFound(error)) missing.push(`namespace ${name} does not exist: kubectl create namespace ${name}`);
       // Without the right to read namespaces, the API server refuses the first object of a missing one.
-      else if (!isRefusal(error)) throw error;
+      if (!isRefusal(error)) throw error;
     }
   }
   return missing;
 }
 
-async function find(client: KubeClient, type: ResourceType, { metadata }: KubeObject): Promise<KubeObject | undefined> {
-  try {
-    return await client.get(type, metadata.namespace ?? '', metadata.name);
-  } catch (error) {
-    if (!isObjectNotFound(error)) throw error;
-    return undefined;
-  }
+function find(client: KubeClient, type: ResourceType, { metadata }: KubeObject): Promise<KubeObject | undefined> {
+  return ifExists(client.get(type, metadata.namespace ?? '', metadata.name));
 }
 
 function pick(object: KubeObject, members: readonly string[]): object {

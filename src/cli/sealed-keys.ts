@@ -4,7 +4,6 @@ import { namedKek } from '../crypto/sealed-format.ts';
 import type { KubeClient } from '../kube/client.ts';
 import { isRefusal } from '../kube/errors.ts';
 import { objectKey, type Secret } from '../kube/objects.ts';
-import { listAll } from './cluster.ts';
 
 /** The number of private keys that each key-encryption key seals. */
 export interface SealedKeys {
@@ -19,8 +18,9 @@ export interface SealedKeys {
 
 const sealedEnding = '.jwe';
 
-export function listLedgers(client: KubeClient, namespace: string | undefined): Promise<readonly Secret[]> {
-  return listAll<Secret>(client, secrets, namespace, `type=${ledgerSecretType}`);
+export async function listLedgers(client: KubeClient, namespace: string | undefined): Promise<readonly Secret[]> {
+  const { items } = await client.list<Secret>(secrets, { namespace, fieldSelector: `type=${ledgerSecretType}` });
+  return items;
 }
 
 /** The sealed keys in a ledger Secret, by the names of its entries. */
@@ -37,8 +37,8 @@ export async function countSealedKeys(client: KubeClient, namespace: string | un
     ledgers = await listLedgers(client, namespace);
   } catch (error) {
     if (!isRefusal(error)) throw error;
-    const keys = await listAll<LtiKey>(client, ltiKeys, namespace);
-    const counts = count(keys.flatMap(({ status }) => status?.kekID ?? []));
+    const keys = await client.list<LtiKey>(ltiKeys, { namespace });
+    const counts = count(keys.items.flatMap(({ status }) => status?.kekID ?? []));
     return { source: 'LtiKeys', namespace, counts, unreadable: [] };
   }
   const kekIDs: string[] = [];

@@ -29,7 +29,7 @@ export async function watchRegistrations(
     try {
       const list = await client.list<LtiRegistration>(ltiRegistrations, { namespace }, signal);
       listed(list.items.filter(isWanted));
-      let resourceVersion = list.metadata.resourceVersion ?? '';
+      let resourceVersion = list.metadata.resourceVersion;
       for (;;) {
         const from = { namespace, resourceVersion, timeoutSeconds: watchSeconds };
         for await (const event of await client.watch<LtiRegistration>(ltiRegistrations, from, signal)) {

@@ -7,13 +7,7 @@ import { liveKeys } from '../domain/ledger.ts';
 import type { KeySize } from '../domain/public-jwk.ts';
 import type { KeyMaterial } from '../domain/situation.ts';
 import type { KubeClient } from '../kube/client.ts';
-import {
-  type ApiError,
-  ignoringAbsence,
-  isAlreadyExists,
-  isRefusedOrGivenUp,
-  type TransportError,
-} from '../kube/errors.ts';
+import { type ApiError, ifExists, isAlreadyExists, isRefusedOrGivenUp, type TransportError } from '../kube/errors.ts';
 import type { EventRecorder } from '../kube/events.ts';
 import { type KubeObject, objectKey, type ResourceType } from '../kube/objects.ts';
 import type { Clock } from '../lib/clock.ts';
@@ -225,7 +219,7 @@ export class Applier {
 
   async #removeDelivery(gathered: Gathered, secretName: string): Promise<Gathered> {
     const secret = gathered.secrets.get(secretName);
-    if (secret) await ignoringAbsence(this.#deliveries.delete(secret));
+    if (secret) await ifExists(this.#deliveries.delete(secret));
     const { deliveries } = gathered.situation;
     const secretsLeft = new Map([...gathered.secrets].filter(([name]) => name !== secretName));
     const absent = new Map([...deliveries, [secretName, { kind: 'absent' }] as const]);
@@ -234,7 +228,7 @@ export class Applier {
 
   /** Deletes the version of the object that was read; succeeds if the object is already gone. */
   async #delete(type: ResourceType, object: KubeObject | undefined): Promise<void> {
-    if (object) await ignoringAbsence(this.#options.client.delete(type, object));
+    if (object) await ifExists(this.#options.client.delete(type, object));
   }
 
   #refused(gathered: Gathered, effect: Effect, error: ApiError | TransportError): Gathered {

@@ -12,7 +12,7 @@ import type { Ledger } from '../domain/ledger.ts';
 import type { Registration } from '../domain/registration.ts';
 import type { DefinitionReading, RegistrationReading } from '../domain/situation.ts';
 import type { KubeClient } from '../kube/client.ts';
-import { isGivenUp, isObjectNotFound, isUnreadable, isUnreadableOrGivenUp, refusalText } from '../kube/errors.ts';
+import { ifExists, isGivenUp, isUnreadable, isUnreadableOrGivenUp, refusalText } from '../kube/errors.ts';
 import { type ObjectKey, splitKey } from '../kube/objects.ts';
 
 /** What is known of a registration that the cache lacks. */
@@ -36,14 +36,12 @@ export async function readGone(
   const { namespace, name } = splitKey(key);
   const { spec, createdAt } = last;
   try {
-    await client.get<LtiRegistration>(ltiRegistrations, namespace, name);
-    return { kind: 'unknown' };
+    const found = await ifExists(client.get<LtiRegistration>(ltiRegistrations, namespace, name));
+    if (found) return { kind: 'unknown' };
   } catch (error) {
-    if (!isObjectNotFound(error)) {
-      const revokes = spec !== undefined && spec.revokedKeyIDs.size > 0;
-      if (!isUnreadable(error) && !(revokes && isGivenUp(error, failingFor))) throw error;
-      return { kind: 'unknown', ...(spec ? { last: spec } : {}) };
-    }
+    const revokes = spec !== undefined && spec.revokedKeyIDs.size > 0;
+    if (!isUnreadable(error) && !(revokes && isGivenUp(error, failingFor))) throw error;
+    return { kind: 'unknown', ...(spec ? { last: spec } : {}) };
   }
   return {
     kind: 'gone',
@@ -58,12 +56,13 @@ export async function readGone(
 /** Reads live, after the registration: a deletion of the definition that deleted the registration has begun by then. */
 async function readDefinition(client: Reader, failingFor: Duration): Promise<DefinitionReading> {
   try {
-    const { metadata } = await client.get(customResourceDefinitions, undefined, registrationDefinitionName);
+    const found = await ifExists(client.get(customResourceDefinitions, undefined, registrationDefinitionName));
+    if (found === undefined) return { kind: 'absent' };
+    const { metadata } = found;
     const createdAt = Date.parse(metadata.creationTimestamp ?? '');
     if (Number.isNaN(createdAt)) return { kind: 'unreadable', because: 'it has no creationTimestamp' };
     return { kind: 'present', createdAt, isTerminating: metadata.deletionTimestamp !== undefined };
   } catch (error) {
-    if (isObjectNotFound(error)) return { kind: 'absent' };
     if (!isUnreadableOrGivenUp(error, failingFor)) throw error;
     return { kind: 'unreadable', because: refusalText(error) };
   }
@@ -82,13 +81,6 @@ export async function uncachedKeys(
   const missing = ledger.keys
     .map(({ revision }) => ltiKeyName(ledger.registration, revision))
     .filter((one) => !names.has(one));
-  const read = missing.map(async (name) => {
-    try {
-      return [await client.get<LtiKey>(ltiKeys, ledger.namespace, name)];
-    } catch (error) {
-      if (isObjectNotFound(error)) return [];
-      throw error;
-    }
-  });
-  return (await Promise.all(read)).flat();
+  const read = missing.map((name) => ifExists(client.get<LtiKey>(ltiKeys, ledger.namespace, name)));
+  return (await Promise.all(read)).filter((found) => found !== undefined);
 }

@@ -3,7 +3,7 @@ import { isKeyID } from '../domain/key-id.ts';
 import type { Kek } from './kek-provider.ts';
 import { SealError } from './errors.ts';
 import { kekIDOf, parseWrappedKey, type WrappedKey } from './wrapped-key.ts';
-import { isJsonObject } from '../lib/json-object.ts';
+import { parseJsonObject } from '../lib/json-object.ts';
 
 /** What a sealed key is bound to. It opens in no other context. */
 export interface SealContext {
@@ -55,7 +55,7 @@ export function parseSealed(jwe: string, subject: string): ParsedSeal {
     const other = reason === 'SealVersionUnknown' ? 'Run the release that sealed it, or restore' : 'Restore';
     throw new SealError(reason, `${subject} ${what}. ${other} its ledger Secret from a backup`);
   };
-  const json = parseObject(jwe) ?? refuse('is not a JWE in JSON');
+  const json = parseJsonObject(jwe) ?? refuse('is not a JWE in JSON');
   if (!sameMembers(Object.keys(json), members)) refuse('does not have exactly the members of a sealed key');
   const part = (member: string, size?: number): string => {
     const value = json[member];
@@ -77,7 +77,7 @@ export function parseSealed(jwe: string, subject: string): ParsedSeal {
 }
 
 function parseHeader(encoded: string, refuse: (what: string, reason?: SealReason) => never): SealedHeader {
-  const json = parseObject(Buffer.from(encoded, 'base64url').toString()) ?? refuse('has a header that is not JSON');
+  const json = parseJsonObject(Buffer.from(encoded, 'base64url').toString()) ?? refuse('has a header that is not JSON');
   if (json['typ'] !== fixed.typ) refuse(`has a header whose "typ" is not ${fixed.typ}`);
   if (!versions.includes(json['version'])) {
     refuse(`has a format version other than ${versions.join(' and ')}, which this release reads`, 'SealVersionUnknown');
@@ -111,16 +111,6 @@ export function namedKek(jwe: string): string | undefined {
   } catch (error) {
     if (error instanceof SealError) return undefined;
     throw error;
-  }
-}
-
-function parseObject(text: string): Record<string, unknown> | undefined {
-  try {
-    const value: unknown = JSON.parse(text);
-    return isJsonObject(value) ? value : undefined;
-  } catch {
-    // The parser's message quotes the text.
-    return undefined;
   }
 }
 

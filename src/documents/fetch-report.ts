@@ -1,5 +1,5 @@
 import { operatorName } from '../api/names.ts';
-import { isJsonObject } from '../lib/json-object.ts';
+import { isJsonObject, parseJsonObject } from '../lib/json-object.ts';
 
 /** What a sidecar reports on its admin address: how often, and how long ago, clients fetched each document. */
 
@@ -28,14 +28,7 @@ export function formatFetchReport(report: FetchReport): string {
 
 /** `undefined` for anything but a complete report. */
 export function parseFetchReport(text: string): FetchReport | undefined {
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch {
-    return undefined;
-  }
-  if (!isJsonObject(value)) return undefined;
-  const { fetches } = value;
+  const fetches = parseJsonObject(text)?.['fetches'];
   if (!isJsonObject(fetches)) return undefined;
   const report = new Map<string, Fetched>();
   for (const [path, fetched] of Object.entries(fetches)) {

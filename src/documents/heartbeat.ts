@@ -1,3 +1,5 @@
+import { parseJsonObject } from '../lib/json-object.ts';
+
 /** The publisher's statement about the publish directory: when, and for which namespaces, it was current. */
 export interface Heartbeat {
   /** RFC 3339: when the directory held what the API server has. */
@@ -18,14 +20,7 @@ export function formatHeartbeat({ syncedAt, unread }: Heartbeat): string {
 
 /** `undefined` for anything but a complete heartbeat. */
 export function parseHeartbeat(text: string): Heartbeat | undefined {
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch {
-    return undefined;
-  }
-  if (typeof value !== 'object' || value === null || !('syncedAt' in value)) return undefined;
-  const { syncedAt, unread = [] } = value as { syncedAt: unknown; unread?: unknown };
+  const { syncedAt, unread = [] } = parseJsonObject(text) ?? {};
   if (typeof syncedAt !== 'string' || Number.isNaN(Date.parse(syncedAt))) return undefined;
   if (!Array.isArray(unread) || !unread.every((namespace) => typeof namespace === 'string')) return undefined;
   return { syncedAt, unread };

@@ -1,60 +1,52 @@
+import type { ConnectionOptions } from 'node:tls';
 import { isDeepStrictEqual } from 'node:util';
-
 import { Agent, type Dispatcher, ProxyAgent } from 'undici';
-
-import { type Duration, second } from '../domain/duration.ts';
+import { second } from '../domain/duration.ts';
 
 /** How to connect to the API server, and how both sides authenticate. */
 export interface Route {
-  readonly tls: {
-    readonly ca?: string | Buffer;
-    readonly cert?: string | Buffer;
-    readonly key?: string | Buffer;
-    readonly servername?: string;
-    readonly rejectUnauthorized?: boolean;
-  };
+  readonly tls: Pick<ConnectionOptions, 'ca' | 'cert' | 'key' | 'servername' | 'rejectUnauthorized'>;
   /** URL of an HTTP, HTTPS or SOCKS 5 proxy. */
-  readonly proxy?: string;
+  readonly proxy?: string | undefined;
 }
 
 /** Watches have a pool of their own: each holds a connection, and must not use up those of the requests. */
 type Pools = Readonly<Record<'requests' | 'watches', Dispatcher>>;
 
-const shared = {
-  // with HTTP/2, all watches and requests would share one connection, and be lost together
-  allowH2: false,
-  headersTimeout: 30 * second,
-  // shorter than the 90 s after which kube-apiserver closes an idle connection
-  keepAliveTimeout: 60 * second,
-};
-/** Load balancers drop connections that are idle for a minute. */
-const keepAliveInitialDelay: Duration = 30 * second;
-
 /** Persistent connections to the API server (client-node opens one per request); another CA or certificate replaces them. */
 export class ApiConnections {
   #route: Route | undefined;
-  #current: Pools | undefined;
+  #pools: Pools | undefined;
 
   for(route: Route): Pools {
-    if (this.#current !== undefined && isDeepStrictEqual(route, this.#route)) return this.#current;
+    if (this.#pools && isDeepStrictEqual(route, this.#route)) return this.#pools;
     void this.close();
     this.#route = route;
-    this.#current = {
-      requests: dispatcher(route, { ...shared, connections: 32, bodyTimeout: 30 * second }),
-      watches: dispatcher(route, { ...shared, bodyTimeout: 0 }),
-    };
-    return this.#current;
+    this.#pools = { requests: createPool(route, 32), watches: createPool(route, null) };
+    return this.#pools;
   }
 
   /** Resolves when the requests in progress have ended. */
   async close(): Promise<void> {
-    const closing = this.#current;
-    this.#current = undefined;
-    await Promise.all([closing?.requests.close(), closing?.watches.close()]);
+    const pools = this.#pools;
+    this.#pools = undefined;
+    await Promise.all([pools?.requests.close(), pools?.watches.close()]);
   }
 }
 
-function dispatcher({ tls, proxy }: Route, limits: Agent.Options): Dispatcher {
-  if (proxy !== undefined) return new ProxyAgent({ ...limits, uri: proxy, requestTls: tls });
-  return new Agent({ ...limits, connect: { ...tls, keepAlive: true, keepAliveInitialDelay } });
+/** @param connections the most at a time; `null`: no limit */
+function createPool({ tls, proxy }: Route, connections: number | null): Dispatcher {
+  const options = {
+    connections,
+    // with HTTP/2, all watches and requests would share one connection, and be lost together
+    allowH2: false,
+    // the transport has deadlines, and a watch may be quiet
+    headersTimeout: 0,
+    bodyTimeout: 0,
+    // shorter than the 90 s after which kube-apiserver closes an idle connection
+    keepAliveTimeout: 60 * second,
+  };
+  if (proxy !== undefined) return new ProxyAgent({ ...options, uri: proxy, requestTls: tls });
+  // load balancers drop connections that are idle for a minute
+  return new Agent({ ...options, connect: { ...tls, keepAlive: true, keepAliveInitialDelay: 30 * second } });
 }

@@ -1,6 +1,6 @@
 import { type Duration, second } from '../domain/duration.ts';
 import type { Logger } from '../observability/log.ts';
-import { ApiError, isAlreadyExists, isConflict } from './errors.ts';
+import { ApiError, isLostRace } from './errors.ts';
 import { type ObjectKey, splitKey } from './objects.ts';
 import type { Priority, WorkQueue } from './workqueue.ts';
 
@@ -56,7 +56,7 @@ export class Controller {
   }
 
   async #reconcile(key: ObjectKey, signal: AbortSignal): Promise<void> {
-    const { name, queue, reconcile, metrics } = this.#options;
+    const { name, queue, reconcile, log, metrics } = this.#options;
     const began = queue.clock.monotonic();
     const seconds = (): number => (queue.clock.monotonic() - began) / second;
     this.#active++;
@@ -66,23 +66,14 @@ export class Controller {
       queue.forget(key);
       if (requeueAfter !== undefined) queue.addAfter(key, requeueAfter, priority);
     } catch (error) {
-      metrics?.reconciled(name, lostRace(error) ? 'requeue_after' : 'error', seconds());
-      this.#retry(key, error);
+      const lost = isLostRace(error);
+      metrics?.reconciled(name, lost ? 'requeue_after' : 'error', seconds());
+      const attempt = queue.addRateLimited(key, error instanceof ApiError ? error.retryAfter : undefined);
+      const fields = { controller: name, ...splitKey(key), error };
+      if (lost) log.debug(fields, 'another write came first; retrying');
+      else log.warn({ ...fields, attempt }, 'reconcile failed; retrying');
     } finally {
       this.#active--;
     }
   }
-
-  #retry(key: ObjectKey, error: unknown): void {
-    const { name, queue, log } = this.#options;
-    const fields = { controller: name, ...splitKey(key), error };
-    const attempt = queue.addRateLimited(key, error instanceof ApiError ? error.retryAfter : undefined);
-    if (lostRace(error)) log.debug(fields, 'another write came first; retrying');
-    else log.warn({ ...fields, attempt }, 'reconcile failed; retrying');
-  }
-}
-
-/** Not a fault: another process wrote first, and its write may not have reached the cache yet. */
-function lostRace(error: unknown): boolean {
-  return isConflict(error) || isAlreadyExists(error);
 }

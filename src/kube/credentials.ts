@@ -1,8 +1,6 @@
 import { existsSync } from 'node:fs';
 import type { Agent } from 'node:https';
-
 import { KubeConfig } from '@kubernetes/client-node';
-
 import type { Route } from './api-connections.ts';
 import { TransportError } from './errors.ts';
 
@@ -34,8 +32,8 @@ export class Credentials {
 
   /** The namespace of the current context, or of the Pod. */
   get namespace(): string {
-    const { contexts, currentContext } = this.#kubeConfig;
-    return contexts.find(({ name }) => name === currentContext)?.namespace?.trim() || 'default';
+    const context = this.#kubeConfig.getContextObject(this.#kubeConfig.getCurrentContext());
+    return context?.namespace?.trim() || 'default';
   }
 
   /** Reloads token, CA and certificate files if due, and runs the exec plugin if its credential has expired. */
@@ -50,13 +48,14 @@ export class Credentials {
     }
     // the agent is for node:https, and opens no connection unless used
     const { auth, agent: _unused, headers: given = {}, ...tls } = options;
+    // Not `new Headers`: its errors quote the value, which may be a token.
     const headers: Record<string, string> = {};
     for (const [name, value] of Object.entries(given)) headers[name.toLowerCase()] = value.trim();
     if (auth !== undefined) headers['authorization'] = `Basic ${Buffer.from(auth).toString('base64')}`;
     return {
       server: cluster.server.replace(/\/+$/, ''),
       headers,
-      route: { tls, ...(cluster.proxyUrl === undefined ? {} : { proxy: cluster.proxyUrl }) },
+      route: { tls, proxy: cluster.proxyUrl },
     };
   }
 
@@ -100,7 +99,7 @@ export function loadKubeConfig(files: readonly string[] = [], choice: Choice = {
 
 function choose(config: KubeConfig, { context, impersonate }: Choice): void {
   if (context !== undefined) {
-    if (!config.contexts.some(({ name }) => name === context)) {
+    if (config.getContextObject(context) === null) {
       const known = config.contexts.map(({ name }) => name).join(', ');
       throw new Error(`The kubeconfig has no context ${JSON.stringify(context)}; it has: ${known || 'none'}`);
     }

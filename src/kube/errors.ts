@@ -80,15 +80,6 @@ export function isRefusedOrGivenUp(error: unknown, failingFor: Duration): error 
   return isRefusedWrite(error) || isGivenUp(error, failingFor);
 }
 
-/** Succeeds if the object to delete is already gone. */
-export async function ignoringAbsence(deletion: Promise<void>): Promise<void> {
-  try {
-    await deletion;
-  } catch (error) {
-    if (!isObjectNotFound(error)) throw error;
-  }
-}
-
 /** Whether this read has no answer for now, although the API server may answer others. */
 export function isUnreadable(error: unknown): error is ApiError | TransportError {
   if (error instanceof TransportError) return error.failure === 'Timeout' || error.failure === 'Malformed';
@@ -116,6 +107,21 @@ export function refusalText(error: ApiError | TransportError): string {
 /** Whether the server said that exactly this object does not exist. */
 export function isObjectNotFound(error: unknown): boolean {
   return error instanceof ApiError && error.missing === 'object';
+}
+
+/** Resolves as `request`, or with `undefined` if the server said that exactly this object does not exist. */
+export async function ifExists<T>(request: Promise<T>): Promise<T | undefined> {
+  try {
+    return await request;
+  } catch (error) {
+    if (isObjectNotFound(error)) return undefined;
+    throw error;
+  }
+}
+
+/** Not a fault: another process wrote first, and its write may not have reached the cache yet. */
+export function isLostRace(error: unknown): boolean {
+  return isConflict(error) || isAlreadyExists(error);
 }
 
 /** Whether the object has changed since it was read. */

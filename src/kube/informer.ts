@@ -36,7 +36,7 @@ export function listWatcher<T extends KubeObject>(
   selection: { readonly namespace: string | undefined; readonly labelSelector: string | undefined },
 ): ListWatcher<T> {
   return {
-    list: (page, signal) => client.list<T>(type, { ...selection, ...page }, signal),
+    list: (signal) => client.list<T>(type, selection, signal),
     watch: (from, signal) => client.watch<T>(type, { ...selection, ...from }, signal),
   };
 }
@@ -83,17 +83,12 @@ export class Informer<T extends KubeObject> {
     return this.scopes.some((scope) => scope.hasSynced()) && !this.scopes.some((scope) => scope.isAwaited());
   }
 
-  /** Whether every scope has been read and is watched. */
-  isWhole(): boolean {
-    return this.scopes.every((scope) => scope.hasSynced() && !scope.isFailing());
-  }
-
   /** The namespaces that were never read. */
   unread(): readonly string[] {
     return this.scopes.flatMap((scope) => (scope.hasSynced() ? [] : (scope.namespace ?? [])));
   }
 
-  /** Whether every scope is current. */
+  /** Whether every scope has been read and is watched. */
   connected(): boolean {
     return this.scopes.every((scope) => scope.connected());
   }
@@ -141,16 +136,14 @@ export class Scope<T extends KubeObject> {
   readonly #log: Logger;
   readonly #readHandlers: (() => void)[] = [];
   #startedAt: number | undefined;
-  #refused = false;
-  #failingSince: Date | undefined;
-  /** The cause in the newest warning, until the watch is restored. */
-  #logged: string | undefined;
+  /** Why the newest attempt to list or watch failed, and since when attempts fail. */
+  #failure: { readonly since: Date; readonly cause: number | string } | undefined;
 
-  constructor({ resource, namespace, source, indexers = {}, clock, log }: ScopeOptions<T>) {
+  constructor({ resource, namespace, source, indexers, clock, log }: ScopeOptions<T>) {
     this.namespace = namespace;
     this.resource = resource;
     this.#clock = clock;
-    this.#log = log.child({ resource, ...(namespace === undefined ? {} : { namespace }) });
+    this.#log = log.child({ resource, ...(namespace !== undefined && { namespace }) });
     this.store = new Store(indexers, (error) => this.#log.error({ error }, 'change handler failed'));
     this.#reflector = new Reflector<T>({
       source,
@@ -172,18 +165,18 @@ export class Scope<T extends KubeObject> {
 
   /** Whether other scopes wait for the first list, because it may arrive at any moment. */
   isAwaited(): boolean {
-    if (this.hasSynced() || this.#refused) return false;
+    if (this.hasSynced() || this.#failure?.cause === 403 || this.#failure?.cause === 404) return false;
     return this.#startedAt === undefined || this.#clock.monotonic() - this.#startedAt < patience;
   }
 
   /** Whether the last attempt to list or watch failed. */
   isFailing(): boolean {
-    return this.#failingSince !== undefined;
+    return this.#failure !== undefined;
   }
 
   /** When the cache was last equal to the API server's state: now, unless a request failed. `undefined` before the first list. */
   currentUntil(): Date | undefined {
-    return this.hasSynced() ? (this.#failingSince ?? this.#clock.now()) : undefined;
+    return this.hasSynced() ? (this.#failure?.since ?? this.#clock.now()) : undefined;
   }
 
   onRead(handler: () => void): void {
@@ -196,24 +189,20 @@ export class Scope<T extends KubeObject> {
   }
 
   #recovered(): void {
-    this.#refused = false;
-    this.#failingSince = undefined;
-    if (this.#logged !== undefined) this.#log.info({}, 'watch restored');
-    this.#logged = undefined;
+    if (this.#failure !== undefined) this.#log.info({}, 'watch restored');
+    this.#failure = undefined;
   }
 
   /** Logs each cause once, whatever the number of retries. */
   #failed(error: unknown): void {
-    this.#refused = error instanceof ApiError && (error.status === 403 || error.status === 404);
-    this.#failingSince ??= this.#clock.now();
     const cause = causeOf(error);
-    if (cause === this.#logged) return;
-    this.#logged = cause;
-    this.#log.warn({ error }, 'watch failed; retrying');
+    if (cause !== this.#failure?.cause) this.#log.warn({ error }, 'watch failed; retrying');
+    this.#failure = { since: this.#failure?.since ?? this.#clock.now(), cause };
   }
 }
 
-function causeOf(error: unknown): string {
-  if (error instanceof ApiError) return String(error.status);
+/** The status of a refusal, or the failure of the transport. */
+function causeOf(error: unknown): number | string {
+  if (error instanceof ApiError) return error.status;
   return error instanceof TransportError ? error.failure : 'Unknown';
 }

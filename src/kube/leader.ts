@@ -29,8 +29,7 @@ export async function runAsLeader(
   lead: (signal: AbortSignal) => Promise<void>,
   signal: AbortSignal,
 ): Promise<void> {
-  const { name, identity, clock, log, metrics } = options;
-  const random = options.random ?? Math.random;
+  const { name, identity, clock, log, metrics, random = Math.random } = options;
   const candidate = new LeaseCandidate(options);
   metrics?.leading(name, false);
   try {

@@ -1,10 +1,9 @@
 import { isDeepStrictEqual } from 'node:util';
-
 import { leases } from '../api/names.ts';
 import { type Duration, second } from '../domain/duration.ts';
-import type { Clock } from '../lib/clock.ts';
+import { type Clock, withDeadline } from '../lib/clock.ts';
 import type { Logger } from '../observability/log.ts';
-import { isAlreadyExists, isConflict, isObjectNotFound, TransportError } from './errors.ts';
+import { ifExists, isConflict, isLostRace, isObjectNotFound, TransportError } from './errors.ts';
 import { type KubeObject, microTime, type ResourceType } from './objects.ts';
 
 /** client-go's default: another candidate may take over this long after the last change of the Lease that it saw. */
@@ -60,7 +59,10 @@ export class LeaseCandidate {
   }
 
   get heldByAnother(): boolean {
-    return this.#holder !== '' && this.#holder !== this.#options.identity && !this.#expired();
+    if (this.#seen === undefined || this.#holder === '' || this.#holder === this.#options.identity) return false;
+    const { lease, at } = this.#seen;
+    const seconds = lease.spec?.leaseDurationSeconds ?? leaseDurationSeconds;
+    return this.#options.clock.monotonic() < at + seconds * second;
   }
 
   get #holder(): string {
@@ -77,10 +79,9 @@ export class LeaseCandidate {
     try {
       return await this.#attempt(signal);
     } catch (error) {
-      // A lost race is normal; the next attempt reads the winner's Lease.
-      if (!signal.aborted && !isConflict(error) && !isAlreadyExists(error)) {
-        log.warn({ name, error }, 'cannot take or renew the leader lease; retrying');
-      }
+      // after a lost race, the next attempt reads the winner's Lease
+      if (signal.aborted || isLostRace(error)) return undefined;
+      log.warn({ name, error }, 'cannot take or renew the leader lease; retrying');
       return undefined;
     }
   }
@@ -91,20 +92,18 @@ export class LeaseCandidate {
    */
   async release(): Promise<void> {
     if (!this.#mayHold) return;
-    const { client, namespace, name, identity, clock, log } = this.#options;
+    const { name, identity, clock, log } = this.#options;
     try {
       for (let attempt = 1; this.#seen && this.#mayHold && !this.heldByAnother; attempt++) {
         try {
           const { lease } = this.#seen;
           const renewTime = microTime(clock.now());
-          await this.#write({
-            ...lease,
-            spec: { ...lease.spec, holderIdentity: '', leaseDurationSeconds: 1, renewTime },
-          });
+          const spec = { ...lease.spec, holderIdentity: '', leaseDurationSeconds: 1, renewTime };
+          await this.#write({ ...lease, spec });
           this.#mayHold = false;
         } catch (error) {
           if (!isConflict(error) || attempt === releaseAttempts) throw error;
-          this.#saw(await this.#answer(client.get(leases, namespace, name)));
+          await this.#read();
           this.#mayHold = this.#holder === identity;
         }
       }
@@ -114,8 +113,7 @@ export class LeaseCandidate {
   }
 
   async #attempt(signal: AbortSignal): Promise<number | undefined> {
-    const { client, namespace, name, identity } = this.#options;
-    if (this.#seen && this.#holder === identity) {
+    if (this.#seen && this.#holder === this.#options.identity) {
       // the last write succeeded, so this one need not read
       try {
         return await this.#take(this.#seen.lease, signal);
@@ -123,18 +121,10 @@ export class LeaseCandidate {
         if (!isConflict(error) && !isObjectNotFound(error)) throw error;
       }
     }
-    let lease: Lease | undefined;
-    try {
-      lease = await this.#answer(client.get(leases, namespace, name), signal);
-      this.#saw(lease);
-      if (this.heldByAnother) {
-        this.#mayHold = false;
-        return undefined;
-      }
-    } catch (error) {
-      if (!isObjectNotFound(error)) throw error;
-    }
-    return this.#take(lease, signal);
+    const lease = await ifExists(this.#read(signal));
+    if (lease === undefined || !this.heldByAnother) return this.#take(lease, signal);
+    this.#mayHold = false;
+    return undefined;
   }
 
   async #take(current: Lease | undefined, signal: AbortSignal): Promise<number> {
@@ -146,51 +136,39 @@ export class LeaseCandidate {
     return sent;
   }
 
+  #read(signal?: AbortSignal): Promise<Lease> {
+    const { client, namespace, name } = this.#options;
+    return this.#send(() => client.get(leases, namespace, name), signal);
+  }
+
   async #write(lease: Lease, signal?: AbortSignal): Promise<void> {
     const { client } = this.#options;
     const create = lease.metadata.resourceVersion === undefined;
-    this.#saw(await this.#answer(create ? client.create(leases, lease) : client.replace(leases, lease), signal));
+    await this.#send(() => (create ? client.create(leases, lease) : client.replace(leases, lease)), signal);
   }
 
-  /** Settles as `request`, or rejects after the timeout or when `signal` aborts; the request may take effect all the same. */
-  async #answer<T>(request: Promise<T>, signal?: AbortSignal): Promise<T> {
-    const { promise: given, reject } = Promise.withResolvers<never>();
-    const stop = (): void => reject(signal?.reason);
-    const late = new TransportError('Timeout', `leader lease: no answer within ${requestTimeout / second} s`);
-    const cancel = this.#options.clock.setTimer(() => reject(late), requestTimeout);
-    signal?.addEventListener('abort', stop, { once: true });
-    if (signal?.aborted) stop();
-    try {
-      return await Promise.race([request, given]);
-    } finally {
-      cancel();
-      signal?.removeEventListener('abort', stop);
-    }
+  /** Rejects after the timeout or when `signal` aborts; the request may take effect all the same. */
+  async #send(request: () => Promise<Lease>, signal: AbortSignal | undefined): Promise<Lease> {
+    const { clock } = this.#options;
+    const late = () => new TransportError('Timeout', `leader lease: no answer within ${requestTimeout / second} s`);
+    const lease = await withDeadline({ clock, milliseconds: requestTimeout, late, signal }, request);
+    const unchanged = this.#seen && isDeepStrictEqual(lease.spec, this.#seen.lease.spec);
+    this.#seen = { lease, at: unchanged ? this.#seen!.at : clock.monotonic() };
+    return lease;
   }
 
   #spec(current: Lease | undefined): NonNullable<Lease['spec']> {
     const { identity, clock } = this.#options;
     const now = microTime(clock.now());
-    const ours = current?.spec?.holderIdentity === identity;
-    const transitions = current?.spec?.leaseTransitions ?? 0;
+    const ours = current === undefined || current.spec?.holderIdentity === identity;
+    const { acquireTime = now, leaseTransitions = 0 } = current?.spec ?? {};
     return {
       ...current?.spec,
       holderIdentity: identity,
       leaseDurationSeconds,
-      acquireTime: (ours ? current.spec.acquireTime : undefined) ?? now,
+      acquireTime: ours ? acquireTime : now,
       renewTime: now,
-      leaseTransitions: ours || current === undefined ? transitions : transitions + 1,
+      leaseTransitions: ours ? leaseTransitions : leaseTransitions + 1,
     };
-  }
-
-  #saw(lease: Lease): void {
-    const unchanged = this.#seen && isDeepStrictEqual(lease.spec, this.#seen.lease.spec);
-    this.#seen = { lease, at: unchanged ? this.#seen!.at : this.#options.clock.monotonic() };
-  }
-
-  #expired(): boolean {
-    if (this.#seen === undefined) return true;
-    const seconds = this.#seen.lease.spec?.leaseDurationSeconds ?? leaseDurationSeconds;
-    return this.#options.clock.monotonic() >= this.#seen.at + seconds * second;
   }
 }

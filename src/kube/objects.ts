@@ -19,7 +19,7 @@ export interface KubeObject {
 }
 
 export interface KubeList<T extends KubeObject> {
-  readonly metadata: { readonly resourceVersion?: string; readonly continue?: string };
+  readonly metadata: { readonly resourceVersion: string; readonly continue?: string | undefined };
   readonly items: readonly T[];
 }
 

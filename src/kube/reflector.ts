@@ -1,12 +1,13 @@
 import { type Duration, second } from '../domain/duration.ts';
-import { type Clock, sleep } from '../lib/clock.ts';
+import { type Clock, sleep, withDeadline } from '../lib/clock.ts';
 import { ApiError, TransportError } from './errors.ts';
 import type { KubeList, KubeObject, WatchEvent } from './objects.ts';
 import type { Store } from './store.ts';
 
 /** The objects of one type in one namespace, or in all namespaces. */
 export interface ListWatcher<T extends KubeObject> {
-  list(page: { limit: number; continue?: string }, signal: AbortSignal): Promise<KubeList<T>>;
+  /** Resolves with all objects of one version. */
+  list(signal: AbortSignal): Promise<KubeList<T>>;
   /** Resolves when the server has accepted the watch. The events end if the server closes it, and throw if it fails or aborts. */
   watch(
     from: { resourceVersion: string; timeoutSeconds: number },
@@ -26,15 +27,12 @@ export interface ReflectorOptions<T extends KubeObject> {
   readonly onError: (error: unknown) => void;
   /** In [0, 1). */
   readonly random?: () => number;
-  readonly pageSize?: number;
 }
 
 /**
- * The longest duration of a watch. A dead connection (for example, after a failover of a load balancer) looks like an idle
- * one, and bookmarks arrive only about once a minute. Because the API server ends a live watch after this time, a dead one
- * is detected early enough for a revocation. The next watch continues from the same version on the same connection, without
- * a list or a handshake, whatever the number of objects. HTTP/2 pings would be cheaper, but undici does not notice missing
- * answers, and a proxy in front of the API server may answer them itself.
+ * The longest duration of a watch. A dead connection looks like an idle one; because the API server ends a live watch after
+ * this time, a dead one is detected early enough for a revocation. The next watch continues on the same connection, without a
+ * list or a handshake (alternatives: docs/design/0015-tried-and-rejected.md).
  */
 const watchSeconds = 25;
 /** Watches are shorter by a random part of this, so that they do not end together. */
@@ -54,7 +52,7 @@ const longestRetryAfter: Duration = 60 * second;
 /**
  * Keeps a store equal to a collection of the API server:
  * ```
- *   list all pages ──► replace the store ──► watch from the list's version ◄─┐
+ *   list all ────────► replace the store ──► watch from the list's version ◄─┐
  *         ▲                                        │                        │
  *         │                                        ▼                        │
  *      backoff ◄─ expired, malformed, older or no ─ end ─ server's timeout, ─┘
@@ -72,7 +70,7 @@ export class Reflector<T extends KubeObject> {
   #resourceVersion: string | undefined;
 
   constructor(options: ReflectorOptions<T>) {
-    this.#options = { random: Math.random, pageSize: 500, ...options };
+    this.#options = { random: Math.random, ...options };
   }
 
   /** Whether the collection has been listed completely once; stays true. */
@@ -113,54 +111,52 @@ export class Reflector<T extends KubeObject> {
     }
   }
 
-  /** Returns the version of the list; all its pages have that version. */
+  /** Returns the version of the list. */
   async #list(signal: AbortSignal): Promise<string> {
-    const { source, store, pageSize: limit, onSynced } = this.#options;
-    const objects: T[] = [];
-    let page = await source.list({ limit }, signal);
-    objects.push(...page.items);
-    while (page.metadata.continue !== undefined) {
-      page = await source.list({ limit, continue: page.metadata.continue }, signal);
-      objects.push(...page.items);
-    }
+    const { source, store, onSynced } = this.#options;
+    const { metadata, items } = await source.list(signal);
     signal.throwIfAborted();
-    const { resourceVersion } = page.metadata;
-    if (!resourceVersion) throw new TransportError('Malformed', 'The list has no resource version to watch from');
-    store.replaceAll(objects);
+    store.replaceAll(items);
     const first = !this.#synced;
     this.#synced = true;
     // a handler may have aborted it
     signal.throwIfAborted();
     if (first) onSynced();
-    return resourceVersion;
+    return metadata.resourceVersion;
   }
 
   /** Returns when the server closes the watch: whether it was open long enough to be healthy. */
   async #watch(resourceVersion: string, signal: AbortSignal): Promise<boolean> {
     const { source, clock, random, onWatch } = this.#options;
     const connection = new AbortController();
-    const watchSignal = AbortSignal.any([signal, connection.signal]);
     const timeoutSeconds = watchSeconds - Math.floor(random() * (watchSpreadSeconds + 1));
-    let cancelTimer = clock.setTimer(() => (this.#connected = false), reopening);
-    let opened: number | undefined;
+    const late = () =>
+      new TransportError('Timeout', `The watch did not end after ${timeoutSeconds} s: its connection is dead`);
+    const cancelTimer = clock.setTimer(() => (this.#connected = false), reopening);
+    let opened = Infinity;
+    const isHealthy = (): boolean => clock.monotonic() - opened >= healthy;
     try {
-      const events = await source.watch({ resourceVersion, timeoutSeconds }, watchSignal);
+      const events = await source.watch(
+        { resourceVersion, timeoutSeconds },
+        AbortSignal.any([signal, connection.signal]),
+      );
       onWatch();
       cancelTimer();
       opened = clock.monotonic();
       this.#connected = !signal.aborted;
-      const dead = new TransportError(
-        'Timeout',
-        `The watch did not end after ${timeoutSeconds} s: its connection is dead`,
-      );
-      cancelTimer = clock.setTimer(() => connection.abort(dead), timeoutSeconds * second + overdue);
-      for await (const event of events) this.#apply(event);
+      await withDeadline({ clock, milliseconds: timeoutSeconds * second + overdue, late, signal }, async (open) => {
+        for await (const event of events) {
+          // Events that had arrived before the deadline or the abort may still follow.
+          open.throwIfAborted();
+          this.#apply(event);
+        }
+      });
     } finally {
       cancelTimer();
       connection.abort();
-      if (isHealthy(opened, clock)) this.#failures = 0;
+      if (isHealthy()) this.#failures = 0;
     }
-    return isHealthy(opened, clock);
+    return isHealthy();
   }
 
   #apply(event: WatchEvent<T>): void {
@@ -180,10 +176,6 @@ export class Reflector<T extends KubeObject> {
     const step = Math.min(longestBackoff, firstBackoff * 2 ** this.#failures++);
     return step * (1 + this.#options.random());
   }
-}
-
-function isHealthy(opened: number | undefined, clock: Clock): boolean {
-  return opened !== undefined && clock.monotonic() - opened >= healthy;
 }
 
 /** Resource versions of one resource are decimal numbers that only grow (guaranteed since Kubernetes 1.35; true of etcd before). */

@@ -1,15 +1,29 @@
 import { type Duration, second } from '../domain/duration.ts';
+import { quotesSecret } from '../domain/secret-quotes.ts';
+import { isJsonObject, parseJsonObject } from '../lib/json-object.ts';
 import { ApiError, TransportError } from './errors.ts';
-import type { KubeList, KubeObject, ResourceType } from './objects.ts';
-import { quotable, type Refused } from './server-message.ts';
-import { isJsonObject } from '../lib/json-object.ts';
+import type { KubeList, KubeObject, ResourceType, Secret } from './objects.ts';
 
-/** A request as errors describe it, without its body. */
+export const methods = {
+  get: 'GET',
+  list: 'GET',
+  watch: 'GET',
+  create: 'POST',
+  replace: 'PUT',
+  'replace status of': 'PUT',
+  delete: 'DELETE',
+} as const;
+
+const longestQuote = 1000;
+
+/** What a request does, as errors describe it. */
 export interface Operation {
-  readonly verb: 'get' | 'list' | 'create' | 'replace' | 'replace status of' | 'delete' | 'watch';
+  readonly verb: keyof typeof methods;
   readonly type: ResourceType;
   readonly namespace?: string | undefined;
   readonly name?: string | undefined;
+  /** The object to write or delete. Errors never quote it. */
+  readonly object?: KubeObject | undefined;
 }
 
 export function describe(operation: Operation): string {
@@ -19,10 +33,10 @@ export function describe(operation: Operation): string {
 
 /** Makes the error for an answer with a status of 300 and up, or for the `ERROR` event of a watch. */
 export function refusal(
-  refused: Refused,
+  refused: Operation,
   response: { readonly status: number; readonly body: string; readonly retryAfter?: string | undefined },
 ): ApiError {
-  const status = parseObject(response.body);
+  const status = parseJsonObject(response.body);
   const { reason, message, details } = status?.['kind'] === 'Status' ? status : {};
   const serverMessage = typeof message === 'string' && message !== '' ? quotable(message, refused) : undefined;
   const known = typeof reason === 'string' ? reason : 'Unknown';
@@ -35,6 +49,18 @@ export function refusal(
     missing: response.status === 404 ? missing(refused, details) : undefined,
     retryAfter: retryAfter(response.retryAfter),
   });
+}
+
+/**
+ * A message of the API server on one line, cut if it is long. Validation and admission messages quote values, so one about a
+ * refused write of a Secret is omitted if it may quote a value; that of a quota or a policy is what the user needs.
+ */
+function quotable(message: string, { verb, type, object }: Operation): string {
+  const quote = message.slice(0, longestQuote).toWellFormed();
+  const writesSecret = methods[verb] !== 'GET' && type.plural === 'secrets' && type.group === '';
+  const quotes = writesSecret ? quotesSecret(quote, object && ((object as Secret).data ?? {})) : undefined;
+  if (quotes !== undefined) return `the server's message is omitted, because it ${quotes} a value of the Secret`;
+  return quote.replaceAll(/\s*\p{Cc}[\s\p{Cc}]*/gu, ' ').trim();
 }
 
 /**
@@ -58,15 +84,12 @@ export function malformed(operation: Operation, what: string): TransportError {
 
 export function toKubeList<T extends KubeObject>(operation: Operation, value: unknown): KubeList<T> {
   const { metadata, items } = isJsonObject(value) ? value : {};
-  if (!isJsonObject(metadata) || typeof metadata['resourceVersion'] !== 'string' || !Array.isArray(items)) {
+  const { resourceVersion, continue: next } = isJsonObject(metadata) ? metadata : {};
+  if (typeof resourceVersion !== 'string' || resourceVersion === '' || !Array.isArray(items)) {
     throw malformed(operation, 'is not a list');
   }
-  const next = metadata['continue'];
   return {
-    metadata: {
-      resourceVersion: metadata['resourceVersion'],
-      ...(typeof next === 'string' && next !== '' ? { continue: next } : {}),
-    },
+    metadata: { resourceVersion, continue: typeof next === 'string' ? next : undefined },
     items: items.map((item) => toKubeObject<T>(operation, item)),
   };
 }
@@ -90,15 +113,4 @@ export function toKubeObject<T extends KubeObject>(operation: Operation, value: 
   value['kind'] ??= type.kind;
   // oxlint-disable-next-line no-unsafe-type-assertion -- the API server's schema of the type vouches for the rest
   return value as unknown as T;
-}
-
-/** Returns undefined if `text` is not a JSON object, or is incomplete. */
-export function parseObject(text: string): Record<string, unknown> | undefined {
-  try {
-    const value: unknown = JSON.parse(text);
-    return isJsonObject(value) ? value : undefined;
-  } catch {
-    // the parser's message quotes the text, which may be a Secret
-    return undefined;
-  }
 }

@@ -1,14 +1,12 @@
 import { type Dispatcher, request } from 'undici';
-
 import { type Duration, second } from '../domain/duration.ts';
-import type { Clock } from '../lib/clock.ts';
+import { type Clock, withDeadline } from '../lib/clock.ts';
 import { errorCode } from '../lib/error-code.ts';
 import { ApiConnections } from './api-connections.ts';
 import type { Access, Credentials } from './credentials.ts';
 import { ApiError, TransportError } from './errors.ts';
-import { describe, malformed, refusal } from './responses.ts';
+import { describe, malformed, methods, type Operation, refusal } from './responses.ts';
 import { type Rate, RateLimiter } from '../lib/rate-limiter.ts';
-import type { Refused } from './server-message.ts';
 
 /** Limits a call from its authentication to the last byte, and a watch up to its response headers. */
 const deadline: Duration = 30 * second;
@@ -29,8 +27,7 @@ export interface TransportOptions {
   readonly rate?: Rate | undefined;
 }
 
-export interface Call extends Refused {
-  readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE';
+export interface Call extends Operation {
   /** Path and query. */
   readonly path: string;
   /** Sent as JSON. */
@@ -65,7 +62,8 @@ export class Transport {
 
   /** Returns the body as it arrives. The deadline ends with the response headers; the body throws if `signal` aborts. */
   async stream(call: Call, signal: AbortSignal): Promise<AsyncIterable<Uint8Array>> {
-    const { body } = await this.#withinDeadline(call, signal, (limit) => this.#answer(call, limit));
+    const open = (limit: AbortSignal) => this.#answer(call, AbortSignal.any([limit, signal]));
+    const { body } = await this.#withinDeadline(call, signal, open);
     return this.#chunks(call, body, signal);
   }
 
@@ -82,24 +80,11 @@ export class Transport {
     signal: AbortSignal | undefined,
     work: (limit: AbortSignal) => Promise<R>,
   ): Promise<R> {
-    const timeout = new AbortController();
-    const limit = signal === undefined ? timeout.signal : AbortSignal.any([signal, timeout.signal]);
-    const cancel = this.#clock.setTimer(() => timeout.abort(), deadline);
-    const aborted = Promise.withResolvers<never>();
-    const abort = (): void => aborted.reject(limit.reason);
-    limit.addEventListener('abort', abort, { once: true });
-    if (limit.aborted) abort();
+    const late = () => new TransportError('Timeout', `${describe(call)}: no answer within ${deadline / second} s`);
     try {
-      return await Promise.race([work(limit), aborted.promise]);
+      return await withDeadline({ clock: this.#clock, milliseconds: deadline, late, signal }, work);
     } catch (error) {
-      if (timeout.signal.aborted) {
-        throw new TransportError('Timeout', `${describe(call)}: no answer within ${deadline / second} s`);
-      }
       throw failure(call, error, signal);
-    } finally {
-      cancel();
-      // a composite signal with a listener lives as long as its sources
-      limit.removeEventListener('abort', abort);
     }
   }
 
@@ -127,12 +112,13 @@ export class Transport {
   async #attempt(call: Call, signal: AbortSignal): Promise<Dispatcher.ResponseData> {
     const access = await this.#currentAccess();
     const { requests, watches } = this.#connections.for(access.route);
+    const method = methods[call.verb];
     const sent = this.#clock.monotonic();
     let code = '<error>';
     try {
       const response = await request(`${access.server}${call.path}`, {
         dispatcher: call.verb === 'watch' ? watches : requests,
-        method: call.method,
+        method,
         headers: {
           ...access.headers,
           accept: 'application/json',
@@ -146,7 +132,7 @@ export class Transport {
       this.#compareClocks(response.headers['date'], this.#clock.monotonic() - sent);
       return response;
     } finally {
-      this.#options.metrics?.request(call.method, code, (this.#clock.monotonic() - sent) / second);
+      this.#options.metrics?.request(method, code, (this.#clock.monotonic() - sent) / second);
     }
   }
 

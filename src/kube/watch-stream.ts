@@ -1,6 +1,6 @@
+import { isJsonObject, parseJsonObject } from '../lib/json-object.ts';
 import type { KubeObject, WatchEvent } from './objects.ts';
-import { isJsonObject } from '../lib/json-object.ts';
-import { malformed, type Operation, parseObject, refusal, toKubeObject } from './responses.ts';
+import { malformed, type Operation, refusal, toKubeObject } from './responses.ts';
 
 /**
  * Parses the events of a watch, one JSON object per line. Throws ApiError for an `ERROR` event, and TransportError for a line
@@ -21,7 +21,7 @@ export async function* watchEvents<T extends KubeObject>(
 }
 
 function watchEvent<T extends KubeObject>(operation: Operation, line: string): WatchEvent<T> {
-  const { type, object } = parseObject(line) ?? {};
+  const { type, object } = parseJsonObject(line) ?? {};
   switch (type) {
     case 'ADDED':
     case 'MODIFIED':

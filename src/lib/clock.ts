@@ -27,6 +27,14 @@ export const systemClock: Clock = {
   setTimer: setSystemTimer,
 };
 
+export interface Deadline {
+  readonly clock: Clock;
+  readonly milliseconds: number;
+  /** The error after this time. */
+  readonly late: () => Error;
+  readonly signal?: AbortSignal | undefined;
+}
+
 /** Resolves after this time, or when `signal` aborts. */
 export function sleep(clock: Clock, milliseconds: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
@@ -48,5 +56,31 @@ export async function within(clock: Clock, milliseconds: number, promise: Promis
     await Promise.race([promise, sleep(clock, milliseconds, settled.signal)]);
   } finally {
     settled.abort();
+  }
+}
+
+/**
+ * Settles as `work`, or rejects with `late()` after this time, or with the reason of `signal` when it aborts, even if `work`
+ * ignores the signal that it receives. Does not begin if `signal` has aborted.
+ */
+export async function withDeadline<R>(
+  { clock, milliseconds, late, signal }: Deadline,
+  work: (signal: AbortSignal) => Promise<R>,
+): Promise<R> {
+  signal?.throwIfAborted();
+  const over = new AbortController();
+  const { promise: interrupted, reject } = Promise.withResolvers<never>();
+  const interrupt = (reason: unknown): void => {
+    reject(reason);
+    over.abort(reason);
+  };
+  const abort = (): void => interrupt(signal?.reason);
+  signal?.addEventListener('abort', abort);
+  const cancel = clock.setTimer(() => interrupt(late()), milliseconds);
+  try {
+    return await Promise.race([work(over.signal), interrupted]);
+  } finally {
+    cancel();
+    signal?.removeEventListener('abort', abort);
   }
 }

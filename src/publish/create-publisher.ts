@@ -1,7 +1,7 @@
 import { ltiKeys } from '../api/names.ts';
 import type { LtiKey } from '../api/objects.ts';
 import type { KubeClient } from '../kube/client.ts';
-import { isObjectNotFound } from '../kube/errors.ts';
+import { ifExists } from '../kube/errors.ts';
 import type { Informer } from '../kube/informer.ts';
 import { DocumentPublisher, type PublisherOptions } from './document-publisher.ts';
 import type { KeySource } from './key-source.ts';
@@ -23,20 +23,15 @@ export function createPublisher({ client, keys, ...options }: PublisherSetup): D
     unread: () => keys.unread(),
     async confirmGone(namespace, name, keyID) {
       refuseIfFailing(keys, namespace);
-      try {
-        const { spec } = await client.get<LtiKey>(ltiKeys, namespace, name);
-        return spec.keyID !== keyID;
-      } catch (error) {
-        if (isObjectNotFound(error)) return true;
-        throw error;
-      }
+      const found = await ifExists(client.get<LtiKey>(ltiKeys, namespace, name));
+      return found?.spec.keyID !== keyID;
     },
     async confirmNone(namespace, registration) {
       // The previous run had another --namespace.
       if (!keys.scopeOf(namespace)) return true;
       refuseIfFailing(keys, namespace);
       const fieldSelector = `spec.registrationRef.name=${registration}`;
-      const { items } = await client.list<LtiKey>(ltiKeys, { namespace, fieldSelector, limit: 1 });
+      const { items } = await client.list<LtiKey>(ltiKeys, { namespace, fieldSelector });
       return items.length === 0;
     },
   };

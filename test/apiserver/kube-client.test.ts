@@ -113,31 +113,19 @@ describe('KubeClient on a real API server', () => {
     expect(await verdict(client.create(configMaps, homeless))).to.equal('neither');
   });
 
-  it('list returns pages, by label and by field', async () => {
+  it('list returns every page, by label and by field', async () => {
     const own = await createNamespace('pages');
     for (const name of ['p1', 'p2', 'p3', 'p4', 'p5']) {
       const labels = { odd: String(Number(name[1]) % 2 === 1) };
       await client.create(configMaps, { metadata: { namespace: own, name, labels } });
     }
-    const names = async (options: Parameters<KubeClient['list']>[1]): Promise<[string[], string | undefined]> => {
-      const { items, metadata } = await client.list(configMaps, { namespace: own, ...options });
-      return [items.map((item) => item.metadata.name).filter((name) => name.startsWith('p')), metadata.continue];
+    const names = async (options: Parameters<KubeClient['list']>[1]): Promise<string[]> => {
+      const { items } = await client.list(configMaps, { namespace: own, ...options });
+      return items.map((item) => item.metadata.name).filter((name) => name.startsWith('p'));
     };
-    const seen: string[] = [];
-    let next: string | undefined;
-    let pages = 0;
-    do {
-      const [page, more] = await names({ limit: 2, ...(next === undefined ? {} : { continue: next }) });
-      seen.push(...page);
-      next = more;
-      pages += 1;
-    } while (next !== undefined);
-    expect(seen).to.deep.equal(['p1', 'p2', 'p3', 'p4', 'p5']);
-    expect(pages).to.be.at.least(3);
-    expect(await names({ labelSelector: 'odd=true' })).to.deep.equal([['p1', 'p3', 'p5'], undefined]);
-    expect(await names({ fieldSelector: 'metadata.name=p4' })).to.deep.equal([['p4'], undefined]);
-    const error = await failure(client.list(configMaps, { namespace: own, limit: 2, continue: 'nonsense' }));
-    expect(error).to.be.instanceOf(ApiError).with.property('status', 400);
+    expect(await names({ limit: 2 })).to.deep.equal(['p1', 'p2', 'p3', 'p4', 'p5']);
+    expect(await names({ limit: 1, labelSelector: 'odd=true' })).to.deep.equal(['p1', 'p3', 'p5']);
+    expect(await names({ fieldSelector: 'metadata.name=p4' })).to.deep.equal(['p4']);
   });
 
   it('list adds apiVersion and kind to its items', async () => {

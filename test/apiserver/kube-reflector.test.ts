@@ -27,7 +27,7 @@ async function eventually(what: string, holds: () => boolean): Promise<void> {
   }
 }
 
-type Options = Pick<ReflectorOptions<ConfigMap>, 'random' | 'pageSize'> & { readonly source?: ListWatcher<ConfigMap> };
+type Options = Pick<ReflectorOptions<ConfigMap>, 'random'> & { readonly source?: ListWatcher<ConfigMap> };
 
 describe('Reflector on a real API server', () => {
   let client: KubeClient;
@@ -68,11 +68,11 @@ describe('Reflector on a real API server', () => {
   const make = (name: string): Promise<ConfigMap> =>
     client.create<ConfigMap>(configMaps, { metadata: { namespace, name, labels } });
 
-  it('The reflector lists in pages, and then receives each change', async () => {
+  it('The reflector lists, and then receives each change', async () => {
     for (const name of ['a', 'b', 'c']) {
       await make(name);
     }
-    const { reflector, store, changes } = reflect(configMaps, { pageSize: 2 });
+    const { reflector, store, changes } = reflect();
     await eventually('the reflector is connected', () => reflector.connected());
     expect(changes).to.deep.equal(['added a', 'added b', 'added c']);
     const made = await make('d');

@@ -62,7 +62,7 @@ describe('Two operators at once without a lease', () => {
 
   async function follow(type: ResourceType, seen: (object: Secret & LtiKey) => void): Promise<void> {
     const { metadata } = await tenant.client.list(type, { namespace: tenant.namespace });
-    const from = { namespace: tenant.namespace, resourceVersion: metadata.resourceVersion!, timeoutSeconds: 600 };
+    const from = { namespace: tenant.namespace, resourceVersion: metadata.resourceVersion, timeoutSeconds: 600 };
     try {
       for await (const event of await tenant.client.watch<Secret & LtiKey>(type, from, stopWatching.signal)) {
         if (event.type === 'ADDED' || event.type === 'MODIFIED') seen(event.object);

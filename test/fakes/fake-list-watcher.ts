@@ -7,10 +7,7 @@ export class FakeListWatcher<T extends KubeObject> implements ListWatcher<T> {
   readonly requests: { readonly at: number; readonly what: string }[] = [];
   readonly watches: FakeWatch<T>[] = [];
   /** May throw. */
-  onList: (page: { limit: number; continue?: string }) => KubeList<T> = () => ({
-    metadata: { resourceVersion: '1' },
-    items: [],
-  });
+  onList: () => KubeList<T> = () => ({ metadata: { resourceVersion: '1' }, items: [] });
   /** May throw, which refuses the watch. */
   onWatch: (watch: FakeWatch<T>) => void = () => undefined;
   readonly #clock: FakeClock;
@@ -19,9 +16,9 @@ export class FakeListWatcher<T extends KubeObject> implements ListWatcher<T> {
     this.#clock = clock;
   }
 
-  async list(page: { limit: number; continue?: string }): Promise<KubeList<T>> {
-    this.#record(`list${page.continue === undefined ? '' : ` ${page.continue}`}`);
-    return this.onList(page);
+  async list(): Promise<KubeList<T>> {
+    this.#record('list');
+    return this.onList();
   }
 
   async watch(

@@ -2,11 +2,11 @@ import type { Command } from 'commander';
 import { canarySecretName, ltiRegistrations, operatorName, secrets } from '../../api/names.ts';
 import type { LtiRegistration } from '../../api/objects.ts';
 import type { KubeClient } from '../../kube/client.ts';
-import { isObjectNotFound } from '../../kube/errors.ts';
+import { ifExists } from '../../kube/errors.ts';
 import { objectKey, type Secret } from '../../kube/objects.ts';
 import { checkCanaries, checkLedgers, kekDirectory, withoutForeignEntries } from '../backup-checks.ts';
 import { type Backup, portable, registrationOfLedger, writeBackup } from '../backup-file.ts';
-import { type Cluster, type ClusterOptions, listAll } from '../cluster.ts';
+import type { Cluster, ClusterOptions } from '../cluster.ts';
 import { describedCommand, onCluster, withClusterOptions } from '../command.ts';
 import { CliError, exitCodes } from '../exit-codes.ts';
 import { listLedgers } from '../sealed-keys.ts';
@@ -61,7 +61,7 @@ async function collect(
 ): Promise<{ readonly backup: Backup; readonly problems: string[] }> {
   const place = options.allNamespaces ? undefined : namespace;
   // Registrations first: one that is created in between is missing with a ledger in the backup, and never there without its ledger.
-  const registrations = await listAll<LtiRegistration>(client, ltiRegistrations, place);
+  const { items: registrations } = await client.list<LtiRegistration>(ltiRegistrations, { namespace: place });
   const found = (await listLedgers(client, place)).map(withoutForeignEntries);
   const ledgers = found.map(({ secret }) => portable(secret));
   const known = new Set(ledgers.map((each) => `${each.metadata.namespace}/${registrationOfLedger(each)}`));
@@ -80,10 +80,6 @@ async function collect(
 }
 
 async function readCanaries(client: KubeClient, namespace: string): Promise<readonly Secret[]> {
-  try {
-    return [portable(await client.get<Secret>(secrets, namespace, canarySecretName))];
-  } catch (error) {
-    if (!isObjectNotFound(error)) throw error;
-    return [];
-  }
+  const canaries = await ifExists(client.get<Secret>(secrets, namespace, canarySecretName));
+  return canaries ? [portable(canaries)] : [];
 }

@@ -3,9 +3,9 @@ import { canarySecretName, ltiRegistrations, operatorName, secrets } from '../..
 import type { LtiRegistration } from '../../api/objects.ts';
 import { kekReasons, sealReasons } from '../../api/reasons.ts';
 import type { KubeClient } from '../../kube/client.ts';
-import { isObjectNotFound, isRefusal } from '../../kube/errors.ts';
+import { ifExists, isRefusal } from '../../kube/errors.ts';
 import type { Secret } from '../../kube/objects.ts';
-import { type Cluster, type ClusterOptions, listAll } from '../cluster.ts';
+import type { Cluster, ClusterOptions } from '../cluster.ts';
 import { describedCommand, onCluster, withClusterOptions, withOutput } from '../command.ts';
 import { CliError, exitCodes } from '../exit-codes.ts';
 import { formatTable, formatValue, type OutputFormat, toned } from '../output.ts';
@@ -72,6 +72,7 @@ async function readReport({ client, namespace }: Cluster, options: KekOptions): 
   const place = options.allNamespaces ? undefined : namespace;
   const { source, counts, unreadable } = await countSealedKeys(client, place);
   const canaries = await readCanaryIDs(client, options.operatorNamespace);
+  const registrations = await client.list<LtiRegistration>(ltiRegistrations, { namespace: place });
   const kekIDs = [...new Set([...counts.keys(), ...(canaries ?? [])])].toSorted();
   return {
     source,
@@ -82,17 +83,16 @@ async function readReport({ client, namespace }: Cluster, options: KekOptions): 
       canary: canaries === undefined ? 'unknown' : canaries.has(kekID) ? 'present' : 'missing',
     })),
     unreadable,
-    problems: problemsOf(await listAll<LtiRegistration>(client, ltiRegistrations, place)),
+    problems: problemsOf(registrations.items),
   };
 }
 
 /** The KEK IDs with a canary; undefined if the user may not read their Secret. */
 async function readCanaryIDs(client: KubeClient, namespace: string): Promise<ReadonlySet<string> | undefined> {
   try {
-    const { data } = await client.get<Secret>(secrets, namespace, canarySecretName);
-    return new Set(Object.keys(data ?? {}));
+    const canaries = await ifExists(client.get<Secret>(secrets, namespace, canarySecretName));
+    return new Set(Object.keys(canaries?.data ?? {}));
   } catch (error) {
-    if (isObjectNotFound(error)) return new Set();
     if (isRefusal(error)) return undefined;
     throw error;
   }

@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import { ltiRegistrations } from '../../api/names.ts';
 import type { LtiRegistration } from '../../api/objects.ts';
 import type { ConditionReason } from '../../api/reasons.ts';
-import { type Cluster, type ClusterOptions, getRegistration, listAll } from '../cluster.ts';
+import { type Cluster, type ClusterOptions, getRegistration } from '../cluster.ts';
 import { describedCommand, onCluster, withClusterOptions, withOutput } from '../command.ts';
 import { CliError, exitCodes } from '../exit-codes.ts';
 import { formatAge, formatTable, formatValue, type OutputFormat, toned, type Tone } from '../output.ts';
@@ -41,7 +41,7 @@ export function statusCommand(terminal: Terminal): Command {
         if (options.watch) return follow(cluster, { namespace, name }, options, terminal);
         const objects =
           name === undefined
-            ? await listAll<LtiRegistration>(cluster.client, ltiRegistrations, namespace)
+            ? (await cluster.client.list<LtiRegistration>(ltiRegistrations, { namespace })).items
             : [await getRegistration(cluster, name)];
         const summaries = objects.map(summarize);
         if (options.output === 'table' && summaries.length === 0) {

@@ -2,12 +2,13 @@ import { endpointSlices, jwksServiceName, leases, operatorName } from '../../api
 import { formatDuration, minute, second } from '../../domain/duration.ts';
 import { toleratedClockSkew } from '../../domain/timing.ts';
 import type { KubeClient } from '../../kube/client.ts';
-import { isObjectNotFound } from '../../kube/errors.ts';
+import { ifExists } from '../../kube/errors.ts';
 import type { Lease } from '../../kube/lease.ts';
 import type { KubeObject, ResourceType } from '../../kube/objects.ts';
 import type { Clock } from '../../lib/clock.ts';
 import { version } from '../../version.ts';
-import { listAll, versionProblem } from '../cluster.ts';
+import { versionProblem } from '../cluster.ts';
+import { servedVersions } from '../discovery.ts';
 import { formatAge } from '../output.ts';
 import { examine, failed, type Finding, passed, unknown, warning } from './finding.ts';
 
@@ -94,13 +95,8 @@ export function checkVersions(deployment: Deployment): Promise<Finding> {
 export function checkLease(client: KubeClient, namespace: string, clock: Clock): Promise<Finding> {
   return examine('leader', async () => {
     const remedy = `see the log: kubectl logs -n ${namespace} -l ${ofOperator} -c controller`;
-    let lease: Lease;
-    try {
-      lease = await client.get<Lease>(leases, namespace, operatorName);
-    } catch (error) {
-      if (!isObjectNotFound(error)) throw error;
-      return failed(`no process has led yet: there is no Lease ${namespace}/${operatorName}`, remedy);
-    }
+    const lease = await ifExists(client.get<Lease>(leases, namespace, operatorName));
+    if (!lease) return failed(`no process has led yet: there is no Lease ${namespace}/${operatorName}`, remedy);
     const { holderIdentity, renewTime = '', leaseDurationSeconds = 15 } = lease.spec ?? {};
     if (!holderIdentity) return failed('no process leads: the Lease was released', remedy);
     // The leader's clock wrote it; a minute more than the duration tolerates usual differences.
@@ -166,7 +162,7 @@ export function checkClock(client: KubeClient): Promise<Finding> {
 export function checkMonitors(client: KubeClient, namespace: string): Promise<Finding> {
   return examine('monitors', async () => {
     const remedy = 'see docs/runbooks.md for the alerts and docs/metrics.md for how to scrape';
-    const [served] = await client.servedVersions(monitoringGroup);
+    const [served] = await servedVersions(client, monitoringGroup);
     if (served === undefined) {
       return unknown(
         'the cluster has no Prometheus Operator, so another configuration decides what is scraped',
@@ -177,8 +173,8 @@ export function checkMonitors(client: KubeClient, namespace: string): Promise<Fi
     const counts = await Promise.all(
       kinds.map(async (kind): Promise<[string, number]> => {
         const type: ResourceType = { group: monitoringGroup, version: 'v1', kind, plural: `${kind.toLowerCase()}s` };
-        const found = await listAll(client, type, namespace);
-        return [kind, found.filter(({ metadata }) => isOurs(metadata.labels)).length];
+        const { items } = await client.list(type, { namespace });
+        return [kind, items.filter(({ metadata }) => isOurs(metadata.labels)).length];
       }),
     );
     const count = new Map(counts);

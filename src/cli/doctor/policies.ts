@@ -1,7 +1,6 @@
 import { operatorName } from '../../api/names.ts';
 import type { KubeClient } from '../../kube/client.ts';
 import type { KubeObject } from '../../kube/objects.ts';
-import { listAll } from '../cluster.ts';
 import { examine, failed, type Finding, passed, warning } from './finding.ts';
 import { isOurs } from './installation.ts';
 
@@ -44,9 +43,9 @@ export const expectedPolicies = {
 
 export function checkPolicies(client: KubeClient, namespace: string, account: string): Promise<Finding> {
   return examine('admission policies', async () => {
-    const found = (await listAll(client, policies, undefined)).filter(({ metadata }) => isOurs(metadata.labels));
-    const bound = await listAll<Binding>(client, bindings, undefined);
-    const denying = bound.filter(({ spec }) => spec.validationActions?.includes('Deny'));
+    const found = (await client.list(policies)).items.filter(({ metadata }) => isOurs(metadata.labels));
+    const bound = await client.list<Binding>(bindings);
+    const denying = bound.items.filter(({ spec }) => spec.validationActions?.includes('Deny'));
     const others = Object.keys(expectedPolicies).filter((ending) => ending !== '');
     const missing = Object.entries(expectedPolicies).filter(([ending]) => {
       const names = found
@@ -67,9 +66,8 @@ export function checkPolicies(client: KubeClient, namespace: string, account: st
     const parameters = new Set(
       denying.filter(({ metadata }) => isOurs(metadata.labels)).flatMap(({ spec }) => spec.paramRef?.name ?? []),
     );
-    const identities = (await listAll<RoleBinding>(client, roleBindings, undefined)).filter(({ metadata }) =>
-      parameters.has(metadata.name),
-    );
+    const bindingsOfRoles = await client.list<RoleBinding>(roleBindings);
+    const identities = bindingsOfRoles.items.filter(({ metadata }) => parameters.has(metadata.name));
     const named = identities.some(({ subjects = [] }) =>
       subjects.some((subject) => subject.name === account && subject.namespace === namespace),
     );

@@ -3,7 +3,6 @@ import type { LtiRegistration } from '../../api/objects.ts';
 import { kekReasons, sealReasons } from '../../api/reasons.ts';
 import type { KubeClient } from '../../kube/client.ts';
 import { ApiError, isRefusal } from '../../kube/errors.ts';
-import { listAll } from '../cluster.ts';
 import { type RegistrationSummary, summarize } from '../summary.ts';
 import { failed, type Finding, passed, unknown, warning } from './finding.ts';
 
@@ -40,7 +39,7 @@ async function listOrRefusal(
   namespace: string | undefined,
 ): Promise<readonly LtiRegistration[] | ApiError> {
   try {
-    return await listAll<LtiRegistration>(client, ltiRegistrations, namespace);
+    return (await client.list<LtiRegistration>(ltiRegistrations, { namespace })).items;
   } catch (error) {
     if (!isRefusal(error)) throw error;
     return error;

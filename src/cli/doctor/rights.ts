@@ -5,7 +5,8 @@ import {
   operatorName,
   registrationDefinitionName,
 } from '../../api/names.ts';
-import type { KubeClient, Right, Subject } from '../../kube/client.ts';
+import type { KubeClient } from '../../kube/client.ts';
+import { isAllowed, type Right, type Subject } from '../discovery.ts';
 import { examine, failed, type Finding, passed, warning } from './finding.ts';
 
 /** Checks of rights, by the access reviews of the API server. */
@@ -108,7 +109,7 @@ function rightsOf(grants: readonly Grant[], namespace: string | undefined): read
 }
 
 async function deniedOf(client: KubeClient, rights: readonly Right[], subject?: Subject): Promise<readonly Right[]> {
-  const allowed = await Promise.all(rights.map((right) => client.isAllowed(right, subject)));
+  const allowed = await Promise.all(rights.map((right) => isAllowed(client, right, subject)));
   return rights.filter((_, index) => !allowed[index]);
 }
 

@@ -28,7 +28,8 @@ export async function createKeyEncryption({ config, client, registrations, keys,
   const keks = new CanariedKekProvider({ keks: source, client, namespace: client.namespace, keys, clock });
   const kekWatch = new KekWatch({ keks, clock, log });
   const usage = new KekUsage({
-    known: () => (registrations.isWhole() && keys.isWhole() ? knownRegistrations({ registrations, keys }) : undefined),
+    known: () =>
+      registrations.connected() && keys.connected() ? knownRegistrations({ registrations, keys }) : undefined,
     sealingKekID: () => kekWatch.sealingKekID(),
     canaryIDs: () => keks.canaryIDs(),
     log,

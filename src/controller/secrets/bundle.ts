@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { bundleAnnotation, bundleMemberAnnotation, deliverySecretType, registrationLabel } from '../../api/names.ts';
 import { deliveryFileNames } from '../../domain/delivery-files.ts';
 import type { Secret } from '../../kube/objects.ts';
-import { isJsonObject } from '../../lib/json-object.ts';
+import { parseJsonObject } from '../../lib/json-object.ts';
 import { withoutLastApplied } from './ledger-secret.ts';
 
 /**
@@ -115,14 +115,7 @@ function versionOf(annotation: string | undefined, data: Texts): string {
 }
 
 function parsed(text: string | undefined): Texts {
-  try {
-    const value: unknown = JSON.parse(text ?? '{}');
-    if (!isJsonObject(value)) return {};
-    return Object.fromEntries(
-      Object.entries(value).flatMap(([key, each]) => (typeof each === 'string' ? [[key, each]] : [])),
-    );
-  } catch {
-    // It was edited: the member then lacks the proof of its private key, and is written again.
-    return {};
-  }
+  // If it was edited, the member lacks the proof of its private key, and is written again.
+  const entries = Object.entries(parseJsonObject(text ?? '{}') ?? {});
+  return Object.fromEntries(entries.flatMap(([key, each]) => (typeof each === 'string' ? [[key, each]] : [])));
 }

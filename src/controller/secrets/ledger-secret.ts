@@ -7,7 +7,7 @@ import { LedgerError } from '../../domain/member-reader.ts';
 import { type Ledger, sealedKeys } from '../../domain/ledger.ts';
 import type { Fault } from '../../domain/situation.ts';
 import type { KubeClient } from '../../kube/client.ts';
-import { isObjectNotFound, isUnreadableOrGivenUp } from '../../kube/errors.ts';
+import { ifExists, isUnreadableOrGivenUp } from '../../kube/errors.ts';
 import type { Secret } from '../../kube/objects.ts';
 
 /** The ledger as stored: one Secret, found by name. Every write is a compare-and-set of its resourceVersion. */
@@ -130,13 +130,8 @@ function entriesOf(sealed: readonly SealedKey[]): Record<string, string> {
 }
 
 /** The Secret, or `undefined` if the API server reports that this object does not exist. */
-export async function getSecret(client: Secrets, namespace: string, name: string): Promise<Secret | undefined> {
-  try {
-    return await client.get<Secret>(secrets, namespace, name);
-  } catch (error) {
-    if (isObjectNotFound(error)) return undefined;
-    throw error;
-  }
+export function getSecret(client: Secrets, namespace: string, name: string): Promise<Secret | undefined> {
+  return ifExists(client.get<Secret>(secrets, namespace, name));
 }
 
 const lastAppliedAnnotation = 'kubectl.kubernetes.io/last-applied-configuration';

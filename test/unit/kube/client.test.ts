@@ -68,7 +68,6 @@ describe('KubeClient', () => {
       labelSelector: 'a=b,c',
       fieldSelector: 'metadata.name=x',
       limit: 5,
-      continue: 'c/1=',
     };
     const cases: readonly { title: string; call: () => Promise<unknown>; request: string }[] = [
       {
@@ -89,13 +88,12 @@ describe('KubeClient', () => {
       {
         title: 'list sends a GET for all namespaces',
         call: () => client.list(configMaps),
-        request: 'GET /api/v1/configmaps',
+        request: 'GET /api/v1/configmaps?limit=500',
       },
       {
-        title: 'list sends a GET with selectors, limit and continue token',
+        title: 'list sends a GET with selectors and limit',
         call: () => client.list(configMaps, listed),
-        request:
-          'GET /api/v1/namespaces/ns/configmaps?labelSelector=a%3Db%2Cc&fieldSelector=metadata.name%3Dx&limit=5&continue=c%2F1%3D',
+        request: 'GET /api/v1/namespaces/ns/configmaps?labelSelector=a%3Db%2Cc&fieldSelector=metadata.name%3Dx&limit=5',
       },
       {
         title: 'create sends a POST',
@@ -126,6 +124,28 @@ describe('KubeClient', () => {
         expect(received?.body).to.equal(request.startsWith('GET') ? '' : JSON.stringify(stored));
       });
     }
+
+    it('list reads every page, and rejects as a whole if one cannot be read', async () => {
+      const item = (name: string) => ({ metadata: { name, resourceVersion: '7' } });
+      const pages = [
+        { metadata: { resourceVersion: '9', continue: 'c/1=' }, items: [item('a'), item('b')] },
+        { metadata: { resourceVersion: '9', continue: '' }, items: [item('c')] },
+      ];
+      let statuses = [200, 200];
+      server.answer = ({ url }, response) => {
+        const page = url.includes('continue=c%2F1%3D') ? 1 : 0;
+        answerJson(response, statuses[page]!, pages[page]!);
+      };
+      const { metadata, items } = await client.list(configMaps, { namespace: 'ns', labelSelector: 'a=b' });
+      expect(items.map(({ metadata: { name } }) => name)).to.deep.equal(['a', 'b', 'c']);
+      expect(metadata.resourceVersion).to.equal('9');
+      const path = '/api/v1/namespaces/ns/configmaps?labelSelector=a%3Db&limit=500';
+      expect(server.requests.map(({ url }) => url)).to.deep.equal([path, `${path}&continue=c%2F1%3D`]);
+      statuses = [200, 410];
+      expect(await failure(client.list(configMaps)))
+        .to.be.instanceOf(ApiError)
+        .with.property('status', 410);
+    });
 
     it('delete sends the uid and the version of the object as preconditions', async () => {
       await client.delete(configMaps, stored);

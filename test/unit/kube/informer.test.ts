@@ -60,7 +60,7 @@ describe('Informer', () => {
   function state(): Record<string, unknown> {
     return {
       usable: informer.isUsable(),
-      whole: informer.isWhole(),
+      whole: informer.connected(),
       unread: informer.unread(),
       failing: informer.scopes.filter((one) => one.isFailing()).map(({ namespace }) => namespace),
     };

@@ -13,11 +13,8 @@ function object(name: string, resourceVersion: number, uid = `uid-of-${name}`): 
   return { metadata: { namespace: 'ns', name, uid, resourceVersion: String(resourceVersion) } };
 }
 
-function list(resourceVersion: number, items: readonly KubeObject[], next?: string): KubeList<KubeObject> {
-  return {
-    metadata: { resourceVersion: String(resourceVersion), ...(next === undefined ? {} : { continue: next }) },
-    items,
-  };
+function list(resourceVersion: number, items: readonly KubeObject[]): KubeList<KubeObject> {
+  return { metadata: { resourceVersion: String(resourceVersion) }, items };
 }
 
 function refused(status: number, retryAfter?: number): ApiError {
@@ -28,7 +25,7 @@ function typeMissing(): never {
   throw new ApiError('list: 404', { status: 404, reason: 'NotFound', missing: 'resource type' });
 }
 
-function bench(options: Pick<ReflectorOptions<KubeObject>, 'random' | 'pageSize'> = {}) {
+function bench(options: Pick<ReflectorOptions<KubeObject>, 'random'> = {}) {
   const clock = new FakeClock();
   const source = new FakeListWatcher<KubeObject>(clock);
   source.onList = () => list(10, [object('a', 3), object('b', 7)]);
@@ -74,26 +71,6 @@ describe('Reflector', () => {
     await stop();
     expect(reflector.connected()).to.equal(false);
     expect(clock.pendingTimers).to.equal(0);
-  });
-
-  it('The reflector stores no page of a list before the last page', async () => {
-    const { source, reflector, stored, start, stop, clock } = bench({ pageSize: 2 });
-    const limits: number[] = [];
-    let failing = true;
-    source.onList = (page) => {
-      limits.push(page.limit);
-      if (page.continue === undefined) return list(10, [object('a', 3), object('b', 7)], 'page-2');
-      if (failing) throw refused(410);
-      return list(10, [object('c', 8)]);
-    };
-    await start();
-    expect([reflector.hasSynced(), stored()]).to.deep.equal([false, []]);
-    failing = false;
-    await clock.advance(800);
-    expect(source.calls).to.deep.equal(['list', 'list page-2', 'list', 'list page-2', 'watch 10']);
-    expect(limits).to.deep.equal([2, 2, 2, 2]);
-    expect(stored()).to.deep.equal(['a 3', 'b 7', 'c 8']);
-    await stop();
   });
 
   it('The handlers receive the differences of a later list', async () => {
@@ -195,9 +172,9 @@ describe('Reflector', () => {
         const { source, reflector, stored, clock, start, stop } = bench();
         let failures = 2;
         const onList = source.onList;
-        source.onList = (page) => {
+        source.onList = () => {
           if (failures-- > 0) throw error;
-          return onList(page);
+          return onList();
         };
         let watchFailures = 2;
         source.onWatch = () => {
@@ -464,9 +441,9 @@ describe('Reflector', () => {
     it('A reflector that is stopped while it lists stores nothing', async () => {
       const { source, reflector, changes, stopping, clock, start, stop } = bench();
       const onList = source.onList;
-      source.onList = (page) => {
+      source.onList = () => {
         stopping.abort();
-        return onList(page);
+        return onList();
       };
       await start();
       await stop();
@@ -494,6 +471,20 @@ describe('Reflector', () => {
       await stop();
       expect(changes).to.deep.equal(['added a 3']);
       expect(source.calls).to.deep.equal(['list']);
+    });
+
+    it('A reflector that a handler stops during a watch stores no event that arrived with that of the handler', async () => {
+      const { store, source, stored, stopping, start, stop } = bench();
+      source.watch = async () =>
+        (async function* arrivedTogether() {
+          yield { type: 'ADDED' as const, object: object('c', 11) };
+          yield { type: 'ADDED' as const, object: object('d', 12) };
+        })();
+      store.onChange(({ object: { metadata } }) => metadata.name === 'c' && stopping.abort());
+      await start();
+      await stop();
+      await settle();
+      expect(stored()).to.deep.equal(['a 3', 'b 7', 'c 11']);
     });
   });
 });
