@@ -13,7 +13,7 @@ describe('PendingPublications', () => {
   let clock: FakeClock;
   let stopping: AbortController;
   let running: Promise<void>;
-  let observation: Observation;
+  let observation: Observation | Error;
   let unresponsive: boolean;
   let asked: string[];
   let changed: string[];
@@ -28,9 +28,10 @@ describe('PendingPublications', () => {
     changed = [];
     const observer: PublicationObserver = {
       isAnyUnresponsive: () => unresponsive,
-      observe(_namespace, name) {
+      async observe(_namespace, name) {
         asked.push(name);
-        return Promise.resolve(observation);
+        if (observation instanceof Error) throw observation;
+        return observation;
       },
     };
     pending = new PendingPublications({ observer, clock, changed: (key) => void changed.push(key) });
@@ -90,7 +91,7 @@ describe('PendingPublications', () => {
 
   it('PendingPublications enqueues a registration if the observation fails, and continues to poll for the others', async () => {
     await reconcile('canvas');
-    observation = Promise.reject(new Error('unexpected')) as unknown as Observation;
+    observation = new Error('unexpected');
     await clock.advance(250);
     observation = anObservation([]);
     expect([changed, pending.size]).to.deep.equal([['gradebook/canvas'], 0]);
