@@ -72,6 +72,7 @@ const seconds: Readonly<Record<string, number>> = {
   'test/apiserver/kek-canary.test.ts': 17,
   'test/tools/python.test.ts': 20,
   'test/tools/node.test.ts': 20,
+  'test/tools/first-token.test.ts': 17,
   'test/tools/debian.test.ts': 15,
   'test/tools/go.test.ts': 10,
 };

@@ -12,10 +12,10 @@ import { openKeyDirectory, signClientAssertion } from '../../tool/typescript/src
 import { files, keyPairs, Mount } from '../fixtures/mount.ts';
 import { cached } from './cache.ts';
 import { codeOf, headingsWithCode } from './page.ts';
+import { hasPython, requirements } from './python.ts';
 import { audience, clientID, type Outcome, throughThreeRotations, tokens, toolProcess } from './rotation.ts';
 
 const root = join(import.meta.dirname, '../..');
-const requirements = join(import.meta.dirname, 'python/requirements.txt');
 
 /** A virtual environment with the packages of `python/requirements.txt`. */
 function installedPython(): string {
@@ -47,7 +47,6 @@ async function keyIDsOfWorkers(url: string): Promise<ReadonlySet<string>> {
   return keyIDs;
 }
 
-const hasPython = spawnSync('python3', ['-c', 'import sys, venv; assert sys.version_info >= (3, 10)']).status === 0;
 if (!hasPython)
   console.log('The code of docs/tools/python.md is not run, because python3 (3.10 or newer) is not installed.');
 
@@ -77,8 +76,9 @@ if (hasPython) {
         return { sign: () => tool.sign(), stop };
       });
 
-    it('The test runs all code of the page', () => {
-      const setUps = ['PyLTI1p3', 'Authlib', 'PyJWT', 'PyJWT without the library'];
+    it('The tests run all code of the page', () => {
+      // The first two in first-token.test.ts.
+      const setUps = ['Install', 'A first token', 'PyLTI1p3', 'Authlib', 'PyJWT', 'PyJWT without the library'];
       expect(headingsWithCode('python.md')).to.deep.equal(setUps);
     });
 
