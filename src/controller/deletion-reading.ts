@@ -12,8 +12,9 @@ import type { Ledger } from '../domain/ledger.ts';
 import type { Registration } from '../domain/registration.ts';
 import type { DefinitionReading, RegistrationReading } from '../domain/situation.ts';
 import type { KubeClient } from '../kube/client.ts';
-import { ifExists, isGivenUp, isUnreadable, isUnreadableOrGivenUp, refusalText } from '../kube/errors.ts';
+import { ifExists } from '../kube/errors.ts';
 import { type ObjectKey, splitKey } from '../kube/objects.ts';
+import { isGivenUp, isUnreadable, isUnreadableOrGivenUp, refusalText } from './failed-requests.ts';
 
 /** What is known of a registration that the cache lacks. */
 

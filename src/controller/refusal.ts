@@ -1,5 +1,6 @@
 import type { Refusal, RefusalKind } from '../domain/situation.ts';
-import { type ApiError, isRefusedWrite, refusalText, TransportError } from '../kube/errors.ts';
+import { type ApiError, isRefusedWrite, TransportError } from '../kube/errors.ts';
+import { refusalText } from './failed-requests.ts';
 
 /** Describes a write that failed, for the situation, reports and conditions. */
 export function refusalOf(

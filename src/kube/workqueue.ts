@@ -71,11 +71,8 @@ export class WorkQueue {
 
   /** Keys that need work; a key that is also in `#processing` is not in `#waiting` yet. */
   readonly #wanted = new Map<ObjectKey, Timed>();
-  readonly #waiting: Readonly<Record<Priority, FairQueue>> = {
-    0: new FairQueue(),
-    1: new FairQueue(),
-    2: new FairQueue(),
-  };
+  /** By priority. */
+  readonly #waiting = [new FairQueue(), new FairQueue(), new FairQueue()] as const;
   readonly #processing = new Map<ObjectKey, Timed>();
   readonly #delayed = new Map<ObjectKey, Timed>();
   /** The only timer, for the earliest of `#delayed`: a timer for each key would take more memory. */
@@ -95,7 +92,7 @@ export class WorkQueue {
 
   /** Keys that wait for a worker. */
   get size(): number {
-    return this.#waiting[0].size + this.#waiting[1].size + this.#waiting[2].size;
+    return this.#waiting.reduce((sum, { size }) => sum + size, 0);
   }
 
   /** Queues `key`. If it is being processed, it is queued when that is done. */
@@ -150,10 +147,7 @@ export class WorkQueue {
   /** Resolves with the next key, or with `undefined` once the queue is shut down and empty. Call `done` afterwards. */
   get(): Promise<ObjectKey | undefined> {
     const key = this.#take();
-    if (key !== undefined) {
-      this.#begin(key);
-      return Promise.resolve(key);
-    }
+    if (key !== undefined) return Promise.resolve(this.#begin(key));
     if (this.#shutDown) return Promise.resolve(undefined);
     return new Promise((resolve) => this.#getters.push(resolve));
   }
@@ -209,20 +203,17 @@ export class WorkQueue {
 
   #offer(key: ObjectKey, priority: Priority): void {
     const getter = this.#getters.shift();
-    if (getter === undefined) {
-      this.#waiting[priority].add(key);
-      return;
-    }
-    this.#begin(key);
-    getter(key);
+    if (getter === undefined) this.#waiting[priority].add(key);
+    else getter(this.#begin(key));
   }
 
-  #begin(key: ObjectKey): void {
-    const now = this.clock.monotonic();
-    const { at, priority } = this.#wanted.get(key) ?? { at: now, priority: 1 };
+  /** Records that a worker has `key`, and returns it. */
+  #begin(key: ObjectKey): ObjectKey {
+    const { at, priority } = this.#wanted.get(key)!;
     this.#metrics?.waited(this.#name, this.#secondsSince(at));
     this.#wanted.delete(key);
-    this.#processing.set(key, { at: now, priority });
+    this.#processing.set(key, { at: this.clock.monotonic(), priority });
+    return key;
   }
 
   #secondsSince(monotonic: number): number {

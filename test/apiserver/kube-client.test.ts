@@ -6,9 +6,10 @@ import { randomBytes } from 'node:crypto';
 import { setTimeout } from 'node:timers/promises';
 
 import { secrets } from '../../src/api/names.ts';
+import { refusalText } from '../../src/controller/failed-requests.ts';
 import { KubeClient } from '../../src/kube/client.ts';
 import { Credentials } from '../../src/kube/credentials.ts';
-import { ApiError, isAlreadyExists, isConflict, isObjectNotFound, refusalText } from '../../src/kube/errors.ts';
+import { ApiError, isAlreadyExists, isConflict, isObjectNotFound } from '../../src/kube/errors.ts';
 import type { KubeObject, Secret } from '../../src/kube/objects.ts';
 import { systemClock } from '../../src/lib/clock.ts';
 import { controlPlane, createNamespace } from '../fixtures/control-plane.ts';

@@ -7,8 +7,8 @@ import type { Duration, Instant } from '../../domain/duration.ts';
 import type { KeyFacts } from '../../domain/ledger.ts';
 import type { Fault, ImportState } from '../../domain/situation.ts';
 import type { KubeClient } from '../../kube/client.ts';
-import { isUnreadableOrGivenUp } from '../../kube/errors.ts';
 import type { Secret } from '../../kube/objects.ts';
+import { isUnreadableOrGivenUp } from '../failed-requests.ts';
 import { getSecret } from './ledger-secret.ts';
 
 /**

@@ -7,8 +7,9 @@ import { LedgerError } from '../../domain/member-reader.ts';
 import { type Ledger, sealedKeys } from '../../domain/ledger.ts';
 import type { Fault } from '../../domain/situation.ts';
 import type { KubeClient } from '../../kube/client.ts';
-import { ifExists, isUnreadableOrGivenUp } from '../../kube/errors.ts';
+import { ifExists } from '../../kube/errors.ts';
 import type { Secret } from '../../kube/objects.ts';
+import { isUnreadableOrGivenUp } from '../failed-requests.ts';
 
 /** The ledger as stored: one Secret, found by name. Every write is a compare-and-set of its resourceVersion. */
 

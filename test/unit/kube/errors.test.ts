@@ -1,16 +1,7 @@
 import { expect } from 'chai';
 
 import { secrets } from '../../../src/api/names.ts';
-import { hour, second } from '../../../src/domain/duration.ts';
-import {
-  ApiError,
-  isAlreadyExists,
-  isConflict,
-  isGivenUp,
-  isObjectNotFound,
-  refusalText,
-  TransportError,
-} from '../../../src/kube/errors.ts';
+import { ApiError, isAlreadyExists, isConflict, isObjectNotFound } from '../../../src/kube/errors.ts';
 import { type Operation, refusal } from '../../../src/kube/responses.ts';
 
 const configMaps = { group: '', version: 'v1', kind: 'ConfigMap', plural: 'configmaps' };
@@ -136,40 +127,6 @@ describe('The error for a refusal of the API server', () => {
       .and.match(/^first second 😀/);
     expect(serverMessage?.isWellFormed()).to.equal(true);
     expect(refusal(createA, { status: 422, body: 'no' }).serverMessage).to.equal(undefined);
-  });
-
-  for (const [message, text] of [
-    ['secrets "canvas" is forbidden: exceeded quota: q, limited: 0', '403 Forbidden: exceeded quota: q, limited: 0'],
-    ['admission webhook "a.b" denied the request: no', '403 Forbidden: admission webhook "a.b" denied the request: no'],
-    [undefined, '403 Forbidden'],
-  ] as const) {
-    it(`refusalText omits the object: ${text}`, () => {
-      expect(refusalText(refusal(createA, { status: 403, body: status({ reason: 'Forbidden', message }) }))).to.equal(
-        text,
-      );
-    });
-  }
-
-  it('isGivenUp is true of a timeout, after three seconds, and if the server asks for a longer wait, but not of a missing object', () => {
-    const busy = (retryAfter?: string): ApiError => refusal(getA, { status: 429, body: '', retryAfter });
-    expect(isGivenUp(new TransportError('Timeout', 'no answer'), 0)).to.equal(true);
-    expect(isGivenUp(new TransportError('Connection', 'broken'), hour)).to.equal(false);
-    expect([0, 3 * second, 3 * second + 1].map((time) => isGivenUp(busy('1'), time))).to.deep.equal([
-      false,
-      false,
-      true,
-    ]);
-    expect(isGivenUp(busy('4'), 0)).to.equal(true);
-    const gone = status({ reason: 'NotFound', details: { name: 'a', kind: 'configmaps' } });
-    expect(isGivenUp(refusal(getA, { status: 404, body: gone }), hour)).to.equal(false);
-  });
-
-  it('refusalText is the message of an error without an answer', () => {
-    expect(refusalText(new TransportError('Timeout', 'no answer within 30 s'))).to.equal('no answer within 30 s');
-  });
-
-  it('refusalText is the status code if the answer is not a Status', () => {
-    expect(refusalText(refusal(createA, { status: 413, body: '<html></html>' }))).to.equal('413');
   });
 
   for (const [header, expected] of [
