@@ -9,8 +9,7 @@ import type { LtiKey, LtiRegistration } from '../api/objects.ts';
 import { deletionPolicyOf } from '../domain/deletion-evidence.ts';
 import type { Duration, Instant } from '../domain/duration.ts';
 import type { Ledger } from '../domain/ledger.ts';
-import type { Registration } from '../domain/registration.ts';
-import type { DefinitionReading, RegistrationReading } from '../domain/situation.ts';
+import type { DefinitionReading, LastSpec, RegistrationReading } from '../domain/situation.ts';
 import type { KubeClient } from '../kube/client.ts';
 import { ifExists } from '../kube/errors.ts';
 import { type ObjectKey, splitKey } from '../kube/objects.ts';
@@ -22,7 +21,7 @@ type Reader = Pick<KubeClient, 'get'>;
 
 /** The last state of a registration that is gone. */
 export interface LastState {
-  readonly spec?: Registration;
+  readonly spec?: LastSpec;
   readonly createdAt?: Instant;
 }
 

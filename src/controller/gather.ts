@@ -219,9 +219,10 @@ function readOrFault(object: LtiRegistration): Registration | Fault {
 
 function lastState(seen: LtiRegistration | undefined): LastState {
   if (!seen) return {};
-  const spec = readOrFault(seen);
+  const { deletionPolicy, revokedKeyIDs } = seen.spec;
+  const spec = { deletionPolicy: deletionPolicy ?? 'Retain', revokedKeyIDs: new Set(revokedKeyIDs) };
   const createdAt = Date.parse(seen.metadata.creationTimestamp ?? '');
-  return { ...(isFault(spec) ? {} : { spec }), ...(Number.isNaN(createdAt) ? {} : { createdAt }) };
+  return { spec, ...(Number.isNaN(createdAt) ? {} : { createdAt }) };
 }
 
 /** The configured Secret and all that the ledger or the status know, because the ledger may be unreadable or lack the last ones. */

@@ -22,6 +22,8 @@ export interface Outcome {
   readonly plan: Plan;
   readonly deliveryFault?: Fault;
   readonly deliveries: DeliverySummary;
+  /** Why a revoked key cannot leave the documents. */
+  readonly stillPublished?: Fault;
   /** Why a write was refused: see {@link refusalFault}. */
   readonly refusal?: Fault;
   /** Entries of spec.revokedKeyIDs that match no key, by index. */
@@ -36,9 +38,9 @@ export type RegistrationVerdicts = Partial<Record<RegistrationConditionType, Ver
 export function registrationVerdicts(outcome: Outcome): RegistrationVerdicts {
   const { lifecycle, plan } = outcome;
   const active = activeKey(plan.ledger);
-  const ready = readyVerdict(outcome, active);
+  const ready = outcome.stillPublished ? faultVerdict(outcome.stillPublished) : readyVerdict(outcome, active);
   const stalled = stallOf(outcome);
-  const revocation = withDelivered(revocationOf(outcome), outcome.deliveries);
+  const revocation = withDelivered(outcome.stillPublished ? ready : revocationOf(outcome), outcome.deliveries);
   return {
     Ready: ready,
     Published: publishedVerdict(lifecycle, active),
@@ -63,6 +65,10 @@ function readyVerdict({ lifecycle, deliveryFault }: Outcome, active: LedgerKey |
   const { registration, delivery } = lifecycle;
   const published = publishedVerdict(lifecycle, active);
   if (!active || published.status !== 'True') return published;
+  if (registration.revokedKeyIDs.has(active.keyID)) {
+    const message = `key ${active.keyID} signs and is being revoked`;
+    return { status: 'False', reason: 'RevokedKeyStillServed', message };
+  }
   if (deliveryFault) return faultVerdict(deliveryFault);
   if (registration.deliverySecretName !== undefined && delivery.keyID !== active.keyID) {
     const message = `delivery Secret ${registration.deliverySecretName} does not hold signing key ${active.keyID} yet`;

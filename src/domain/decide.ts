@@ -10,7 +10,7 @@ import { hasNewKey, plan, type Plan } from './key-plan.ts';
 import { emptyLedger, type Ledger, liveKeys } from './ledger.ts';
 import { ledgerFault } from './ledger-fault.ts';
 import { type LedgerStep, ledgerStep } from './ledger-step.ts';
-import { isShownPublished, ltiKeyEffects } from './ltikeys.ts';
+import { isShownPublished, ltiKeyEffects, stillPublished } from './ltikeys.ts';
 import type { Registration } from './registration.ts';
 import { withoutRevoked } from './revocation-policies.ts';
 import { isFault, type Lifecycle, type Present, type Situation } from './situation.ts';
@@ -73,12 +73,15 @@ function decideReadable(situation: Situation, { object }: Present, registration:
   const step = ledgerStep(situation, lifecycle, planned);
   const fault = deliveryFault(situation, registration.deliverySecretName);
   const refusal = refusalFault(refused);
+  const revoked = revokedIDs(registration, step.ledger);
+  const published = stillPublished(situation, revoked);
   const outcome: Outcome = {
     lifecycle,
     plan: { ...planned, ledger: step.ledger },
     ...(fault ? { deliveryFault: fault } : {}),
     ...(refusal ? { refusal } : {}),
-    deliveries: summarizeDeliveries(situation, revokedIDs(registration, step.ledger)),
+    deliveries: summarizeDeliveries(situation, revoked),
+    ...(published ? { stillPublished: published } : {}),
     unknownRevoked: unknownRevokedEntries(situation, registration, step.ledger),
     shared,
     ...(jwksURL === undefined ? {} : { jwksURL }),

@@ -8,7 +8,7 @@ import { missingLedger, rolledBack } from './ledger-fault.ts';
 import { ledgerEvidence, ltiKeyEffects, retireEffects } from './ltikeys.ts';
 import type { Registration } from './registration.ts';
 import { withoutRevoked } from './revocation-policies.ts';
-import type { Fault, Gone, Present, Situation } from './situation.ts';
+import type { Fault, Gone, LastSpec, Present, Situation } from './situation.ts';
 import { faultedStatus } from './status.ts';
 import { blockedPoll, retryPoll } from './timing.ts';
 import { faultVerdict, refusalFault, type Verdict } from './verdict.ts';
@@ -104,7 +104,7 @@ interface Retention extends Pick<Ledger, 'deletionPolicy'> {
 function retain(
   situation: Situation,
   recorded: Ledger,
-  last: Registration | undefined,
+  last: LastSpec | undefined,
   { deletionPolicy, because }: Retention,
 ): Decision {
   const { keyMaterial, now } = situation;
@@ -140,7 +140,7 @@ function retained(name: string): Fault {
 }
 
 /** A ledger that cannot be used is not a reason to remove anything; only revoked keys leave the documents. */
-function faultyLeftovers(situation: Situation, last: Registration | undefined, fault: Fault): Decision {
+function faultyLeftovers(situation: Situation, last: LastSpec | undefined, fault: Fault): Decision {
   const revoked = last?.revokedKeyIDs ?? new Set();
   const first = leftoverFault(situation, revoked);
   const reported = first ? { ...first, message: `${first.message}. Also, ${fault.message}` } : fault;

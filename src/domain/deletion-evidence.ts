@@ -2,14 +2,14 @@ import { registrationDefinitionName } from '../api/names.ts';
 import { type Duration, formatInstant, type Instant, second } from './duration.ts';
 import type { Ledger } from './ledger.ts';
 import type { Registration } from './registration.ts';
-import type { Fault, Gone } from './situation.ts';
+import type { Fault, Gone, LastSpec } from './situation.ts';
 
 /**
  * Whether a user deleted a registration that the API server no longer has. The deletion of its CustomResourceDefinition deletes all
  * registrations, too, and one that is installed again has none. Neither is a request to destroy keys.
  */
 
-export function deletionPolicyOf(ledger: Ledger, last: Registration | undefined): Registration['deletionPolicy'] {
+export function deletionPolicyOf(ledger: Ledger, last: LastSpec | undefined): Registration['deletionPolicy'] {
   return last?.deletionPolicy ?? ledger.deletionPolicy;
 }
 

@@ -2,6 +2,7 @@ import { unknownEntries } from './conditions.ts';
 import { summarizeDeliveries } from './delivery.ts';
 import type { Decision } from './effects.ts';
 import { faultedEffects } from './fault-effects.ts';
+import { stillPublished } from './ltikeys.ts';
 import type { Fault, Present, Situation } from './situation.ts';
 import { faultedStatus } from './status.ts';
 import { blockedPoll, retryPoll } from './timing.ts';
@@ -25,6 +26,7 @@ export function decideFaulty(situation: Situation, { object }: Present, fault: F
       generation: object.metadata.generation ?? 0,
       fault: refusal ? { ...refusal, message: `${refusal.message}. Also, ${fault.message}` } : fault,
       revokedKeyIDs: wanted.filter((keyID) => known.has(keyID)),
+      stillPublished: stillPublished(situation, new Set(wanted)),
       deliveries: summarizeDeliveries(situation, new Set(wanted)),
       unknownRevoked: known.size === 0 ? [] : unknownEntries(wanted, known),
       observation,

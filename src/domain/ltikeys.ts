@@ -3,10 +3,10 @@ import type { KeyConditionType } from '../api/conditions.ts';
 import { apiVersion, ltiKeyName, registrationLabel } from '../api/names.ts';
 import type { LtiKey } from '../api/objects.ts';
 import { formatInstant, type Instant } from './duration.ts';
-import { type Effect, isRefused } from './effects.ts';
+import { type Effect, effectID, isRefused } from './effects.ts';
 import { isFinal, publishedStates } from './key-state.ts';
 import type { Ledger, LedgerKey } from './ledger.ts';
-import type { KeyMaterial, Situation } from './situation.ts';
+import type { Fault, KeyMaterial, Situation } from './situation.ts';
 import { conditions, faultVerdict, type Verdict } from './verdict.ts';
 
 /** The LtiKeys of a ledger: one for each of its keys, and no others. */
@@ -66,6 +66,20 @@ export function isShownPublished({ status }: LtiKey): boolean {
 /** An LtiKey that proves that there was a ledger. One of a final key does not: nothing is lost with it. */
 export function ledgerEvidence(ltiKeys: readonly LtiKey[]): LtiKey | undefined {
   return ltiKeys.find(mayBeLive);
+}
+
+/** Why a revoked key stays in the documents: its LtiKey can neither be changed nor deleted. */
+export function stillPublished(
+  { namespace, ltiKeys, refused }: Situation,
+  revoked: ReadonlySet<string>,
+): Fault | undefined {
+  for (const key of ltiKeys) {
+    const refusal = refused.get(effectID({ kind: 'removeKey', key }));
+    if (!refusal || !isShownPublished(key) || !revoked.has(key.spec.keyID)) continue;
+    const message = `LtiKey ${namespace}/${key.metadata.name} still publishes revoked key ${key.spec.keyID}, because the operator can neither change nor delete it: ${refusal.because}. Remove what prevents the operator`;
+    return { reason: 'RevokedKeyStillServed', message };
+  }
+  return undefined;
 }
 
 export function mayBeLive({ status }: LtiKey): boolean {
@@ -143,8 +157,9 @@ function rowEffects(situation: Situation, row: LedgerKey, key: LtiKey, existing:
     if (showsTheSame(existing.status, key.status)) return none;
     if (row.state === 'Revoked' && mayBePublished(existing, row)) {
       // The ledger may not be written yet: the LtiKey keeps the serial that it shows.
+      const { ledgerSerial: _, ...shown } = key.status ?? {};
       const serial = existing.status?.ledgerSerial;
-      const status = { ...key.status, ...(serial === undefined ? {} : { ledgerSerial: serial }) };
+      const status = { ...shown, ...(serial === undefined ? {} : { ledgerSerial: serial }) };
       return { ...none, urgent: [unpublish(situation, existing, status)] };
     }
   } else {

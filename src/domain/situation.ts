@@ -70,14 +70,17 @@ export type RegistrationReading = Present | Gone | Unknown;
 export interface Unknown {
   readonly kind: 'unknown';
   /** Its last spec, if this process saw its deletion and the API server cannot confirm it. */
-  readonly last?: Registration;
+  readonly last?: LastSpec;
 }
+
+/** What a deletion depends on. The other fields may have values that the operator cannot use. */
+export type LastSpec = Pick<Registration, 'deletionPolicy' | 'revokedKeyIDs'>;
 
 /** The API server answered that this object does not exist. */
 export interface Gone {
   readonly kind: 'gone';
   /** Its last spec, if this process saw its deletion. */
-  readonly last?: Registration;
+  readonly last?: LastSpec;
   /** When that object was created, by the API server. */
   readonly lastCreatedAt?: Instant;
   /** Read after the registration was found missing, and only if its deletion may destroy keys. */

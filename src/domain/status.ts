@@ -60,6 +60,8 @@ export interface Faulted {
   readonly revokedKeyIDs: readonly string[];
   readonly unknownRevoked: readonly number[];
   readonly deliveries: DeliverySummary;
+  /** Why a revoked key cannot leave the documents. */
+  readonly stillPublished?: Fault | undefined;
   readonly observation: Observation;
   readonly now: Instant;
 }
@@ -76,10 +78,11 @@ export function faultedStatus(faulted: Faulted, previous: RegistrationStatus | u
     // oxlint-disable-next-line no-unsafe-type-assertion -- conditions are written with reasons of the table alone
     return found ? ({ status: found.status, reason: found.reason, message: found.message } as Verdict) : otherwise;
   };
-  const revocation = withDelivered(unrecordedRevocation(faulted), faulted.deliveries);
+  const stillPublished = faulted.stillPublished && faultVerdict(faulted.stillPublished);
+  const revocation = withDelivered(stillPublished ?? unrecordedRevocation(faulted), faulted.deliveries);
   const isRegistered = previous?.conditions?.some(({ type }) => type === 'Registered');
   const verdicts: RegistrationVerdicts = {
-    Ready: active ? kept('Ready', faultVerdict(fault, 'Unknown')) : faultVerdict(fault),
+    Ready: stillPublished ?? (active ? kept('Ready', faultVerdict(fault, 'Unknown')) : faultVerdict(fault)),
     Published: active ? kept('Published', faultVerdict(fault, 'Unknown')) : faultVerdict(fault),
     KeyMaterialAvailable: faultVerdict(fault),
     ...(isRegistered ? { Registered: kept('Registered', faultVerdict(fault)) } : {}),

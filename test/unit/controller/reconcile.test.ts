@@ -486,6 +486,15 @@ describe('reconcile', () => {
       });
     }
 
+    it('reconcile completes the revocation that the last spec has although that spec has a duration that it cannot read', async () => {
+      await ready();
+      const revokedKeyIDs = [operator.keys()[0]!.spec.keyID];
+      operator.apply(anLtiRegistration({ delivery, revokedKeyIDs, rotateAfter: 'often' }));
+      operator.deleteRegistration();
+      await operator.reconcile();
+      expect(operator.keys().map(({ status }) => status?.state)).to.deep.equal(['Revoked']);
+    });
+
     it('reconcile continues with the same key if the registration returns after its CustomResourceDefinition', async () => {
       await ready({ deletionPolicy: 'Delete' });
       const ledger = ledgerOf(operator);

@@ -237,12 +237,44 @@ describe('A rejected write', () => {
       refused: refused('showKey canvas-1'),
     });
     expect(done(situation)).to.deep.equal(['removeKey canvas-1']);
+    const unrecorded = { ...situation, ledger: present([active]), refused: new Map<string, Refusal>() };
+    const [effect] = decide(unrecorded).effects;
+    expect(effect).to.have.nested.property('key.status.state', 'Revoked');
+    expect(effect, 'the ledger may not be written').to.not.have.nested.property('key.status.ledgerSerial');
     const absentAt = epoch;
     const restored = {
       ...situation,
       ledger: present([aKey(1, 'Revoked', { revokedAt, absentAt }), aKey(2, 'Active')]),
     };
     expect(done(restored), 'one that no replica serves is kept').to.deep.equal([]);
+  });
+
+  for (const [what, ledger] of [
+    ['', present([aKey(1, 'Active'), aKey(2, 'Revoked', { revokedAt: epoch })])],
+    [', with a ledger that cannot be read', { kind: 'faulty', fault: noKek }],
+  ] as const) {
+    it(`A rejected write and a rejected deletion of the LtiKey of a revoked key are reported by Ready${what}`, () => {
+      const { status } = decide(aSituation({ observation: anObservation(['kid-1']) }));
+      const situation = aSituation({
+        registration: applied({ revokedKeyIDs: ['kid-2'] }, { status: status! }),
+        ledger,
+        ltiKeys: showing([aKey(1, 'Active'), aKey(2, 'Retiring')]),
+        observation: anObservation(['kid-1']),
+        refused: refused('showKey canvas-2', 'removeKey canvas-2'),
+      });
+      for (const type of ['Ready', 'RevocationEffective'])
+        expect(says(situation, type)).to.match(
+          /^False RevokedKeyStillServed: LtiKey .*canvas-2 .*kid-2.*exceeded quota/,
+        );
+    });
+  }
+
+  it('A signing key that is being revoked is not Ready while it waits for a replacement', () => {
+    const situation = aSituation({
+      registration: applied(revoking),
+      ledger: present([aKey(1, 'Active', { revocationSeenAt: epoch })]),
+    });
+    expect(says(situation, 'Ready')).to.match(/^False RevokedKeyStillServed: key kid-1 signs and is being revoked/);
   });
 
   it('A rejected write of a delivery Secret with a revoked key is replaced by the deletion of the Secret', () => {

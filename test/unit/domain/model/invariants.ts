@@ -46,7 +46,7 @@ function faultOf({ before, after, situation, effect }: Happened): string | undef
     case 'removeKey':
       return checkRemovedKey(before, situation, effect.key);
     case 'deliver':
-      return checkDelivered(before, after, effect.content.secretName);
+      return checkDelivered(before, after, situation, effect.content.secretName);
     default:
       return checkRemovedDelivery(before, situation, effect.secretName);
   }
@@ -97,11 +97,15 @@ function checkRemovedKey(before: World, situation: Situation, { metadata, spec }
 }
 
 /** Publish before sign. */
-function checkDelivered(before: World, after: World, name: string): string | undefined {
+function checkDelivered(before: World, after: World, situation: Situation, name: string): string | undefined {
   const keyID = after.secrets.get(name)?.keyID;
   const had = before.secrets.get(name)?.keyID;
-  if (keyID === undefined)
+  if (keyID === undefined) {
+    // A Secret that cannot be deleted loses its key instead.
+    const wayOut = situation.refused.has(`removeDelivery ${name}`);
+    if (wayOut && checkRemovedDelivery(before, situation, name) === undefined) return undefined;
     return had !== undefined && !mayLose(before, had) ? `${had} is taken from the tool` : undefined;
+  }
   if (before.left.has(keyID)) return `${keyID} was revoked, left, and is delivered again`;
   if (keyID === had) return undefined;
   if (!before.servedSince.has(keyID)) return `${keyID} is delivered and was never served by all`;
