@@ -3,13 +3,19 @@ import type { ServerResponse } from 'node:http';
 import type { KubeObject } from '../../src/kube/objects.ts';
 import { answerJson, FakeApiServer, type ReceivedRequest } from './fake-api-server.ts';
 
-/** An API server that keeps objects in memory: enough for the reads and creations of `kubectl lti`. */
+interface DeleteOptions {
+  readonly preconditions: { readonly resourceVersion?: string };
+}
+
+/** An API server that keeps objects in memory: enough for the requests of `kubectl lti`. */
 export class FakeCluster {
   readonly #server: FakeApiServer;
   /** By paths such as `/api/v1/namespaces/gradebook/secrets/canvas`. */
   readonly objects = new Map<string, KubeObject>();
   /** Requests whose method and path match are refused with 403. */
   forbidden: RegExp = /^$/;
+  /** Called before an object is deleted: what another client does at that moment. */
+  beforeDelete: () => void = () => undefined;
   /** Open watches by the paths of their collections. */
   readonly #watches: { readonly prefix: string; readonly response: ServerResponse }[] = [];
 
@@ -67,6 +73,7 @@ export class FakeCluster {
       response.writeHead(200, { 'content-type': 'application/json' }).flushHeaders();
       return void this.#watches.push({ prefix: pathname, response });
     }
+    if (method === 'DELETE') return this.#delete(pathname, JSON.parse(body) as DeleteOptions, response);
     if (method === 'POST') return this.#create(pathname, JSON.parse(body) as KubeObject, response);
     if (method === 'PUT') {
       this.put(pathname.slice(0, pathname.lastIndexOf('/')), JSON.parse(body) as KubeObject);
@@ -90,6 +97,14 @@ export class FakeCluster {
     if (this.objects.has(path)) return refuse(response, 409, 'AlreadyExists');
     this.put(collection, object);
     answerJson(response, 201, this.objects.get(path)!);
+  }
+
+  #delete(path: string, { preconditions }: DeleteOptions, response: ServerResponse): void {
+    this.beforeDelete();
+    const version = this.objects.get(path)?.metadata.resourceVersion;
+    if (version !== preconditions.resourceVersion) return refuse(response, 409, 'Conflict');
+    this.remove(path);
+    answerJson(response, 200, { kind: 'Status', status: 'Success' });
   }
 
   #list(collection: string, fieldSelector: string | null, response: ServerResponse): void {

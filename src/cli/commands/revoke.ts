@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import { apiVersion, ledgerEntry, ledgerSecretName, ltiRegistrations, secrets } from '../../api/names.ts';
 import type { LtiKey, LtiRegistration } from '../../api/objects.ts';
 import { type Duration, second } from '../../domain/duration.ts';
-import { isObjectNotFound } from '../../kube/errors.ts';
+import { isConflict, isObjectNotFound } from '../../kube/errors.ts';
 import type { Secret } from '../../kube/objects.ts';
 import { sleep } from '../../lib/clock.ts';
 import {
@@ -186,12 +186,15 @@ async function removeRevived(
   { clock, err }: Terminal,
 ): Promise<void> {
   const until = clock.monotonic() + timeout;
-  while (clock.monotonic() < until) {
+  for (; clock.monotonic() < until; await sleep(clock, poll)) {
     const object = await client.get<LtiRegistration>(ltiRegistrations, namespace, name);
-    if (object.status?.observedGeneration === object.metadata.generation) {
-      return client.delete(ltiRegistrations, object);
+    if (object.status?.observedGeneration !== object.metadata.generation) continue;
+    try {
+      return await client.delete(ltiRegistrations, object);
+    } catch (error) {
+      // The operator wrote the status after it was read.
+      if (!isConflict(error)) throw error;
     }
-    await sleep(clock, poll);
   }
   err(
     `The command created LtiRegistration ${name} for this revocation and could not delete it, because the operator has not observed it yet. Delete it later with: kubectl delete ltiregistration ${name} -n ${namespace}\n`,

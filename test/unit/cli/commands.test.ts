@@ -162,6 +162,25 @@ describe('kubectl lti on an API server in memory', () => {
       '',
     ]);
   });
+
+  it('revoke deletes the registration that it created for retained keys, although the operator writes a status meanwhile', async () => {
+    const api = '/apis/ltikeys.dev/v1alpha1';
+    const collection = namespaced('gradebook', 'ltiregistrations', api);
+    const spec = { registrationRef: { name: 'canvas' }, keyID: 'leaked' };
+    const key = { kind: 'LtiKey', metadata: { name: 'canvas-1', namespace: 'gradebook' }, spec };
+    cluster.put(namespaced('gradebook', 'ltikeys', api), key);
+    const observed = (resourceVersion: string): void => {
+      const metadata = { name: 'canvas', namespace: 'gradebook', generation: 1, resourceVersion };
+      cluster.put(collection, { metadata, status: { observedGeneration: 1 } } as KubeObject);
+    };
+    const conflicts = ['3'];
+    cluster.beforeDelete = () => conflicts.splice(0).forEach(observed);
+    const revoking = lti('revoke canvas leaked --yes --no-wait --issuer https://a.example -n gradebook');
+    await eventually(() => cluster.objects.has(`${collection}/canvas`));
+    observed('2');
+    expect(await revoking).to.include({ code: 0, err: '' });
+    expect(cluster.objects.has(`${collection}/canvas`)).to.equal(false);
+  });
 });
 
 async function eventually(holds: () => boolean): Promise<void> {
