@@ -11,6 +11,7 @@ import { startControlPlane } from '../../dev/control-plane/start.ts';
 import { registration } from '../fixtures/admission.ts';
 import { type Choice, choices } from '../fixtures/chart-choices.ts';
 import { controlPlane } from '../fixtures/control-plane.ts';
+import { eventually } from '../fixtures/command.ts';
 import { chart, Helm } from '../fixtures/helm.ts';
 import { kubectl } from '../fixtures/installed.ts';
 import { type Manifest, render } from '../fixtures/rendered.ts';
@@ -204,7 +205,10 @@ describe('The Helm chart on an API server', () => {
       'HorizontalPodAutoscaler',
     ]);
     const list = JSON.stringify({ apiVersion: 'v1', kind: 'List', items });
-    await kubectl(plane, ['apply', '--dry-run=server', '--filename', '-'], list);
+    // An established CRD may still answer 404 for a moment.
+    await eventually('the API server accepts all of them', () =>
+      kubectl(plane, ['apply', '--dry-run=server', '--filename', '-'], list),
+    );
   });
 
   it('helm install creates the CRDs and tells how to create the key-encryption key', async () => {

@@ -35,8 +35,9 @@ describe('The control plane for tests', () => {
     expect(
       await kubectl('auth', 'whoami', '--kubeconfig', kubeconfig, '-o', 'jsonpath={.status.userInfo.username}'),
     ).to.equal(`system:serviceaccount:${namespace}:reader`);
-    // No --namespace: the kubeconfig's own is the ServiceAccount's.
-    await kubectl('get', 'configmaps', '--kubeconfig', kubeconfig);
+    // No --namespace: the kubeconfig's own is the ServiceAccount's. The API server takes a moment to see the binding.
+    while ((await controlPlane().kubectlRun(['get', 'configmaps', '--kubeconfig', kubeconfig])).code !== 0)
+      await wait(50);
     const refused = await controlPlane().kubectlRun(['get', 'secrets', '--kubeconfig', kubeconfig]);
     expect(refused).to.include({ code: 1 });
     expect(refused.stderr).to.contain(

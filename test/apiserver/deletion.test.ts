@@ -6,8 +6,9 @@ import type { LtiKey } from '../../src/api/objects.ts';
 import { day, hour, minute, second } from '../../src/domain/duration.ts';
 import { ApiError } from '../../src/kube/errors.ts';
 import { sleep, systemClock } from '../../src/lib/clock.ts';
-import { controlPlane } from '../fixtures/control-plane.ts';
-import { makeKekDirectory, startOperator, until, type BeforeWrite, type Operator } from '../fixtures/operator.ts';
+import { controlPlane, crdsServed } from '../fixtures/control-plane.ts';
+import type { BeforeWrite } from '../fixtures/observed-client.ts';
+import { makeKekDirectory, startOperator, until, type Operator } from '../fixtures/operator.ts';
 import { eventually, Tenant } from '../fixtures/tenant.ts';
 
 describe('Deletion', () => {
@@ -71,6 +72,7 @@ describe('Deletion', () => {
       const keys = await tenant.keys('canvas');
       await tenant.remove(ltiRegistrations, 'canvas');
       await orphaned();
+      await operator.rest();
       return keys;
     }
 
@@ -166,7 +168,9 @@ describe('Deletion', () => {
       await operator.travel(31 * second);
       await eventually(async () => expect((await tenant.servedOf(operator.url, 'canvas')).status).to.equal(404));
       for (const path of [allKeysPath, namespacePath(tenant.namespace)]) {
-        expect((await tenant.served(operator.url, path)).keyIDs, path).to.not.include(kid);
+        await eventually(async () =>
+          expect((await tenant.served(operator.url, path)).keyIDs, path).to.not.include(kid),
+        );
       }
       await tenant.untilInStep(operator.url, 'moodle');
     });
@@ -325,6 +329,7 @@ describe('Deletion', () => {
     const install = async (): Promise<void> => {
       await kubectl('apply', '--filename', crds);
       await kubectl('wait', '--for=condition=Established', '--timeout=120s', '--filename', crds);
+      await crdsServed();
     };
     // Other test files share the control plane; they run after this one, and need the CRDs.
     afterEach(install);

@@ -269,11 +269,16 @@ describe('The roles for tenants', () => {
     return (await controlPlane().kubectlRun(args)).stdout.trim();
   };
 
-  /** A controller copies the rules into `view` and `edit`. */
+  /** A controller copies the rules into `view` and `edit`, one after the other, and the API server takes a moment to see each binding. */
   async function aggregated(): Promise<void> {
-    const reached = async (): Promise<boolean> =>
-      (await canI('edit', 'create', 'ltiregistrations.ltikeys.dev')) === 'yes';
-    await until(reached, 'the rules for tenants reach the role edit');
+    for (const [user, verb] of [
+      ['view', 'list'],
+      ['edit', 'create'],
+      ['tool', 'create'],
+    ] as const) {
+      const reached = async (): Promise<boolean> => (await canI(user, verb, 'ltiregistrations.ltikeys.dev')) === 'yes';
+      await until(reached, `the rules for tenants reach the user ${user}`);
+    }
   }
 
   const rights: readonly (readonly [user: string, verb: string, resource: string, answer: string])[] = [

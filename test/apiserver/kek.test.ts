@@ -129,6 +129,7 @@ describe('Key-encryption keys', () => {
     await tenant.apply('canvas', { rotationTrigger: 'a' });
     await operator.travel(noticed);
     await inStep();
+    await operator.rest();
     const document = (await tenant.servedOf(operator.url, 'canvas')).text;
     const delivery = await tenant.secret('canvas-signing-key');
     const ledger = await tenant.ledgerSecret('canvas');

@@ -74,7 +74,7 @@ describe('The lifecycle of keys', () => {
       const { status: retiring } = await tenant.key(old);
       const stopped = Date.parse((await tenant.ledger('canvas')).keys.at(-2)?.stoppedSigningAt ?? '');
       expect(Date.parse(retiring?.retireAt ?? '') - stopped).to.be.within(48 * hour - second, 48 * hour);
-      await travelTo(retiring?.retireAt, -minute);
+      await travelTo(retiring?.retireAt, -10 * minute);
       await inStep();
       expect(await accepted(lastToken)).to.equal(true);
 
@@ -252,6 +252,7 @@ describe('The lifecycle of keys', () => {
     await tenant.untilStates('canvas', 'canvas-1 Retiring, canvas-2 Active');
     await inStep();
     const retireAt = async (): Promise<number> => Date.parse((await tenant.key('canvas-1')).status?.retireAt ?? '');
+    await eventually(async () => expect(await retireAt()).to.be.above(now()));
     const planned = await retireAt();
 
     await tenant.edit('canvas', { overlap: '96h' });

@@ -5,6 +5,7 @@ import type { LtiKey } from '../../src/api/objects.ts';
 import { hour, minute, second } from '../../src/domain/duration.ts';
 import type { KeyState } from '../../src/domain/key-state.ts';
 import type { Secret } from '../../src/kube/objects.ts';
+import type { BeforeWrite } from '../fixtures/observed-client.ts';
 import { makeKekDirectory, startOperator, type Operator } from '../fixtures/operator.ts';
 import { base64, eventually, strangersJwk, Tenant, text } from '../fixtures/tenant.ts';
 
@@ -14,12 +15,16 @@ describe('Objects that the operator owns', () => {
 
   let kekDir: string;
 
+  /** The operator deletes no LtiKey before this. */
+  let mayDelete = Promise.resolve();
+
   before(async () => (kekDir = await makeKekDirectory()));
   after(() => rm(kekDir, { recursive: true }));
 
   beforeEach(async () => {
     tenant = await Tenant.inNewNamespace('ownership');
-    operator = await startOperator({ namespaces: [tenant.namespace], kekDir });
+    const beforeWrite: BeforeWrite = (verb, type) => (verb === 'delete' && type === ltiKeys ? mayDelete : undefined);
+    operator = await startOperator({ namespaces: [tenant.namespace], kekDir, beforeWrite });
     await tenant.apply('canvas');
     await inStep();
     await operator.rest();
@@ -122,15 +127,26 @@ describe('Objects that the operator owns', () => {
       ]);
     });
 
-    /** As a user with the right to create LtiKeys makes one. */
-    async function forge(name: string, revision: number, registration = 'canvas'): Promise<LtiKey> {
+    /** As a user with the right to create LtiKeys makes one, and makes it Active before the operator can delete it. */
+    async function forge(name: string, revision: number): Promise<LtiKey> {
+      const { promise: forged, resolve: release } = Promise.withResolvers<void>();
+      mayDelete = forged;
+      try {
+        await create(name, revision);
+        return await setState(name, 'Active');
+      } finally {
+        release();
+      }
+    }
+
+    async function create(name: string, revision: number): Promise<void> {
       const publicJWK = await strangersJwk(name);
-      const made = await tenant.client.create<LtiKey>(ltiKeys, {
+      await tenant.client.create<LtiKey>(ltiKeys, {
         apiVersion: 'ltikeys.dev/v1alpha1',
         kind: 'LtiKey',
         metadata: { name, namespace: tenant.namespace },
         spec: {
-          registrationRef: { name: registration },
+          registrationRef: { name: 'canvas' },
           revision,
           keyID: publicJWK.kid,
           algorithm: 'RS256',
@@ -138,10 +154,6 @@ describe('Objects that the operator owns', () => {
           publicJWK,
         },
       });
-      return tenant.changeStatus<LtiKey>(ltiKeys, made.metadata.name, (key) => ({
-        ...key,
-        status: { state: 'Active' },
-      }));
     }
 
     for (const [name, revision] of [
@@ -166,7 +178,7 @@ describe('Objects that the operator owns', () => {
           expect((await tenant.servedOf(operator.url, 'canvas')).keyIDs).to.deep.equal([kid]),
         );
         await operator.travel(resync);
-        expect(await tenant.says('canvas', 'Ready')).to.equal('True SigningKeyReady');
+        await tenant.untilSays('canvas', 'Ready', 'True SigningKeyReady');
       });
     }
 

@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import { expect } from 'chai';
 import { controlPlane, createNamespace, installCrds } from '../fixtures/control-plane.ts';
 import { apply, type Overlay, render } from '../fixtures/rendered.ts';
@@ -96,8 +97,9 @@ describe('The rights that a rendered kustomization grants', () => {
 
   before(async () => {
     await installCrds();
-    const [namespace] = await render({});
-    await apply([namespace!, { apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'gradebook' } }]);
+    const namespace = join(import.meta.dirname, '../../deploy/namespace.yaml');
+    await kubectl('apply', `--filename=${namespace}`);
+    await apply([{ apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'gradebook' } }]);
     const other = await createNamespace('rights');
     everyAccount = await rightsOf(`system:serviceaccount:${other}:default`, other);
   });

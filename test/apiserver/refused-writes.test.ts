@@ -3,7 +3,8 @@ import { ledgerEntry, secrets } from '../../src/api/names.ts';
 import { minute, second } from '../../src/domain/duration.ts';
 import type { Secret } from '../../src/kube/objects.ts';
 import { eventsOf, kubectl, policy, quota, type Obstacle } from '../fixtures/refused-requests.ts';
-import { forgetCanaries, startOperator, type BeforeWrite, type Operator } from '../fixtures/operator.ts';
+import type { BeforeWrite } from '../fixtures/observed-client.ts';
+import { forgetCanaries, startOperator, type Operator } from '../fixtures/operator.ts';
 import { eventually, Tenant } from '../fixtures/tenant.ts';
 
 /** Each test has a namespace of its own, because quotas and policies are about namespaces. */
@@ -139,8 +140,8 @@ describe('Writes that the API server refuses', () => {
       await tenant.edit('canvas', { revokedKeyIDs: [kid] });
       await operator.travel(minute);
       await apart(kid);
+      await tenant.untilSays('canvas', 'Ready', 'False NoSigningKey');
       await saysSo('update Secret NS/canvas-lti-keys', /immutable/);
-      expect(await tenant.says('canvas', 'Ready')).to.equal('False NoSigningKey');
 
       const { immutable: _, ...ledger } = (await tenant.ledgerSecret('canvas')) as Secret & { immutable?: boolean };
       await heals({ remove: () => tenant.restore(ledger) });

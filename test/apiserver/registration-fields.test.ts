@@ -216,7 +216,8 @@ describe('Fields that no other test covers', () => {
     );
     expect(order).to.deep.equal(order.toSorted((a, b) => a - b));
     expect(retired?.retireAt).to.equal(retiring?.retireAt);
-    expect(at(retired?.retireAt) - began).to.be.within(72 * hour, 72 * hour + 2 * minute);
+    // The minute of the travel, and what the steps take on a busy machine.
+    expect(at(retired?.retireAt) - began).to.be.within(72 * hour, 72 * hour + 5 * minute);
     expect(retired).not.to.have.property('kekID');
 
     const { status: signing } = await tenant.key('canvas-2');
@@ -257,12 +258,13 @@ describe('The last fetch', () => {
       expect((await statusAfter(3 * minute))?.lastFetchTime, 'the requests of the operator').to.equal(undefined);
       const fetched = operator.clock.now().getTime();
       await fetch(`${operator.url}/registrations/${tenant.namespace}/canvas/jwks.json`);
+      const answered = operator.clock.now().getTime();
       let shown = NaN;
       await eventually(async () => {
         shown = Date.parse((await statusAfter(minute))?.lastFetchTime ?? '');
         expect(Number.isNaN(shown)).to.equal(false);
       });
-      expect(shown).to.be.within(fetched - 2 * second, fetched + 2 * second);
+      expect(shown).to.be.within(fetched - 2 * second, answered + 2 * second);
       const { stdout } = await controlPlane().kubectlRun(['get', 'ltireg', '-n', tenant.namespace, '-o', 'wide']);
       expect(stdout).to.match(/^NAME .* LAST FETCH /);
     } finally {

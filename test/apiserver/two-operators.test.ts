@@ -6,8 +6,9 @@ import { day, hour, minute } from '../../src/domain/duration.ts';
 import type { ResourceType, Secret } from '../../src/kube/objects.ts';
 import { sleep, systemClock } from '../../src/lib/clock.ts';
 import { TravelClock } from '../fakes/travel-clock.ts';
-import { makeKekDirectory, startOperator, until, type BeforeWrite, type Operator } from '../fixtures/operator.ts';
-import { Tenant, text, type LedgerContent } from '../fixtures/tenant.ts';
+import type { BeforeWrite } from '../fixtures/observed-client.ts';
+import { makeKekDirectory, startOperator, until, type Operator } from '../fixtures/operator.ts';
+import { eventually, Tenant, text, type LedgerContent } from '../fixtures/tenant.ts';
 
 /** Numbers in [0, 1) that are the same in every run (mulberry32). */
 function seeded(seed: number): () => number {
@@ -129,10 +130,13 @@ describe('Two operators at once without a lease', () => {
       await until(async () => !(await tenant.states('canvas')).includes('Retiring'), 'the end of the old one');
       await inStep();
     }
-    expectSoundHistory(3);
-    for (const [name, shown] of Object.entries(states)) {
-      if (name.startsWith('canvas-')) expect(shown, name).to.equal((await tenant.key(name)).status?.state);
-    }
+    // The watches of this test follow a moment later.
+    await eventually(async () => expectSoundHistory(3));
+    await eventually(async () => {
+      for (const [name, shown] of Object.entries(states)) {
+        if (name.startsWith('canvas-')) expect(shown, name).to.equal((await tenant.key(name)).status?.state);
+      }
+    });
     await Promise.all(operators.map((operator) => operator.stop()));
   });
 
@@ -177,7 +181,7 @@ describe('Two operators at once without a lease', () => {
       await survivor.travel(34 * minute);
       await tenant.untilInStep(survivor.url, 'canvas');
       await survivor.stop();
-      expectSoundHistory(2);
+      await eventually(async () => expectSoundHistory(2));
     });
   }
 });

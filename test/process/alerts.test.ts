@@ -44,7 +44,8 @@ const daysAgo = (days: number): Date => new Date(Date.now() - days * 86_400_000)
 
 /** Processes of the operator with real faults, and a Prometheus that scrapes them. */
 describe('The alerts of deploy/alerts.yaml', function () {
-  this.timeout(180_000);
+  // Each test waits for several alerts, one after the other.
+  this.timeout(600_000);
   const folder = mkdtempSync(join(tmpdir(), 'lti-alerts-'));
   const namespaces = { work: '', refusing: '', unread: '' };
   const registrations = new Map<string, TestRegistration>();
@@ -227,10 +228,13 @@ describe('The alerts of deploy/alerts.yaml', function () {
 
   /** As an administrator who edits or restores it, and lets the operator read it. */
   async function changeLedger(registration: TestRegistration, change: (ledger: string) => string): Promise<void> {
-    const secret = await registration.ledgerSecret();
-    const before = Buffer.from(secret.data![ledgerEntry]!, 'base64').toString();
-    const data = { ...secret.data, [ledgerEntry]: Buffer.from(change(before)).toString('base64') };
-    await registration.client.replace(secrets, { ...secret, data });
+    await eventually('the ledger is changed between two writes of the operator', async () => {
+      const secret = await registration.ledgerSecret();
+      const before = Buffer.from(secret.data![ledgerEntry]!, 'base64').toString();
+      const data = { ...secret.data, [ledgerEntry]: Buffer.from(change(before)).toString('base64') };
+      await registration.client.replace(secrets, { ...secret, data });
+      return true;
+    });
     await registration.rotate('now');
   }
 });

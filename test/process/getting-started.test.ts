@@ -159,8 +159,10 @@ describe('docs/getting-started.md', function () {
   it('The query of the page has data', async () => {
     const [, query = ''] = /^```promql\n(.*)\n```$/m.exec(page) ?? [];
     const url = `http://127.0.0.1:${prometheusPort}/api/v1/query?query=${encodeURIComponent(query)}`;
-    const { data } = (await (await fetch(url)).json()) as { data: { result: readonly object[] } };
-    expect(data.result).to.have.length(1);
+    await eventually('the query has data', async () => {
+      const { data } = (await (await fetch(url)).json()) as { data: { result: readonly object[] } };
+      return data.result.length === 1;
+    });
   });
 
   it('The page removes every file that it wrote, and all its commands were run except those that it marks', async () => {

@@ -208,7 +208,8 @@ async function addKek(registration: TestRegistration, { namespace }: Account, ke
 }
 
 describe('The rights of the operator, as the audit log of an API server shows their use', function () {
-  this.timeout(180_000);
+  // A life has several steps that each wait for a state.
+  this.timeout(600_000);
 
   before(async function () {
     // Helm is built where it is not in the cache.

@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { expect } from 'chai';
 import { optionTable } from '../../src/option-table.ts';
 import { controlPlane, createNamespace } from '../fixtures/control-plane.ts';
-import { eventually } from '../fixtures/command.ts';
-import { buildIfStale, command, installOperator } from '../fixtures/installed.ts';
+import { command, eventually } from '../fixtures/command.ts';
+import { buildIfStale, installOperator } from '../fixtures/installed.ts';
 import { Pod } from '../fixtures/pod.ts';
 import { TestRegistration } from '../fixtures/registration.ts';
 
@@ -96,9 +96,12 @@ describe('A controller without its prerequisites', () => {
       controller.log().find(({ reason }) => reason === 'KEKDirectoryMissing'),
     );
     expect(JSON.stringify(line)).to.include(pod.kekDir).and.include('ENOENT').and.include('--kek-dir');
-    const metrics = await (await fetch(`${pod.controllerAdminUrl}/metrics`)).text();
-    expect(metrics).to.match(/^lti_kek_available 0$/m);
-    expect(metrics).to.match(/^lti_kek_error_info\{reason="KEKDirectoryMissing"\} 1$/m);
+    await eventually('the metrics say so', async () => {
+      const metrics = await (await fetch(`${pod.controllerAdminUrl}/metrics`)).text();
+      expect(metrics).to.match(/^lti_kek_available 0$/m);
+      expect(metrics).to.match(/^lti_kek_error_info\{reason="KEKDirectoryMissing"\} 1$/m);
+      return true;
+    });
     const fault = await eventually('the condition says so', async () => {
       const condition = registration.condition('KeyMaterialAvailable', await registration.get());
       return condition?.status === 'False' ? condition : undefined;

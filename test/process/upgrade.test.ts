@@ -8,6 +8,7 @@ import { ledgerEntry, secrets } from '../../src/api/names.ts';
 import type { LtiKey } from '../../src/api/objects.ts';
 import type { KubeObject, Secret } from '../../src/kube/objects.ts';
 import { eventually, type RunningCommand } from '../fixtures/command.ts';
+import { crdsServed } from '../fixtures/control-plane.ts';
 import { chart, Helm } from '../fixtures/helm.ts';
 import { buildIfStale, installOperator, kubectl } from '../fixtures/installed.ts';
 import { Pod } from '../fixtures/pod.ts';
@@ -53,6 +54,7 @@ async function applyCrds(folder: string): Promise<void> {
   const files = ['ltikeys', 'ltiregistrations'].flatMap((name) => ['--filename', join(folder, 'crds', `${name}.yaml`)]);
   await kubectl(plane, ['apply', ...files]);
   await kubectl(plane, ['wait', '--for=condition=Established', '--timeout=120s', ...files]);
+  await crdsServed(plane);
 }
 
 /** Key IDs of a registration by state, as the former release recorded them. */
@@ -146,9 +148,7 @@ async function withFormat(registration: TestRegistration, version: number): Prom
   return registration.client.replace<Secret>(secrets, { ...secret, data });
 }
 
-describe('An upgrade in the middle of a rotation', function () {
-  this.timeout(120_000);
-
+describe('An upgrade in the middle of a rotation', () => {
   before(async function () {
     // Helm is built where it is not in the cache.
     this.timeout(900_000);
@@ -183,6 +183,7 @@ describe('An upgrade in the middle of a rotation', function () {
       await run('install', former, values);
       rmSync(former, { recursive: true });
       await kubectl(plane, ['wait', '--for=condition=Established', '--timeout=120s', ...crds]);
+      await crdsServed(plane);
       await restore(release);
       await run('upgrade', chart, values);
       const columns = await kubectl(plane, ['get', 'crd', 'ltiregistrations.ltikeys.dev', '--output=yaml']);

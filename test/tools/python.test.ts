@@ -5,10 +5,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
-import { setTimeout } from 'node:timers/promises';
 import { expect } from 'chai';
 import { decodeProtectedHeader } from 'jose';
 import { openKeyDirectory, signClientAssertion } from '../../tool/typescript/src/tool-keys.ts';
+import { eventually } from '../fixtures/command.ts';
 import { files, keyPairs, Mount } from '../fixtures/mount.ts';
 import { cached } from './cache.ts';
 import { codeOf, headingsWithCode } from './page.ts';
@@ -125,7 +125,7 @@ if (hasPython) {
       expect(status, stderr).to.equal(0);
     });
 
-    it('The forked workers of gunicorn have the new key a second after a swap', async () => {
+    it('The forked workers of gunicorn get the new key after a swap', async () => {
       const [first, second] = await keyPairs;
       const mount = new Mount();
       mount.swap(files(first));
@@ -137,8 +137,10 @@ if (hasPython) {
         const url = await listeningURL(server.stderr);
         expect(await keyIDsOfWorkers(url)).to.deep.equal(new Set([first.keyID]));
         mount.swap(files(second));
-        await setTimeout(1000);
-        expect(await keyIDsOfWorkers(url)).to.deep.equal(new Set([second.keyID]));
+        await eventually('both have it', async () => {
+          expect(await keyIDsOfWorkers(url)).to.deep.equal(new Set([second.keyID]));
+          return true;
+        });
       } finally {
         server.kill();
         await exited;
