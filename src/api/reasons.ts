@@ -125,7 +125,7 @@ export const conditionReasons = {
     'Wait until the time in the message. If it names no time, do what the message says; the condition ends when the operator sees a fetch, or when you [acknowledge](kubectl-lti.md#acknowledge) it with `--revocation`.',
   ),
   RevokedKeyStillServed: reason(
-    'A replica or the public URL still serves the revoked key, or could not be checked.',
+    'A replica or the public URL still serves the revoked key, or could not be checked. Ready has this reason while the key signs, and while its LtiKey can neither be changed nor deleted.',
     'Restart the replica or purge the cache that the message names.',
   ),
   RevokedKeyDelivered: reason(

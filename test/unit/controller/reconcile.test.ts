@@ -114,29 +114,6 @@ describe('reconcile', () => {
       expect(stalled?.message).to.include('Secret gradebook/other-tool').and.include('exceeded quota: q');
     });
 
-    for (const [what, call, left] of [
-      ['the ledger', 'replace secrets canvas-lti-keys', ['Revoked']],
-      ['the LtiKey', 'replaceStatus ltikeys canvas-1', [undefined]],
-    ] as const) {
-      it(`reconcile revokes a key although every write of ${what} is answered with 503, and reports it`, async () => {
-        await ready();
-        operator.objects.before = (asked) => {
-          if (asked === call) throw unavailable;
-        };
-        operator.apply(anLtiRegistration({ delivery, revokedKeyIDs: [operator.keys()[0]!.spec.keyID] }));
-        operator.keks.problem = new KekError('KEKMissing', 'no KEK');
-        for (let waited = 0; waited <= 21; waited++) {
-          await operator.reconcile().catch((error: unknown) => expect(error).to.equal(unavailable));
-          await operator.clock.advance(second);
-        }
-        expect(operator.keys().map(({ status }) => status?.state)).to.deep.equal(left);
-        expect(secretOf(operator, 'canvas-tool')?.data).to.not.have.property('private.pem');
-        const stalled = operator.registration()?.status?.conditions?.find(({ type }) => type === 'Stalled');
-        expect(stalled).to.include({ status: 'True', reason: 'WriteRefused' });
-        expect(stalled?.message).to.include('503 ServiceUnavailable');
-      });
-    }
-
     it('reconcile looks again at the end of the grace period of a revoked key although the status is refused', async () => {
       await ready();
       operator.objects.before = (asked) => {
