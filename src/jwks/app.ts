@@ -45,7 +45,9 @@ export function createApp({ source, maxAge, clock, connections, fetched, drainin
 
   app.use((request, response, next) => {
     if (draining()) response.shouldKeepAlive = false;
-    if (namesTwoHosts(request)) return refuse(response, 400, 'bad request\n', { Connection: 'close' });
+    // Otherwise, the body would stay in memory until the previous answers are taken.
+    request.resume();
+    if (!namesOneHost(request)) return refuse(response, 400, 'bad request\n', { Connection: 'close' });
     if (request.method === 'OPTIONS') return connections.send(response.writeHead(204, preflight));
     if (request.method !== 'GET' && request.method !== 'HEAD') {
       return refuse(response, 405, 'method not allowed\n', { Allow: allowedMethods });
@@ -92,9 +94,10 @@ function refusal(connections: AppOptions['connections']): Refusal {
   };
 }
 
-/** RFC 9112 §3.2 requires that such a request is refused; Node would use the first Host. */
-function namesTwoHosts({ headersDistinct }: Request): boolean {
-  return (headersDistinct['host']?.length ?? 0) > 1;
+/** RFC 9112 §3.2: anything else must be refused, but HTTP/1.0 has no Host. */
+function namesOneHost({ rawHeaders, httpVersion }: Request): boolean {
+  const hosts = rawHeaders.filter((name, at) => at % 2 === 0 && name.toLowerCase() === 'host').length;
+  return hosts === 1 || (hosts === 0 && httpVersion === '1.0');
 }
 
 /** RFC 9110 §13.1.2: a list of entity tags, compared weakly, or `*`. */

@@ -1,4 +1,4 @@
-import type { ServerResponse } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { Readable, pipeline } from 'node:stream';
 import type { Clock } from '../lib/clock.ts';
@@ -10,6 +10,12 @@ export const answerDeadlineMs = 60_000;
 /** Memory of an unfinished answer besides its body: request, response and, with TLS, encrypted bytes. */
 const answerBytes = 8192;
 
+/**
+ * A client with more unanswered requests is disconnected. Browsers, platforms and proxies send one at a time; a client that
+ * pipelines sends the unanswered ones again (RFC 9112 §9.3.2).
+ */
+const mostUnanswered = 16;
+
 export interface ConnectionLimits {
   readonly connections: number;
   /** Estimated memory of all answers that their clients have not taken yet. */
@@ -20,8 +26,8 @@ interface Connection {
   readonly socket: Pick<Socket, 'destroy'>;
   /** When the client last made progress, in monotonic milliseconds: it connected, sent a request or took an answer. */
   since: number;
-  /** Answers that the client has not taken, with their bodies. */
-  readonly unfinished: Map<ServerResponse, string | Buffer>;
+  /** Requests whose answers the client has not taken, with the bodies of the answers. */
+  readonly unanswered: Map<IncomingMessage, string | Buffer>;
 }
 
 /**
@@ -48,36 +54,48 @@ export class ClientConnections {
   /** Adds a connection; with TLS, the TCP connection below it. */
   opened(socket: Socket): void {
     const place = clientAddress(socket);
-    const connection: Connection = { socket, since: this.#clock.monotonic(), unfinished: new Map() };
+    const connection: Connection = { socket, since: this.#clock.monotonic(), unanswered: new Map() };
     this.#connections.set(place, connection);
     socket.once('close', () => this.#forget(place, connection));
     if (this.#connections.size > this.#limits.connections) this.#closeFirst(() => true);
   }
 
-  /** Whether an answer to this client is unfinished. */
-  isAnswering(socket: Socket): boolean {
-    return (this.#connections.get(clientAddress(socket))?.unfinished.size ?? 0) > 0;
+  /** How many requests of this client are unanswered; `undefined` if its connection is closed. */
+  unanswered(socket: Socket): number | undefined {
+    return this.#connections.get(clientAddress(socket))?.unanswered.size;
+  }
+
+  /** Counts a request, and closes the connection if too many are unanswered. */
+  requested(request: IncomingMessage): void {
+    const place = clientAddress(request.socket);
+    const connection = this.#connections.get(place);
+    if (connection === undefined) return;
+    if (connection.unanswered.size === 0) this.#progress(place, connection);
+    this.#hold(connection, request, '');
+    if (connection.unanswered.size > mostUnanswered) this.#close(place, connection);
   }
 
   /** Ends an answer whose headers are written. A string body is ASCII. */
-  send(response: ServerResponse, body: string | Buffer = ''): void {
-    const { socket, method } = response.req;
-    if (typeof body === 'string' || method === 'HEAD') response.end(body, 'latin1');
+  send(response: ServerResponse, content: string | Buffer = ''): void {
+    const { req: request } = response;
+    const body = request.method === 'HEAD' ? '' : content;
+    if (typeof body === 'string') response.end(body, 'latin1');
     else pipeline(Readable.from(slices(body)), response, () => undefined);
-    const place = clientAddress(socket);
-    const connection = this.#connections.get(place);
-    if (connection === undefined) return;
-    if (connection.unfinished.size === 0) this.#progress(place, connection);
-    // Nearly always the kernel has taken the whole answer by now.
-    if (response.socket !== null && response.writableEnded && socket.writableLength === 0) return;
-    connection.unfinished.set(response, body);
-    this.#hold(body);
-    response.once('finish', () => {
-      this.#release(connection, response);
-      this.#progress(place, connection);
-    });
+    // The headers of a queued request can take more memory than its answer.
+    request.headers = {};
+    request.rawHeaders = [];
+    const connection = this.#connections.get(clientAddress(request.socket));
+    if (connection === undefined || !this.#release(connection, request)) return;
+    this.#hold(connection, request, body);
     while (this.#unfinishedBytes > this.#limits.unfinishedBytes)
-      this.#closeFirst(({ unfinished }) => unfinished.size > 0);
+      this.#closeFirst(({ unanswered }) => unanswered.size > 0);
+  }
+
+  /** Counts an answer that the kernel has taken. */
+  answered(request: IncomingMessage): void {
+    const place = clientAddress(request.socket);
+    const connection = this.#connections.get(place);
+    if (connection && this.#release(connection, request)) this.#progress(place, connection);
   }
 
   /** Closes connections that exceed the answer deadline. Call it periodically. */
@@ -85,7 +103,7 @@ export class ClientConnections {
     const late = this.#clock.monotonic() - answerDeadlineMs;
     for (const [place, connection] of this.#connections) {
       if (connection.since > late) return;
-      if (connection.unfinished.size > 0) this.#close(place, connection);
+      if (connection.unanswered.size > 0) this.#close(place, connection);
     }
   }
 
@@ -107,23 +125,26 @@ export class ClientConnections {
   #forget(place: string, connection: Connection): void {
     // Another client may have connected from the same port.
     if (this.#connections.get(place) === connection) this.#connections.delete(place);
-    for (const response of connection.unfinished.keys()) this.#release(connection, response);
+    for (const request of connection.unanswered.keys()) this.#release(connection, request);
   }
 
-  #hold(body: string | Buffer): void {
+  #hold({ unanswered }: Connection, request: IncomingMessage, body: string | Buffer): void {
+    unanswered.set(request, body);
     const answers = this.#bodies.get(body) ?? 0;
     this.#bodies.set(body, answers + 1);
     this.#unfinishedBytes += costOf(body, answers === 0);
   }
 
-  #release({ unfinished }: Connection, response: ServerResponse): void {
-    const body = unfinished.get(response);
-    if (body === undefined) return;
-    unfinished.delete(response);
+  /** Whether the request was unanswered. */
+  #release({ unanswered }: Connection, request: IncomingMessage): boolean {
+    const body = unanswered.get(request);
+    if (body === undefined) return false;
+    unanswered.delete(request);
     const others = (this.#bodies.get(body) ?? 0) - 1;
     if (others > 0) this.#bodies.set(body, others);
     else this.#bodies.delete(body);
     this.#unfinishedBytes -= costOf(body, others === 0);
+    return true;
   }
 }
 

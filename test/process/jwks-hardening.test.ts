@@ -146,7 +146,7 @@ describe('The jwks container under attack', function () {
         'GET / HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n\x81\x85',
         '\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03',
       ]);
-    const perConnection = 20;
+    const perConnection = 16;
     const attack = (): Promise<void> =>
       new Promise((resolve) => {
         let answers = '';
