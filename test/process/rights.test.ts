@@ -1,22 +1,12 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { randomBytes } from 'node:crypto';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import type { ControlPlane } from '../../dev/control-plane/control-plane.ts';
 import { startControlPlane } from '../../dev/control-plane/start.ts';
-import {
-  canarySecretName,
-  importGrantAnnotation,
-  ledgerSecretName,
-  ltiKeys,
-  registrationLabel,
-  secrets,
-} from '../../src/api/names.ts';
-import { isObjectNotFound } from '../../src/kube/errors.ts';
-import type { ResourceType, Secret } from '../../src/kube/objects.ts';
+import { helmProgram } from '../../dev/helm/build.ts';
+import { canarySecretName } from '../../src/api/names.ts';
 import { eventually } from '../fixtures/command.ts';
-import { FormerKey } from '../fixtures/former-keys.ts';
 import {
   type Account,
   auditLogSize,
@@ -29,22 +19,16 @@ import {
 } from '../fixtures/granted-rights.ts';
 import { chart, Helm } from '../fixtures/helm.ts';
 import { buildIfStale, installOperator, kubectl } from '../fixtures/installed.ts';
+import { liveWithEveryRight, tenant } from '../fixtures/life-with-every-right.ts';
 import { makeKekDirectory } from '../fixtures/pod.ts';
-import { TestRegistration } from '../fixtures/registration.ts';
 import { type Overlay, render } from '../fixtures/rendered.ts';
 import { Replica } from '../fixtures/replica.ts';
 
-/**
- * Rights that no topology can do without, although the operator uses them in rare situations only. The scenario below brings each of
- * these situations about.
- *
- * - `get` of LtiRegistrations: a watch says that one is gone; the operator asks whether it is.
- * - `get` of LtiKeys: one is gone that was not shown as Retired or Revoked before; each replica asks whether it is, after half a minute.
- * - `delete` of Secrets: `spec.delivery.secretName` changed, or a registration with `deletionPolicy: Delete` was deleted.
- * - `delete` of LtiKeys: a registration with `deletionPolicy: Delete` was deleted.
- * - `create` of Leases and of the canary Secret: the first start after an installation.
- * - `update` of the canary Secret: a key-encryption key was added.
- */
+/** A control plane, and a Helm for it. */
+interface Site {
+  readonly plane: ControlPlane;
+  readonly helm: Helm;
+}
 
 interface Installation {
   readonly topology: string;
@@ -52,16 +36,20 @@ interface Installation {
   /** In front of the names of all objects. */
   readonly prefix?: string;
   readonly publishers?: boolean;
-  readonly install: () => Promise<void>;
-  readonly uninstall: () => Promise<void>;
+  readonly install: (site: Site) => Promise<void>;
+  readonly uninstall: (site: Site) => Promise<void>;
 }
 
-const tenant = 'gradebook';
+/** By the names of accounts. */
+interface Rights {
+  readonly granted: ReadonlyMap<string, readonly Right[]>;
+  readonly requests: ReadonlyMap<string, readonly Request[]>;
+}
+
 const operator = 'lti-key-operator';
 const publisher = 'lti-key-publisher';
-const quick = { activationDelay: '1s', overlap: '1s' };
-let plane: ControlPlane;
-let helm: Helm;
+/** Lives mostly wait, so some are lived at a time: each on a control plane of its own, because operators would act on one another's. */
+const siteCount = 3;
 
 const installations: readonly Installation[] = [
   withKustomize('deploy', {}),
@@ -76,7 +64,7 @@ const installations: readonly Installation[] = [
 ];
 
 function withKustomize(topology: string, overlay: Overlay, publishers = false): Installation {
-  const run = async (args: readonly string[]): Promise<void> => {
+  const run = async ({ plane }: Site, args: readonly string[]): Promise<void> => {
     const list = JSON.stringify({ apiVersion: 'v1', kind: 'List', items: await render(overlay) });
     await kubectl(plane, [...args, '--filename', '-'], list);
   };
@@ -84,14 +72,14 @@ function withKustomize(topology: string, overlay: Overlay, publishers = false): 
     topology,
     home: operator,
     publishers,
-    install: () => run(['apply']),
-    uninstall: () => run(['delete', '--wait=false']),
+    install: (site) => run(site, ['apply']),
+    uninstall: (site) => run(site, ['delete', '--wait=false']),
   };
 }
 
 function withHelm(topology: string, prefix: string): Installation {
   const home = 'keys-system';
-  const run = async (args: readonly string[], values?: object): Promise<void> => {
+  const run = async ({ helm }: Site, args: readonly string[], values?: object): Promise<void> => {
     const { code, stderr } = await helm.run([...args, '--namespace', home], values);
     expect(code, stderr).to.equal(0);
   };
@@ -101,182 +89,113 @@ function withHelm(topology: string, prefix: string): Installation {
     home,
     prefix,
     publishers: true,
-    install: () => run(['install', 'keys', chart, '--create-namespace'], values),
-    uninstall: () => run(['uninstall', 'keys']),
+    install: (site) => run(site, ['install', 'keys', chart, '--create-namespace'], values),
+    uninstall: (site) => run(site, ['uninstall', 'keys']),
   };
 }
 
-async function apply(object: object): Promise<void> {
-  await kubectl(plane, ['apply', '--filename', '-'], JSON.stringify(object));
-}
-
-async function gone({ client, namespace }: TestRegistration, type: ResourceType, name: string): Promise<void> {
-  await eventually(`${type.plural} ${name} is gone`, () =>
-    client.get(type, namespace, name).then(
-      () => false,
-      (error: unknown) => isObjectNotFound(error),
-    ),
-  );
-}
-
-interface Running {
-  readonly account: Account;
-  readonly kekDir: string;
-  readonly replicas: readonly Replica[];
-}
-
-/** The life of four registrations, side by side. */
-async function live({ account, kekDir, replicas }: Running): Promise<void> {
-  const named = (name: string): TestRegistration => new TestRegistration(plane, tenant, name);
-  const [canvas, moodle, sakai, former] = [named('canvas'), named('moodle'), named('sakai'), named('former')];
-  await Promise.all([
-    addKek(canvas, account, kekDir).then(() => rotateAndRevoke(canvas)),
-    importAndRename(moodle),
-    removeAll(sakai),
-    removeRetained(former, account).then(() => untilUnpublished(former, replicas)),
-  ]);
-  await Promise.all([canvas, moodle].map(removeAll));
-  await Promise.all([canvas, moodle, sakai, former].map(({ client }) => client.close()));
-}
-
-async function rotateAndRevoke(registration: TestRegistration): Promise<void> {
-  await registration.rotate('one');
-  await registration.becomes('Retired,Active');
-  const { kid } = await registration.delivered();
-  await registration.apply({ ...quick, rotationTrigger: 'one', revokedKeyIDs: [kid] });
-  await registration.becomes('Retired,Revoked,Active');
-}
-
-async function importAndRename(registration: TestRegistration): Promise<void> {
-  const metadata = { name: 'old', namespace: tenant, annotations: { [importGrantAnnotation]: registration.name } };
-  await apply({ apiVersion: 'v1', kind: 'Secret', metadata, stringData: { 'private.pem': new FormerKey().pem() } });
-  await registration.apply({ ...quick, import: { secretName: 'old' } });
-  await registration.isReady();
-  await registration.apply({ ...quick, import: { secretName: 'old' }, delivery: { secretName: 'renamed' } });
-  await gone(registration, secrets, registration.deliverySecretName);
-}
-
-async function removeAll(registration: TestRegistration): Promise<void> {
-  await registration.apply({ ...quick, deletionPolicy: 'Delete' });
-  await registration.isReady();
-  const keys = await registration.keys();
-  await remove(registration);
-  for (const { metadata } of keys) await gone(registration, ltiKeys, metadata.name);
-  await gone(registration, secrets, ledgerSecretName(registration.name));
-}
-
-/** A replica serves keys that it misses for half a minute, and then until the API server confirms that they are gone. */
-async function untilUnpublished({ namespace, name }: TestRegistration, replicas: readonly Replica[]): Promise<void> {
-  await eventually('no replica serves the keys that were deleted', async () => {
-    const statuses = await Promise.all(replicas.map((replica) => replica.answers(namespace, name)));
-    return statuses.every((status) => status === 404);
-  });
-}
-
-/** An orphan, removed for good as docs/recovery.md says. */
-async function removeRetained(registration: TestRegistration, { namespace, name }: Account): Promise<void> {
-  await registration.apply(quick);
-  await registration.isReady();
-  await remove(registration);
-  const selected = [`--namespace=${tenant}`, `--selector=${registrationLabel}=${registration.name}`];
-  const impersonated = [`--as=system:serviceaccount:${namespace}:${name}`, '--as-group=system:masters'];
-  await kubectl(plane, ['delete', 'secrets,ltikeys', ...selected, ...impersonated]);
-}
-
-async function remove({ name }: TestRegistration): Promise<void> {
-  await kubectl(plane, ['delete', 'ltiregistration', name, `--namespace=${tenant}`]);
-}
-
 /** Refused until the API server has noticed that the admission policies are gone. */
-async function removeEverything(): Promise<boolean> {
+async function removeEverything({ plane }: Site): Promise<boolean> {
   const all = ['ltiregistrations,ltikeys,secrets', '--all', `--namespace=${tenant}`];
   await kubectl(plane, ['delete', ...all, '--ignore-not-found']);
   return true;
 }
 
-/** A second key-encryption key, which seals from now on: the operator records it beside the first. */
-async function addKek(registration: TestRegistration, { namespace }: Account, kekDir: string): Promise<void> {
-  await registration.apply(quick);
-  await registration.isReady();
-  const id = `kek-${randomBytes(6).toString('hex')}`;
-  writeFileSync(join(kekDir, id), `${randomBytes(32).toString('base64')}\n`);
-  writeFileSync(join(kekDir, 'primary'), `${id}\n`);
-  await eventually('the canary Secret has both', async () => {
-    const { data = {} } = await registration.client.get<Secret>(secrets, namespace, canarySecretName);
-    return Object.keys(data).length === 2;
-  });
+function accountsOf({ home, prefix = '', publishers = false }: Installation): readonly Account[] {
+  return (publishers ? [operator, publisher] : [operator]).map((name) => ({ namespace: home, name: prefix + name }));
+}
+
+/** Installs it, lives a life with it, and uninstalls it: which rights its accounts had, and which they used. */
+async function observe(site: Site, installation: Installation): Promise<Rights> {
+  const { plane } = site;
+  const { home, prefix = '', publishers = false } = installation;
+  const [account, ...others] = accountsOf(installation) as [Account, ...Account[]];
+  const from = auditLogSize(plane);
+  await installation.install(site);
+  const folder = mkdtempSync(join(tmpdir(), 'lti-rights-'));
+  const kekDir = join(folder, 'kek');
+  makeKekDirectory(kekDir);
+  const replicas: Replica[] = [];
+  try {
+    for (const deployment of publishers ? [operator, publisher] : [operator]) {
+      const replica = await Replica.start({ plane, namespace: home, deployment: prefix + deployment, kekDir });
+      replicas.push(replica);
+      await replica.join(`${prefix}lti-key-operator-jwks`);
+    }
+    await liveWithEveryRight({ plane, account, kekDir, replicas });
+    for (const replica of replicas) await replica.stop();
+    return await rightsOf(plane, [account, ...others], from);
+  } catch (error) {
+    console.log(replicas.map((replica) => replica.output()).join('\n'));
+    throw error;
+  } finally {
+    for (const replica of replicas) await replica.remove();
+    rmSync(folder, { recursive: true });
+    await installation.uninstall(site);
+    await eventually('nothing is left of a life that failed', () => removeEverything(site));
+    await kubectl(plane, ['delete', 'secret', canarySecretName, `--namespace=${home}`, '--ignore-not-found']);
+    await kubectl(plane, ['delete', 'leases,endpointslices', '--all', `--namespace=${home}`]);
+  }
+}
+
+async function rightsOf(plane: ControlPlane, accounts: readonly Account[], from: number): Promise<Rights> {
+  const granted = new Map<string, readonly Right[]>();
+  const requests = new Map<string, readonly Request[]>();
+  for (const account of accounts) {
+    granted.set(account.name, await grantedRights(plane, account));
+    requests.set(account.name, requestsOf(plane, account, from));
+  }
+  return { granted, requests };
+}
+
+async function startSite(): Promise<Site> {
+  const plane = await startControlPlane({ auditLog: true });
+  await installOperator(plane);
+  await kubectl(plane, ['create', 'namespace', tenant]);
+  return { plane, helm: await Helm.for(plane) };
 }
 
 describe('The rights of the operator, as the audit log of an API server shows their use', function () {
   // A life has several steps that each wait for a state.
-  this.timeout(600_000);
+  this.timeout(900_000);
+  const outcomes = installations.map((installation) => ({ installation, ...Promise.withResolvers<Rights>() }));
+  let working: readonly Promise<void>[] = [];
 
-  before(async function () {
-    // Helm is built where it is not in the cache.
-    this.timeout(900_000);
+  before(async () => {
     await buildIfStale();
-    plane = await startControlPlane({ auditLog: true });
-    helm = await Helm.for(plane);
-    await installOperator(plane);
-    await kubectl(plane, ['create', 'namespace', tenant]);
+    // Helm is built where it is not in the cache.
+    await helmProgram();
+    const queue = [...outcomes];
+    const failed = (error: unknown): void => outcomes.forEach(({ reject }) => reject(error));
+    working = Array.from({ length: siteCount }, () => workThrough(queue).catch(failed));
   });
-  after(async () => {
-    helm.remove();
-    await plane.stop();
-  });
+  after(() => Promise.all(working));
 
-  for (const { topology, home, prefix = '', publishers = false, install, uninstall } of installations) {
-    describe(topology, () => {
-      const operatorAccount = { namespace: home, name: prefix + operator };
-      const publisherAccount = { namespace: home, name: prefix + publisher };
-      const accounts = publishers ? [operatorAccount, publisherAccount] : [operatorAccount];
-      const granted = new Map<string, readonly Right[]>();
-      const requests = new Map<string, readonly Request[]>();
+  async function workThrough(queue: typeof outcomes): Promise<void> {
+    const site = await startSite();
+    for (let next = queue.shift(); next; next = queue.shift()) {
+      await observe(site, next.installation).then(next.resolve, next.reject);
+    }
+    site.helm.remove();
+    await site.plane.stop();
+  }
 
-      before(async () => {
-        const from = auditLogSize(plane);
-        await install();
-        const folder = mkdtempSync(join(tmpdir(), 'lti-rights-'));
-        const kekDir = join(folder, 'kek');
-        makeKekDirectory(kekDir);
-        const service = `${prefix}lti-key-operator-jwks`;
-        const replicas: Replica[] = [];
-        const start = async (deployment: string): Promise<void> => {
-          const replica = await Replica.start({ plane, namespace: home, deployment: prefix + deployment, kekDir });
-          replicas.push(replica);
-          await replica.join(service);
-        };
-        try {
-          await start(operator);
-          if (publishers) await start(publisher);
-          await live({ account: operatorAccount, kekDir, replicas });
-          for (const replica of replicas) await replica.stop();
-          for (const account of accounts) {
-            granted.set(account.name, await grantedRights(plane, account));
-            requests.set(account.name, requestsOf(plane, account, from));
-          }
-        } catch (error) {
-          console.log(replicas.map((replica) => replica.output()).join('\n'));
-          throw error;
-        } finally {
-          for (const replica of replicas) await replica.remove();
-          rmSync(folder, { recursive: true });
-          await uninstall();
-          await eventually('nothing is left of a life that failed', removeEverything);
-          await kubectl(plane, ['delete', 'secret', canarySecretName, `--namespace=${home}`, '--ignore-not-found']);
-          await kubectl(plane, ['delete', 'leases,endpointslices', '--all', `--namespace=${home}`]);
-        }
-      });
+  for (const { installation, promise } of outcomes) {
+    describe(installation.topology, () => {
+      let rights: Rights;
+      before(async () => (rights = await promise));
+      // A life may fail before its turn to be looked at has come.
+      promise.catch(() => undefined);
 
-      for (const { name } of accounts) {
+      for (const { name } of accountsOf(installation)) {
         it(`The account ${name} uses every right that it has`, () => {
-          const used = requests.get(name)!.filter(({ allowed }) => allowed);
-          const unused = granted.get(name)!.filter((right) => !used.some((request) => covers(right, request)));
+          const used = rights.requests.get(name)!.filter(({ allowed }) => allowed);
+          const unused = rights.granted.get(name)!.filter((right) => !used.some((request) => covers(right, request)));
           expect(unused.map(describeRight)).to.deep.equal([]);
         });
 
         it(`The API server refuses no request of the account ${name}`, () => {
-          const all = requests.get(name)!;
+          const all = rights.requests.get(name)!;
           expect(all.length).to.be.greaterThan(2);
           expect(all.filter(({ allowed }) => !allowed).map(describeRight)).to.deep.equal([]);
         });
