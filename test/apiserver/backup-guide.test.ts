@@ -4,28 +4,29 @@ import { tmpdir } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
 import { expect } from 'chai';
 import type { CommandResult } from '../../dev/control-plane/control-plane.ts';
-import { buildIfStale, installOperator, kubectl } from '../fixtures/installed.ts';
-import type { RunningCommand } from '../fixtures/command.ts';
+import { buildIfStale, installOperator, kubectl, operatorAccount } from '../fixtures/installed.ts';
+import { eventually, type RunningCommand } from '../fixtures/command.ts';
 import { Pod } from '../fixtures/pod.ts';
 import { TestRegistration } from '../fixtures/registration.ts';
 import { controlPlane, createNamespace } from '../fixtures/control-plane.ts';
 import { apply, render } from '../fixtures/rendered.ts';
 
-const guide = readFileSync(join(import.meta.dirname, '../../docs/guides/backup-and-restore.md'), 'utf8');
-
-/** The shell blocks of the guide by the heading that they are under. */
-const blocks = new Map(
-  guide
-    .split(/^##+ /m)
-    .map((section): [string, readonly string[]] => [
-      section.split('\n', 1)[0]!,
-      [...section.matchAll(/^```sh\n(.*?)^```$/gms)].map(([, script = '']) => script),
-    ]),
-);
+/** The shell blocks of a page by the heading that they are under. */
+const blocksOf = (page: string): ReadonlyMap<string, readonly string[]> =>
+  new Map(
+    readFileSync(join(import.meta.dirname, '../../docs', page), 'utf8')
+      .split(/^##+ /m)
+      .map((section): [string, readonly string[]] => [
+        section.split('\n', 1)[0]!,
+        [...section.matchAll(/^```sh\n(.*?)^```$/gms)].map(([, script = '']) => script),
+      ]),
+  );
+const blocks = blocksOf('guides/backup-and-restore.md');
+const recovery = blocksOf('recovery.md');
 
 /**
- * The guide is followed to the letter with a real kubectl, jq and operator, under the admission policies of deploy/; only
- * its `gradebook` and its "all namespaces" are the namespace of this test.
+ * The guide, and what docs/recovery.md says of one ledger, are followed to the letter with a real kubectl, jq and operator, under the
+ * admission policies of deploy/; only `gradebook` and "all namespaces" are the namespace of this test.
  */
 describe('docs/guides/backup-and-restore.md', function () {
   const folder = mkdtempSync(join(tmpdir(), 'backup-guide-'));
@@ -178,5 +179,46 @@ describe('docs/guides/backup-and-restore.md', function () {
     const { code, stderr } = await applied(manifest({ clientID: 'tool-3' }), ...options);
     expect(code, stderr).to.equal(0);
     expect((await canvas.get()).spec.clientID).to.equal('tool-3');
+  });
+
+  const edit = (change: object): Promise<string> => {
+    const target = ['ltiregistration', 'canvas', '--namespace', namespace];
+    return kubectl(controlPlane(), ['patch', ...target, '--type=merge', '--patch', JSON.stringify(change)]);
+  };
+  const activeKeyID = async (): Promise<string | undefined> => (await canvas.get()).status?.activeKey?.keyID;
+
+  it('A ledger that was deleted or damaged is restored from its backup with the commands of docs/recovery.md', async () => {
+    const [backUp = ''] = recovery.get('What to back up')!;
+    const [, create = '', replace = ''] = /(.*)\n([^]*)/.exec(recovery.get('The ledger is lost')![0]!) ?? [];
+    await canvas.isReady();
+    await follow(backUp);
+    const { data } = await canvas.ledgerSecret();
+    const asOperator = `--as=${operatorAccount}`;
+    await kubectl(controlPlane(), ['delete', 'secret', 'canvas-lti-keys', '--namespace', namespace, asOperator]);
+    await follow(create);
+    const restored = await canvas.ledgerSecret();
+    expect(restored.data).to.deep.equal(data);
+    const damaged = JSON.stringify({ ...restored, data: { ...data, 'ledger.json': 'e30=' } });
+    await kubectl(controlPlane(), ['replace', '--filename=-', asOperator], damaged);
+    await follow(replace);
+    expect((await canvas.ledgerSecret()).data).to.deep.equal(data);
+  });
+
+  it('A ledger from before the last rotation is used again with the commands of docs/recovery.md', async () => {
+    await edit({ spec: { rotationTrigger: 'now', activationDelay: '2s', overlap: '2s' } });
+    await eventually('the next key signs', async () => (await activeKeyID()) !== keyID);
+    const [, , replace = ''] = /(.*)\n([^]*)/.exec(recovery.get('The ledger is lost')![0]!) ?? [];
+    await follow(replace);
+    // Without it, the operator would start that rotation again.
+    await edit({ spec: { rotationTrigger: null } });
+    await eventually('the older ledger is reported', async () => {
+      return canvas.condition('Stalled', await canvas.get())?.reason === 'LedgerRolledBack';
+    });
+    const [accept = ''] = recovery.get('An older ledger was restored')!;
+    await follow(accept);
+    await edit({ metadata: { labels: { check: 'now' } } });
+    await eventually('the first key signs again', async () => (await activeKeyID()) === keyID);
+    await canvas.isReady();
+    expect((await canvas.delivered())['kid']).to.equal(keyID);
   });
 });
