@@ -7,9 +7,9 @@ import {
 } from '../api/names.ts';
 import type { LtiKey, LtiRegistration } from '../api/objects.ts';
 import { deletionPolicyOf } from '../domain/deletion-evidence.ts';
-import type { Duration, Instant } from '../domain/duration.ts';
+import type { Duration } from '../domain/duration.ts';
 import type { Ledger } from '../domain/ledger.ts';
-import type { DefinitionReading, LastSpec, RegistrationReading } from '../domain/situation.ts';
+import type { DefinitionReading, Gone, RegistrationReading } from '../domain/situation.ts';
 import type { KubeClient } from '../kube/client.ts';
 import { ifExists } from '../kube/errors.ts';
 import { type ObjectKey, splitKey } from '../kube/objects.ts';
@@ -19,35 +19,31 @@ import { isGivenUp, isUnreadable, isUnreadableOrGivenUp, refusalText } from './f
 
 type Reader = Pick<KubeClient, 'get'>;
 
-/** The last state of a registration that is gone. */
-export interface LastState {
-  readonly spec?: LastSpec;
-  readonly createdAt?: Instant;
-}
+/** What this process saw of a registration before it was deleted. */
+export type LastState = Pick<Gone, 'last' | 'lastCreatedAt'>;
 
 /** Asks the API server, because the cache may be behind. A missing resource type proves nothing about the object. */
 export async function readGone(
   client: Reader,
   key: ObjectKey,
-  last: LastState,
+  known: LastState,
   ledger: Ledger | undefined,
   failingFor: Duration,
 ): Promise<RegistrationReading> {
   const { namespace, name } = splitKey(key);
-  const { spec, createdAt } = last;
+  const { last } = known;
   try {
     const found = await ifExists(client.get<LtiRegistration>(ltiRegistrations, namespace, name));
     if (found) return { kind: 'unknown' };
   } catch (error) {
-    const revokes = spec !== undefined && spec.revokedKeyIDs.size > 0;
+    const revokes = last !== undefined && last.revokedKeyIDs.size > 0;
     if (!isUnreadable(error) && !(revokes && isGivenUp(error, failingFor))) throw error;
-    return { kind: 'unknown', ...(spec ? { last: spec } : {}) };
+    return { kind: 'unknown', ...(last ? { last } : {}) };
   }
   return {
     kind: 'gone',
-    ...(spec ? { last: spec } : {}),
-    ...(createdAt === undefined ? {} : { lastCreatedAt: createdAt }),
-    ...(ledger && deletionPolicyOf(ledger, spec) === 'Delete'
+    ...known,
+    ...(ledger && deletionPolicyOf(ledger, last) === 'Delete'
       ? { definition: await readDefinition(client, failingFor) }
       : {}),
   };

@@ -220,9 +220,9 @@ function readOrFault(object: LtiRegistration): Registration | Fault {
 function lastState(seen: LtiRegistration | undefined): LastState {
   if (!seen) return {};
   const { deletionPolicy, revokedKeyIDs } = seen.spec;
-  const spec = { deletionPolicy: deletionPolicy ?? 'Retain', revokedKeyIDs: new Set(revokedKeyIDs) };
+  const last = { deletionPolicy: deletionPolicy ?? 'Retain', revokedKeyIDs: new Set(revokedKeyIDs) };
   const createdAt = Date.parse(seen.metadata.creationTimestamp ?? '');
-  return { spec, ...(Number.isNaN(createdAt) ? {} : { createdAt }) };
+  return { last, ...(Number.isNaN(createdAt) ? {} : { lastCreatedAt: createdAt }) };
 }
 
 /** The configured Secret and all that the ledger or the status know, because the ledger may be unreadable or lack the last ones. */
