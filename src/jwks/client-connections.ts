@@ -60,19 +60,23 @@ export class ClientConnections {
     if (this.#connections.size > this.#limits.connections) this.#closeFirst(() => true);
   }
 
-  /** How many requests of this client are unanswered; `undefined` if its connection is closed. */
-  unanswered(socket: Socket): number | undefined {
-    return this.#connections.get(clientAddress(socket))?.unanswered.size;
+  /** Whether a request of this client is unanswered. */
+  isAnswering(socket: Socket): boolean {
+    return (this.#connections.get(clientAddress(socket))?.unanswered.size ?? 0) > 0;
   }
 
-  /** Counts a request, and closes the connection if too many are unanswered. */
-  requested(request: IncomingMessage): void {
+  /** Counts a request. Returns `false` if its connection is closed, which happens here if too many are unanswered. */
+  requested(request: IncomingMessage): boolean {
     const place = clientAddress(request.socket);
     const connection = this.#connections.get(place);
-    if (connection === undefined) return;
+    if (connection === undefined) return false;
+    if (connection.unanswered.size === mostUnanswered) {
+      this.#close(place, connection);
+      return false;
+    }
     if (connection.unanswered.size === 0) this.#progress(place, connection);
     this.#hold(connection, request, '');
-    if (connection.unanswered.size > mostUnanswered) this.#close(place, connection);
+    return true;
   }
 
   /** Ends an answer whose headers are written. A string body is ASCII. */

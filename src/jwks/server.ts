@@ -51,7 +51,7 @@ export function createPublicServer(
     if (!(socket instanceof Socket) || !socket.writable || !/^(?:HPE|ERR_HTTP)_/.test(error.code ?? ''))
       socket.destroy();
     // In the middle of another answer, the client would read a refusal as a part of it.
-    else if (connections.unanswered(socket)) socket.destroySoon();
+    else if (connections.isAnswering(socket)) socket.destroySoon();
     else metrics.request(refuse(error, socket));
   });
   const finished = (message: unknown): void => {
@@ -79,14 +79,10 @@ export function createPublicServer(
 function countedRequests(connections: ClientConnections): typeof IncomingMessage {
   return class extends IncomingMessage {
     private asked = false;
-
-    constructor(socket: Socket) {
-      super(socket);
-      connections.requested(this);
-    }
+    private readonly isRefused = !connections.requested(this);
 
     get upgrade(): boolean {
-      return this.asked || connections.unanswered(this.socket) === undefined;
+      return this.asked || this.isRefused;
     }
 
     set upgrade(asked: boolean) {
