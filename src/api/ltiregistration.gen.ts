@@ -327,6 +327,8 @@ export interface LtiRegistrationStatus {
   readonly lastRotationTime?: string;
   /**
    * The delivery Secrets and bundles that hold keys of the registration, or may hold some because they cannot be read.
+   *
+   * Items: The name of one.
    */
   readonly deliverySecretNames?: readonly string[];
   /**

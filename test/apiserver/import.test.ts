@@ -327,7 +327,7 @@ describe('Import of keys from a former system', () => {
     await keepKey(tenant, 'old', { 'private.pem': old.pem() });
     await tenant.apply('canvas', { import: importing({ secretName: 'old', keyID: 'tool-2019' }) });
     await tenant.untilStates('canvas', 'canvas-1 Active');
-    await inStep();
+    await tenant.untilSays('canvas', 'Ready', 'True SigningKeyReady');
     await operator.rest();
     const { serial } = await tenant.ledger('canvas');
     const unchanged = async (): Promise<void> => {
