@@ -5,8 +5,10 @@ import { DocumentRenderer } from './document-renderer.ts';
 import type { PublishedKey, RegistrationRef } from './published-key.ts';
 import type { WarnOnce } from './warn-once.ts';
 
-/** Aggregates are not written again for this many times as long as writing them took: with 30,000 keys, two to four seconds. */
+/** Aggregates are not written again for this many times as long as writing them took: with 30,000 keys, two to four seconds … */
 const aggregateRest = 40;
+/** … but soon enough that a revoked key leaves them, although the process may have stood still while it wrote them. */
+const longestRestMs = 10_000;
 
 /** Writes the documents that changed into the publish directory. */
 export class DocumentWriter {
@@ -63,7 +65,7 @@ export class DocumentWriter {
     if (everything || this.#aggregatesAt <= began) {
       for (const file of this.#stale) if (!isOfRegistration(file)) await this.#write(file, errors);
       const now = this.#clock.monotonic();
-      this.#aggregatesAt = now + aggregateRest * (now - began);
+      this.#aggregatesAt = now + Math.min(aggregateRest * (now - began), longestRestMs);
     }
     return errors;
   }
