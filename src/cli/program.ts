@@ -69,7 +69,7 @@ export async function runCli(args: readonly string[], terminal: Terminal): Promi
     return exitCodes.success;
   }
   try {
-    await program.parseAsync([...args], { from: 'user' });
+    await program.parseAsync(keyIDsLast(args), { from: 'user' });
     return exitCodes.success;
   } catch (error) {
     // commander has printed what is wrong, or what --help and --version asked for
@@ -78,6 +78,17 @@ export async function runCli(args: readonly string[], terminal: Terminal): Promi
     terminal.err(`error: ${messageOf(error)}\n`);
     return error instanceof CliError ? error.exitCode : exitCodes.failure;
   }
+}
+
+/** Puts thumbprints (RFC 7638) that begin with a hyphen, as 1 in 64 does, behind `--`, because they are no options. */
+function keyIDsLast(args: readonly string[]): string[] {
+  const end = args.includes('--') ? args.indexOf('--') : args.length;
+  // A namespace behind -n has no capitals and no underscores.
+  const isKeyID = (arg: string, at: number): boolean => at < end && /^-(?=.*[A-Z_])[\w-]{42}$/.test(arg);
+  const keyIDs = args.filter(isKeyID);
+  if (keyIDs.length === 0) return [...args];
+  const others = args.filter((arg, at) => !isKeyID(arg, at));
+  return [...others.slice(0, end - keyIDs.length), '--', ...keyIDs, ...others.slice(end - keyIDs.length + 1)];
 }
 
 function messageOf(error: unknown): string {

@@ -23,6 +23,23 @@ describe('kubectl lti', () => {
     expect(terminal.errors()).to.include("missing required argument 'name'");
   });
 
+  it('kubectl lti takes a key ID that begins with a hyphen for a key ID, wherever it is', async () => {
+    const keyID = '-fEbEiT_po-ag8VDxNCCZRIo29dGWECBFWLbNe7JbfQ';
+    const withNamespace = `-n${'o'.repeat(41)}`;
+    for (const args of [
+      ['revoke', 'canvas', keyID],
+      ['revoke', 'canvas', keyID, '--yes', withNamespace],
+      ['revoke', keyID, '--', 'canvas'],
+      ['revoke', '--timeout', '1m', 'canvas', '--', keyID],
+      ['acknowledge', 'canvas', keyID, '--revocation'],
+    ]) {
+      const terminal = fakeTerminal({ environment: { KUBECONFIG: '/does/not/exist' } });
+      expect(await runCli(args, terminal), args.join(' ')).to.equal(1);
+      expect(terminal.errors()).to.match(/^error: Cannot read the kubeconfig/);
+    }
+    expect(await runCli(['revoke', keyID], fakeTerminal())).to.equal(2);
+  });
+
   it('kubectl lti exits with 1 and names the kubeconfig file that it cannot read', async () => {
     const terminal = fakeTerminal({ environment: { KUBECONFIG: '/does/not/exist' } });
     expect(await runCli(['status'], terminal)).to.equal(1);
