@@ -83,12 +83,11 @@ export async function runCli(args: readonly string[], terminal: Terminal): Promi
 /** Puts thumbprints (RFC 7638) that begin with a hyphen, as 1 in 64 does, behind `--`, because they are no options. */
 function keyIDsLast(args: readonly string[]): string[] {
   const end = args.includes('--') ? args.indexOf('--') : args.length;
+  const [before, after] = [args.slice(0, end), args.slice(end + 1)];
   // A namespace behind -n has no capitals and no underscores.
-  const isKeyID = (arg: string, at: number): boolean => at < end && /^-(?=.*[A-Z_])[\w-]{42}$/.test(arg);
-  const keyIDs = args.filter(isKeyID);
-  if (keyIDs.length === 0) return [...args];
-  const others = args.filter((arg, at) => !isKeyID(arg, at));
-  return [...others.slice(0, end - keyIDs.length), '--', ...keyIDs, ...others.slice(end - keyIDs.length + 1)];
+  const isKeyID = (arg: string): boolean => /^-(?=.*[A-Z_])[\w-]{42}$/.test(arg);
+  const keyIDs = before.filter(isKeyID);
+  return keyIDs.length === 0 ? [...args] : [...before.filter((arg) => !isKeyID(arg)), '--', ...keyIDs, ...after];
 }
 
 function messageOf(error: unknown): string {
