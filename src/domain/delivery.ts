@@ -65,7 +65,7 @@ export function summarizeDeliveries(
       const { because } = refused.get(effectID({ kind: 'removeDelivery', secretName: name })) ?? {};
       const why = because === undefined ? '' : `: ${because}`;
       return [
-        `Secret ${namespace}/${name} still holds revoked key ${secret.keyID}, because the operator can neither change nor delete it${why}. Delete the Secret, or remove what prevents the operator`,
+        `Secret ${namespace}/${name} still holds revoked key ${secret.keyID}, because the operator can neither change nor delete it${why}. Delete the Secret, or remove the cause`,
       ];
     }
     if (secret.kind !== 'unreadable' || revoked.size === 0) return [];

@@ -76,7 +76,7 @@ export function stillPublished(
   for (const key of ltiKeys) {
     const refusal = refused.get(effectID({ kind: 'removeKey', key }));
     if (!refusal || !isShownPublished(key) || !revoked.has(key.spec.keyID)) continue;
-    const message = `LtiKey ${namespace}/${key.metadata.name} still publishes revoked key ${key.spec.keyID}, because the operator can neither change nor delete it: ${refusal.because}. Remove what prevents the operator`;
+    const message = `LtiKey ${namespace}/${key.metadata.name} still publishes revoked key ${key.spec.keyID}, because the operator can neither change nor delete it: ${refusal.because}. Remove the cause`;
     return { reason: 'RevokedKeyStillServed', message };
   }
   return undefined;
