@@ -6,8 +6,8 @@ import type { PreviousRun } from './previous-run.ts';
 import { absenceGraceMs } from './published-key.ts';
 import type { WarnOnce } from './warn-once.ts';
 
-/** Listing 10,000 files takes 15 ms of CPU, which at every heartbeat would be a third of all work of an idle operator. */
-export const deletionCheckMs = 30_000;
+/** Comparing 10,000 files takes 30 ms of CPU, which at every heartbeat would be most of the work of an idle operator. */
+export const fileCheckMs = 30_000;
 const never = Number.POSITIVE_INFINITY;
 
 export interface DirectoryUpkeepOptions {
@@ -22,13 +22,13 @@ export interface DirectoryUpkeepOptions {
   readonly rescheduled: () => void;
 }
 
-/** Restores documents that something else deleted, and removes documents of a previous run that no LtiKey accounts for. */
+/** Restores documents that something else deleted or changed, and removes documents of a previous run that no LtiKey accounts for. */
 export class DirectoryUpkeep {
   readonly #options: DirectoryUpkeepOptions;
-  #deletionCheckAt = never;
+  #fileCheckAt = never;
   #removalAt = never;
 
-  readonly deletionCheck: Job = { dueAt: () => this.#deletionCheckAt, run: () => this.#restoreDeleted() };
+  readonly fileCheck: Job = { dueAt: () => this.#fileCheckAt, run: () => this.#restoreAltered() };
   /** It waits for the API server, and other jobs do not wait for it. */
   readonly removal: Job = { dueAt: () => this.#removalAt, run: () => void this.#removeLeftovers() };
 
@@ -39,21 +39,21 @@ export class DirectoryUpkeep {
   /** Call it once all documents have been written. */
   start(): void {
     const now = this.#options.clock.monotonic();
-    this.#deletionCheckAt = now + deletionCheckMs;
+    this.#fileCheckAt = now + fileCheckMs;
     // Not earlier, because the operator may recreate lost LtiKeys. By then the registrations that were held back for the grace
     // period are written, too.
     this.#removalAt = now + 2 * absenceGraceMs;
   }
 
-  /** Without its file, the sidecar answers 404 for a document that the API server has keys for. */
-  async #restoreDeleted(): Promise<void> {
+  /** Without its file, the sidecar answers 404 for a document that the API server has keys for; after a restart, also with a damaged one. */
+  async #restoreAltered(): Promise<void> {
     const { directory, writer, clock, warnings, stale } = this.#options;
-    this.#deletionCheckAt = clock.monotonic() + deletionCheckMs;
+    this.#fileCheckAt = clock.monotonic() + fileCheckMs;
     try {
-      const deleted = await directory.takeDeleted();
-      if (deleted.length === 0) return;
-      warnings.deletedFiles(deleted.length);
-      writer.markStale(deleted);
+      const altered = await directory.takeAltered();
+      if (altered.length === 0) return;
+      warnings.alteredFiles(altered.length);
+      writer.markStale(altered);
       stale();
     } catch (error) {
       warnings.unusable(error);

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
-import { mkdir, open, readFile, readdir, rename, rm } from 'node:fs/promises';
+import { type Stats, statSync } from 'node:fs';
+import { mkdir, open, readFile, readdir, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { heartbeatFile } from '../documents/heartbeat.ts';
 import { documentOwner } from '../documents/document-names.ts';
@@ -7,6 +8,17 @@ import { setImmediate } from 'node:timers/promises';
 import { errorCode } from '../lib/error-code.ts';
 
 const temporaryPrefix = '.tmp-';
+
+/** How many files are compared before the event loop continues. */
+const filesPerTurn = 500;
+
+/** What is known of the file of a document that was written; nothing, if something else altered it since. */
+interface Written {
+  /** SHA-256 of the content, in base64. */
+  readonly digest?: string;
+  /** Inode, change time and size. */
+  readonly version?: string;
+}
 
 /** A file name that no document can have: it may be too long, or lead to another directory. */
 export class FileNameError extends Error {
@@ -20,7 +32,7 @@ export class FileNameError extends Error {
  */
 export class DocumentDirectory {
   readonly #path: string;
-  readonly #digests = new Map<string, string>();
+  readonly #written = new Map<string, Written>();
   #temporaries = 0;
 
   constructor(path: string) {
@@ -29,7 +41,7 @@ export class DocumentDirectory {
 
   /** The number of documents that were written. */
   get size(): number {
-    return this.#digests.size;
+    return this.#written.size;
   }
 
   /** Creates the directory, and removes the temporary files of a previous run. */
@@ -56,30 +68,43 @@ export class DocumentDirectory {
 
   /** Writes the document from pieces, unless the file has these bytes already. A failure leaves the last good file. */
   async write(file: string, content: readonly string[]): Promise<void> {
+    const place = this.#pathOf(file);
     const digest = await contentDigest(content);
-    const known = this.#digests.get(file) ?? (await this.#digestOf(file));
-    if (known !== digest) await this.#replace(this.#pathOf(file), content);
-    this.#digests.set(file, digest);
+    const known = this.#written.get(file) ?? (await previousFile(place));
+    if (known?.digest === digest) this.#written.set(file, known);
+    else this.#written.set(file, { digest, version: await this.#replace(place, content) });
   }
 
   async remove(file: string): Promise<void> {
     await rm(this.#pathOf(file), { force: true });
-    this.#digests.delete(file);
+    this.#written.delete(file);
   }
 
-  /** The written documents whose files something else deleted, each reported once. */
-  async takeDeleted(): Promise<readonly string[]> {
-    const files = new Set(await readdir(this.#path));
-    const deleted = [...this.#digests.keys()].filter((file) => !files.has(file));
-    for (const file of deleted) this.#digests.delete(file);
-    return deleted;
+  /**
+   * The written documents whose files something else deleted, replaced or changed, each reported once; the next write replaces them.
+   * Files are not read: a change of size, content or mode gives the file another version.
+   */
+  async takeAltered(): Promise<readonly string[]> {
+    const altered: string[] = [];
+    let compared = 0;
+    for (const [file, { version }] of this.#written) {
+      compared += 1;
+      if (compared % filesPerTurn === 0) await setImmediate();
+      // The publish directory is in memory, so a synchronous call does not block, and 10,000 files take 30 ms instead of 500 ms.
+      const stats = statSync(this.#pathOf(file), { throwIfNoEntry: false });
+      if (version === undefined || (stats && versionOf(stats) === version)) continue;
+      this.#written.set(file, {});
+      altered.push(file);
+    }
+    return altered;
   }
 
   async writeHeartbeat(text: string): Promise<void> {
     await this.#replace(join(this.#path, heartbeatFile), [text]);
   }
 
-  async #replace(place: string, content: readonly string[]): Promise<void> {
+  /** Returns the version of the new file. */
+  async #replace(place: string, content: readonly string[]): Promise<string> {
     this.#temporaries += 1;
     const temporary = join(this.#path, `${temporaryPrefix}${this.#temporaries}`);
     try {
@@ -88,6 +113,7 @@ export class DocumentDirectory {
       await handle.chmod(0o644);
       await handle.writeFile(content);
       await rename(temporary, place);
+      return versionOf(await handle.stat());
     } catch (error) {
       await rm(temporary, { force: true }).catch(() => undefined);
       throw error;
@@ -99,16 +125,25 @@ export class DocumentDirectory {
     if (documentOwner(file) === undefined) throw new FileNameError('no document can have this name');
     return join(this.#path, file);
   }
+}
 
-  async #digestOf(file: string): Promise<string | undefined> {
-    try {
-      return createHash('sha256')
-        .update(await readFile(this.#pathOf(file)))
-        .digest('base64');
-    } catch {
-      return undefined;
-    }
+/** The file that a previous run left; `undefined` if there is none that can be read. */
+async function previousFile(place: string): Promise<Written | undefined> {
+  try {
+    const version = versionOf(await stat(place));
+    return {
+      digest: createHash('sha256')
+        .update(await readFile(place))
+        .digest('base64'),
+      version,
+    };
+  } catch {
+    return undefined;
   }
+}
+
+function versionOf({ ino, ctimeMs, size }: Stats): string {
+  return [ino, ctimeMs, size].join(' ');
 }
 
 /** Yields to the event loop between the pieces. */

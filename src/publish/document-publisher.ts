@@ -135,7 +135,7 @@ export class DocumentPublisher {
     const jobs = [
       { dueAt: () => Math.min(this.#flushAt, this.#aggregatesAt()), run: () => this.#flush() },
       { dueAt: () => this.#heartbeatAt, run: () => this.#beat() },
-      this.#upkeep.deletionCheck,
+      this.#upkeep.fileCheck,
       this.#upkeep.removal,
       // It waits for the API server, and documents do not wait for it.
       {

@@ -3,7 +3,7 @@ import type { Logger } from '../observability/log.ts';
 import type { Collision } from './document-renderer.ts';
 import type { LtiKeyFacts } from './published-key.ts';
 
-/** Logs what is not published or was deleted, and why, each once. */
+/** Logs what is not published or was altered, and why, each once. */
 export class WarnOnce {
   readonly #log: Logger;
   readonly #logged = new Set<string>();
@@ -37,8 +37,8 @@ export class WarnOnce {
     this.#unusable = undefined;
   }
 
-  deletedFiles(files: number): void {
-    this.#log.warn({ files }, 'documents were deleted from the publish directory; writing them again');
+  alteredFiles(files: number): void {
+    this.#log.warn({ files }, 'documents in the publish directory were deleted or changed; writing them again');
   }
 
   collision({ file, keyID, listed, omitted, sameKey }: Collision): void {

@@ -1,10 +1,22 @@
 import { expect } from 'chai';
-import { mkdir, mkdtemp, readFile, readdir, rm, stat, writeFile } from 'node:fs/promises';
+import {
+  chmod,
+  copyFile,
+  mkdir,
+  mkdtemp,
+  readFile,
+  readdir,
+  rename,
+  rm,
+  stat,
+  truncate,
+  writeFile,
+} from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { createLogger } from '../../../src/observability/log.ts';
-import { deletionCheckMs } from '../../../src/publish/directory-upkeep.ts';
+import { fileCheckMs } from '../../../src/publish/directory-upkeep.ts';
 import { DocumentPublisher, heartbeatMs } from '../../../src/publish/document-publisher.ts';
 import { absenceGraceMs, type LtiKeyFacts } from '../../../src/publish/published-key.ts';
 import { FakeClock } from '../../fakes/fake-clock.ts';
@@ -237,16 +249,57 @@ describe('DocumentPublisher', () => {
     const before = await inode(directory, other);
     await rm(join(directory, own));
     await rm(join(directory, 'all.json'));
-    await clock.advance(deletionCheckMs);
+    await clock.advance(fileCheckMs);
     const present = async (file: string): Promise<boolean> => (await readdir(directory)).includes(file);
     await until(async () => (await present(own)) && present('all.json'), 'both are back');
     expect(await kids(own)).to.equal('canvas-1');
     expect(await kids('all.json')).to.equal('canvas-1 moodle-1');
     expect(await inode(directory, other)).to.equal(before);
-    expect(log).to.include('"files":2').and.to.include('documents were deleted from the publish directory');
+    expect(log).to.include('"files":2').and.to.include('documents in the publish directory were deleted or changed');
     log = '';
-    await clock.advance(deletionCheckMs);
+    await clock.advance(fileCheckMs);
     expect(log).to.equal('');
+  });
+
+  const alterations: [string, (place: string) => Promise<void>][] = [
+    [
+      'damaged in place, without a change of its size',
+      async (place) => writeFile(place, 'x'.repeat((await stat(place)).size)),
+    ],
+    ['truncated', (place) => truncate(place, 10)],
+    ['replaced by another file', (place) => copyFile(place, `${place}.tmp`).then(() => rename(`${place}.tmp`, place))],
+    ['made unreadable to the sidecar', (place) => chmod(place, 0o600)],
+  ];
+  for (const [what, alter] of alterations) {
+    it(`DocumentPublisher writes a document again whose file something else ${what}`, async () => {
+      await start();
+      const place = join(directory, 'registration_gradebook_canvas.json');
+      const content = await readFile(place, 'utf8');
+      const { ctimeMs } = await stat(place);
+      // The clock of the file system may advance by a few milliseconds at a time.
+      const altered = async (): Promise<boolean> => (await alter(place), (await stat(place)).ctimeMs !== ctimeMs);
+      await until(altered, 'the file has another change time');
+      const { ino } = await stat(place);
+      await clock.advance(fileCheckMs);
+      await until(async () => (await stat(place)).ino !== ino, 'the file is replaced');
+      expect(await readFile(place, 'utf8')).to.equal(content);
+      expect((await stat(place)).mode & 0o777).to.equal(0o644);
+      expect(log).to.include('"files":1').and.to.include('were deleted or changed');
+    });
+  }
+
+  it('DocumentPublisher leaves files alone that it found as they should be when it started', async () => {
+    await start();
+    stop.abort();
+    await running;
+    const before = await inode(directory, 'all.json');
+    stop = new AbortController();
+    create(directory);
+    await start();
+    await clock.advance(fileCheckMs);
+    await until(() => publisher.lastSync()?.getTime() === clock.now().getTime(), 'a heartbeat after the check');
+    expect(await inode(directory, 'all.json')).to.equal(before);
+    expect(log).not.to.include('were deleted or changed');
   });
 
   it('DocumentPublisher keeps the last good document, writes no heartbeat and retries while it cannot write', async () => {
