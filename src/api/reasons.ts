@@ -142,7 +142,7 @@ export const conditionReasons = {
   ),
   LedgerMissing: reason('The ledger Secret does not exist although the registration has keys.', restore),
   LedgerUnreadable: reason(
-    'The operator cannot read the ledger Secret, or cannot list LtiKeys to find out whether there was one.',
+    'The operator cannot read the ledger Secret, or the LtiKeys that show what was in it.',
     'The message has the server’s reason: grant the operator the rules of [rbac.yaml](../deploy/rbac.yaml).',
   ),
   LedgerCorrupt: reason('The ledger Secret is empty, truncated or was edited.', restore),

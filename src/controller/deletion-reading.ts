@@ -9,7 +9,7 @@ import type { LtiKey, LtiRegistration } from '../api/objects.ts';
 import { deletionPolicyOf } from '../domain/deletion-evidence.ts';
 import type { Duration } from '../domain/duration.ts';
 import type { Ledger } from '../domain/ledger.ts';
-import type { DefinitionReading, Gone, RegistrationReading } from '../domain/situation.ts';
+import type { DefinitionReading, Fault, Gone, RegistrationReading } from '../domain/situation.ts';
 import type { KubeClient } from '../kube/client.ts';
 import { ifExists } from '../kube/errors.ts';
 import { type ObjectKey, splitKey } from '../kube/objects.ts';
@@ -64,6 +64,12 @@ async function readDefinition(client: Reader, failingFor: Duration): Promise<Def
   }
 }
 
+/** LtiKeys that the cache lacks, and why others could not be read. */
+export interface UncachedKeys {
+  readonly keys: readonly LtiKey[];
+  readonly unreadKeys?: Fault;
+}
+
 /**
  * LtiKeys of the ledger that the cache lacks. The removal of a registration must not miss one that another leader created:
  * without its ledger, the LtiKey would be published forever.
@@ -71,12 +77,23 @@ async function readDefinition(client: Reader, failingFor: Duration): Promise<Def
 export async function uncachedKeys(
   client: Reader,
   shown: readonly LtiKey[],
-  ledger: Ledger,
-): Promise<readonly LtiKey[]> {
+  { namespace, registration, keys }: Ledger,
+  failingFor: Duration,
+): Promise<UncachedKeys> {
   const names = new Set(shown.map(({ metadata }) => metadata.name));
-  const missing = ledger.keys
-    .map(({ revision }) => ltiKeyName(ledger.registration, revision))
-    .filter((one) => !names.has(one));
-  const read = missing.map((name) => ifExists(client.get<LtiKey>(ltiKeys, ledger.namespace, name)));
-  return (await Promise.all(read)).filter((found) => found !== undefined);
+  const missing = keys.map(({ revision }) => ltiKeyName(registration, revision)).filter((name) => !names.has(name));
+  const readings = await Promise.all(
+    missing.map(async (name): Promise<UncachedKeys> => {
+      try {
+        const found = await ifExists(client.get<LtiKey>(ltiKeys, namespace, name));
+        return { keys: found ? [found] : [] };
+      } catch (error) {
+        if (!isUnreadableOrGivenUp(error, failingFor)) throw error;
+        const message = `the operator cannot read LtiKey ${namespace}/${name}, so it keeps the ledger: ${refusalText(error)}`;
+        return { keys: [], unreadKeys: { reason: 'LedgerUnreadable', message } };
+      }
+    }),
+  );
+  const unread = readings.find(({ unreadKeys }) => unreadKeys);
+  return { ...unread, keys: readings.flatMap((reading) => reading.keys) };
 }

@@ -152,10 +152,12 @@ async function readStored(sources: PassSources, key: ObjectKey) {
   const registration = object
     ? presentReading(object)
     : await readGone(sources.client, key, lastState(sources.lastSeen.get(key)), record?.ledger, sources.failingFor);
-  const ltiKeys =
+  const uncached =
     registration.kind === 'gone' && record
-      ? [...shown, ...(await uncachedKeys(sources.client, shown, record.ledger))]
-      : shown;
+      ? await uncachedKeys(sources.client, shown, record.ledger, sources.failingFor)
+      : { keys: [] };
+  const { keys, ...unread } = uncached;
+  const ltiKeys = [...shown, ...keys];
   const keyMaterial = record
     ? await keyMaterialOf(record, sources.keks, sources.opened)
     : new Map<string, KeyMaterial>();
@@ -168,7 +170,7 @@ async function readStored(sources: PassSources, key: ObjectKey) {
   else if (ledger.kind === 'absent' && ledger.trace === undefined && !ledgerEvidence(ltiKeys))
     sources.usage.read(key, []);
   else sources.usage.unreadable(key);
-  return { object, registration, record, ledger, ltiKeys, keyMaterial, deliveries };
+  return { object, registration, record, ledger, ltiKeys, ...unread, keyMaterial, deliveries };
 }
 
 function forget({ usage, opened, lastSeen, generator }: Sources, key: ObjectKey): undefined {

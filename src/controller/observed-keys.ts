@@ -1,5 +1,4 @@
 import type { LtiKey } from '../api/objects.ts';
-import type { PublicJwk } from '../domain/public-jwk.ts';
 import { keysIn, type Ledger, liveKeys } from '../domain/ledger.ts';
 import { isShownPublished } from '../domain/ltikeys.ts';
 import type { Observation, RegistrationReading } from '../domain/situation.ts';
@@ -7,7 +6,7 @@ import { shortCachePeriod } from '../domain/timing.ts';
 import type { Informer } from '../kube/informer.ts';
 import { type ObjectKey, splitKey } from '../kube/objects.ts';
 import type { Clock } from '../lib/clock.ts';
-import type { PublicationObserver } from './publication/observer.ts';
+import type { PublicationObserver, WithdrawnKey } from './publication/observer.ts';
 
 /** Selects the keys to look for on the replicas: those that they should serve, and those that they should no longer serve. */
 
@@ -45,25 +44,27 @@ export async function observe(
 }
 
 /**
- * Keys that replicas may still serve and should not: those that the ledger records as revoked, and of those that the spec revokes without
- * such a record, because the ledger cannot be used or written, the ones that have an LtiKey.
+ * Keys that replicas may still serve and should not: those that the ledger records as revoked, and those that the spec revokes without
+ * such a record, because the ledger cannot be used or written. The LtiKey of one of the latter may have been deleted, because its state
+ * could not be written.
  */
 function withdrawnKeys(
   { clock }: ObservationSources,
   ltiKeys: readonly LtiKey[],
   ledger: Ledger | undefined,
   registration: RegistrationReading,
-): readonly PublicJwk[] {
+): readonly WithdrawnKey[] {
   const since = clock.now().getTime() - shortCachePeriod;
   const recorded = ledger ? keysIn(ledger, 'Revoked') : [];
   const wanted = registration.kind === 'present' ? (registration.object.spec.revokedKeyIDs ?? []) : [];
-  const isUnrecorded = ({ spec }: LtiKey): boolean =>
-    wanted.includes(spec.keyID) && !recorded.some(({ keyID }) => keyID === spec.keyID);
+  const known = new Map([...(ledger?.keys ?? []), ...ltiKeys.map(({ spec }) => spec)].map((key) => [key.keyID, key]));
   return [
     ...recorded
       .filter(({ absentAt, revokedAt }) => absentAt === undefined || (revokedAt ?? 0) > since)
       .map(({ publicJWK }) => publicJWK),
-    ...ltiKeys.filter(isUnrecorded).map(({ spec }) => spec.publicJWK),
+    ...wanted
+      .filter((kid) => recorded.every(({ keyID }) => keyID !== kid))
+      .map((kid) => known.get(kid)?.publicJWK ?? { kid }),
   ];
 }
 

@@ -94,7 +94,7 @@ function decideReadable(situation: Situation, { object }: Present, registration:
   ];
   const nextCheckAt = Math.min(...checks);
   return {
-    effects: readableEffects(situation, object, registration, recorded, step),
+    effects: readableEffects(situation, object, registration, recorded, step, revoked),
     ...(isStatusDue(situation, object, status, hasNewKey(step.ledger, lifecycle)) ? { status } : {}),
     ...(nextCheckAt === Infinity ? {} : { nextCheckAt }),
   };
@@ -106,6 +106,7 @@ function readableEffects(
   registration: Registration,
   recorded: Ledger,
   { effect, ledger, keyMaterial }: LedgerStep,
+  revoked: ReadonlySet<string>,
 ): readonly Effect[] {
   // LtiKeys that an interrupted deletion left behind show a newer ledger than the first one: they are deleted first.
   if (recorded.highestRevision === 0 && situation.ltiKeys.length > 0) {
@@ -113,7 +114,7 @@ function readableEffects(
     return effect?.kind === 'generate' ? [effect, ...remove] : remove;
   }
   const keys = ltiKeyEffects(situation, ledger, keyMaterial);
-  const delivery = deliveryEffects(situation, object, registration, ledger);
+  const delivery = deliveryEffects(situation, object, registration, ledger, revoked);
   return [...keys.urgent, ...delivery.urgent, ...(effect ? [effect] : []), ...keys.rest, ...delivery.rest];
 }
 

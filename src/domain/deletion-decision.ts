@@ -73,7 +73,7 @@ function removalEffects(situation: Situation): readonly Effect[] {
   if (!ends.every((effect) => isRefusedEffect(situation, effect))) return ends;
   const ours = [...situation.deliveries].filter(([, { kind }]) => kind === 'ours');
   // Without the ledger, the operator would no longer know the name of a Secret that may hold a private key, nor whose LtiKeys are left.
-  const last: readonly Effect[] = unreadableDelivery(situation) || ends.length > 0 ? [] : [{ kind: 'removeLedger' }];
+  const last: readonly Effect[] = unreadFault(situation) || ends.length > 0 ? [] : [{ kind: 'removeLedger' }];
   const stage = ours.length > 0 ? ours.map(([secretName]) => discardEffect(situation, secretName)) : last;
   const fault = removalFault(situation);
   return fault ? [...stage, ...orphanedEffects(situation, faultVerdict(fault, 'True'))] : stage;
@@ -81,11 +81,12 @@ function removalEffects(situation: Situation): readonly Effect[] {
 
 /** Why a removal cannot be completed. */
 function removalFault(situation: Situation): Fault | undefined {
-  return refusalFault(situation.refused) ?? unreadableDelivery(situation)?.fault;
+  return refusalFault(situation.refused) ?? unreadFault(situation);
 }
 
-function unreadableDelivery({ deliveries }: Situation) {
-  return [...deliveries.values()].find((secret) => secret.kind === 'unreadable');
+/** Why it is not known whether a Secret holds a private key, or an LtiKey a published one. */
+function unreadFault({ deliveries, unreadKeys }: Situation): Fault | undefined {
+  return [...deliveries.values()].find((secret) => secret.kind === 'unreadable')?.fault ?? unreadKeys;
 }
 
 function orphanedEffects({ ltiKeys, now }: Situation, verdict: Verdict): readonly Effect[] {

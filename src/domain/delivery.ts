@@ -90,12 +90,12 @@ export function deliveryEffects(
   object: LtiRegistration,
   registration: Registration,
   ledger: Ledger,
+  revoked: ReadonlySet<string>,
 ): DeliveryEffects {
   const wanted = registration.deliverySecretName;
   const mayWrite = wanted !== undefined && !isRefused(situation, 'deliver', wanted);
   const content = mayWrite ? contentToWrite(situation, object, ledger, wanted) : undefined;
   const replaced = content?.keyID === undefined ? undefined : wanted;
-  const revoked = revokedIDs(registration, ledger);
   const urgent = stripEffects(situation, (name, keyID) => name !== replaced && revoked.has(keyID));
   const stripsWanted = urgent.some((effect) => effect.kind === 'deliver' && effect.content.secretName === wanted);
   return {

@@ -171,6 +171,8 @@ export interface Situation {
   readonly ledger: LedgerReading;
   /** The LtiKeys of the registration, each in its newest known version. */
   readonly ltiKeys: readonly LtiKey[];
+  /** Only for a deleted registration: why LtiKeys that the cache lacks could not be read. They may exist. */
+  readonly unreadKeys?: Fault;
   readonly keyMaterial: ReadonlyMap<string, KeyMaterial>;
   readonly observation: Observation;
   /** As the replicas report them. */

@@ -56,7 +56,7 @@ export function registrationStatus(outcome: Outcome, previous: RegistrationStatu
 export interface Faulted {
   readonly generation: number;
   readonly fault: Fault;
-  /** Known keys that the spec revokes. The ledger cannot record it. */
+  /** The spec revokes these keys, and the ledger cannot record it. */
   readonly revokedKeyIDs: readonly string[];
   readonly unknownRevoked: readonly number[];
   readonly deliveries: DeliverySummary;

@@ -7,11 +7,14 @@ import type { DocumentFetcher } from './document-fetcher.ts';
 import type { FetchedDocument } from './fetched-document.ts';
 import type { ReplicaTargets } from './replica-targets.ts';
 
+/** A revoked key, or only its ID if neither the ledger nor an LtiKey has the key. */
+export type WithdrawnKey = PublicJwk | { readonly kid: string; readonly n?: undefined };
+
 export interface KeysToObserve {
   /** Keys that should be served. */
   readonly present: readonly PublicJwk[];
   /** Keys that may no longer be served. */
-  readonly absent: readonly PublicJwk[];
+  readonly absent: readonly WithdrawnKey[];
   /**
    * Key IDs among `absent` that another registration of the namespace still uses: they are looked up only in the
    * registration's own document.
@@ -102,9 +105,11 @@ function isInAggregates({ present, absent, shared }: KeysToObserve): boolean {
   return present.some(hasOwnKeyID) || absent.some(({ kid }) => !shared?.has(kid));
 }
 
+const thumbprint = /^[\w-]{43}$/;
+
 /** A foreign key ID is unique only within its registration. */
-function hasOwnKeyID(key: PublicJwk): boolean {
-  return key.kid === rsaThumbprint(key);
+function hasOwnKeyID(key: WithdrawnKey): boolean {
+  return key.n === undefined ? thumbprint.test(key.kid) : key.kid === rsaThumbprint(key);
 }
 
 function nothingKnown({ absent }: KeysToObserve, why: string, cacheLifetime: Duration): Observation {
@@ -153,9 +158,9 @@ function absence(responses: readonly Response[], { absent, shared }: KeysToObser
 }
 
 /** An aggregate may contain a key of another registration with the same foreign key ID. */
-function mayServe({ own, document: { keys } }: Response, key: PublicJwk): boolean {
+function mayServe({ own, document: { keys } }: Response, key: WithdrawnKey): boolean {
   if (!keys) return true;
-  return keys.hasModulus(key) || ((own || hasOwnKeyID(key)) && keys.hasID(key.kid));
+  return (key.n !== undefined && keys.hasModulus(key)) || ((own || hasOwnKeyID(key)) && keys.hasID(key.kid));
 }
 
 /** Keeps the message of a condition readable for any number of replicas. */

@@ -6,7 +6,7 @@ import { readRegistration } from '../../../src/domain/registration.ts';
 import type { Situation } from '../../../src/domain/situation.ts';
 import { aKey, aLedger } from '../../builders/ledger.ts';
 import { anLtiRegistration } from '../../builders/registration.ts';
-import { anObservation, aSituation } from '../../builders/situation.ts';
+import { anObservation, aSituation, damaged } from '../../builders/situation.ts';
 import { FakeClock } from '../../fakes/fake-clock.ts';
 
 describe('The observation of a registration', () => {
@@ -42,6 +42,14 @@ describe('The observation of a registration', () => {
     });
     const observed = await observedOf({ ...older, registration, ltiKeys });
     expect(observed?.absent.map(({ kid }) => kid)).to.deep.equal(['kid-1', 'kid-2']);
+  });
+
+  it('looks for the ID of a revoked key that neither the unreadable ledger nor an LtiKey has', async () => {
+    const object = anLtiRegistration({ revokedKeyIDs: ['kid-1'] });
+    const registration = { kind: 'present', object, registration: readRegistration(object) } as const;
+    const ledger = { kind: 'faulty', fault: damaged } as const;
+    const observed = await observedOf(aSituation({ registration, ledger, ltiKeys: [] }));
+    expect(observed?.absent).to.deep.equal([{ kid: 'kid-1' }]);
   });
 
   it('The observation looks for a revoked key until it is known to be absent', async () => {

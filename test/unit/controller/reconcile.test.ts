@@ -5,8 +5,9 @@ import {
   registrationDefinitionName,
   secrets,
 } from '../../../src/api/names.ts';
+import type { LtiKey } from '../../../src/api/objects.ts';
 import { KekError } from '../../../src/crypto/errors.ts';
-import { hour, minute, second } from '../../../src/domain/duration.ts';
+import { day, hour, minute, second } from '../../../src/domain/duration.ts';
 import { parseLedger } from '../../../src/domain/ledger-format.ts';
 import type { Ledger } from '../../../src/domain/ledger.ts';
 import { ApiError, TransportError } from '../../../src/kube/errors.ts';
@@ -503,6 +504,29 @@ describe('reconcile', () => {
       const other = new MemoryOperator({ registrations: { get: () => undefined } }, stored);
       Object.assign(other.sources.keys, { byIndex: () => [] });
       await other.reconcile();
+      expect([...operator.objects.all(secrets), ...operator.keys()]).to.deep.equal([]);
+    });
+
+    it('reconcile keeps only the ledger while an LtiKey cannot be read that the cache does not show', async () => {
+      await ready({ deletionPolicy: 'Delete', rotateAfter: '5d' });
+      await operator.clock.advance(4 * day);
+      await operator.settle();
+      expect(operator.keys()).to.have.length(2);
+      operator.deleteRegistration();
+      const cached = (): readonly LtiKey[] => operator.keys().filter(({ metadata }) => metadata.name === 'canvas-1');
+      Object.assign(operator.sources.keys, { byIndex: cached });
+      operator.sources.ownWrites.keys.forget('gradebook/canvas-2');
+      operator.objects.before = (call) => {
+        if (call === 'get ltikeys canvas-2') throw quota;
+      };
+      await operator.reconcile();
+      expect(secretOf(operator, 'canvas-tool')).to.equal(undefined);
+      expect(ledgerOf(operator)).to.not.equal(undefined);
+      const { state, conditions = [] } = operator.keys()[0]!.status!;
+      expect(state).to.equal('Retired');
+      expect(conditions.find(({ type }) => type === 'Orphaned')?.message).to.include('LtiKey gradebook/canvas-2');
+      operator.objects.before = () => undefined;
+      await operator.settle();
       expect([...operator.objects.all(secrets), ...operator.keys()]).to.deep.equal([]);
     });
 

@@ -492,6 +492,11 @@ describe('A revocation that the ledger cannot record', () => {
     expect(says(situation, 'RevocationEffective')).to.match(/^False RevokedKeyStillServed/);
     const later = { ...situation, registration: applied(all, { status: written! }) };
     expect(says(later, 'ActionRequired')).to.match(/the ledger, which may have the key, cannot be used/);
+    expect(says(later, 'RevocationEffective')).to.match(
+      /^False RevokedKeyStillServed: .*kid-1.*no replica was checked/,
+    );
+    const observation = anObservation([], { absentKeyIDs: new Set(['kid-1', 'kid-2']) });
+    expect(says({ ...later, observation }, 'RevocationEffective')).to.match(/^False RevocationPending: .*kid-1/);
   });
 });
 

@@ -190,6 +190,13 @@ describe('The publication observer', () => {
       });
     }
 
+    it('The publication observer looks for a key of which only the ID is known, in aggregates only if the ID is a thumbprint', async () => {
+      const base = await replica((path) => (path === own ? [b] : [a, jwk('another', 'old')]));
+      expect(await stillServed({ absent: [{ kid: 'old' }] })).to.deep.equal({});
+      const who = everywhere.filter((path) => path !== own).map((path) => `${base}${path} still serves it`);
+      expect(await stillServed({ absent: [{ kid: a.kid }] })).to.deep.equal({ [a.kid]: who.join('; ') });
+    });
+
     it('The publication observer does not report a revoked key as absent if there is no replica', async () => {
       expect(await stillServed({ absent: [a, b] })).to.deep.equal({
         [a.kid]: 'there is no ready replica',
