@@ -1,6 +1,7 @@
+import { execFileSync } from 'node:child_process';
 import { generateKeyPairSync } from 'node:crypto';
-import { once } from 'node:events';
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { on, once } from 'node:events';
+import { mkdirSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setImmediate, setTimeout } from 'node:timers/promises';
 import { expect } from 'chai';
@@ -327,15 +328,54 @@ describe('The key directory of a tool', () => {
       for (const path of ['missing', 'private.jwk']) {
         const error: unknown = await openKeyDirectory(join(mount.path, path)).catch((e: unknown) => e);
         expect(error).to.be.instanceOf(KeyDirectoryError);
+        expect((error as KeyDirectoryError).remedy).to.equal('mount the delivery Secret as a directory at this path');
       }
     });
 
-    it('A file that cannot be read gives a typed error at start', async () => {
-      const { 'private.jwk': _, ...others } = files(first);
-      mount.swap(others);
-      // A directory cannot be read as a file, whichever user runs the test.
-      mkdirSync(join(mount.path, '..data', 'private.jwk'));
-      expect(await openFault()).to.include({ code: 'FileUnreadable', file: join(mount.path, 'private.jwk') });
+    const unusable: readonly (readonly [string, KeyDirectoryErrorCode, string, (path: string) => void])[] = [
+      ['is a directory', 'FileUnreadable', 'it is no regular file', (path) => mkdirSync(path)],
+      ['is a pipe', 'FileUnreadable', 'it is no regular file', (path) => void execFileSync('mkfifo', [path])],
+      [
+        'is larger than a Secret can be',
+        'FileMalformed',
+        'larger than 1 MiB',
+        (path) => {
+          writeFileSync(path, '{');
+          truncateSync(path, 2 ** 20 + 1);
+        },
+      ],
+    ];
+    for (const [what, code, text, make] of unusable) {
+      it(`A private.jwk that ${what} gives a typed error at start`, async () => {
+        const { 'private.jwk': _, ...others } = files(first);
+        mount.swap(others);
+        make(join(mount.path, '..data', 'private.jwk'));
+        const error = await openFault();
+        expect(error).to.include({ code, file: join(mount.path, 'private.jwk') });
+        expect(error.message).to.include(text);
+      });
+    }
+
+    it('A listener that throws or rejects is a warning of the process, and stops neither the key nor another listener', async () => {
+      mount.swap(files(first));
+      const opened = await open({ pollInterval: 3_600_000 });
+      const warnings = on(process, 'warning') as AsyncIterable<[Error]>;
+      opened.onChange(() => {
+        throw new Error('the first listener failed');
+      });
+      opened.onChange(async () => {
+        throw new Error('the second listener failed');
+      });
+      const change = nextChange(opened);
+      mount.swap(files(second));
+      await opened.refresh();
+      expect((await change).keyID).to.equal(second.keyID);
+      const expected = new Set(['the first listener failed', 'the second listener failed']);
+      for await (const [{ message }] of warnings) {
+        for (const text of expected) if (message.includes(text)) expected.delete(text);
+        if (expected.size === 0) break;
+      }
+      expect(opened.current().keyID).to.equal(second.keyID);
     });
 
     it('A fault in use leaves the last good key with its age, and the end of the fault brings the new key', async () => {

@@ -45,6 +45,19 @@ class KeyBundles(MountTestCase):
         self.assertEqual(bundle["moodle"].current().registration, REGISTRATION)
         self.assertEqual(sorted(reported, key=str), [("canvas.private", "third", "second"), ("moodle", "first", None)])
 
+    def test_a_listener_that_fails_stops_no_other_registration(self) -> None:
+        changed = []
+
+        def fail(key: DeliveredKey, *_: Any) -> None:
+            changed.append(key.registration)
+            raise RuntimeError("the listener failed")
+
+        bundle = self.opened({"canvas": "first", "moodle": "second"}, on_change=fail)
+        self.swap({"canvas": "second", "moodle": "third"})
+        with self.assertLogs("lti_tool_keys", "ERROR"):
+            self.assertEqual(self.key_ids(bundle), {"canvas": "second", "moodle": "third"})
+        self.assertEqual(sorted(changed), ["canvas", "moodle"])
+
     def test_a_registration_without_a_usable_key_stops_no_other(self) -> None:
         half = {**self.files("second"), "private.jwk": self.files("second")["private.jwk"][:900]}
         waiting = {"registration.json": self.files("third")["registration.json"]}

@@ -214,6 +214,63 @@ class ToolKeys(MountTestCase):
         self.assertEqual(directory.current().key_id, "second")
         self.assertEqual(faults[-1], "DirectoryMissing")
 
+    def test_a_path_that_is_no_directory_names_the_remedy(self) -> None:
+        self.mount.swap(self.files("first"))
+        for path in ("missing", "..data/private.jwk"):
+            with self.assertRaises(KeyDirectoryError) as caught:
+                open_key_directory(os.path.join(self.mount.path, path))
+            self.assertEqual(caught.exception.remedy, "mount the delivery Secret as a directory at this path")
+
+    def test_a_file_that_cannot_be_read_as_one_gives_a_typed_error(self) -> None:
+        def large(path: str) -> None:
+            with open(path, "w") as file:
+                file.truncate(2**20 + 1)
+
+        for make, code, text in (
+            (os.mkdir, "FileUnreadable", "no regular file"),
+            (os.mkfifo, "FileUnreadable", "no regular file"),
+            (large, "FileMalformed", "larger than 1 MiB"),
+        ):
+            with self.subTest(text=text):
+                self.mount.swap({name: text for name, text in self.files("first").items() if name != "private.jwk"})
+                make(os.path.join(self.mount.path, "..data", "private.jwk"))
+                with self.assertRaisesRegex(KeyDirectoryError, text) as caught:
+                    open_key_directory(self.mount.path)
+                self.assertEqual(caught.exception.code, code)
+
+    def test_a_public_key_of_an_unknown_kind_belongs_to_another_key(self) -> None:
+        # The algorithm is 1.2.3.4.
+        unknown = "-----BEGIN PUBLIC KEY-----\nMAwwBQYDKgMEAwMAAAE=\n-----END PUBLIC KEY-----\n"
+        self.mount.swap({**self.files("first"), "public.pem": unknown})
+        with self.assertRaises(KeyDirectoryError) as caught:
+            open_key_directory(self.mount.path)
+        self.assertEqual((caught.exception.code, os.path.basename(caught.exception.file)), ("FilesDisagree", "public.pem"))
+
+    def test_a_listener_that_fails_is_logged_and_does_not_stop_the_signature(self) -> None:
+        def fail(*_: Any) -> None:
+            raise RuntimeError("the listener failed")
+
+        directory = self.opened(on_change=fail, on_fault=fail)
+        with self.assertLogs("lti_tool_keys", "ERROR") as logs:
+            self.mount.swap({})
+            self.assertEqual(directory.current().key_id, "first")
+            self.mount.swap(self.files("second"))
+            self.assertEqual(directory.current().key_id, "second")
+        self.assertEqual(sum("the listener failed" in line for line in logs.output), 3)
+
+    def test_a_look_that_was_interrupted_is_repeated(self) -> None:
+        directory = self.opened()
+        self.mount.swap(self.files("second"))
+        # As the soft time limit of Celery does it, at any place of the program. A fork at this place is the same.
+        with unittest.mock.patch("lti_tool_keys.delivered_key.is_same", side_effect=TimeoutError):
+            self.assertRaises(TimeoutError, directory.current)
+        self.assertEqual(directory.current().key_id, "second")
+
+    def test_a_directory_leaves_nothing_behind_for_forks(self) -> None:
+        with unittest.mock.patch("os.register_at_fork") as register:
+            self.opened()
+        register.assert_not_called()
+
     def test_a_fault_is_logged_as_a_warning_without_anything_secret(self) -> None:
         directory = self.opened()
         half = self.files("second")["private.jwk"][:900]

@@ -11,13 +11,16 @@ export interface DeliveredKey {
    * fault it returns the last good version. It throws a `KeyDirectoryError` after the operator has withdrawn the key and after `close`.
    */
   current(): Delivery;
-  /** Calls `listener` with the new and the previous version after each change, and returns a function that ends this. */
-  onChange(listener: (current: Delivery, previous: Delivery) => void): () => void;
+  /**
+   * Calls `listener` with the new and the previous version after each change, and returns a function that ends this. A listener that throws
+   * or rejects is a warning of the process.
+   */
+  onChange(listener: (current: Delivery, previous: Delivery) => unknown): () => void;
   /**
    * Calls `listener` when a fault begins or becomes another one, and with `undefined` when it ends. Returns a function that ends this.
    * Without a listener, a fault is a warning of the process.
    */
-  onFault(listener: (fault: KeyDirectoryError | undefined) => void): () => void;
+  onFault(listener: (fault: KeyDirectoryError | undefined) => unknown): () => void;
   /** Why the key cannot be read now; `current` then returns the last good version. */
   fault(): KeyDirectoryError | undefined;
   /** Seconds since the directory was last seen to have what `current` returns: a gauge to alert on. */
@@ -35,8 +38,8 @@ interface Change {
   readonly previous: Delivery | undefined;
 }
 
-type ChangeListener = (current: Delivery, previous: Delivery) => void;
-type FaultListener = (fault: KeyDirectoryError | undefined) => void;
+type ChangeListener = (current: Delivery, previous: Delivery) => unknown;
+type FaultListener = (fault: KeyDirectoryError | undefined) => unknown;
 
 /** The last good version, and why there is no newer one. */
 export abstract class FollowedKey implements DeliveredKey {
@@ -108,7 +111,7 @@ export abstract class FollowedKey implements DeliveredKey {
     this.#report(found.kind === 'key' ? undefined : found.error, isWarned);
     const current = this.#last;
     if (current === previous || !current) return undefined;
-    if (previous) this.#changed.forEach((listener) => queueMicrotask(() => listener(current, previous)));
+    if (previous) this.#changed.forEach((listener) => call(() => listener(current, previous)));
     return { current, previous };
   }
 
@@ -123,13 +126,23 @@ export abstract class FollowedKey implements DeliveredKey {
     if (before?.message === fault?.message) return;
     // A tool that listens to no fault finds it in its log all the same.
     if (fault && this.#faulted.size === 0 && !isWarned) warn(this.#refusal ? fault.message : this.#stillUsed(fault));
-    this.#faulted.forEach((listener) => queueMicrotask(() => listener(fault)));
+    this.#faulted.forEach((listener) => call(() => listener(fault)));
   }
 
   #stillUsed(fault: KeyDirectoryError): string {
     const age = Math.round(this.age());
     return `${fault.message}; the key ${this.#last?.keyID} stays in use, last confirmed ${age} s ago`;
   }
+}
+
+/**
+ * Calls a listener after the present step. One that throws or rejects is a warning: all replicas of a tool hear of a rotation at the same
+ * time, and would all end.
+ */
+export function call(listener: () => unknown): void {
+  void Promise.resolve()
+    .then(listener)
+    .catch((error: unknown) => warn(`a listener failed: ${error instanceof Error ? error.stack : String(error)}`));
 }
 
 export function warn(message: string): void {

@@ -134,22 +134,40 @@ async function textsOf(
   return Object.fromEntries((await Promise.all(read)).filter(([, text]) => text !== undefined));
 }
 
+/** Bytes of a Secret at most, so of each file. */
+const largest = 2 ** 20;
+
 /** `undefined` if there is no such file. */
 async function textOf(file: string, shownAs: string): Promise<string | undefined> {
   try {
+    const found = await stat(file);
+    const remedy = 'mount the delivery Secret unchanged, as a whole directory';
+    // Reading a pipe would wait for its writer.
+    if (!found.isFile()) throw new KeyDirectoryError('FileUnreadable', shownAs, 'it is no regular file', remedy);
+    if (found.size > largest) {
+      throw new KeyDirectoryError('FileMalformed', shownAs, 'it is larger than 1 MiB, the limit of a Secret', remedy);
+    }
     return await readFile(file, 'utf8');
   } catch (error) {
+    if (error instanceof KeyDirectoryError) throw error;
     return codeOf(error) === 'ENOENT' ? undefined : fail(error, shownAs);
   }
 }
 
+const mountIt = 'mount the delivery Secret as a directory at this path';
+const remedies: Readonly<Record<string, string>> = {
+  EACCES: 'let the user of the process read it, for example with fsGroup in the Pod',
+  EPERM: 'let the user of the process read it, for example with fsGroup in the Pod',
+  EMFILE: 'raise the limit of open files of the process, or close files',
+  ENFILE: 'raise the limit of open files of the node',
+  ENOTDIR: mountIt,
+};
+
 function fail(error: unknown, file: string): never {
   const code = codeOf(error);
-  if (code === 'ENOENT') {
-    const remedy = 'mount the delivery Secret as a directory at this path';
-    throw new KeyDirectoryError('DirectoryMissing', file, 'it does not exist', remedy);
-  }
-  const remedy = 'let the user of the process read it, for example with fsGroup in the Pod';
+  if (code === 'ENOENT') throw new KeyDirectoryError('DirectoryMissing', file, 'it does not exist', mountIt);
+  const remedy =
+    remedies[code] ?? 'look for faults of the volume in the events of the Pod; if this continues, restart it';
   throw new KeyDirectoryError('FileUnreadable', file, `reading fails with ${code}`, remedy);
 }
 

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { setImmediate } from 'node:timers/promises';
-import { type DeliveredKey, FollowedKey, type Found, warn } from './delivered-key.ts';
+import { call, type DeliveredKey, FollowedKey, type Found, warn } from './delivered-key.ts';
 import type { KeyDirectoryError } from './errors.ts';
 import { bundleVersionName, readBundle, type ReadFiles } from './files.ts';
 import { Follower, type FollowOptions, known, readStable } from './follower.ts';
@@ -34,7 +34,7 @@ export interface KeyBundle extends Iterable<DeliveredKey> {
   close(): void;
 }
 
-export type BundleListener = (key: DeliveredKey, current: Delivery, previous: Delivery | undefined) => void;
+export type BundleListener = (key: DeliveredKey, current: Delivery, previous: Delivery | undefined) => unknown;
 
 /**
  * Opens the mounted Secrets of a bundle (`spec.delivery.bundle`) and follows them: a registration that is added appears without a
@@ -157,7 +157,7 @@ class FollowedBundle implements KeyBundle {
   }
 
   #tell(member: BundledKey, current: Delivery, previous: Delivery | undefined): void {
-    this.#changed.forEach((listener) => queueMicrotask(() => listener(member, current, previous)));
+    this.#changed.forEach((listener) => call(() => listener(member, current, previous)));
   }
 
   /** One warning for all registrations. */

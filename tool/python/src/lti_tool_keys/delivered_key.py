@@ -3,7 +3,7 @@ from __future__ import annotations
 import logging
 import time
 from dataclasses import dataclass
-from typing import Optional, Union
+from typing import Any, Callable, Optional, Union
 
 from .errors import KeyDirectoryError
 from .follower import Follower
@@ -13,6 +13,14 @@ LOG = logging.getLogger("lti_tool_keys")
 
 Found = Union[Delivery, Withdrawn, KeyDirectoryError]
 """What a look at the files found."""
+
+
+def call(listener: Callable[..., object], *arguments: Any) -> None:
+    """A listener that fails must not fail the signature for which a thread looked at the directory."""
+    try:
+        listener(*arguments)
+    except Exception:
+        LOG.exception("a listener failed")
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import stat
 from dataclasses import dataclass
 from typing import Iterable, Mapping, NoReturn, Optional
 
@@ -12,6 +13,17 @@ from .errors import KeyDirectoryError
 
 NAMES = ("private.jwk", "private.jwe", "public.pem", "kid", "jwks.json", "registration.json")
 MOUNT = "mount the delivery Secret as a directory at this path"
+UNCHANGED = "mount the delivery Secret unchanged, as a whole directory"
+_READABLE = "let the user of the process read it, for example with fsGroup in the Pod"
+_REMEDIES = {
+    errno.EACCES: _READABLE,
+    errno.EPERM: _READABLE,
+    errno.EMFILE: "raise the limit of open files of the process, or close files",
+    errno.ENFILE: "raise the limit of open files of the node",
+    errno.ENOTDIR: MOUNT,
+}
+_LARGEST = 2**20
+"""Bytes of a Secret at most, so of each file."""
 
 
 @dataclass(frozen=True)
@@ -124,6 +136,12 @@ def _texts(path: str, target: Optional[str], prefix: str, names: Iterable[str]) 
 
 def _text(file: str, shown_as: str) -> Optional[str]:
     try:
+        found = os.stat(file)
+        # Reading a pipe would wait for its writer.
+        if not stat.S_ISREG(found.st_mode):
+            raise KeyDirectoryError("FileUnreadable", shown_as, "it is no regular file", UNCHANGED)
+        if found.st_size > _LARGEST:
+            raise KeyDirectoryError("FileMalformed", shown_as, "it is larger than 1 MiB, the limit of a Secret", UNCHANGED)
         # Bytes that are no UTF-8 must not become an exception that quotes them.
         with open(file, encoding="utf-8", errors="replace") as opened:
             return opened.read()
@@ -137,5 +155,6 @@ def _fail(error: OSError, file: str) -> NoReturn:
     if error.errno == errno.ENOENT:
         raise KeyDirectoryError("DirectoryMissing", file, "it does not exist", MOUNT) from None
     code = errno.errorcode.get(error.errno or 0, "an unknown error")
-    remedy = "let the user of the process read it, for example with fsGroup in the Pod"
+    unknown = "look for faults of the volume in the events of the Pod; if this continues, restart it"
+    remedy = _REMEDIES.get(error.errno or 0, unknown)
     raise KeyDirectoryError("FileUnreadable", file, f"reading fails with {code}", remedy) from None

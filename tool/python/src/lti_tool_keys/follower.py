@@ -26,14 +26,8 @@ class Follower:
         self._poll_interval = poll_interval
         self._look = look
         self._looked_at = time.monotonic()
-        self._new_lock()
-        if hasattr(os, "register_at_fork"):
-            # Another thread may hold the lock when the process forks.
-            reference = weakref.WeakMethod(self._new_lock)
-            os.register_at_fork(after_in_child=lambda: (method := reference()) and method())
-
-    def _new_lock(self) -> None:
         self._lock = threading.Lock()
+        _FOLLOWERS.add(self)
 
     def look_if_due(self) -> None:
         """While one thread looks, the others continue with what was seen last."""
@@ -50,6 +44,19 @@ class Follower:
         finally:
             lock.release()
         report()
+
+
+_FOLLOWERS: weakref.WeakSet[Follower] = weakref.WeakSet()
+
+
+def _renew_locks() -> None:
+    """Another thread may have held a lock when the process forked."""
+    for follower in _FOLLOWERS:
+        follower._lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_locks)
 
 
 def read_stable(path: str, name_version: Callable[[], str], read: Callable[[], T]) -> tuple[str, T]:

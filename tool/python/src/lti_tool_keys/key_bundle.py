@@ -5,7 +5,7 @@ import json
 import os
 from typing import Callable, Iterator, Mapping, Optional, Union
 
-from .delivered_key import LOG, Change, DeliveredKey, Found
+from .delivered_key import LOG, Change, DeliveredKey, Found, call
 from .errors import KeyDirectoryError
 from .files import Files, bundle_version_name, read_bundle
 from .follower import Follower, read_stable
@@ -27,7 +27,7 @@ def open_key_bundle(
 
     `recipient_key` is the private key of `spec.delivery.recipient`, `poll_interval` is in seconds. `on_change` gets the key of the
     registration that changed, its new version, and the previous one, which is None after its first key. It is called in the thread that
-    looked at the directory, and not for what the bundle has when it is opened.
+    looked at the directory, and not for what the bundle has when it is opened. An exception that it raises is logged.
     """
     return KeyBundle(os.fspath(path), recipient_key, poll_interval, on_change)
 
@@ -140,7 +140,7 @@ class KeyBundle(Mapping[str, DeliveredKey]):
             if change.is_new_fault and (before is None or change.fault is not None):
                 member._log(change.fault)
             if self._on_change is not None and change.after is not None and change.after is not change.before:
-                self._on_change(member, change.after, change.before)
+                call(self._on_change, member, change.after, change.before)
 
 
 class _Member(DeliveredKey):

@@ -3,7 +3,7 @@ from __future__ import annotations
 import os
 from typing import Callable, Optional, Union
 
-from .delivered_key import DeliveredKey, Found
+from .delivered_key import DeliveredKey, Found, call
 from .errors import KeyDirectoryError
 from .files import is_registration_name, read_files, version_name
 from .follower import Follower, read_stable
@@ -26,7 +26,8 @@ def open_key_directory(
     """Opens a mounted delivery Secret, or one `registration` of a mounted bundle. Raises KeyDirectoryError if there is no usable key.
 
     `recipient_key` is the private key of `spec.delivery.recipient`, `poll_interval` is in seconds. `on_change` gets the new and the
-    previous version, `on_fault` the fault, or None when it ends. Both are called in the thread that looked at the directory.
+    previous version, `on_fault` the fault, or None when it ends. Both are called in the thread that looked at the directory. An exception that
+    they raise is logged.
     """
     return KeyDirectory(os.fspath(path), registration, recipient_key, poll_interval, on_change, on_fault)
 
@@ -65,22 +66,25 @@ class KeyDirectory(DeliveredKey):
 
     def _look(self, began: float) -> Callable[[], None]:
         found: Found
+        name = self._name
         try:
             if self._fault is None and version_name(self.path, self._prefix) == self._name:
                 self._confirm(began)
                 return lambda: None
-            self._name, found = self._read(self.path)
+            name, found = self._read(self.path)
         except (KeyDirectoryError, Withdrawn) as error:
             found = error
         change = self._accept(found, began)
+        # Last, so that a look that is interrupted, or copied by a fork, is repeated.
+        self._name = name
 
         def report() -> None:
             if change.is_new_fault:
                 self._log(change.fault)
                 if self._on_fault is not None:
-                    self._on_fault(change.fault)
+                    call(self._on_fault, change.fault)
             if self._on_change is not None and change.before is not None and change.after is not None and change.after is not change.before:
-                self._on_change(change.after, change.before)
+                call(self._on_change, change.after, change.before)
 
         return report
 

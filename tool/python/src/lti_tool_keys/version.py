@@ -7,19 +7,19 @@ import os
 from dataclasses import dataclass, field
 from typing import Any, Mapping, Optional, Sequence
 
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from .errors import KeyDirectoryError
-from .files import MOUNT, Files
+from .files import MOUNT, UNCHANGED, Files
 from .jwe import RecipientKey, base64url_decode, decrypt
 
 _STRINGS = (
     *("issuer", "client_id", "authorization_endpoint", "token_endpoint", "token_audience", "authorization_server"),
     *("jwks_uri", "platform", "tool_jwks_uri", "namespace_jwks_uri", "kid"),
 )
-_UNCHANGED = "mount the delivery Secret unchanged, as a whole directory"
 _SAMPLE = b"lti-key-operator"
 
 
@@ -105,7 +105,7 @@ def is_same(one: Delivery, other: Delivery) -> bool:
 
 def _object(text: Optional[str], file: str) -> dict[str, Any]:
     if text is None:
-        raise KeyDirectoryError("FileMissing", file, "it does not exist", _UNCHANGED)
+        raise KeyDirectoryError("FileMissing", file, "it does not exist", UNCHANGED)
     value: Any = None
     try:
         value = json.loads(text)
@@ -113,7 +113,7 @@ def _object(text: Optional[str], file: str) -> dict[str, Any]:
         pass
     # Outside the handler: the errors of json have the whole text as a member.
     if not isinstance(value, dict):
-        raise KeyDirectoryError("FileMalformed", file, "it is not a JSON object", _UNCHANGED)
+        raise KeyDirectoryError("FileMalformed", file, "it is not a JSON object", UNCHANGED)
     return value
 
 
@@ -124,14 +124,14 @@ def _registration(text: Optional[str], file: str) -> Mapping[str, Any]:
     if not isinstance(ids, list) or not all(isinstance(each, str) for each in ids):
         wrong.append("deployment_ids")
     if wrong:
-        raise KeyDirectoryError("FileMalformed", file, f"its member {wrong[0]} has another type than expected", _UNCHANGED)
+        raise KeyDirectoryError("FileMalformed", file, f"its member {wrong[0]} has another type than expected", UNCHANGED)
     return value
 
 
 def _jwks(text: Optional[str], file: str) -> Sequence[Mapping[str, str]]:
     keys = _object(text, file).get("keys")
     if not isinstance(keys, list):
-        raise KeyDirectoryError("FileMalformed", file, "it has no array keys", _UNCHANGED)
+        raise KeyDirectoryError("FileMalformed", file, "it has no array keys", UNCHANGED)
     return [_public_jwk(key if isinstance(key, dict) else {}, file) for key in keys]
 
 
@@ -139,7 +139,7 @@ def _public_jwk(value: Mapping[str, Any], file: str) -> dict[str, str]:
     """Only public members (RFC 7518 §6.3.1), whatever else the file has."""
     members = {name: value.get(name) for name in ("kid", "n", "e")}
     if value.get("kty") != "RSA" or not all(isinstance(each, str) and each for each in members.values()):
-        raise KeyDirectoryError("FileMalformed", file, "it has no RSA key with the members kid, n and e", _UNCHANGED)
+        raise KeyDirectoryError("FileMalformed", file, "it has no RSA key with the members kid, n and e", UNCHANGED)
     return {"kty": "RSA", "use": "sig", "alg": "RS256", "kid": str(value["kid"]), "n": str(value["n"]), "e": str(value["e"])}
 
 
@@ -160,14 +160,14 @@ def _key(text: str, file: str) -> tuple[rsa.RSAPrivateKey, dict[str, str]]:
     # Outside the handler, so that no exception that quotes the key is attached.
     if private_key is None:
         what = "its private half is missing or does not belong to its public half"
-        raise KeyDirectoryError("FileMalformed", file, what, _UNCHANGED)
+        raise KeyDirectoryError("FileMalformed", file, what, UNCHANGED)
     return private_key, jwk
 
 
 def _is_public_half(pem: str, private_key: rsa.RSAPrivateKey) -> bool:
     try:
         other = load_pem_public_key(pem.encode())
-    except ValueError:
+    except (ValueError, UnsupportedAlgorithm):
         return False
     return isinstance(other, rsa.RSAPublicKey) and other.public_numbers() == private_key.public_key().public_numbers()
 
