@@ -227,7 +227,7 @@ function lastState(seen: LtiRegistration | undefined): LastState {
   return { last, ...(Number.isNaN(createdAt) ? {} : { lastCreatedAt: createdAt }) };
 }
 
-/** The configured Secret and all that the ledger or the status know, because the ledger may be unreadable or lack the last ones. */
+/** The configured Secret and every Secret that the ledger or the status names, because the ledger may be unreadable or behind. */
 async function readDeliveries(
   { client, lastSeen, failingFor }: PassSources,
   key: ObjectKey,

@@ -1,8 +1,8 @@
 import { objectKey, type KubeObject, type ObjectKey } from '../kube/objects.ts';
 
 /**
- * Objects that this process wrote and its caches may not show yet. They spare a read after each write, and separate the echo of
- * an own write from a change by another client. Correctness does not depend on them: every write carries a resourceVersion.
+ * Objects that this process wrote and its caches may not show yet. They save a read after each write, and tell the echo of
+ * this process's own write from a change by another client. Correctness does not depend on them: every write carries a resourceVersion.
  *
  *     write() ──► in flight ──response──► written ──its event arrives──► forgotten
  *                    │ events meanwhile

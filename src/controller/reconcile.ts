@@ -37,7 +37,7 @@ interface Settled {
  */
 export function reconciler(options: ReconcilerOptions): (key: ObjectKey) => Promise<Result> {
   const { sources, applier } = options;
-  /** When the first pass began that threw, in monotonic milliseconds, until one completes. */
+  /** When the first failed pass began, in monotonic milliseconds; removed when a pass completes. */
   const failingSince = new Map<ObjectKey, number>();
 
   return async function reconcile(key) {

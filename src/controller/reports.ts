@@ -41,7 +41,7 @@ export class Reports {
     );
   }
 
-  /** Nothing else would report to the user what `after` says: each of its announcements is made once an hour while it cannot be written. */
+  /** Events are the only report while the status cannot be written: each announcement of `after` is repeated once an hour at most. */
   statusRefused(
     situation: Situation,
     error: ApiError | TransportError,

@@ -19,7 +19,7 @@ import { blockedPoll, retryPoll } from './timing.ts';
 import { refusalFault } from './verdict.ts';
 
 /**
- * Everything that is to be done about one registration, from everything that is known of it. Pure: the same situation gives
+ * Computes everything to do for one registration from everything that is known about it. Pure: the same situation gives
  * the same decision. The effects are in the order in which they are carried out: what removes trust, the ledger, LtiKeys,
  * delivery; the status always comes last. The decision is repeated, with refused writes in the situation, until no effect is
  * left that was not refused.

@@ -38,7 +38,7 @@ const mayHoldKey: Readonly<Record<DeliverySecret['kind'], boolean>> = {
   ours: true,
 };
 
-/** The part of the situation of the Secrets that the lifecycle needs. */
+/** The facts about the delivery Secrets that the key policies need. */
 export function deliveryState({ deliveries }: Situation, wanted: string | undefined): DeliveryState {
   const secret = wanted === undefined ? undefined : deliveries.get(wanted);
   const keyID = secret?.kind === 'ours' ? secret.keyID : undefined;

@@ -84,7 +84,7 @@ export function isRefused({ refused }: Pick<Situation, 'refused'>, kind: Effect[
   return refused.has(identify(kind, name));
 }
 
-/** As {@link isRefused}, of an effect that was decided again. */
+/** Like {@link isRefused}, for an effect that was decided again. */
 export function isRefusedEffect({ refused }: Pick<Situation, 'refused'>, effect: Effect): boolean {
   return refused.has(effectID(effect));
 }

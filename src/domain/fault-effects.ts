@@ -5,7 +5,7 @@ import { mayBeLive, unpublishEffects } from './ltikeys.ts';
 import type { Fault, Situation } from './situation.ts';
 import { conditions, faultVerdict, refusalFault, type Verdict } from './verdict.ts';
 
-/** Revoked keys leave without the ledger. */
+/** Withdraws revoked keys from publication and delivery without a write of the ledger. */
 export function revocationEffects(situation: Situation, revoked: ReadonlySet<string> = new Set()): readonly Effect[] {
   return [
     ...unpublishEffects(situation, ({ spec }) => revoked.has(spec.keyID)),

@@ -15,7 +15,7 @@ export interface Fetches {
   readonly notCollected?: true;
 }
 
-/** `status.lastFetchTime` is at most this old in comparison with the last fetch: 10,000 registrations write it 10,000 times a day. */
+/** `status.lastFetchTime` lags the last fetch by at most this, so that 10,000 registrations write it 10,000 times a day. */
 export const fetchTimeStep: Duration = day;
 
 /** What the replicas report, and what the status recorded before they were restarted. A record of the future is ignored. */

@@ -190,7 +190,7 @@ export function recordSettings(ledger: Ledger): Change {
   return { ledger, transitions: [{ reason: 'SettingsRecorded' }] };
 }
 
-/** The rotation that is still owed if this next key goes away before it signs, with the cause it was made for. */
+/** The rotation to retry if this next key is discarded or revoked before it signs, with the cause it was made for. */
 export function owedWithout({ cause }: LedgerKey): Pick<Ledger, 'rotationOwed'> {
   return cause === 'Trigger' || cause === 'Request' || cause === 'Revocation' ? { rotationOwed: cause } : {};
 }

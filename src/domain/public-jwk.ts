@@ -10,7 +10,7 @@ export interface PublicJwk {
   readonly kty: 'RSA';
   readonly use: 'sig';
   readonly alg: 'RS256';
-  /** RFC 7638 SHA-256 thumbprint, base64url, 43 characters. */
+  /** RFC 7638 SHA-256 thumbprint in base64url, 43 characters; an imported key may have another ID of up to 256 characters. */
   readonly kid: string;
   /** Modulus, base64url without padding. */
   readonly n: string;

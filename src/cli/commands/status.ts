@@ -145,7 +145,7 @@ function row(summary: RegistrationSummary, now: number, terminal: Terminal): str
 
 function untilText(time: string, now: number): string {
   const left = Date.parse(time) - now;
-  return left > 0 ? `in ${formatAge(left)} (${time})` : `due since ${formatAge(left)}`;
+  return left > 0 ? `in ${formatAge(left)} (${time})` : `overdue by ${formatAge(left)}`;
 }
 
 const awaited: Readonly<Record<string, string>> = {

@@ -19,7 +19,7 @@ export async function readRecipient({ spec }: LtiRegistration): Promise<Recipien
     const key = await importJWK({ ...jwk }, jwk.alg);
     if (key instanceof Uint8Array) throw new TypeError('not a public key');
     const recipient = { jwk: { ...jwk }, key, thumbprint: await calculateJwkThumbprint({ ...jwk }) };
-    // Only use reveals a short RSA modulus or a point of small order.
+    // Only a trial encryption reveals a short RSA modulus or a point of small order.
     await encryptFor(recipient, '');
     return recipient;
   } catch {
