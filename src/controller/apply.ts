@@ -7,7 +7,7 @@ import { liveKeys } from '../domain/ledger.ts';
 import type { KeySize } from '../domain/public-jwk.ts';
 import type { KeyMaterial } from '../domain/situation.ts';
 import type { KubeClient } from '../kube/client.ts';
-import { type ApiError, ifExists, isAlreadyExists, type TransportError } from '../kube/errors.ts';
+import { type ApiError, ifExists, isLostRace, isObjectNotFound, type TransportError } from '../kube/errors.ts';
 import type { EventRecorder } from '../kube/events.ts';
 import { type KubeObject, objectKey, type ResourceType } from '../kube/objects.ts';
 import type { Clock } from '../lib/clock.ts';
@@ -162,18 +162,10 @@ export class Applier {
     return pair ? withoutPair(after) : after;
   }
 
-  async #createKey(key: LtiKey): Promise<LtiKey> {
+  #createKey(key: LtiKey): Promise<LtiKey> {
     const { client, ownWrites } = this.#options;
     const { status: _, ...bare } = key;
-    try {
-      return await ownWrites.keys.write(objectKey(key), () => client.create<LtiKey>(ltiKeys, bare));
-    } catch (error) {
-      // The cache is behind, or another client created it: the next pass decides by what exists.
-      if (isAlreadyExists(error)) {
-        ownWrites.keys.add(await client.get<LtiKey>(ltiKeys, key.metadata.namespace, key.metadata.name));
-      }
-      throw error;
-    }
+    return this.#writeKey(key, () => ownWrites.keys.write(objectKey(key), () => client.create<LtiKey>(ltiKeys, bare)));
   }
 
   /** Writes the status of an LtiKey that exists; its creation may have been refused. */
@@ -182,8 +174,8 @@ export class Applier {
     if (!current || !key.status) return gathered;
     const { client, ownWrites } = this.#options;
     const { status } = key;
-    const stored = await ownWrites.keys.write(objectKey(key), () =>
-      client.replaceStatus<LtiKey>(ltiKeys, { ...current, status }),
+    const stored = await this.#writeKey(current, () =>
+      ownWrites.keys.write(objectKey(key), () => client.replaceStatus<LtiKey>(ltiKeys, { ...current, status })),
     );
     return withLtiKey(gathered, stored);
   }
@@ -191,9 +183,22 @@ export class Applier {
   async #removeKey(gathered: Gathered, key: LtiKey): Promise<Gathered> {
     const known = gathered.situation.ltiKeys;
     const current = known.find(({ metadata }) => metadata.name === key.metadata.name);
-    await this.#delete(ltiKeys, current);
+    await this.#writeKey(key, () => this.#delete(ltiKeys, current));
     this.#options.ownWrites.keys.forget(objectKey(key));
     return withSituation(gathered, { ltiKeys: known.filter((other) => other !== current) });
+  }
+
+  /** If the cache is behind, perhaps because its watch fails, the next pass decides by what the API server has. */
+  async #writeKey<T>(known: LtiKey, write: () => Promise<T>): Promise<T> {
+    const { client, ownWrites } = this.#options;
+    const { namespace, name } = known.metadata;
+    try {
+      return await write();
+    } catch (error) {
+      if (isLostRace(error) || isObjectNotFound(error))
+        ownWrites.keys.correct(known, await ifExists(client.get<LtiKey>(ltiKeys, namespace, name)));
+      throw error;
+    }
   }
 
   async #deliver(gathered: Gathered, { content }: EffectOf<'deliver'>): Promise<Gathered> {

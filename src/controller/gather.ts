@@ -196,13 +196,11 @@ function shownKeys(
   ledger: Ledger | undefined,
 ): readonly LtiKey[] {
   const { namespace } = splitKey(key);
-  const ltiKeys = new Map(cachedKeys.map((cached) => [cached.metadata.name, cached]));
-  for (const row of ledger?.keys ?? []) {
-    const name = ltiKeyName(ledger!.registration, row.revision);
-    const newest = ownWrites.keys.newest(`${namespace}/${name}`, ltiKeys.get(name));
-    if (newest) ltiKeys.set(name, newest);
-  }
-  return [...ltiKeys.values()];
+  const cached = new Map(cachedKeys.map((one) => [one.metadata.name, one]));
+  const recorded = ledger?.keys.map(({ revision }) => ltiKeyName(ledger.registration, revision)) ?? [];
+  return [...new Set([...cached.keys(), ...recorded])].flatMap(
+    (name) => ownWrites.keys.newest(`${namespace}/${name}`, cached.get(name)) ?? [],
+  );
 }
 
 function presentReading(object: LtiRegistration): RegistrationReading {

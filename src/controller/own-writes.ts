@@ -10,6 +10,8 @@ import { objectKey, type KubeObject, type ObjectKey } from '../kube/objects.ts';
  */
 export class OwnWrites<T extends KubeObject> {
   readonly #written = new Map<ObjectKey, T>();
+  /** The `uid` of objects that the API server no longer has, although a cache may still show them. */
+  readonly #gone = new Map<ObjectKey, string>();
   /** The events of each object that is being written; the response shows which of them are this process's own. */
   readonly #inFlight = new Map<ObjectKey, (() => void)[]>();
 
@@ -31,9 +33,21 @@ export class OwnWrites<T extends KubeObject> {
     this.#written.set(objectKey(object), object);
   }
 
-  /** Returns the newer of the cached object and the one last written. */
-  newest(key: ObjectKey, cached: T | undefined): T | undefined {
+  /** Records what the API server has, after it refused a write because `known` is out of date: its watch may have failed. */
+  correct(known: T, found: T | undefined): void {
+    const key = objectKey(known);
+    const { uid } = known.metadata;
+    if (uid !== undefined && found?.metadata.uid !== uid) this.#gone.set(key, uid);
+    if (found) this.add(found);
+    else this.#written.delete(key);
+  }
+
+  /** Returns the newer of the cached object and the one last written or read. */
+  newest(key: ObjectKey, inCache: T | undefined): T | undefined {
+    const gone = this.#gone.get(key);
+    const cached = gone !== undefined && gone === inCache?.metadata.uid ? undefined : inCache;
     const written = this.#written.get(key);
+    if (cached) this.#gone.delete(key);
     if (!written) return cached;
     if (!cached || (isSame(cached, written) && version(cached) < version(written))) return written;
     this.#written.delete(key);
@@ -52,6 +66,7 @@ export class OwnWrites<T extends KubeObject> {
 
   forget(key: ObjectKey): void {
     this.#written.delete(key);
+    this.#gone.delete(key);
   }
 
   /** Whether this process wrote this version of `object`, or a later one. */

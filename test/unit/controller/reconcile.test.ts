@@ -2,6 +2,7 @@ import { expect } from 'chai';
 import {
   customResourceDefinitions,
   ledgerSecretName,
+  ltiKeys,
   registrationDefinitionName,
   secrets,
 } from '../../../src/api/names.ts';
@@ -10,6 +11,7 @@ import { KekError } from '../../../src/crypto/errors.ts';
 import { day, hour, minute, second } from '../../../src/domain/duration.ts';
 import { parseLedger } from '../../../src/domain/ledger-format.ts';
 import type { Ledger } from '../../../src/domain/ledger.ts';
+import { isShownPublished } from '../../../src/domain/ltikeys.ts';
 import { ApiError, TransportError } from '../../../src/kube/errors.ts';
 import type { Secret } from '../../../src/kube/objects.ts';
 import { anLtiRegistration } from '../../builders/registration.ts';
@@ -127,6 +129,29 @@ describe('reconcile', () => {
       expect((await operator.reconcile()).requeueAfter).to.equal(15 * second);
       expect(operator.refusedResources).to.deep.equal(Array(2).fill('ltiregistrations/status'));
     });
+
+    for (const [what, happens] of [
+      ['was edited', (key: LtiKey) => operator.objects.put(ltiKeys, key)],
+      ['was deleted', ({ metadata }: LtiKey) => operator.objects.remove(ltiKeys, 'gradebook', metadata.name)],
+    ] as const) {
+      it(`reconcile revokes a key although its LtiKey ${what} and the cache does not follow`, async () => {
+        await ready();
+        const cached = operator.keys();
+        const [{ spec }] = cached as [LtiKey];
+        Object.assign(operator.sources.keys, { byIndex: () => cached });
+        operator.sources.ownWrites.keys.forget('gradebook/canvas-1');
+        happens(cached[0]!);
+        operator.apply(anLtiRegistration({ delivery, revokedKeyIDs: [spec.keyID] }));
+        operator.keks.problem = new KekError('KEKMissing', 'no KEK');
+        for (let passed = 0; passed < 24; passed += 4) {
+          await operator.reconcile().catch(() => undefined);
+          await operator.clock.advance(4 * second);
+        }
+        expect(operator.keys().filter(isShownPublished)).to.deep.equal([]);
+        expect(secretOf(operator, 'canvas-tool')?.data ?? {}).to.not.have.any.keys('private.pem', 'private.jwk');
+        expect(operator.registration()?.status?.phase).to.equal('Stalled');
+      });
+    }
 
     it('reconcile reads the ledger from the API server again after a pass that failed', async () => {
       operator.apply(anLtiRegistration({ delivery }));
