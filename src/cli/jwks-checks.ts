@@ -4,6 +4,7 @@ import { describeKeySetUse } from '../domain/platforms.ts';
 import { narrowPublicJwk, type PublicJwk } from '../domain/public-jwk.ts';
 import { isJsonObject } from '../lib/json-object.ts';
 import { type Answer, fetchAsPlatform } from './jwks-fetch.ts';
+import { counted } from './output.ts';
 
 export interface Check {
   readonly check: string;
@@ -99,11 +100,7 @@ function keyChecks(body: string, keys: readonly LtiKey[]): Check[] {
   const missing = wanted.filter((key) => !find(key));
   const revoked = keys.filter((key) => state(key) === 'Revoked' && find(key));
   return [
-    check(
-      'key set',
-      'passed',
-      `${served.length} RSA ${served.length === 1 ? 'key' : 'keys'} for RS256, without private members`,
-    ),
+    check('key set', 'passed', `${counted(served.length, 'RSA key')} for RS256, without private members`),
     missing.length === 0
       ? check(
           'keys',

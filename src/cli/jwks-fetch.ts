@@ -71,6 +71,9 @@ export async function fetchAsPlatform(url: URL, options: FetchOptions, redirects
 function whatFailed(url: URL, error: unknown): string {
   const { code, name, message } = error instanceof Error ? (error as NodeJS.ErrnoException) : {};
   if (name === 'TimeoutError') return `${url.host} gives no answer within ${timeout / 1000} s`;
+  if (code === 'ERR_SSL_WRONG_VERSION_NUMBER' || code === 'ERR_SSL_PACKET_LENGTH_TOO_LONG') {
+    return `${url.host} does not answer with TLS (${code}): serve https at this port, or give the port that does`;
+  }
   const tls = code !== undefined && /CERT|TLS|SSL|SIGNATURE|ISSUER/.test(code);
   return tls
     ? `${url.host} has a certificate that clients do not accept (${code}): serve the whole chain of a publicly trusted one`

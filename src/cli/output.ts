@@ -33,6 +33,11 @@ export function formatValue(format: 'json' | 'yaml', value: unknown): string {
   return format === 'json' ? `${JSON.stringify(value, undefined, 2)}\n` : stringify(value);
 }
 
+/** A number of things, such as `1 key` and `2 keys`. */
+export function counted(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? '' : 's'}`;
+}
+
 export type Tone = 'good' | 'warning' | 'bad' | 'quiet';
 const styles = { good: 'green', warning: 'yellow', bad: 'red', quiet: 'dim' } as const;
 

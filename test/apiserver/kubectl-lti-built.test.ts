@@ -108,7 +108,7 @@ describe('The built kubectl lti', function () {
   it('backup writes one file that only its owner can read and that holds no private key in the clear', async () => {
     const { code, stdout, stderr } = await lti(admin, 'backup', file, `--kek-dir=${pod.kekDir}`);
     expect({ code, stderr }).to.deep.equal({ code: 0, stderr: '' });
-    expect(stdout).to.equal(`${file}: 1 ledgers, 1 registrations, canaries\n`);
+    expect(stdout).to.equal(`${file}: 1 ledger, 1 registration, canaries\n`);
     expect(statSync(file).mode & 0o777).to.equal(0o600);
     const { 'private.jwk': privateJwk } = await canvas.delivered();
     const { items } = JSON.parse(readFileSync(file, 'utf8')) as { items: { data?: Record<string, string> }[] };

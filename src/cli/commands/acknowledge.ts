@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { acknowledgedRevocationsAnnotation } from '../../api/names.ts';
 import type { LtiRegistration } from '../../api/objects.ts';
-import { changeRegistration, type Cluster, type ClusterOptions, keysOf } from '../cluster.ts';
+import { changeRegistration, type Cluster, type ClusterOptions, getRegistration, keysOf } from '../cluster.ts';
 import { describedCommand, onCluster, withClusterOptions } from '../command.ts';
 import { CliError } from '../exit-codes.ts';
 import type { Terminal } from '../terminal.ts';
@@ -63,7 +63,10 @@ async function acknowledgeKey(cluster: Cluster, name: string, given: string | un
 async function acknowledgeRevocation(cluster: Cluster, name: string, given: string | undefined): Promise<string> {
   const keys = await keysOf(cluster, name);
   const revoked = keys.flatMap(({ spec, status }) => (status?.state === 'Revoked' ? [spec.keyID] : []));
-  if (revoked.length === 0) throw new CliError(`${name} has no revoked key: nothing was changed`);
+  if (revoked.length === 0) {
+    await getRegistration(cluster, name);
+    throw new CliError(`${name} has no revoked key: nothing was changed`);
+  }
   if (given !== undefined && !revoked.includes(given)) {
     throw new CliError(
       `${given} is not a revoked key of ${name}: nothing was changed; its revoked keys are ${revoked.join(', ')}`,

@@ -9,6 +9,7 @@ import { type Backup, portable, registrationOfLedger, writeBackup } from '../bac
 import type { Cluster, ClusterOptions } from '../cluster.ts';
 import { describedCommand, onCluster, withClusterOptions } from '../command.ts';
 import { CliError, exitCodes } from '../exit-codes.ts';
+import { counted } from '../output.ts';
 import { listLedgers } from '../sealed-keys.ts';
 import type { Terminal } from '../terminal.ts';
 
@@ -44,12 +45,15 @@ export function backupCommand(terminal: Terminal): Command {
         problems.push(...(await checkLedgers(ledgers, keks)), ...(keks ? await checkCanaries(canaries, keks) : []));
         await writeBackup(file, backup);
         terminal.out(
-          `${file}: ${ledgers.length} ledgers, ${registrations.length} registrations, ${canaries.length === 0 ? 'no canaries' : 'canaries'}\n`,
+          `${file}: ${counted(ledgers.length, 'ledger')}, ${counted(registrations.length, 'registration')}, ${canaries.length === 0 ? 'no canaries' : 'canaries'}\n`,
         );
         for (const problem of problems) terminal.err(`${problem}\n`);
         if (!keks) terminal.err('Whether the keys open was not checked: give your copy of the KEKs with --kek-dir.\n');
         if (problems.length > 0) {
-          throw new CliError(`the backup was written, but has ${problems.length} problems`, exitCodes.problemFound);
+          throw new CliError(
+            `the backup was written, but has ${counted(problems.length, 'problem')}`,
+            exitCodes.problemFound,
+          );
         }
       }),
     );

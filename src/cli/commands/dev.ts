@@ -12,6 +12,7 @@ import { readRegistration, type Registration } from '../../domain/registration.t
 import { durationOption } from '../cluster.ts';
 import { describedCommand } from '../command.ts';
 import { CliError, exitCodes } from '../exit-codes.ts';
+import { requireObjectName } from '../object-name.ts';
 import { toned } from '../output.ts';
 import { type RegistrationInput, registrationFrom, withRegistrationOptions } from '../registration-input.ts';
 import type { Terminal } from '../terminal.ts';
@@ -173,12 +174,4 @@ function portOption(text: string): number {
   const port = Number(text);
   if (/^\d{1,5}$/.test(text) && port <= 65_535) return port;
   throw new CliError(`--port: "${text}" is not a port: give a number from 0 to 65535`, exitCodes.usage);
-}
-
-function requireObjectName(what: string, text: string): void {
-  if (/^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$/.test(text) && text.length <= 63) return;
-  throw new CliError(
-    `${what}: "${text}" is not a name of Kubernetes: use lower-case letters, digits, - and .`,
-    exitCodes.usage,
-  );
 }

@@ -5,6 +5,7 @@ import { describedCommand } from '../command.ts';
 import { AnswerFile, answerOf } from '../dynamic-registration.ts';
 import { CliError, exitCodes } from '../exit-codes.ts';
 import { readInputFile } from '../input-file.ts';
+import { requireObjectName } from '../object-name.ts';
 import type { Terminal } from '../terminal.ts';
 
 interface ImportRegistrationOptions {
@@ -44,6 +45,8 @@ async function importRegistration(
   { filename, openidConfiguration, namespace, patch }: ImportRegistrationOptions,
   terminal: Terminal,
 ): Promise<void> {
+  requireObjectName('the name', name);
+  requireObjectName('--namespace', namespace);
   if (!patch && openidConfiguration === undefined) {
     const message =
       'a manifest needs the issuer: give the OpenID configuration of the platform with --openid-configuration, or use --patch';

@@ -8,6 +8,7 @@ import { rsaThumbprint } from '../../lib/thumbprint.ts';
 import { describedCommand, withOutput } from '../command.ts';
 import { CliError, exitCodes } from '../exit-codes.ts';
 import { readInputFile, unreadable } from '../input-file.ts';
+import { requireObjectName } from '../object-name.ts';
 import { formatValue, type OutputFormat } from '../output.ts';
 import type { Terminal } from '../terminal.ts';
 
@@ -54,6 +55,8 @@ export function importCommand(terminal: Terminal): Command {
     .option('-n, --namespace <namespace>', 'The namespace of the future registration.', 'default')
     .option('--key-id <id>', 'The key ID that the tool sends, if it is not the thumbprint of the key.')
     .action(async (file: string, options: ImportOptions) => {
+      requireObjectName('--registration', options.registration);
+      requireObjectName('--namespace', options.namespace);
       const report = inspect(file, await read(file, terminal), options);
       terminal.out(render(report, options));
     });

@@ -8,7 +8,7 @@ import type { Secret } from '../../kube/objects.ts';
 import type { Cluster, ClusterOptions } from '../cluster.ts';
 import { describedCommand, onCluster, withClusterOptions, withOutput } from '../command.ts';
 import { CliError, exitCodes } from '../exit-codes.ts';
-import { formatTable, formatValue, type OutputFormat, toned } from '../output.ts';
+import { counted, formatTable, formatValue, type OutputFormat, toned } from '../output.ts';
 import { countSealedKeys, type SealedKeys } from '../sealed-keys.ts';
 import { type Problem, summarize } from '../summary.ts';
 import type { Terminal } from '../terminal.ts';
@@ -63,7 +63,7 @@ function kekStatusCommand(terminal: Terminal): Command {
         const report = await readReport(cluster, options);
         terminal.out(render(report, options.output, terminal));
         const count = report.problems.length + report.unreadable.length;
-        if (options.check && count > 0) throw new CliError(`${count} problems`, exitCodes.problemFound);
+        if (options.check && count > 0) throw new CliError(counted(count, 'problem'), exitCodes.problemFound);
       }),
     );
 }
@@ -120,7 +120,7 @@ function render(report: KekReport, output: OutputFormat, terminal: Terminal): st
     String(sealedKeys),
     toned(terminal, canary === 'missing' ? 'warning' : 'quiet', canary),
   ]);
-  const counted =
+  const origin =
     source === 'ledgers'
       ? `Counted in the ledgers of ${where}.\n`
       : `Counted in the LtiKeys of ${where}, because you may not list Secrets: there may be more sealed keys.\n`;
@@ -128,7 +128,7 @@ function render(report: KekReport, output: OutputFormat, terminal: Terminal): st
     keks.length === 0
       ? 'No key is sealed, and there is no canary.\n'
       : formatTable(['KEK', 'SEALED KEYS', 'CANARY'], rows),
-    counted,
+    origin,
     ...unreadable.map((place) => `${toned(terminal, 'bad', place)}: the header of the sealed key cannot be read.\n`),
     ...problems.map(
       ({ reason, message, remedy, registrations }) =>

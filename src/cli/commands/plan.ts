@@ -33,7 +33,7 @@ export function planCommand(terminal: Terminal): Command {
     usage: 'plan [name]',
     summary: 'Show what the operator will do with the keys of a registration, and when.',
     details:
-      'The times follow from the same rules that the operator applies. They assume that every replica serves a new key at once. Whether rotations start is what the status of the registration says; for a spec that the operator has not seen yet, they assume its default limits. With --filename, the command shows what would happen if you applied a manifest; it applies nothing.',
+      'The times follow from the same rules that the operator applies. They assume that every replica serves a new key at once. Whether rotations start is what the status of the registration says; for a spec that the operator has not seen yet, they assume its default limits. With --filename, the command shows what would happen if you applied a manifest; it applies nothing, and does not check whether the API server accepts the manifest, as kubectl apply --dry-run=server does.',
     examples: [
       ['kubectl lti plan canvas -n gradebook', 'The next 180 days of a registration'],
       ['kubectl lti plan -f canvas.yaml --for 365d', 'A year of a manifest that is not applied yet'],
@@ -101,7 +101,7 @@ async function registrations(
 function registrationIn(text: string, file: string, name: string | undefined): LtiRegistration {
   const documents = parseAllDocuments(text);
   const faulty = documents.flatMap((document) => ('errors' in document ? document.errors : []))[0];
-  if (faulty) throw new CliError(`${file} is not YAML: ${faulty.message.split('\n')[0]}`);
+  if (faulty) throw new CliError(`${file} is not YAML: ${faulty.message.split('\n')[0]!.replace(/:$/, '')}`);
   const found = documents
     .map((document): unknown => ('toJS' in document ? document.toJS() : undefined))
     .filter((value): value is LtiRegistration => isRegistration(value))
@@ -110,7 +110,7 @@ function registrationIn(text: string, file: string, name: string | undefined): L
   if (registration && found.length === 1) return registration;
   throw new CliError(
     found.length === 0
-      ? `${file} has no LtiRegistration${name === undefined ? '' : ` ${name}`} of ${apiVersion}`
+      ? `${file} has no LtiRegistration${name === undefined ? '' : ` ${name}`} of ${apiVersion}: give a manifest with one`
       : `${file} has ${found.length} LtiRegistrations: give the name of one`,
   );
 }

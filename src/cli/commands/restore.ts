@@ -7,6 +7,7 @@ import { type Backup, lastApplied, readBackup } from '../backup-file.ts';
 import type { Cluster, ClusterOptions } from '../cluster.ts';
 import { describedCommand, onCluster, withClusterOptions } from '../command.ts';
 import { CliError, exitCodes } from '../exit-codes.ts';
+import { counted } from '../output.ts';
 import { planRestore, registrationsWithoutLedger, type RestorePlan, runningOperator } from '../restore-plan.ts';
 import type { Terminal } from '../terminal.ts';
 
@@ -64,7 +65,7 @@ async function refuseProblems(
   if (problems.length === 0) return;
   for (const problem of problems) terminal.err(`${problem}\n`);
   throw new CliError(
-    `nothing was restored: ${file} has ${problems.length} problems${keks ? '; without --kek-dir, it is not checked that keys open' : ''}`,
+    `nothing was restored: ${file} has ${counted(problems.length, 'problem')}${keks ? '; without --kek-dir, it is not checked that keys open' : ''}`,
     exitCodes.problemFound,
   );
 }
@@ -88,14 +89,14 @@ async function refuseObstacles(
   }
   if (obstacles.length === 0) return;
   for (const obstacle of obstacles) err(`${obstacle}\n`);
-  throw new CliError(`nothing was restored: ${obstacles.length} obstacles`);
+  throw new CliError(`nothing was restored: ${counted(obstacles.length, 'obstacle')}`);
 }
 
 async function confirmed({ creations }: RestorePlan, { yes }: RestoreOptions, terminal: Terminal): Promise<void> {
   if (yes) return;
   const registrations = creations.filter(({ type }) => type === ltiRegistrations).length;
   const answer = await terminal.confirm(
-    `Create ${creations.length - registrations} Secrets and ${registrations} LtiRegistrations?`,
+    `Create ${counted(creations.length - registrations, 'Secret')} and ${counted(registrations, 'LtiRegistration')}?`,
   );
   if (answer) return;
   throw new CliError(
@@ -120,7 +121,7 @@ async function createAll(
     }
     out(`${type.kind} ${objectKey(object)} created\n`);
   }
-  out(`${creations.length} objects created, ${identical} existed with the same content.\n`);
+  out(`${counted(creations.length, 'object')} created, ${identical} existed with the same content.\n`);
 }
 
 /**

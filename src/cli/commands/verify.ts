@@ -35,12 +35,12 @@ export function verifyCommand(terminal: Terminal): Command {
       onCluster<VerifyOptions>(terminal, async (cluster, options, [name]) => {
         const registration = await getRegistration(cluster, name!);
         const url = options.url ?? registration.status?.jwksURL;
-        if (url === undefined || !URL.canParse(url)) {
-          throw new CliError(
-            url === undefined
-              ? `${name} has no JWKS URL: start the operator with --jwks-public-url, or give --url`
-              : `${JSON.stringify(url)} is not a URL: give one such as https://keys.example.org/registrations/gradebook/canvas/jwks.json`,
-          );
+        if (url === undefined) {
+          throw new CliError(`${name} has no JWKS URL: start the operator with --jwks-public-url, or give --url`);
+        }
+        if (!URL.canParse(url)) {
+          const message = `${JSON.stringify(url)} is not a URL: give one such as https://keys.example.org/registrations/gradebook/canvas/jwks.json`;
+          throw new CliError(message, exitCodes.usage);
         }
         const keys = await keysOf(cluster, name!);
         const checks = await verify(new URL(url), registration, keys, terminal);

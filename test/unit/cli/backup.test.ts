@@ -62,7 +62,7 @@ describe('kubectl lti backup and restore', () => {
   it('backup writes a List that only the user can read, without what is only valid in the old cluster', async () => {
     const { code, out, err } = await backUp();
     expect({ code, err }).to.deep.equal({ code: 0, err: '' });
-    expect(out).to.equal(`${file}: 1 ledgers, 1 registrations, canaries\n`);
+    expect(out).to.equal(`${file}: 1 ledger, 1 registration, canaries\n`);
     expect(statSync(file).mode & 0o777).to.equal(0o600);
     const text = readFileSync(file, 'utf8');
     expect(text).not.to.match(/"(uid|resourceVersion|generation|status)":|last-applied/);
@@ -125,7 +125,7 @@ describe('kubectl lti backup and restore', () => {
     const { code, err } = await restore();
     expect(code).to.equal(1);
     expect(err).to.include('Secret gradebook/canvas-lti-keys exists with other content');
-    expect(err).to.include('nothing was restored: 1 obstacles');
+    expect(err).to.include('nothing was restored: 1 obstacle\n');
     expect(restored()).to.have.length(1);
   });
 
@@ -182,7 +182,7 @@ describe('kubectl lti backup and restore', () => {
     there.forbidden = /^$/;
     const again = await restore();
     expect(again.code).to.equal(0);
-    expect(again.out).to.include('1 objects created, 2 existed with the same content.');
+    expect(again.out).to.include('1 object created, 2 existed with the same content.');
   });
 
   for (const [what, change, said] of [

@@ -1,3 +1,8 @@
+import { once } from 'node:events';
+import { writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
 import { expect } from 'chai';
 import type { LtiKey } from '../../../src/api/objects.ts';
 import { leafCommands } from '../../../src/cli/leaf-commands.ts';
@@ -68,6 +73,41 @@ describe('The hints of kubectl lti', () => {
       code: 1,
       err: 'error: missing.yaml cannot be read (ENOENT): give the path of a manifest, or - for standard input\n',
     });
+  });
+
+  it('plan --filename says where a file is not YAML, and what to give instead of one without a registration', async () => {
+    const prose = join(kubectlLti.folder, 'README.md');
+    writeFileSync(prose, '# Title\n\nProse without a colon\nover: two lines\n');
+    expect((await lti(`plan -f ${prose}`)).err).to.match(/README\.md is not YAML: .* at line \d+, column \d+\n$/);
+    const other = join(kubectlLti.folder, 'other.yaml');
+    writeFileSync(other, 'kind: ConfigMap\n');
+    expect((await lti(`plan -f ${other}`)).err).to.match(
+      /other\.yaml has no LtiRegistration of ltikeys\.dev\/v1alpha1: give a manifest with one\n$/,
+    );
+  });
+
+  it('acknowledge --revocation says that there is no such registration, not that it has no revoked key', async () => {
+    const { code, err } = await lti('acknowledge missing -n gradebook --revocation');
+    expect({ code, err }).to.deep.equal({
+      code: 1,
+      err: 'error: there is no LtiRegistration missing in namespace gradebook: choose the namespace with -n, or list all with: kubectl lti status -A\n',
+    });
+  });
+
+  it('verify takes a text that is not a URL for a wrong command line', async () => {
+    put();
+    expect(await lti('verify canvas -n gradebook --url keys')).to.include({ code: 2 });
+  });
+
+  it('verify does not blame the certificate of a server that does not speak TLS', async () => {
+    put();
+    const plain = createServer().listen(0, '127.0.0.1');
+    await once(plain, 'listening');
+    const { port } = plain.address() as AddressInfo;
+    const { out } = await lti(`verify canvas -n gradebook --url https://127.0.0.1:${port}/jwks.json`);
+    plain.close();
+    expect(out).to.match(/answer +failed +127\.0\.0\.1:\d+ does not answer with TLS \(ERR_SSL_\w+\): /);
+    expect(out).not.to.include('certificate');
   });
 
   it('public-key suggests commands that name the namespace', async () => {

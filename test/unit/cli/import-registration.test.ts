@@ -85,6 +85,12 @@ describe('kubectl lti import-registration', () => {
     expect(err).to.include('a manifest needs the issuer').and.include('--openid-configuration');
   });
 
+  it('A name that the API server would refuse is refused before anything is read', async () => {
+    const { code, out, err } = await run(response, configuration, '-n', 'Grade Book');
+    expect({ code, out }).to.deep.equal({ code: 2, out: '' });
+    expect(err).to.include('--namespace: "Grade Book" is not a name of Kubernetes');
+  });
+
   it('The audience is taken if it is not the token endpoint, from either place', async () => {
     const audience = 'https://api.brightspace.com/auth/token';
     for (const openid of [

@@ -50,6 +50,22 @@ describe('kubectl lti import', () => {
     expect(parse(manifest)).to.deep.equal({ spec: { import: { secretName: 'canvas-old-key', keyID: 'tool-2019' } } });
   });
 
+  for (const [option, value] of [
+    ['--registration', 'Canvas 2'],
+    ['--registration', 'canvas.'],
+    ['--namespace', 'grade_book'],
+  ] as const) {
+    it(`import refuses ${option} ${JSON.stringify(value)}, because its commands would not work`, async () => {
+      const terminal = fakeTerminal();
+      const args = ['import', file('private.pem', pem), '--registration', 'canvas', option, value];
+      expect(await runCli(args, terminal)).to.equal(2);
+      expect(terminal.output()).to.equal('');
+      expect(terminal.errors()).to.equal(
+        `error: ${option}: "${value}" is not a name of Kubernetes: use lower-case letters, digits, - and .\n`,
+      );
+    });
+  }
+
   it('import takes the key ID of a private JWK, and prints JSON for programs', async () => {
     const { code, out } = await run(file('key.json', JSON.stringify({ ...privateJwk, kid: 'tool-1' })), '-o', 'json');
     expect(code).to.equal(0);
