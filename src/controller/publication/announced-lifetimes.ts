@@ -9,8 +9,8 @@ interface Announced {
 
 /**
  * The longest cache lifetime that each origin announced in any document. A shorter one replaces it only after the longer one has
- * expired in every cache. An origin that does not respond changes nothing: the computed lifetime must not vary with the
- * availability of a replica.
+ * expired in every cache, also if it comes from another origin, because a changed `--max-age` replaces the replicas. An origin that
+ * does not respond changes nothing: the computed lifetime must not vary with the availability of a replica.
  */
 export class AnnouncedLifetimes {
   readonly #clock: Clock;
@@ -28,14 +28,16 @@ export class AnnouncedLifetimes {
     this.#announced.set(origin, { lifetime, until: now + lifetime });
   }
 
-  /** The longest lifetime of these origins; the previous result if none of them has announced one. */
+  /**
+   * The longest lifetime of these origins, and of former ones whose responses caches may still serve; the previous result if none of
+   * them has announced one.
+   */
   longest(origins: readonly string[]): Duration {
-    const lifetimes = origins.flatMap((origin) => this.#announced.get(origin)?.lifetime ?? []);
-    if (lifetimes.length > 0) this.#last = Math.max(...lifetimes);
+    const now = this.#clock.monotonic();
+    for (const [origin, { until }] of this.#announced)
+      if (until <= now && !origins.includes(origin)) this.#announced.delete(origin);
+    if (this.#announced.size > 0)
+      this.#last = Math.max(...[...this.#announced.values()].map(({ lifetime }) => lifetime));
     return this.#last;
-  }
-
-  remove(isGone: (origin: string) => boolean): void {
-    for (const origin of this.#announced.keys()) if (isGone(origin)) this.#announced.delete(origin);
   }
 }

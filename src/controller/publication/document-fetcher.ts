@@ -102,7 +102,6 @@ export class DocumentFetcher {
     for (const url of this.#aggregates.keys()) if (isGone(url)) this.#aggregates.delete(url);
     const origins = new Set(bases.map((base) => new URL(base).origin));
     for (const origin of this.#breakers.keys()) if (!origins.has(origin)) this.#breakers.delete(origin);
-    this.#lifetimes.remove((origin) => !origins.has(origin));
   }
 
   async close(): Promise<void> {

@@ -30,14 +30,23 @@ describe('AnnouncedLifetimes', () => {
     expect(lifetimes.longest(['a'])).to.equal(hour);
   });
 
-  it('AnnouncedLifetimes keeps the lifetime when some or all replicas do not respond or are removed', () => {
+  it('AnnouncedLifetimes keeps the lifetime when some or all replicas do not respond', async () => {
     lifetimes.announce('a', hour);
     lifetimes.announce('b', minute);
     expect(lifetimes.longest(['a', 'b', 'c'])).to.equal(hour);
-    lifetimes.remove(() => true);
+    await clock.advance(2 * hour);
+    expect(lifetimes.longest(['a', 'b', 'c'])).to.equal(hour);
     expect(lifetimes.longest([])).to.equal(hour);
     expect(lifetimes.longest(['c'])).to.equal(hour);
+  });
+
+  it('AnnouncedLifetimes keeps the lifetime that a replaced replica announced until caches have dropped its responses', async () => {
+    lifetimes.announce('a', hour);
     lifetimes.announce('c', minute);
+    await clock.advance(59 * minute);
+    lifetimes.announce('c', minute);
+    expect(lifetimes.longest(['c'])).to.equal(hour);
+    await clock.advance(minute);
     expect(lifetimes.longest(['c'])).to.equal(minute);
   });
 });
