@@ -19,7 +19,9 @@ interface Lane {
 const root = join(import.meta.dirname, '..');
 const all = globSync('test/**/*.test.ts', { cwd: root }).toSorted();
 const isUnit = (file: string): boolean => file.startsWith('test/unit/');
-const isModel = (file: string): boolean => file.startsWith('test/unit/domain/model/');
+/** What takes about half of the time of all unit tests. */
+const isLong = (file: string): boolean =>
+  file.startsWith('test/unit/domain/model/') || file === 'test/unit/alerts.test.ts';
 
 /** More at once would slow each of them down on two cores, and deadlines are harder to meet then. */
 const serverLanes = 4;
@@ -42,7 +44,7 @@ const seconds: Readonly<Record<string, number>> = {
   'test/process/alerts.test.ts': 70,
   'test/process/demo.test.ts': 50,
   'test/faults/crash-matrix.test.ts': 50,
-  'test/process/jwks-slow-readers.test.ts': 50,
+  'test/process/jwks-slow-readers.test.ts': 45,
   'test/apiserver/refused-writes.test.ts': 50,
   'test/process/lifecycle.test.ts': 45,
   'test/process/upgrade.test.ts': 40,
@@ -99,8 +101,8 @@ function lanesWithServer(): Lane[] {
 
 const unitConfig = 'test/unit/.mocharc.json';
 const unitLanes: readonly Lane[] = [
-  { name: 'unit: model', config: unitConfig, files: all.filter(isModel) },
-  { name: 'unit', config: unitConfig, files: all.filter((file) => isUnit(file) && !isModel(file)) },
+  { name: 'unit: long', config: unitConfig, files: all.filter(isLong) },
+  { name: 'unit', config: unitConfig, files: all.filter((file) => isUnit(file) && !isLong(file)) },
 ];
 
 interface Outcome {
