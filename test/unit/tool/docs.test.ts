@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { createPublicKey } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -5,6 +6,8 @@ import { pathToFileURL } from 'node:url';
 import { expect } from 'chai';
 import { decodeProtectedHeader, jwtVerify } from 'jose';
 import { parse } from 'yaml';
+import type { LtiRegistration } from '../../../src/api/objects.ts';
+import { encryptFor, readRecipient, type Recipient } from '../../../src/controller/secrets/recipient.ts';
 import { formatDuration } from '../../../src/domain/duration.ts';
 import { defaultMinimumOverlap, minimumActivationDelay } from '../../../src/domain/timing.ts';
 import type { KeyDirectory } from '../../../tool/typescript/src/tool-keys.ts';
@@ -28,9 +31,11 @@ describe('docs/tools/use-the-key.md', () => {
 
   it('The registration of the rehearsal has the shortest times that the operator allows by default', () => {
     const blocks = [...page.matchAll(/```yaml\n([\s\S]*?)```/g)].map(
-      ([, text = '']) => parse(text) as { kind?: string },
+      ([, text = '']) => parse(text) as { metadata?: { name: string } },
     );
-    const rehearsal = blocks.find(({ kind }) => kind === 'LtiRegistration') as { spec: Record<string, unknown> };
+    const rehearsal = blocks.find(({ metadata }) => metadata?.name === 'canvas-rehearsal') as {
+      spec: Record<string, unknown>;
+    };
     const { activationDelay, overlap } = rehearsal.spec;
     expect({ activationDelay, overlap }).to.deep.equal({
       activationDelay: formatDuration(minimumActivationDelay({ minimumOverlap: defaultMinimumOverlap }, 0)),
@@ -54,6 +59,48 @@ describe('docs/tools/use-the-key.md', () => {
       const token = await clientAssertion(registration.issuer, registration.client_id);
       expect(decodeProtectedHeader(token)).to.include({ kid: key.keyID });
       await jwtVerify(token, createPublicKey(key.privateKey), { audience: registration.token_audience });
+    } finally {
+      rmSync(directory, { recursive: true });
+      mount.remove();
+    }
+  });
+
+  it('With the key pair, the registration and the code of "Encrypt the key", a tool signs with the encrypted key', async () => {
+    const [, section = ''] = /\n## Encrypt the key\n([\s\S]*?)\n## /.exec(page) ?? [];
+    const code = (language: string): string =>
+      new RegExp(`\`\`\`${language}\n([\\s\\S]*?)\`\`\``).exec(section)?.[1] ?? '';
+    const [key] = await keyPairs;
+    const mount = new Mount();
+    const directory = mkdtempSync(join(import.meta.dirname, 'page-'));
+    try {
+      const printed = execFileSync('sh', ['-euc', code('sh')], { cwd: directory, encoding: 'utf8', stdio: 'pipe' });
+      const written = parse(code('yaml')) as LtiRegistration;
+      const delivery = written.spec.delivery!;
+      const asWritten = await readRecipient(written);
+      expect(asWritten).to.have.property('thumbprint');
+      // What the page prints is what its registration has, but for the key itself.
+      const { alg, ...shape } = delivery.recipient!;
+      const jwk = JSON.parse(printed) as typeof shape;
+      expect({ ...jwk, x: shape.x }).to.deep.equal(shape);
+      const spec = { ...written.spec, delivery: { ...delivery, recipient: { ...jwk, alg } } };
+      const recipient = (await readRecipient({ ...written, spec })) as Recipient;
+      const { 'private.jwk': clear = '', 'private.pem': _, ...others } = files(key);
+      mount.swap({ ...others, 'private.jwe': await encryptFor(recipient, clear) });
+      const source = pathToFileURL(join(root, 'tool/typescript/src/tool-keys.ts')).href;
+      const runnable = code('ts')
+        .replace('@lti-key-operator/tool-keys', source)
+        .replace('/lti/canvas', mount.path)
+        .replace('/recipient/', `${directory}/`);
+      writeFileSync(join(directory, 'encrypted.mts'), runnable);
+      const { clientAssertion, keys } = (await import(pathToFileURL(join(directory, 'encrypted.mts')).href)) as {
+        clientAssertion: () => Promise<string>;
+        keys: KeyDirectory;
+      };
+      const token = await clientAssertion();
+      keys.close();
+      await jwtVerify(token, createPublicKey(key.privateKey), {
+        audience: registration.token_audience,
+      });
     } finally {
       rmSync(directory, { recursive: true });
       mount.remove();
