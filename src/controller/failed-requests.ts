@@ -7,13 +7,15 @@ import { ApiError, isObjectNotFound, isRefusal, isRefusedWrite, TransportError }
 const patience: Duration = 3 * second;
 
 /**
- * Whether to continue without this request, because it timed out or fails for longer than it is retried. An object that does not
- * exist is an answer.
+ * Whether to continue without this request, because it timed out or fails for longer than it is retried: others may succeed although its
+ * connection breaks each time. Without credentials, none does. An object that does not exist is an answer.
  *
  * @param failingFor how long the passes that need the request have failed
  */
 export function isGivenUp(error: unknown, failingFor: Duration): error is ApiError | TransportError {
-  if (error instanceof TransportError) return error.failure === 'Timeout';
+  if (error instanceof TransportError) {
+    return error.failure === 'Timeout' || (error.failure !== 'Credentials' && failingFor > patience);
+  }
   if (!(error instanceof ApiError) || isObjectNotFound(error)) return false;
   return Math.max(failingFor, error.retryAfter ?? 0) > patience;
 }

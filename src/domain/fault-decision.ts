@@ -26,7 +26,7 @@ export function decideFaulty(situation: Situation, { object }: Present, fault: F
       generation: object.metadata.generation ?? 0,
       fault: refusal ? { ...refusal, message: `${refusal.message}. Also, ${fault.message}` } : fault,
       // An unusable ledger may have keys that nothing else names.
-      revokedKeyIDs: known.size === 0 && ledger.kind === 'absent' ? [] : wanted,
+      revokedKeyIDs: ledger.kind === 'absent' && ledger.trace === undefined ? [] : wanted,
       stillPublished: stillPublished(situation, new Set(wanted)),
       deliveries: summarizeDeliveries(situation, new Set(wanted)),
       unknownRevoked: known.size === 0 ? [] : unknownEntries(wanted, known),

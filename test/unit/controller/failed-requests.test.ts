@@ -39,7 +39,8 @@ describe('A failed request', () => {
 
   it('isGivenUp is true of a timeout, after three seconds, and if the server asks for a longer wait, but not of a missing object', () => {
     expect(isGivenUp(late, 0)).to.equal(true);
-    expect(isGivenUp(broken, hour)).to.equal(false);
+    const unsent = new TransportError('Credentials', 'no token');
+    expect([broken, unsent].map((error) => isGivenUp(error, hour))).to.deep.equal([true, false]);
     const busy = refused(429, { retryAfter: second });
     const times = [0, 3 * second, 3 * second + 1];
     expect(times.map((time) => isGivenUp(busy, time))).to.deep.equal([false, false, true]);

@@ -33,6 +33,11 @@ const delivery = { secretName: 'tool' };
 const obstacles: readonly Obstacle[] = [
   { name: 'the ledger is immutable', calls: /^replace secrets canvas-lti-keys/, error: refusal(422, 'Invalid') },
   { name: 'writes of the ledger get 503', calls: /^replace secrets canvas-lti-keys/, error: unavailable },
+  {
+    name: 'each request for the ledger breaks off',
+    calls: /secrets canvas-lti-keys/,
+    error: new TransportError('Connection', 'reset'),
+  },
   { name: 'the ledger is unreadable', calls: /^get secrets canvas-lti-keys/, error: forbidden },
   {
     name: 'the ledger is gone',

@@ -496,7 +496,14 @@ describe('A revocation that the ledger cannot record', () => {
       /^False RevokedKeyStillServed: .*kid-1.*no replica was checked/,
     );
     const observation = anObservation([], { absentKeyIDs: new Set(['kid-1', 'kid-2']) });
-    expect(says({ ...later, observation }, 'RevocationEffective')).to.match(/^False RevocationPending: .*kid-1/);
+    const lost = {
+      ...later,
+      observation,
+      ledger: { kind: 'absent', trace: 'its status names them' },
+      ltiKeys: [],
+    } as const;
+    for (const one of [{ ...later, observation }, lost])
+      expect(says(one, 'RevocationEffective')).to.match(/^False RevocationPending: .*kid-1/);
   });
 });
 
