@@ -108,14 +108,13 @@ function readableEffects(
   { effect, ledger, keyMaterial }: LedgerStep,
   revoked: ReadonlySet<string>,
 ): readonly Effect[] {
-  // LtiKeys that an interrupted deletion left behind show a newer ledger than the first one: they are deleted first.
+  const step: readonly Effect[] = effect ? [effect] : [];
   if (recorded.highestRevision === 0 && situation.ltiKeys.length > 0) {
-    const remove = situation.ltiKeys.map((key): Effect => ({ kind: 'removeKey', key }));
-    return effect?.kind === 'generate' ? [effect, ...remove] : remove;
+    return [...step, ...situation.ltiKeys.map((key): Effect => ({ kind: 'removeKey', key }))];
   }
   const keys = ltiKeyEffects(situation, ledger, keyMaterial);
   const delivery = deliveryEffects(situation, object, registration, ledger, revoked);
-  return [...keys.urgent, ...delivery.urgent, ...(effect ? [effect] : []), ...keys.rest, ...delivery.rest];
+  return [...keys.urgent, ...delivery.urgent, ...step, ...keys.rest, ...delivery.rest];
 }
 
 /** A new registration gets its first status once its key exists and is served, which takes a moment. */

@@ -24,6 +24,8 @@ export function ledgerStep(situation: Situation, lifecycle: Lifecycle, planned: 
   if (generate) {
     const { cause, size } = generate;
     if (pair && (cause === 'Import' || isUsable(pair, ledger, { size, kekID: situation.sealingKekID }))) {
+      // LtiKeys that an interrupted deletion left behind show a newer ledger than the first one: they are deleted first.
+      if (create && situation.ltiKeys.length > 0) return { ledger, keyMaterial };
       const longer = withNewKey(lifecycle, pair.facts, cause);
       const material: KeyMaterial = { opens: true, kekID: pair.kekID };
       return {

@@ -522,6 +522,24 @@ describe('reconcile', () => {
       expect([...operator.objects.all(secrets), ...operator.keys()]).to.deep.equal([]);
     });
 
+    it('reconcile begins again with a new key after the LtiKeys of the former registration could not be deleted', async () => {
+      await ready({ deletionPolicy: 'Delete' });
+      operator.deleteRegistration();
+      operator.objects.before = (call) => {
+        if (call.startsWith('delete ltikeys')) throw quota;
+      };
+      await operator.reconcile();
+      operator.apply(anLtiRegistration({ delivery }));
+      operator.sources.lastSeen.clear();
+      await operator.settle();
+      expect(operator.registration()?.status?.ledgerSerial).to.equal(0);
+      const stalled = operator.registration()?.status?.conditions?.find(({ type }) => type === 'Stalled');
+      expect(stalled?.message).to.include('cannot delete LtiKey gradebook/canvas-1');
+      operator.objects.before = () => undefined;
+      await operator.settle();
+      expect(operator.registration()?.status?.phase).to.equal('Ready');
+    });
+
     it('reconcile removes an LtiKey that another leader created and the cache does not show', async () => {
       await ready({ deletionPolicy: 'Delete' });
       operator.deleteRegistration();
