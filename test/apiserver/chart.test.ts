@@ -114,6 +114,10 @@ describe('The Helm chart', () => {
     [{ namespaces: ['Grade_Book'] }, /at '\/namespaces\/0': 'Grade_Book' does not match pattern/],
     [{ jwksPublicURL: 'keys.example.org' }, /at '\/jwksPublicURL': 'keys.example.org' does not match pattern/],
     [{ publishers: { alone: true } }, /at '\/publishers\/enabled': value must be true/],
+    [{ publishers: { autoscaling: { enabled: true } } }, /at '\/publishers\/enabled': value must be true/],
+    [{ podLabels: { 'ltikeys.dev/serves': 'x' } }, /at '\/podLabels\/ltikeys\.dev~1serves': false schema/],
+    [{ podLabels: { 'app.kubernetes.io/name': 'x' } }, /at '\/podLabels\/app\.kubernetes\.io~1name': false schema/],
+    [{ ingress: { enabled: true, host: 'https://a', tlsSecretName: 'a' } }, /at '\/ingress\/host': .*does not match/],
     [{ ingress: { enabled: true } }, /at '\/ingress\/host': minLength: got 0, want 1/],
     [{ controller: { resources: { limit: {} } } }, /additional properties 'limit' not allowed/],
   ];
