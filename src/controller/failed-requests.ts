@@ -1,5 +1,12 @@
 import { type Duration, second } from '../domain/duration.ts';
-import { ApiError, isObjectNotFound, isRefusal, isRefusedWrite, TransportError } from '../kube/errors.ts';
+import {
+  ApiError,
+  isHeldByFinalizers,
+  isObjectNotFound,
+  isRefusal,
+  isRefusedWrite,
+  TransportError,
+} from '../kube/errors.ts';
 
 /** What a pass concludes from a request to the API server that failed, and how it says so in a condition. */
 
@@ -39,11 +46,12 @@ export function isUnreadableOrGivenUp(error: unknown, failingFor: Duration): err
 /**
  * Describes a refusal in a message that already names the object, as `403 Forbidden: exceeded quota: q, requested: …`: leaves out
  * the first words of the server's message (`secrets "canvas" is forbidden: `). Without an answer, it is the message of the
- * error.
+ * error. For a deleted object that stays, it is what holds the object.
  */
 export function refusalText(error: ApiError | TransportError): string {
   if (error instanceof TransportError) return error.message;
   const { status, reason, serverMessage } = error;
+  if (isHeldByFinalizers(error) && serverMessage !== undefined) return serverMessage;
   const code = reason === 'Unknown' ? String(status) : `${status} ${reason}`;
   const because = serverMessage?.replace(/^\S+ "[^"]*" is (?:forbidden|invalid): /, '');
   return because ? `${code}: ${because}` : code;

@@ -1,5 +1,5 @@
 import type { Refusal, RefusalKind } from '../domain/situation.ts';
-import { type ApiError, isRefusedWrite, TransportError } from '../kube/errors.ts';
+import { type ApiError, isHeldByFinalizers, isRefusedWrite, TransportError } from '../kube/errors.ts';
 import { refusalText } from './failed-requests.ts';
 
 /** Describes a write that failed, for the situation, reports and conditions. */
@@ -14,5 +14,6 @@ function kindOf(error: ApiError | TransportError): RefusalKind {
   if (error instanceof TransportError) return 'Unanswered';
   if (error.status === 401) return 'Unauthenticated';
   if (error.status === 409) return 'Contended';
+  if (isHeldByFinalizers(error)) return 'Held';
   return isRefusedWrite(error) ? 'Refused' : 'Overloaded';
 }

@@ -146,6 +146,8 @@ export type RefusalKind =
   /** By a rule: RBAC, a quota, validation, admission, an immutable object. */
   | 'Refused'
   | 'Unauthenticated'
+  /** The object was deleted, but finalizers of others keep it. */
+  | 'Held'
   /** Another client wrote the object first, each time. */
   | 'Contended'
   | 'Overloaded'

@@ -49,6 +49,10 @@ const refusalTexts: Readonly<Record<RefusalKind, readonly [happened: string, che
     "the API server does not accept the operator's credentials",
     'the ServiceAccount of the operator and its token',
   ],
+  Held: [
+    'the API server keeps the deleted object',
+    'which controllers have to remove these finalizers from its metadata.finalizers',
+  ],
   Contended: [
     'another client writes the object at the same time',
     'in its metadata.managedFields which client that is',

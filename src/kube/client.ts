@@ -3,7 +3,8 @@ import type { Duration } from '../domain/duration.ts';
 import { parseJsonObject } from '../lib/json-object.ts';
 import { type Choice, Credentials, loadKubeConfig } from './credentials.ts';
 import type { KubeList, KubeObject, ResourceType, WatchEvent } from './objects.ts';
-import { describe, malformed, type Operation, toKubeList, toKubeObject } from './responses.ts';
+import { heldByFinalizers } from './errors.ts';
+import { describe, finalizersOf, malformed, type Operation, toKubeList, toKubeObject } from './responses.ts';
 import { type Call, Transport, type TransportOptions } from './transport.ts';
 import { watchEvents } from './watch-stream.ts';
 
@@ -95,7 +96,10 @@ export class KubeClient {
     const { uid, resourceVersion } = object.metadata;
     if (!uid || !resourceVersion) throw new TypeError(`${describe(operation)}: uid or resourceVersion is missing`);
     const body = { apiVersion: 'v1', kind: 'DeleteOptions', preconditions: { uid, resourceVersion } };
-    await this.request({ ...operation, path: pathOf(operation), body });
+    const answer = await this.request({ ...operation, path: pathOf(operation), body });
+    // A Status if the object is gone, otherwise the object.
+    const finalizers = finalizersOf(answer);
+    if (finalizers.length > 0) throw heldByFinalizers(describe(operation), finalizers);
   }
 
   /** Resolves when the server has accepted the watch. The events end at the server's timeout, or throw. */

@@ -57,9 +57,26 @@ export function isRefusal(error: unknown): error is ApiError {
   return error instanceof ApiError && [400, 403, 405, 406, 413, 415, 422, 500].includes(error.status);
 }
 
-/** As `isRefusal`, for a write: its namespace or resource type may be missing, too. */
+/** As `isRefusal`, for a write: its namespace or resource type may be missing, too, or finalizers may hold a deleted object. */
 export function isRefusedWrite(error: unknown): error is ApiError {
-  return isRefusal(error) || (error instanceof ApiError && error.status === 404 && error.missing !== 'object');
+  const isPlaceMissing = error instanceof ApiError && error.status === 404 && error.missing !== 'object';
+  return isRefusal(error) || isPlaceMissing || isHeldByFinalizers(error);
+}
+
+const heldReason = 'HeldByFinalizers';
+
+/** The server accepted the deletion, but the object stays, with all that is in it, until others remove their finalizers. */
+export function heldByFinalizers(operation: string, finalizers: readonly string[]): ApiError {
+  const serverMessage = `finalizers ${finalizers.join(', ')}`;
+  return new ApiError(`${operation}: the object stays because of its ${serverMessage}`, {
+    status: 200,
+    reason: heldReason,
+    serverMessage,
+  });
+}
+
+export function isHeldByFinalizers(error: unknown): error is ApiError {
+  return error instanceof ApiError && error.reason === heldReason;
 }
 
 /** Whether the server said that exactly this object does not exist. */

@@ -78,6 +78,12 @@ function retryAfter(header: string | undefined): Duration | undefined {
   return header !== undefined && /^\d{1,6}$/.test(header) ? Number(header) * second : undefined;
 }
 
+/** The finalizers of the object in the answer to a deletion, none if the answer is a Status. */
+export function finalizersOf({ metadata }: Record<string, unknown>): readonly string[] {
+  const { finalizers } = isJsonObject(metadata) ? metadata : {};
+  return Array.isArray(finalizers) ? finalizers.filter((finalizer) => typeof finalizer === 'string') : [];
+}
+
 export function malformed(operation: Operation, what: string): TransportError {
   return new TransportError('Malformed', `${describe(operation)}: the answer ${what}`);
 }

@@ -34,7 +34,7 @@ describe('Writes that the API server refuses', () => {
 
   before(async () => {
     await forgetCanaries();
-    for (let n = 0; n < 12; n++) spare.push(await Tenant.inNewNamespace('refused'));
+    for (let n = 0; n < 13; n++) spare.push(await Tenant.inNewNamespace('refused'));
     operator = await startOperator({ namespaces: spare.map(({ namespace }) => namespace), beforeWrite });
   });
   beforeEach(() => {
@@ -200,6 +200,27 @@ describe('Writes that the API server refuses', () => {
       await tenant.edit('canvas', { revokedKeyIDs: [kid] });
       await operator.travel(minute);
       await inStep();
+      await apart(kid);
+    });
+
+    it('A revoked key in an immutable delivery Secret that finalizers hold is reported until they are removed', async () => {
+      const kid = await ready();
+      const held = (finalizers: readonly string[]): Promise<void> =>
+        tenant
+          .change<Secret>(secrets, 'canvas-signing-key', ({ metadata, ...secret }) => ({
+            ...secret,
+            metadata: { ...metadata, finalizers },
+            immutable: true,
+          }))
+          .then(() => undefined);
+      await held(['example.org/copy']);
+      await tenant.edit('canvas', { revokedKeyIDs: [kid] });
+      const message = await tenant.untilSays('canvas', 'RevocationEffective', 'False RevokedKeyDelivered');
+      expect(message)
+        .to.include(`${tenant.namespace}/canvas-signing-key`)
+        .and.to.include('finalizers example.org/copy');
+      expect((await tenant.delivered('canvas')).kid).to.equal(kid);
+      await heals({ remove: () => held([]) });
       await apart(kid);
     });
 

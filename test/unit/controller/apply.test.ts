@@ -6,7 +6,7 @@ import type { Gathered } from '../../../src/controller/gathered.ts';
 import { decide } from '../../../src/domain/decide.ts';
 import { hour, second } from '../../../src/domain/duration.ts';
 import { type Effect, effectID } from '../../../src/domain/effects.ts';
-import { ApiError, TransportError } from '../../../src/kube/errors.ts';
+import { ApiError, heldByFinalizers, TransportError } from '../../../src/kube/errors.ts';
 import type { KubeObject, Secret } from '../../../src/kube/objects.ts';
 import { anLtiRegistration } from '../../builders/registration.ts';
 import { MemoryOperator, registrationKey } from '../../fakes/memory-operator.ts';
@@ -184,6 +184,18 @@ describe('Applier', () => {
       expect(operator.objects.writes).to.include('replace secrets canvas-tool');
     });
   }
+
+  it('Applier takes a Secret that finalizers hold after its deletion for one that exists', async () => {
+    answer(
+      'delete secrets canvas-tool',
+      heldByFinalizers('delete secrets gradebook/canvas-tool', ['example.org/copy']),
+    );
+    const { situation } = await apply({ kind: 'removeDelivery', secretName: 'canvas-tool' });
+    expect(situation.deliveries.get('canvas-tool')?.kind).to.equal('ours');
+    const target = { verb: 'delete', object: 'Secret gradebook/canvas-tool' };
+    const refusal = { kind: 'Held', because: 'finalizers example.org/copy' };
+    expect([...situation.refused.values()]).to.deep.equal([{ ...target, ...refusal }]);
+  });
 
   it('Applier distinguishes a write without an answer from a refused one', async () => {
     answer('replace secrets canvas-tool', new TransportError('Timeout', 'no answer within 30 s'));

@@ -294,6 +294,7 @@ describe('A rejected write', () => {
       '401',
       /because the API server does not accept the operator's credentials: 401\. .* Check the Service/,
     ],
+    ['Held', 'finalizers a/b', /because the API server keeps the deleted object: finalizers a\/b\. .* Check which/],
     [
       'Contended',
       '409 Conflict',

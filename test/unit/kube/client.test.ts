@@ -7,7 +7,7 @@ import { inspect } from 'node:util';
 import { secrets } from '../../../src/api/names.ts';
 import { KubeClient } from '../../../src/kube/client.ts';
 import { Credentials } from '../../../src/kube/credentials.ts';
-import { ApiError, TransportError, type TransportFailure } from '../../../src/kube/errors.ts';
+import { ApiError, isRefusedWrite, TransportError, type TransportFailure } from '../../../src/kube/errors.ts';
 import type { KubeObject, Secret, WatchEvent } from '../../../src/kube/objects.ts';
 import { answerJson, FakeApiServer } from '../../fakes/fake-api-server.ts';
 import { FakeClock, settle } from '../../fakes/fake-clock.ts';
@@ -156,6 +156,16 @@ describe('KubeClient', () => {
         kind: 'DeleteOptions',
         preconditions: { uid: 'u-1', resourceVersion: '7' },
       });
+    });
+
+    it('delete rejects if the server keeps the object because of finalizers, and names them', async () => {
+      const finalizers = ['example.org/audit', 'example.org/copy'];
+      server.answer = (_request, response) =>
+        answerJson(response, 200, { ...stored, metadata: { ...stored.metadata, finalizers } });
+      const error = await failure(client.delete(configMaps, stored));
+      expect(error)
+        .to.satisfy(isRefusedWrite)
+        .and.to.have.property('serverMessage', `finalizers ${finalizers.join(', ')}`);
     });
 
     it('replace and delete reject an object without uid or resource version, and send no request', async () => {
