@@ -1,8 +1,13 @@
 import type { LtiRegistration } from '../api/objects.ts';
-import { second } from '../domain/duration.ts';
+import { cacheControl, cacheLifetime, defaultMaxAge } from '../documents/cache-control.ts';
+import { type Duration, second } from '../domain/duration.ts';
 import type { Registration } from '../domain/registration.ts';
-import { timingFault, type TimingLimits } from '../domain/timing.ts';
-import { assumedCacheLifetime, assumedLimits } from './timeline.ts';
+import { defaultMinimumOverlap, timingFault, type TimingLimits } from '../domain/timing.ts';
+
+/** What the sidecar announces by default. */
+export const assumedCacheLifetime: Duration = cacheLifetime(cacheControl(defaultMaxAge, false));
+/** The operator's limits unless its options change them. */
+export const assumedLimits: TimingLimits = { minimumOverlap: defaultMinimumOverlap };
 
 /** The limits to plan with. Only the operator's options say its limits, and the CLI cannot read those. */
 export interface PlanLimits {

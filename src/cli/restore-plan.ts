@@ -7,7 +7,7 @@ import type { Lease } from '../kube/lease.ts';
 import { type KubeObject, objectKey, type ResourceType, type Secret } from '../kube/objects.ts';
 import type { Clock } from '../lib/clock.ts';
 import { type Backup, registrationOfLedger } from './backup-file.ts';
-import { findDeployment } from './doctor/installation.ts';
+import { findDeployment } from './deployment.ts';
 
 /** The steps that `restore` would take, computed from reads alone. */
 export interface RestorePlan {

@@ -1,15 +1,15 @@
 import { ltiKeyName } from '../api/names.ts';
 import type { LtiKey, LtiRegistration } from '../api/objects.ts';
-import { cacheControl, cacheLifetime, defaultMaxAge } from '../documents/cache-control.ts';
-import { type Duration, type Instant, minute } from '../domain/duration.ts';
+import { type Instant, minute } from '../domain/duration.ts';
 import { plan } from '../domain/key-plan.ts';
 import { type Cause, emptyLedger, type KeyFacts, type Ledger, type LedgerKey } from '../domain/ledger.ts';
 import { withNewKey } from '../domain/key-generation.ts';
 import type { KeyState } from '../domain/key-state.ts';
 import type { Registration } from '../domain/registration.ts';
 import type { Lifecycle } from '../domain/situation.ts';
-import { defaultMinimumOverlap, type TimingLimits } from '../domain/timing.ts';
+import type { TimingLimits } from '../domain/timing.ts';
 import { undisturbed } from '../domain/undisturbed.ts';
+import { assumedCacheLifetime, assumedLimits } from './plan-limits.ts';
 
 /** One step of the life of a registration's keys, as it is to be expected. */
 export interface TimelineEntry {
@@ -27,10 +27,6 @@ interface Start {
   readonly limits?: TimingLimits;
 }
 
-/** What the sidecar announces by default. */
-export const assumedCacheLifetime: Duration = cacheLifetime(cacheControl(defaultMaxAge, false));
-/** The operator's limits unless its options change them. */
-export const assumedLimits: TimingLimits = { minimumOverlap: defaultMinimumOverlap };
 const maximumSteps = 1000;
 
 /**

@@ -2,47 +2,38 @@ import { ltiRegistrations } from '../api/names.ts';
 import type { LtiKey, LtiRegistration } from '../api/objects.ts';
 import type { KekProvider } from '../crypto/kek-provider.ts';
 import { type Duration, minute } from '../domain/duration.ts';
-import type { TimingLimits } from '../domain/timing.ts';
-import type { KubeClient } from '../kube/client.ts';
 import type { Informer } from '../kube/informer.ts';
 import { Controller, type ControllerMetrics, type Result } from '../kube/controller.ts';
-import type { EventRecorder } from '../kube/events.ts';
 import { type ObjectKey, splitKey } from '../kube/objects.ts';
 import { WorkQueue, type WorkQueueMetrics } from '../kube/workqueue.ts';
 import { type Clock, sleep } from '../lib/clock.ts';
 import type { Logger } from '../observability/log.ts';
-import { Applier, type ApplierMetrics } from './apply.ts';
 import { sealPair } from './keys/key-material.ts';
-import type { LedgerUsage } from './keks/kek-usage.ts';
 import { KeyGenerator } from './keys/key-generator.ts';
-import { OpenedKeys } from './keys/opened-keys.ts';
-import type { FetchCollector } from './publication/fetch-collector.ts';
 import type { PublicationObserver } from './publication/observer.ts';
 import { stagger } from './publication/stagger.ts';
 import { PendingPublications } from './publication/pending-publications.ts';
 import { LedgerCache } from './secrets/ledger-cache.ts';
-import { reconciler } from './reconcile.ts';
 import { addEventHandlers, knownRegistrations, priorityOf, reportsNoFetch, type Watched } from './event-handlers.ts';
 import { OwnWrites } from './own-writes.ts';
 
 export interface RegistrationControllerOptions {
-  readonly client: KubeClient;
   readonly registrations: Informer<LtiRegistration>;
   readonly keys: Informer<LtiKey>;
   readonly keks: KekProvider;
-  readonly usage: LedgerUsage;
   readonly observer: PublicationObserver;
-  readonly fetches: Pick<FetchCollector, 'fetches'>;
-  readonly events: Pick<EventRecorder, 'record'>;
-  readonly limits: TimingLimits;
-  readonly resync: Duration;
+  readonly createReconciler: (parts: ReconcilerParts) => (key: ObjectKey) => Promise<Result>;
   readonly clock: Clock;
-  /** Local clock minus the API server's, milliseconds; `undefined` before its first answer. */
-  readonly clockSkew: () => Duration | undefined;
-  readonly publicUrl: string | undefined;
   readonly log: Logger;
-  readonly metrics?: ControllerMetrics & ApplierMetrics;
+  readonly metrics?: ControllerMetrics;
   readonly queueMetrics?: WorkQueueMetrics;
+}
+
+/** What the controller shares with the reconciler of one term of leadership. */
+export interface ReconcilerParts extends Pick<Watched, 'ownWrites' | 'lastSeen'> {
+  readonly generator: KeyGenerator;
+  readonly observer: PublicationObserver;
+  readonly ledgers: LedgerCache;
 }
 
 /** Passes at a time. They mostly wait for replicas and for the API server. */
@@ -108,14 +99,15 @@ export class RegistrationController {
 
   /** Reconciles until `signal` aborts, and returns when the passes in flight have ended. */
   async run(signal: AbortSignal): Promise<void> {
-    const { registrations, keys, observer, clock, log, metrics, queueMetrics } = this.#options;
+    const { registrations, keys, observer, clock, log, metrics, queueMetrics, createReconciler } = this.#options;
     this.#term = signal;
     while (!(registrations.isUsable() && keys.isUsable()) && !signal.aborted) await sleep(clock, syncPoll, signal);
     const name = ltiRegistrations.plural;
     const queue = (this.#queue = new WorkQueue({ clock, name, ...(queueMetrics ? { metrics: queueMetrics } : {}) }));
     const generator = (this.#generator = this.#createGenerator(queue));
     const pending = new PendingPublications({ observer, clock, changed: (key) => this.#enqueue(key) });
-    const reconcile = this.#createReconciler(generator, pending);
+    const { ownWrites, lastSeen } = this.#watched;
+    const reconcile = createReconciler({ generator, observer: pending, ledgers: this.#ledgers, ownWrites, lastSeen });
     const controller = new Controller({
       name,
       queue,
@@ -143,19 +135,6 @@ export class RegistrationController {
         // Each attempt generates a pair: after a failure, the next request waits.
         else queue.addRateLimited(key, 0, priority);
       },
-    });
-  }
-
-  #createReconciler(generator: KeyGenerator, observer: PublicationObserver): (key: ObjectKey) => Promise<Result> {
-    const { registrations, resync } = this.#options;
-    const { ownWrites, lastSeen } = this.#watched;
-    const ledgers = this.#ledgers;
-    const opened = new OpenedKeys();
-    return reconciler({
-      sources: { ...this.#options, observer, ownWrites, lastSeen, ledgers, generator, opened },
-      applier: new Applier({ ...this.#options, generator, ownWrites, ledgers }),
-      resync,
-      registrations: () => registrations.size,
     });
   }
 

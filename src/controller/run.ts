@@ -25,14 +25,18 @@ import {
 import { objectMetrics } from '../observability/object-metrics.ts';
 import { startProbes } from '../observability/probes.ts';
 import { createPublisher } from '../publish/create-publisher.ts';
+import { Applier, type ApplierOptions } from './apply.ts';
 import { ltiKeyIndexers } from './event-handlers.ts';
+import type { Sources } from './gather.ts';
 import { createKeyEncryption } from './keks/key-encryption.ts';
+import { OpenedKeys } from './keys/opened-keys.ts';
 import { DocumentFetcher } from './publication/document-fetcher.ts';
 import { FetchCollector } from './publication/fetch-collector.ts';
 import { publicationObserver } from './publication/observer.ts';
 import type { ReplicaTargets } from './publication/replica-targets.ts';
 import { type Replicas, replicaTargets } from './publication/replicas.ts';
-import { RegistrationController } from './registration-controller.ts';
+import { reconciler } from './reconcile.ts';
+import { RegistrationController, type RegistrationControllerOptions } from './registration-controller.ts';
 import { registrationMetrics } from './registration-metrics.ts';
 
 export interface ProcessContext {
@@ -105,16 +109,7 @@ async function createParts(config: ControllerConfig, context: ProcessContext, ov
   const metrics = eventMetrics(registry);
   const events = new EventRecorder({ client, clock: watched.clock, log, instance: hostname(), metrics });
   const { keks, kekWatch, usage, close: closeKeks } = await createKeyEncryption({ ...shared, config });
-  const controller = new RegistrationController({
-    ...shared,
-    ...controllerSettings(config, registry),
-    keks,
-    usage,
-    observer,
-    fetches,
-    events,
-    clockSkew: () => client.clockSkew(),
-  });
+  const controller = registrationController(config, registry, { ...shared, keks, usage, observer, fetches, events });
   const published = (namespace: string, name: string): void => controller.published(`${namespace}/${name}`);
   const publisher = createPublisher({ ...shared, directory: config.publishDir, all, published });
   kekWatch.onChange(() => controller.enqueueAll());
@@ -179,15 +174,30 @@ function apiAccess(
   };
 }
 
-function controllerSettings(config: ControllerConfig, registry: Registry) {
-  const { minimumOverlap, minimumActivationDelay, resync, jwksPublicUrl: publicUrl } = config;
-  return {
-    limits: { minimumOverlap, ...(minimumActivationDelay === undefined ? {} : { minimumActivationDelay }) },
-    resync,
-    publicUrl,
-    metrics: { ...controllerMetrics(registry), ...writeMetrics(registry) },
+/** The controller with its reconciler, which is created for each term of leadership. */
+function registrationController(
+  { minimumOverlap, minimumActivationDelay, resync, jwksPublicUrl: publicUrl }: ControllerConfig,
+  registry: Registry,
+  shared: Omit<RegistrationControllerOptions, 'createReconciler'> &
+    Pick<Sources, 'client' | 'usage' | 'fetches'> &
+    Pick<ApplierOptions, 'events'>,
+): RegistrationController {
+  const limits = { minimumOverlap, ...(minimumActivationDelay === undefined ? {} : { minimumActivationDelay }) };
+  const metrics = { ...controllerMetrics(registry), ...writeMetrics(registry) };
+  return new RegistrationController({
+    ...shared,
+    metrics,
     queueMetrics: workQueueMetrics(registry),
-  };
+    createReconciler(parts) {
+      const sources = { ...shared, ...parts, limits, publicUrl, opened: new OpenedKeys() };
+      return reconciler({
+        sources: { ...sources, clockSkew: () => shared.client.clockSkew() },
+        applier: new Applier({ ...sources, metrics }),
+        resync,
+        registrations: () => shared.registrations.size,
+      });
+    },
+  });
 }
 
 /** Runs `lead` while this process holds the Lease. */

@@ -2,7 +2,7 @@ import express from 'express';
 import type { PublicJwk } from '../domain/public-jwk.ts';
 import { createApp } from '../jwks/app.ts';
 import { ClientConnections } from '../jwks/client-connections.ts';
-import { readDocument } from '../jwks/served-document.ts';
+import { createServedDocument } from '../jwks/served-document.ts';
 import { close, createPublicServer } from '../jwks/server.ts';
 import type { ServedDocument } from '../jwks/source.ts';
 import { formatAddress, listen } from '../lib/address.ts';
@@ -52,7 +52,7 @@ export async function startDevelopmentServer(options: DevelopmentServerOptions):
   return {
     origin: `http://${formatAddress(bound)}`,
     publish: (path, keys) => {
-      const document = readDocument(Buffer.from(JSON.stringify({ keys })));
+      const document = createServedDocument(Buffer.from(JSON.stringify({ keys })));
       if (document) documents.set(path, document);
       else documents.delete(path);
     },

@@ -5,15 +5,15 @@ import { publicFiles } from '../domain/delivery-files.ts';
 import type { Duration } from '../domain/duration.ts';
 import { activeKey, type Ledger, liveKeys } from '../domain/ledger.ts';
 import type { PublicJwk } from '../domain/public-jwk.ts';
-import { readRegistration } from '../domain/registration.ts';
 import type { Clock } from '../lib/clock.ts';
 import { Schedule } from '../lib/schedule.ts';
-import { DevelopmentKeys } from './development-keys.ts';
+import type { DevelopmentKeys } from './development-keys.ts';
 import type { DevelopmentServer } from './development-server.ts';
 import type { MountedDirectory } from './mounted-directory.ts';
 
 export interface DevelopmentSessionOptions {
   readonly registration: LtiRegistration;
+  readonly keys: DevelopmentKeys;
   readonly directory: MountedDirectory;
   readonly server: DevelopmentServer;
   readonly clock: Clock;
@@ -38,11 +38,11 @@ export class DevelopmentSession {
   #problem: string | undefined;
 
   constructor(options: DevelopmentSessionOptions) {
-    const registration = readRegistration(options.registration);
+    const { name, namespace = '' } = options.registration.metadata;
     this.#options = options;
-    this.#keys = new DevelopmentKeys(registration, options.clock);
+    this.#keys = options.keys;
     this.#schedule = new Schedule(options.clock);
-    this.jwksURL = options.server.origin + registrationPath(registration.namespace, registration.name);
+    this.jwksURL = options.server.origin + registrationPath(namespace, name);
   }
 
   /** What platforms find at `jwksURL`. */

@@ -12,8 +12,8 @@ const staleIfError = 3600;
 const revokedMaxAge = 60;
 
 /** A CDN may serve a document for the stale times too, so they are left out after a revocation. */
-export function cacheControl(maxAge: number, isShort: boolean): string {
-  if (isShort) return `public, max-age=${Math.min(maxAge, revokedMaxAge)}`;
+export function cacheControl(maxAge: number, afterRevocation: boolean): string {
+  if (afterRevocation) return `public, max-age=${Math.min(maxAge, revokedMaxAge)}`;
   return `public, max-age=${maxAge}, stale-while-revalidate=${staleWhileRevalidate}, stale-if-error=${staleIfError}`;
 }
 

@@ -45,8 +45,8 @@ export function parseDocumentFile(bytes: unknown): DocumentFile {
   }
 }
 
-/** A document as it is served. */
-export interface KeySet {
+/** What the server makes of a document file: the body of its responses, and how caches may hold it. */
+export interface JwksBody {
   /** The JWK Set (RFC 7517 §5), with the members of each key in the order of `narrowPublicJwk`. */
   readonly body: Buffer;
   readonly empty: boolean;
@@ -59,7 +59,7 @@ export interface KeySet {
  * wrote is served as it is, so `bytes` must not change afterwards. Its keys are checked one at a time and not kept, because the
  * objects of 10,000 keys take four times the memory of the file, whenever one of them changes.
  */
-export function readKeySet(bytes: Buffer): KeySet {
+export function readJwksBody(bytes: Buffer): JwksBody {
   const asWritten = readAsWritten(bytes);
   if (asWritten !== undefined) return asWritten;
   const { keys, revokedUntil } = parseDocumentFile(bytes);
@@ -71,7 +71,7 @@ const beginning = '{"keys":[';
 const ending = /^\](?:,"revokedUntil":"(?<revokedUntil>[^"\\]+)")?\}$/;
 
 /** `undefined` for a file that differs in any byte from what the publisher writes for the same keys. */
-function readAsWritten(bytes: Buffer): KeySet | undefined {
+function readAsWritten(bytes: Buffer): JwksBody | undefined {
   if (bytes.byteLength > largestDocumentBytes || !isUtf8(bytes)) return undefined;
   const end = endOfKeys(bytes);
   if (end === undefined || bytes.length - end > longestEnding) return undefined;

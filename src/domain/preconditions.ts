@@ -34,7 +34,7 @@ export function awaitsAcknowledgement({ registration }: Lifecycle, key: LedgerKe
 }
 
 /** Every ready replica serves the key now, its private half can be decrypted, and the clock can be trusted. */
-export function maySign(lifecycle: Lifecycle, key: LedgerKey): boolean {
+export function isReadyToSign(lifecycle: Lifecycle, key: LedgerKey): boolean {
   const { observation, keyMaterial } = lifecycle;
   return (
     observation.servedKeyIDs.has(key.keyID) && keyMaterial.get(key.keyID)?.opens === true && !isClockSkewed(lifecycle)
@@ -49,5 +49,5 @@ export function replacementFor(lifecycle: Lifecycle): LedgerKey | undefined {
     ...(next && !awaitsAcknowledgement(lifecycle, next) ? [next] : []),
     ...keysIn(ledger, 'Retiring').toReversed(),
   ];
-  return candidates.find((key) => !registration.revokedKeyIDs.has(key.keyID) && maySign(lifecycle, key));
+  return candidates.find((key) => !registration.revokedKeyIDs.has(key.keyID) && isReadyToSign(lifecycle, key));
 }

@@ -10,16 +10,16 @@ import {
   owedWithout,
   scheduleRetirement,
 } from './ledger.ts';
-import { awaitsAcknowledgement, isClockSkewed, maySign } from './preconditions.ts';
+import { awaitsAcknowledgement, isClockSkewed, isReadyToSign } from './preconditions.ts';
 import { answered, requestedCause } from './rotation-requests.ts';
 import { activationTime, isRotationHeld, publishedOverlap } from './timing.ts';
 
-/** Rotation: a key is published, then signs, then retires. `maySign` in preconditions.ts is the gate of every activation. */
+/** Rotation: a key is published, then signs, then retires. `isReadyToSign` in preconditions.ts is the gate of every activation. */
 
 /** Without a signing key, the next key signs as soon as it is served: an activation delay would leave the tool without any key. */
 export const activateWithoutPredecessor: Policy = (lifecycle) => {
   const next = nextKey(lifecycle.ledger);
-  if (activeKey(lifecycle.ledger) || !next || !maySign(lifecycle, next)) return undefined;
+  if (activeKey(lifecycle.ledger) || !next || !isReadyToSign(lifecycle, next)) return undefined;
   if (next.cause !== 'Initial' && next.cause !== 'Import' && awaitsAcknowledgement(lifecycle, next)) return undefined;
   return activate(lifecycle, next, 'every ready replica serves it, and the registration had no signing key');
 };
@@ -80,7 +80,7 @@ export const activateNextKey: Policy = (lifecycle) => {
   const { registration, ledger, now } = lifecycle;
   const active = activeKey(ledger);
   const next = nextKey(ledger);
-  if (!active || !next || isRotationHeld(lifecycle) || !maySign(lifecycle, next)) return undefined;
+  if (!active || !next || isRotationHeld(lifecycle) || !isReadyToSign(lifecycle, next)) return undefined;
   const time = activationTime(next, active, registration, now);
   if (time === undefined || now < time) return undefined;
   if (awaitsAcknowledgement(lifecycle, next) || awaitsFetch(lifecycle, next)) return undefined;

@@ -12,7 +12,7 @@ import { errorCode } from '../lib/error-code.ts';
 import { Schedule } from '../lib/schedule.ts';
 import type { Logger } from '../observability/log.ts';
 import type { Health } from './health.ts';
-import { readDocument } from './served-document.ts';
+import { createServedDocument } from './served-document.ts';
 import type { DocumentSource, ServedDocument } from './source.ts';
 
 /** How often the whole directory is compared, because the kernel may drop notifications … */
@@ -183,7 +183,7 @@ export class DirectorySource implements DocumentSource {
       this.#versions.set(path, version);
       if (size > largestDocumentBytes) throw new DocumentError('TooLarge', 'the file is too large');
       // The publish directory is in memory, so a synchronous read does not block.
-      const document = readDocument(readFileSync(place));
+      const document = createServedDocument(readFileSync(place));
       if (document === undefined) this.#documents.delete(path);
       else this.#documents.set(path, document);
       this.#refused.delete(path);

@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { ltiKeyName } from '../../api/names.ts';
 import type { LtiRegistration } from '../../api/objects.ts';
+import { DevelopmentKeys } from '../../development/development-keys.ts';
 import { startDevelopmentServer, tokenPath } from '../../development/development-server.ts';
 import { DevelopmentSession } from '../../development/development-session.ts';
 import { MountedDirectory } from '../../development/mounted-directory.ts';
@@ -79,6 +80,7 @@ async function develop(name: string, options: DevOptions, terminal: Terminal): P
     try {
       const session = new DevelopmentSession({
         registration: object,
+        keys: new DevelopmentKeys(registration, clock),
         directory,
         server,
         clock,

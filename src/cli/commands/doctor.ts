@@ -4,6 +4,7 @@ import type { KubeClient } from '../../kube/client.ts';
 import { isRefusal } from '../../kube/errors.ts';
 import type { Cluster, ClusterOptions } from '../cluster.ts';
 import { describedCommand, onCluster, withClusterOptions, withOutput } from '../command.ts';
+import { type Deployment, findDeployment } from '../deployment.ts';
 import type { Finding } from '../doctor/finding.ts';
 import {
   checkClock,
@@ -13,8 +14,6 @@ import {
   checkMonitors,
   checkService,
   checkVersions,
-  type Deployment,
-  findDeployment,
   serviceName,
   watchedNamespaces,
 } from '../doctor/installation.ts';

@@ -8,47 +8,14 @@ import type { KubeObject, ResourceType } from '../../kube/objects.ts';
 import type { Clock } from '../../lib/clock.ts';
 import { version } from '../../version.ts';
 import { versionProblem } from '../cluster.ts';
+import { controllerArgs, type Deployment, isOurs, ofOperator } from '../deployment.ts';
 import { servedVersions } from '../discovery.ts';
 import { formatAge } from '../output.ts';
 import { examine, failed, type Finding, passed, unknown, warning } from './finding.ts';
 
 /** Checks of what runs in the operator's namespace, and of what its installation adds to the cluster. */
 
-const deployments = { group: 'apps', version: 'v1', kind: 'Deployment', plural: 'deployments' };
 const monitoringGroup = 'monitoring.coreos.com';
-/** Every object of deploy/ has it, whatever kustomize or Helm made of the names. */
-const ofOperator = `app.kubernetes.io/name=${operatorName}`;
-
-interface Container {
-  readonly image?: string;
-  readonly args?: readonly string[];
-  readonly env?: readonly { readonly name: string; readonly value?: string }[];
-}
-
-export interface Deployment extends KubeObject {
-  readonly spec: {
-    readonly replicas?: number;
-    readonly template: {
-      readonly spec: { readonly serviceAccountName?: string; readonly containers: readonly Container[] };
-    };
-  };
-  readonly status?: { readonly readyReplicas?: number };
-}
-
-/** The Deployment whose Pods run the controller; undefined if the namespace has none. */
-export async function findDeployment(client: KubeClient, namespace: string): Promise<Deployment | undefined> {
-  const { items } = await client.list<Deployment>(deployments, { namespace, labelSelector: ofOperator });
-  return items.find((each) => controllerArgs(each) !== undefined);
-}
-
-/** The arguments of the controller, with the variables that its container defines. */
-function controllerArgs({ spec }: Deployment): readonly string[] | undefined {
-  const container = spec.template.spec.containers.find(({ args = [] }) => args.includes('controller'));
-  const variables = new Map(container?.env?.map(({ name, value }) => [name, value]));
-  return container?.args?.map((arg) =>
-    arg.replaceAll(/\$\((\w+)\)/g, (reference, name: string) => variables.get(name) ?? reference),
-  );
-}
 
 export function checkCrds(client: KubeClient): Promise<Finding> {
   return examine('CRDs', async () => {
@@ -185,8 +152,4 @@ export function checkMonitors(client: KubeClient, namespace: string): Promise<Fi
     if (missing.length === 0) return passed('the operator is scraped and has alerts');
     return warning(`namespace ${namespace} has no ${missing.join(' and no ')} with label ${ofOperator}`, remedy);
   });
-}
-
-export function isOurs(labels: Readonly<Record<string, string>> | undefined): boolean {
-  return labels?.['app.kubernetes.io/name'] === operatorName;
 }

@@ -1,8 +1,8 @@
 import { operatorName } from '../../api/names.ts';
 import type { KubeClient } from '../../kube/client.ts';
 import type { KubeObject } from '../../kube/objects.ts';
+import { isOurs } from '../deployment.ts';
 import { examine, failed, type Finding, passed, warning } from './finding.ts';
-import { isOurs } from './installation.ts';
 
 /** Checks of the admission policies of deploy/admission-policy.yaml. */
 

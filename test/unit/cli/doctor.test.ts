@@ -2,10 +2,10 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { parseAllDocuments } from 'yaml';
+import type { Deployment } from '../../../src/cli/deployment.ts';
 import {
   checkDeployment,
   checkVersions,
-  type Deployment,
   serviceName,
   watchedNamespaces,
 } from '../../../src/cli/doctor/installation.ts';

@@ -2,10 +2,10 @@ import { expect } from 'chai';
 import * as fc from 'fast-check';
 import {
   DocumentError,
-  type KeySet,
+  type JwksBody,
   largestDocumentBytes,
   parseDocumentFile,
-  readKeySet,
+  readJwksBody,
 } from '../../../src/documents/document-file.ts';
 import { buildDocuments, jwk, key, modulus } from '../../builders/documents.ts';
 
@@ -127,26 +127,26 @@ describe('parseDocumentFile', () => {
 });
 
 /** What is served of a file, or its fault. */
-function reading(input: Buffer): KeySet | string {
+function reading(input: Buffer): JwksBody | string {
   try {
-    return readKeySet(Buffer.from(input));
+    return readJwksBody(Buffer.from(input));
   } catch (error) {
     if (error instanceof DocumentError) return `${error.reason}: ${error.message}`;
     throw error;
   }
 }
 
-describe('readKeySet', () => {
+describe('readJwksBody', () => {
   const keys = ['a', 'b}', 'c"},{"'].map((kid, seed) => jwk(kid, seed));
   const served = JSON.stringify({ keys });
 
-  it('readKeySet serves the bytes of a file that the publisher wrote, without copying them', () => {
+  it('readJwksBody serves the bytes of a file that the publisher wrote, without copying them', () => {
     const file = Buffer.from(served);
     expect(reading(file)).to.deep.equal({ body: file, empty: false });
-    expect(readKeySet(file).body.buffer).to.equal(file.buffer);
+    expect(readJwksBody(file).body.buffer).to.equal(file.buffer);
   });
 
-  it('readKeySet serves the keys of a file after a revocation, and returns its revokedUntil', () => {
+  it('readJwksBody serves the keys of a file after a revocation, and returns its revokedUntil', () => {
     const revokedUntil = '2026-01-02T00:00:00.000Z';
     expect(reading(bytes({ keys, revokedUntil }))).to.deep.equal({
       body: Buffer.from(served),
@@ -160,34 +160,34 @@ describe('readKeySet', () => {
     });
   });
 
-  it('readKeySet leaves the bytes that it reads as they are', () => {
+  it('readJwksBody leaves the bytes that it reads as they are', () => {
     const file = bytes({ keys, revokedUntil: '2026-01-02T00:00:00.000Z' });
     const before = Buffer.from(file);
-    readKeySet(file);
+    readJwksBody(file);
     expect(file).to.deep.equal(before);
   });
 
-  it('readKeySet refuses a file whose revokedUntil is not a time, or that has more after it', () => {
+  it('readJwksBody refuses a file whose revokedUntil is not a time, or that has more after it', () => {
     const file = JSON.stringify({ keys, revokedUntil: 'soon' });
     expect(reading(Buffer.from(file))).to.equal('NotADocument: revokedUntil is not a time');
     expect(reading(Buffer.from(`${file}}`))).to.equal('NotJSON: the file is not JSON');
   });
 
-  it('readKeySet serves the six members in a fixed order if the file has another order or white space', () => {
+  it('readJwksBody serves the six members in a fixed order if the file has another order or white space', () => {
     const [first] = keys;
     const { kid, n, e, ...rest } = first!;
     const outcome = reading(Buffer.from(JSON.stringify({ keys: [{ e, n, kid, ...rest }] }, undefined, 2)));
     expect(outcome).to.deep.equal({ body: bytes({ keys: [first] }), empty: false });
   });
 
-  it('readKeySet serves key IDs beyond ASCII, and refuses bytes that are not UTF-8', () => {
+  it('readJwksBody serves key IDs beyond ASCII, and refuses bytes that are not UTF-8', () => {
     const foreign = bytes({ keys: [jwk('ключ')] });
     expect(reading(foreign)).to.deep.equal({ body: foreign, empty: false });
     foreign[foreign.indexOf('к')] = 0xff;
     expect(reading(foreign)).to.equal('NotJSON: the file is not JSON');
   });
 
-  it('readKeySet agrees with parseDocumentFile on a file without any one of its bytes', () => {
+  it('readJwksBody agrees with parseDocumentFile on a file without any one of its bytes', () => {
     for (let at = 0; at < served.length; at += 1) {
       const damaged = Buffer.from(served.slice(0, at) + served.slice(at + 1));
       const outcome = reading(damaged);
@@ -196,7 +196,7 @@ describe('readKeySet', () => {
     }
   });
 
-  it('readKeySet agrees with parseDocumentFile on any damage, in any key', () => {
+  it('readJwksBody agrees with parseDocumentFile on any damage, in any key', () => {
     const places = fc.tuple(
       fc.nat(served.length),
       fc.nat(20),

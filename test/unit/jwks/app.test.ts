@@ -7,7 +7,7 @@ import request from 'supertest';
 import { operatorUserAgent } from '../../../src/documents/fetch-report.ts';
 import { createApp } from '../../../src/jwks/app.ts';
 import { ClientConnections } from '../../../src/jwks/client-connections.ts';
-import { readDocument } from '../../../src/jwks/served-document.ts';
+import { createServedDocument } from '../../../src/jwks/served-document.ts';
 import { createPublicServer } from '../../../src/jwks/server.ts';
 import type { ServedDocument } from '../../../src/jwks/source.ts';
 import { FakeClock } from '../../fakes/fake-clock.ts';
@@ -33,7 +33,7 @@ function setOf(count: number): string {
 }
 
 function served(count: number, more = ''): ServedDocument {
-  return readDocument(Buffer.from(setOf(count).replace(/\}$/, `${more}}`)))!;
+  return createServedDocument(Buffer.from(setOf(count).replace(/\}$/, `${more}}`)))!;
 }
 
 /** Sends bytes as they are and gives the status line's code; '' where the server only hangs up. */
