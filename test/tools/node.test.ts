@@ -36,7 +36,7 @@ describe('docs/tools/node.md', () => {
   const run = (code: string, asks?: readonly string[]): Promise<Outcome> => {
     // Beside the packages, so that the imports of the page resolve.
     const folder = mkdtempSync(join(packages, 'page-'));
-    copyFileSync(join(here, 'database.js'), join(folder, 'database.js'));
+    for (const name of ['database.js', 'storage.js']) copyFileSync(join(here, name), join(folder, name));
     const readsForEachToken = !code.includes('tool-keys');
     return throughThreeRotations(
       async (mount, platform) => {
@@ -48,7 +48,9 @@ describe('docs/tools/node.md', () => {
         const page = join(folder, 'page.mjs');
         writeFileSync(page, runnable);
         const env = { ...process.env, LTI_ENCRYPTION_KEY: 'LTI_ENCRYPTION_KEY' };
-        return toolProcess(process.execPath, [join(here, 'tool.mjs'), page, mount.path], platform, {
+        const bundler = pathToFileURL(join(here, 'bundler.mjs')).href;
+        const args = [...(code.includes('@lti-tool') ? ['--import', bundler] : []), join(here, 'tool.mjs')];
+        return toolProcess(process.execPath, [...args, page, mount.path], platform, {
           env,
           ...(asks ? { asks } : {}),
         });
@@ -59,13 +61,21 @@ describe('docs/tools/node.md', () => {
 
   it('The tests run all code of the page', () => {
     // The first two in first-token.test.ts.
-    expect(headingsWithCode('node.md')).to.deep.equal(['Install', 'A first token', 'ltijs', 'jose', 'jsonwebtoken']);
+    const headings = ['Install', 'A first token', 'ltijs', 'jose', 'jsonwebtoken', '@lti-tool/core'];
+    expect(headingsWithCode('node.md')).to.deep.equal(headings);
     expect(codeOf('node.md', 'jose')).to.have.length(2);
   });
 
   it('ltijs signs client assertions and deep-linking responses that the platform accepts, through three rotations', async () => {
     const [code = ''] = codeOf('node.md', 'ltijs');
     expect(await run(code, ['assertion', 'response'])).to.deep.equal({ accepted: 2 * tokens, refused: [] });
+  });
+
+  it('@lti-tool/core signs deep-linking responses that the platform accepts, through three rotations, and client assertions with the wrong audience alone', async () => {
+    const [code = ''] = codeOf('node.md', '@lti-tool/core');
+    const { accepted, refused } = await run(code, ['response', 'assertion']);
+    expect(accepted).to.equal(tokens);
+    expect(new Set(refused)).to.deep.equal(new Set(['unexpected "aud" claim value']));
   });
 
   for (const heading of ['jose', 'jsonwebtoken']) {

@@ -59,7 +59,7 @@ describe('The platform that the code of docs/tools meets', () => {
 describe('docs/tools/libraries.md', () => {
   it('The bold figures are those of these tests: all tokens, or twice as many where the tool also signs deep-linking responses', () => {
     const page = readFileSync(join(import.meta.dirname, '../../docs/tools/libraries.md'), 'utf8');
-    const bold = [...page.matchAll(/^\| (\w+).*$/gm)].flatMap(([row, library = '']) =>
+    const bold = [...page.matchAll(/^\| (@?\w+).*$/gm)].flatMap(([row, library = '']) =>
       [...row.matchAll(/\*\*(\d+) of (\d+)\*\*/g)].map((figures) => ({
         library,
         figures: figures.slice(1).map(Number),
