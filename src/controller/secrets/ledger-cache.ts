@@ -4,8 +4,8 @@ import type { Clock } from '../../lib/clock.ts';
 import { Expiring } from '../expiring.ts';
 import type { LedgerRecord } from './ledger-secret.ts';
 
-/** The step after a write, such as the activation of a first key, follows well within this time. */
-const writtenFor: Duration = 5 * second;
+/** The step after a write, such as the activation of a first key, follows within this time, also while many registrations wait. */
+const writtenFor: Duration = 15 * second;
 /** A new registration may wait this long for its key pair; then the operator reads again. */
 const missingFor: Duration = 10 * minute;
 

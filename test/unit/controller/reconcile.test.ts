@@ -15,6 +15,7 @@ import { isShownPublished } from '../../../src/domain/ltikeys.ts';
 import { ApiError, TransportError } from '../../../src/kube/errors.ts';
 import type { Secret } from '../../../src/kube/objects.ts';
 import { anLtiRegistration } from '../../builders/registration.ts';
+import { anObservation } from '../../builders/situation.ts';
 import { MemoryOperator, registrationKey } from '../../fakes/memory-operator.ts';
 
 const delivery = { secretName: 'canvas-tool' };
@@ -64,6 +65,23 @@ describe('reconcile', () => {
         'replaceStatus ltiregistrations canvas',
       ]);
       expect(operator.rotations, 'a first activation is no rotation').to.deep.equal([]);
+    });
+
+    it('reconcile reads twice for a new registration, also if its key is served only after 14 seconds', async () => {
+      const keyIDs = new Set<string>();
+      operator = new MemoryOperator({
+        observer: { isAnyUnresponsive: () => false, observe: async () => anObservation([...keyIDs]) },
+      });
+      operator.apply(anLtiRegistration());
+      await operator.reconcile();
+      await operator.keyPair();
+      await operator.reconcile();
+      await operator.clock.advance(14 * second);
+      await operator.reconcile();
+      for (const { spec } of operator.keys()) keyIDs.add(spec.keyID);
+      await operator.reconcile();
+      expect(operator.registration()?.status?.phase).to.equal('Ready');
+      expect(operator.objects.reads).to.deep.equal(['get secrets canvas-lti-keys', 'list ltikeys']);
     });
 
     it('reconcile reads the caches before the ledger', async () => {

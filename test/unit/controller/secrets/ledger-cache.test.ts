@@ -19,9 +19,9 @@ describe('LedgerCache', () => {
     ledgers = new LedgerCache(clock);
   });
 
-  it('LedgerCache returns a ledger for 5 seconds after it was written', async () => {
+  it('LedgerCache returns a ledger for 15 seconds after it was written', async () => {
     ledgers.set('bank/canvas', record);
-    await clock.advance(4 * second);
+    await clock.advance(14 * second);
     expect(ledgers.get('bank/canvas')).to.equal(record);
     await clock.advance(second);
     expect(ledgers.get('bank/canvas')).to.equal(undefined);
@@ -47,12 +47,12 @@ describe('LedgerCache', () => {
 
   it('LedgerCache keeps no ledger longer because an older one was written again', async () => {
     ledgers.set('bank/canvas', record);
-    await clock.advance(3 * second);
+    await clock.advance(9 * second);
     ledgers.set('bank/moodle', record);
     ledgers.set('bank/canvas', record);
-    await clock.advance(3 * second);
+    await clock.advance(9 * second);
     expect(ledgers.get('bank/canvas')).to.equal(record);
-    await clock.advance(2 * second);
+    await clock.advance(6 * second);
     expect(ledgers.get('bank/canvas')).to.equal(undefined);
     expect(ledgers.get('bank/moodle')).to.equal(undefined);
   });
