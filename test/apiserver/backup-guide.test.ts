@@ -18,11 +18,13 @@ const blocksOf = (page: string): ReadonlyMap<string, readonly string[]> =>
       .split(/^##+ /m)
       .map((section): [string, readonly string[]] => [
         section.split('\n', 1)[0]!,
-        [...section.matchAll(/^```sh\n(.*?)^```$/gms)].map(([, script = '']) => script),
+        [...section.matchAll(/^ *```sh\n(.*?)^ *```$/gms)].map(([, script = '']) => script),
       ]),
   );
 const blocks = blocksOf('guides/backup-and-restore.md');
 const recovery = blocksOf('recovery.md');
+const runbooks = blocksOf('runbooks.md');
+const kekGuide = blocksOf('guides/rotate-a-kek.md');
 
 /**
  * The guide, and what docs/recovery.md says of one ledger, are followed to the letter with a real kubectl, jq and operator, under the
@@ -94,7 +96,8 @@ describe('docs/guides/backup-and-restore.md', function () {
     await apply(policies);
   }
 
-  async function follow(script: string): Promise<void> {
+  /** Returns what the script prints. */
+  async function follow(script: string): Promise<string> {
     const here = script
       .replaceAll('--all-namespaces', `--namespace=${namespace}`)
       .replaceAll('--namespace gradebook', `--namespace=${namespace}`);
@@ -106,6 +109,7 @@ describe('docs/guides/backup-and-restore.md', function () {
     shell.stderr.on('data', (chunk: Buffer) => (output += chunk.toString()));
     const code = await new Promise<number | null>((resolve) => shell.on('close', resolve));
     expect(code, `${here}\n${output}`).to.equal(0);
+    return output;
   }
 
   it('The guide has commands under three headings, and this test runs all of them', () => {
@@ -202,6 +206,28 @@ describe('docs/guides/backup-and-restore.md', function () {
     await kubectl(controlPlane(), ['replace', '--filename=-', asOperator], damaged);
     await follow(replace);
     expect((await canvas.ledgerSecret()).data).to.deep.equal(data);
+  });
+
+  it('docs/guides/rotate-a-kek.md counts the sealed keys of each KEK in the ledgers', async () => {
+    const script = [...kekGuide.values()].flat().find((each) => each.includes('uniq'))!;
+    const { keys } = await canvas.ledger();
+    const sealed = keys.filter(({ state }) => ['Next', 'Active', 'Retiring'].includes(state)).length;
+    expect((await follow(script)).trim()).to.match(new RegExp(`^${sealed} kek-[0-9a-f]+$`));
+  });
+
+  it('The command under LTIWriteRefused in docs/runbooks.md names a delivery Secret that the API server refuses to change', async () => {
+    const target = ['secret', 'canvas-signing-key', `--namespace=${namespace}`];
+    await kubectl(controlPlane(), ['patch', ...target, '--patch', '{"immutable":true}']);
+    await edit({ spec: { deploymentIDs: ['2'] } });
+    await eventually('the refused write is reported', async () => {
+      return canvas.condition('Stalled', await canvas.get())?.reason === 'WriteRefused';
+    });
+    expect(await follow(runbooks.get('LTIWriteRefused')![0]!)).to.match(
+      new RegExp(`^${namespace}/canvas: .*${namespace}/canvas-signing-key`),
+    );
+    await kubectl(controlPlane(), ['delete', ...target]);
+    await edit({ spec: { deploymentIDs: ['1'] } });
+    await canvas.isReady();
   });
 
   it('A ledger from before the last rotation is used again with the commands of docs/recovery.md', async () => {
