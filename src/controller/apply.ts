@@ -5,7 +5,7 @@ import type { KekProvider } from '../crypto/kek-provider.ts';
 import { announcementsBetween, type Effect, effectID, targetOf } from '../domain/effects.ts';
 import { liveKeys } from '../domain/ledger.ts';
 import type { KeySize } from '../domain/public-jwk.ts';
-import type { KeyMaterial } from '../domain/situation.ts';
+import type { KeyMaterial, Refusal } from '../domain/situation.ts';
 import type { KubeClient } from '../kube/client.ts';
 import { type ApiError, ifExists, isLostRace, isObjectNotFound, type TransportError } from '../kube/errors.ts';
 import type { EventRecorder } from '../kube/events.ts';
@@ -79,14 +79,17 @@ export class Applier {
     return current;
   }
 
-  /** Writes the status if it changed. Returns whether the API server has it. */
-  async writeStatus(gathered: Gathered, status: NonNullable<LtiRegistration['status']>): Promise<boolean> {
+  /** Writes the status if it changed. Returns the refusal if the API server does not have it. */
+  async writeStatus(
+    gathered: Gathered,
+    status: NonNullable<LtiRegistration['status']>,
+  ): Promise<Refusal | undefined> {
     const { situation } = gathered;
     const { registration } = situation;
-    if (registration.kind !== 'present') return true;
+    if (registration.kind !== 'present') return undefined;
     const { object } = registration;
-    if ((object.status?.ledgerSerial ?? 0) > (status.ledgerSerial ?? 0)) return true;
-    if (isDeepStrictEqual({ ...object.status, ledgerSerial: 0 }, { ...status, ledgerSerial: 0 })) return true;
+    if ((object.status?.ledgerSerial ?? 0) > (status.ledgerSerial ?? 0)) return undefined;
+    if (isDeepStrictEqual({ ...object.status, ledgerSerial: 0 }, { ...status, ledgerSerial: 0 })) return undefined;
     const { client, ownWrites } = this.#options;
     try {
       await ownWrites.registrations.write(objectKey(object), () =>
@@ -94,11 +97,10 @@ export class Applier {
       );
     } catch (error) {
       if (!isRefusedOrGivenUp(error, gathered.failingFor)) throw error;
-      this.#reports.statusRefused(situation, error, object, status);
-      return false;
+      return this.#reports.statusRefused(situation, error, object, status);
     }
     this.#reports.announce(situation, announcementsBetween(object.status, status));
-    return true;
+    return undefined;
   }
 
   async #carryOut(gathered: Gathered, effect: Effect): Promise<Gathered> {

@@ -2,7 +2,7 @@ import { decide } from '../domain/decide.ts';
 import { type Duration, type Instant, second } from '../domain/duration.ts';
 import { isRefusedEffect } from '../domain/effects.ts';
 import { liveKeys } from '../domain/ledger.ts';
-import type { Situation } from '../domain/situation.ts';
+import type { Refusal, Situation } from '../domain/situation.ts';
 import { resyncInterval, retryPoll, untilResync } from '../domain/timing.ts';
 import type { Result } from '../kube/controller.ts';
 import type { ObjectKey } from '../kube/objects.ts';
@@ -27,8 +27,8 @@ const observeAgainAfter: Duration = second;
 
 interface Settled {
   readonly result: Result;
-  /** Whether the API server accepted every write. */
-  readonly isComplete: boolean;
+  /** Whether a write did not take effect that may succeed when it is repeated. */
+  readonly isFailing: boolean;
 }
 
 /**
@@ -37,15 +37,15 @@ interface Settled {
  */
 export function reconciler(options: ReconcilerOptions): (key: ObjectKey) => Promise<Result> {
   const { sources, applier } = options;
-  /** When the first failed pass began, in monotonic milliseconds; removed when a pass completes. */
+  /** When the first failed pass began, in monotonic milliseconds; removed when nothing fails. */
   const failingSince = new Map<ObjectKey, number>();
 
   return async function reconcile(key) {
     const now = sources.clock.monotonic();
     const since = failingSince.get(key) ?? now;
     try {
-      const { result, isComplete } = await settle(key, now - since);
-      if (isComplete) failingSince.delete(key);
+      const { result, isFailing } = await settle(key, now - since);
+      if (!isFailing) failingSince.delete(key);
       return result;
     } catch (error) {
       sources.ledgers.delete(key);
@@ -56,26 +56,31 @@ export function reconciler(options: ReconcilerOptions): (key: ObjectKey) => Prom
 
   async function settle(key: ObjectKey, failingFor: Duration): Promise<Settled> {
     let gathered = await gather(sources, key, failingFor);
-    if (!gathered) return { result: {}, isComplete: true };
+    if (!gathered) return { result: {}, isFailing: false };
     let keysWritten = false;
     for (let pass = 0; pass < mostPasses; pass++) {
       const { situation } = gathered;
       const decision = decide(situation);
       const effects = decision.effects.filter((effect) => !isRefusedEffect(situation, effect));
       if (effects.length === 0) {
-        const isShown = decision.status ? await applier.writeStatus(gathered, decision.status) : true;
-        const isComplete = isShown && situation.refused.size === 0;
-        if (isOver(gathered)) return { result: {}, isComplete };
+        const unshown = decision.status && (await applier.writeStatus(gathered, decision.status));
+        const isFailing = [...situation.refused.values(), ...(unshown ? [unshown] : [])].some(mayPass);
+        if (isOver(gathered)) return { result: {}, isFailing };
         const checks = [untilNextCheck(options, situation, decision.nextCheckAt)];
         if (keysWritten && !isAllServed(gathered)) checks.push(observeAgainAfter);
-        if (!isShown) checks.push(retryPoll);
-        return { result: { requeueAfter: Math.min(...checks) }, isComplete };
+        if (unshown) checks.push(retryPoll);
+        return { result: { requeueAfter: Math.min(...checks) }, isFailing };
       }
       keysWritten ||= effects.some(({ kind }) => kind === 'createKey' || kind === 'showKey');
       gathered = await applier.apply(gathered, effects);
     }
     throw new Error('the decision does not settle');
   }
+}
+
+/** Whether the write may succeed when it is repeated. If a rule refuses it, another request that fails is still retried first. */
+function mayPass({ kind }: Refusal): boolean {
+  return kind !== 'Refused' && kind !== 'Held';
 }
 
 function untilNextCheck(

@@ -41,13 +41,13 @@ export class Reports {
     );
   }
 
-  /** Events are the only report while the status cannot be written: each announcement of `after` is repeated once an hour at most. */
+  /** Events are the only report while the status cannot be written: each announcement of `after` is repeated once an hour at most. Returns the refusal. */
   statusRefused(
     situation: Situation,
     error: ApiError | TransportError,
     { metadata, status: before }: LtiRegistration,
     after: NonNullable<LtiRegistration['status']>,
-  ): void {
+  ): Refusal {
     const target = { verb: 'update', object: `the status of LtiRegistration ${metadata.name}` };
     const refusal = refusalOf(error, target);
     this.refusal(situation, refusal, 'ltiregistrations/status');
@@ -58,6 +58,7 @@ export class Reports {
       return true;
     });
     this.announce(situation, announcements);
+    return refusal;
   }
 
   announce(situation: Situation, announcements: readonly Announcement[]): void {

@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import { ledgerEntry, ledgerSecretName, ltiKeys, secrets } from '../../../src/api/names.ts';
 import type { LtiKey } from '../../../src/api/objects.ts';
+import type { Applier } from '../../../src/controller/apply.ts';
 import { gather } from '../../../src/controller/gather.ts';
 import type { Gathered } from '../../../src/controller/gathered.ts';
 import { decide } from '../../../src/domain/decide.ts';
@@ -319,7 +320,7 @@ describe('Applier', () => {
   });
 
   describe('and the status of the registration', () => {
-    const show = (more: object): Promise<boolean> =>
+    const show = (more: object): ReturnType<Applier['writeStatus']> =>
       operator.applier.writeStatus(gathered, { ...operator.registration()!.status, ...more });
     const write = 'replaceStatus ltiregistrations canvas';
 
@@ -340,9 +341,9 @@ describe('Applier', () => {
       });
     }
 
-    it('Applier counts and logs a refused status, and returns that it was not written', async () => {
+    it('Applier counts and logs a refused status, and returns the refusal', async () => {
       answer(write, quota);
-      expect(await show({ phase: 'Stalled' })).to.equal(false);
+      expect(await show({ phase: 'Stalled' })).to.include({ kind: 'Refused', because: '403 Forbidden: exceeded quota: q' });
       expect(operator.refusedResources).to.deep.equal(['ltiregistrations/status']);
     });
 

@@ -299,9 +299,31 @@ describe('reconcile', () => {
       expect(operator.registration()?.status?.phase).to.equal('Ready');
     });
 
+    it('reconcile retries a request that fails once, although another write has been refused for an hour', async () => {
+      await ready();
+      operator.apply(anLtiRegistration({ delivery: { secretName: 'other-tool' } }));
+      const broken = new TransportError('Connection', 'reset');
+      let breaks = true;
+      operator.objects.before = (call) => {
+        if (call === 'get secrets canvas-lti-keys' && breaks) throw broken;
+        if (call === 'create secrets other-tool') throw quota;
+      };
+      operator.sources.ledgers.delete(registrationKey);
+      expect(await operator.reconcile().catch((error: unknown) => error)).to.equal(broken);
+      breaks = false;
+      await operator.reconcile();
+      await operator.clock.advance(hour);
+      breaks = true;
+      operator.sources.ledgers.delete(registrationKey);
+      expect(await operator.reconcile().catch((error: unknown) => error)).to.equal(broken);
+      expect(operator.registration()?.status?.conditions?.find(({ type }) => type === 'Stalled')).to.include({
+        reason: 'WriteRefused',
+      });
+    });
+
     it('reconcile throws if a decision is never carried out', async () => {
       operator.apply(anLtiRegistration());
-      const applier = { apply: async <T>(gathered: T): Promise<T> => gathered, writeStatus: async () => true };
+      const applier = { apply: async <T>(gathered: T): Promise<T> => gathered, writeStatus: async () => undefined };
       const failure = await operator.reconcile({ applier }).catch((error: unknown) => error);
       expect(failure).to.have.property('message', 'the decision does not settle');
     });
