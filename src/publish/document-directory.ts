@@ -90,9 +90,7 @@ export class DocumentDirectory {
     for (const [file, { version }] of this.#written) {
       compared += 1;
       if (compared % filesPerTurn === 0) await setImmediate();
-      // The publish directory is in memory, so a synchronous call does not block, and 10,000 files take 30 ms instead of 500 ms.
-      const stats = statSync(this.#pathOf(file), { throwIfNoEntry: false });
-      if (version === undefined || (stats && versionOf(stats) === version)) continue;
+      if (version === undefined || currentVersion(this.#pathOf(file)) === version) continue;
       this.#written.set(file, {});
       altered.push(file);
     }
@@ -144,6 +142,18 @@ async function previousFile(place: string): Promise<Written | undefined> {
 
 function versionOf({ ino, ctimeMs, size }: Stats): string {
   return [ino, ctimeMs, size].join(' ');
+}
+
+/**
+ * `undefined` if the file does not exist or cannot be examined. The publish directory is in memory, so a synchronous call does not block,
+ * and 10,000 files take 30 ms instead of 500 ms.
+ */
+function currentVersion(place: string): string | undefined {
+  try {
+    return versionOf(statSync(place));
+  } catch {
+    return undefined;
+  }
 }
 
 /** Yields to the event loop between the pieces. */

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { mkdir, mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, readdir, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DocumentDirectory, FileNameError } from '../../../src/publish/document-directory.ts';
@@ -58,5 +58,18 @@ describe('DocumentDirectory', () => {
     expect(String(await directory.read(own))).to.equal('ab');
     await directory.remove(own);
     expect(await directory.read(own)).to.equal(undefined);
+  });
+
+  it('DocumentDirectory reports a file that cannot be examined, and the others, and replaces it', async () => {
+    const place = (file: string): string => join(folder, 'publish', file);
+    const another = 'registration_bank_moodle.json';
+    await directory.write(own, ['good']);
+    await directory.write(another, ['good']);
+    await rm(place(own));
+    await rm(place(another));
+    await symlink(another, place(another));
+    expect(await directory.takeAltered()).to.have.members([own, another]);
+    await directory.write(another, ['good']);
+    expect(String(await directory.read(another))).to.equal('good');
   });
 });
