@@ -80,10 +80,7 @@ export class Applier {
   }
 
   /** Writes the status if it changed. Returns the refusal if the API server does not have it. */
-  async writeStatus(
-    gathered: Gathered,
-    status: NonNullable<LtiRegistration['status']>,
-  ): Promise<Refusal | undefined> {
+  async writeStatus(gathered: Gathered, status: NonNullable<LtiRegistration['status']>): Promise<Refusal | undefined> {
     const { situation } = gathered;
     const { registration } = situation;
     if (registration.kind !== 'present') return undefined;

@@ -112,7 +112,8 @@ type Stored = NonNullable<Awaited<ReturnType<typeof readStored>>>;
 async function readSurroundings(sources: PassSources, key: ObjectKey, stored: Stored) {
   const { object, record, registration, ledger, ltiKeys } = stored;
   const isNew = ledger.kind === 'absent' && ledger.trace === undefined && object !== undefined;
-  const shared = sharedWith(sources.keys, key, ltiKeys);
+  const revoked = object?.spec.revokedKeyIDs ?? [];
+  const shared = sharedWith(sources.keys, key, [...ltiKeys.map(({ spec }) => spec.keyID), ...revoked]);
   const sealing = await sealingState(sources.keks);
   const [imports, recipient, observation] = await Promise.all([
     isNew ? readImports(sources.client, object, sources.failingFor) : undefined,

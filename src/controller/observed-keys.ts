@@ -1,5 +1,6 @@
 import type { LtiKey } from '../api/objects.ts';
 import { keysIn, type Ledger, liveKeys } from '../domain/ledger.ts';
+import { isCurrent } from '../domain/ledger-fault.ts';
 import { isShownPublished } from '../domain/ltikeys.ts';
 import type { Observation, RegistrationReading } from '../domain/situation.ts';
 import { shortCachePeriod } from '../domain/timing.ts';
@@ -46,7 +47,7 @@ export async function observe(
 /**
  * Keys that replicas may still serve and should not: those that the ledger records as revoked, and those that the spec revokes without
  * such a record, because the ledger cannot be used or written. The LtiKey of one of the latter may have been deleted, because its state
- * could not be written.
+ * could not be written, and then only an unusable ledger may still have the key.
  */
 function withdrawnKeys(
   { clock }: ObservationSources,
@@ -57,6 +58,9 @@ function withdrawnKeys(
   const since = clock.now().getTime() - shortCachePeriod;
   const recorded = ledger ? keysIn(ledger, 'Revoked') : [];
   const wanted = registration.kind === 'present' ? (registration.object.spec.revokedKeyIDs ?? []) : [];
+  /** Whether each key of the registration is known. */
+  const isComplete =
+    ledger !== undefined && registration.kind === 'present' && isCurrent(ledger, ltiKeys, registration.object);
   const known = new Map([...(ledger?.keys ?? []), ...ltiKeys.map(({ spec }) => spec)].map((key) => [key.keyID, key]));
   return [
     ...recorded
@@ -64,7 +68,7 @@ function withdrawnKeys(
       .map(({ publicJWK }) => publicJWK),
     ...wanted
       .filter((kid) => recorded.every(({ keyID }) => keyID !== kid))
-      .map((kid) => known.get(kid)?.publicJWK ?? { kid }),
+      .flatMap((kid) => known.get(kid)?.publicJWK ?? (isComplete ? [] : [{ kid }])),
   ];
 }
 
@@ -72,15 +76,15 @@ function withdrawnKeys(
 export function sharedWith(
   keys: Pick<Informer<LtiKey>, 'byIndex'>,
   key: ObjectKey,
-  ltiKeys: readonly LtiKey[],
+  keyIDs: Iterable<string>,
 ): ReadonlyMap<string, readonly string[]> {
   const { namespace, name } = splitKey(key);
-  const shared = ltiKeys.flatMap(({ spec }): [string, readonly string[]][] => {
+  const shared = [...new Set(keyIDs)].flatMap((keyID): [string, readonly string[]][] => {
     const others = keys
-      .byIndex('keyID', `${namespace}/${spec.keyID}`)
+      .byIndex('keyID', `${namespace}/${keyID}`)
       .filter((other) => isShownPublished(other) && other.spec.registrationRef.name !== name)
       .map((other) => other.spec.registrationRef.name);
-    return others.length > 0 ? [[spec.keyID, others.toSorted()]] : [];
+    return others.length > 0 ? [[keyID, others.toSorted()]] : [];
   });
   return new Map(shared);
 }

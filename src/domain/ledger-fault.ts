@@ -1,5 +1,5 @@
 import { ledgerSecretName } from '../api/names.ts';
-import type { LtiKey } from '../api/objects.ts';
+import type { LtiKey, LtiRegistration } from '../api/objects.ts';
 import type { Ledger } from './ledger.ts';
 import { type Fault, isFault, type Present, type Situation } from './situation.ts';
 
@@ -22,6 +22,11 @@ export function ledgerFault(situation: Situation, { object, registration }: Pres
 export function missingLedger(namespace: string, name: string, trace: string): Fault {
   const message = `ledger Secret ${namespace}/${ledgerSecretName(name)} does not exist, but the registration has keys (${trace}). Restore the Secret from a backup: the operator never replaces lost keys. To abandon the keys instead, see docs/recovery.md`;
   return { reason: 'LedgerMissing', message };
+}
+
+/** Whether the ledger has every key of the registration, although the spec may not be usable with it. */
+export function isCurrent(ledger: Ledger, ltiKeys: readonly LtiKey[], { status }: LtiRegistration): boolean {
+  return rolledBack(ledger, ltiKeys, status?.ledgerSerial) === undefined;
 }
 
 /** A ledger that is older than its LtiKeys or the status was restored from a backup, and lacks what happened since. */

@@ -56,9 +56,14 @@ export function registrationStatus(outcome: Outcome, previous: RegistrationStatu
 export interface Faulted {
   readonly generation: number;
   readonly fault: Fault;
-  /** The spec revokes these keys, and the ledger cannot record it. */
+  /** Of the spec. */
   readonly revokedKeyIDs: readonly string[];
+  /** Those of them that the ledger does not record as absent, and cannot record. */
+  readonly unconfirmedKeyIDs?: readonly string[];
+  /** The ledger records a revocation of a key that no replica serves. */
+  readonly hasRecordedRevocation?: boolean;
   readonly unknownRevoked: readonly number[];
+  readonly isLedgerCurrent?: boolean;
   readonly deliveries: DeliverySummary;
   /** Why a revoked key cannot leave the documents. */
   readonly stillPublished?: Fault | undefined;
@@ -73,20 +78,22 @@ export function faultedStatus(faulted: Faulted, previous: RegistrationStatus | u
   const isKept = ({ keyID }: { readonly keyID: string }): boolean => !revokedKeyIDs.includes(keyID);
   const active = formerActive && isKept(formerActive) ? formerActive : undefined;
   const next = formerNext && isKept(formerNext) ? formerNext : undefined;
-  const kept = (type: keyof RegistrationVerdicts, otherwise: Verdict): Verdict => {
+  const former = (type: keyof RegistrationVerdicts): Verdict | undefined => {
     const found = previous?.conditions?.find((condition) => condition.type === type);
     // oxlint-disable-next-line no-unsafe-type-assertion -- conditions are written with reasons of the table alone
-    return found ? ({ status: found.status, reason: found.reason, message: found.message } as Verdict) : otherwise;
+    return found && ({ status: found.status, reason: found.reason, message: found.message } as Verdict);
   };
+  const kept = (type: keyof RegistrationVerdicts, otherwise: Verdict): Verdict => former(type) ?? otherwise;
   const stillPublished = faulted.stillPublished && faultVerdict(faulted.stillPublished);
-  const revocation = withDelivered(stillPublished ?? unrecordedRevocation(faulted), faulted.deliveries);
+  const recorded = faulted.hasRecordedRevocation ? former('RevocationEffective') : undefined;
+  const revocation = withDelivered(stillPublished ?? unrecordedRevocation(faulted) ?? recorded, faulted.deliveries);
   const isRegistered = previous?.conditions?.some(({ type }) => type === 'Registered');
   const verdicts: RegistrationVerdicts = {
     Ready: stillPublished ?? (active ? kept('Ready', faultVerdict(fault, 'Unknown')) : faultVerdict(fault)),
     Published: active ? kept('Published', faultVerdict(fault, 'Unknown')) : faultVerdict(fault),
     KeyMaterialAvailable: faultVerdict(fault),
     ...(isRegistered ? { Registered: kept('Registered', faultVerdict(fault)) } : {}),
-    ActionRequired: revokedIDsVerdict(faulted.unknownRevoked, false),
+    ActionRequired: revokedIDsVerdict(faulted.unknownRevoked, faulted.isLedgerCurrent),
     ...(revocation ? { RevocationEffective: revocation } : {}),
     Reconciling: faultVerdict(fault),
     Stalled: faultVerdict(fault, 'True'),
@@ -106,9 +113,9 @@ function deliverySecretNames({ secretNames }: DeliverySummary): Pick<Registratio
   return secretNames.length > 0 ? { deliverySecretNames: [...secretNames] } : {};
 }
 
-function unrecordedRevocation({ revokedKeyIDs, observation }: Faulted): Verdict | undefined {
+function unrecordedRevocation({ unconfirmedKeyIDs = [], observation }: Faulted): Verdict | undefined {
   const { stillServed, absentKeyIDs } = observation;
-  const keyID = revokedKeyIDs.find((id) => !absentKeyIDs.has(id)) ?? revokedKeyIDs[0];
+  const keyID = unconfirmedKeyIDs.find((id) => !absentKeyIDs.has(id)) ?? unconfirmedKeyIDs[0];
   if (keyID === undefined) return undefined;
   if (!absentKeyIDs.has(keyID)) return stillServedVerdict(keyID, stillServed.get(keyID) ?? notChecked);
   const message = `no replica serves revoked key ${keyID}, but the revocation cannot be recorded in the ledger. Fix what the Stalled condition reports, and leave the key ID in spec.revokedKeyIDs`;

@@ -52,6 +52,12 @@ describe('The observation of a registration', () => {
     expect(observed?.absent).to.deep.equal([{ kid: 'kid-1' }]);
   });
 
+  it('does not look for a revoked key ID that no key of the current ledger has', async () => {
+    const object = anLtiRegistration({ revokedKeyIDs: ['kid-l'] });
+    const registration = { kind: 'present', object, registration: readRegistration(object) } as const;
+    expect((await observedOf(aSituation({ registration })))?.absent).to.deep.equal([]);
+  });
+
   it('The observation looks for a revoked key until it is known to be absent', async () => {
     const revokedAt = new FakeClock().now().getTime();
     const observed = await observedKeys(aKey(1, 'Revoked', { revokedAt }), aKey(2, 'Active'));

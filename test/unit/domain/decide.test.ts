@@ -2,7 +2,7 @@ import { expect } from 'chai';
 import { ltiKeyName } from '../../../src/api/names.ts';
 import type { LtiKey, LtiRegistration } from '../../../src/api/objects.ts';
 import { decide } from '../../../src/domain/decide.ts';
-import { hour, minute, second } from '../../../src/domain/duration.ts';
+import { day, hour, minute, second } from '../../../src/domain/duration.ts';
 import { type Effect, effectID } from '../../../src/domain/effects.ts';
 import type { Ledger, LedgerKey } from '../../../src/domain/ledger.ts';
 import { ltiKeyOf } from '../../../src/domain/ltikeys.ts';
@@ -505,6 +505,37 @@ describe('A revocation that the ledger cannot record', () => {
     } as const;
     for (const one of [{ ...later, observation }, lost])
       expect(says(one, 'RevocationEffective')).to.match(/^False RevocationPending: .*kid-1/);
+  });
+});
+
+describe('A registration with a readable ledger that it cannot use, because its issuer changed', () => {
+  const changed = (spec: Spec, more: Parameters<typeof applied>[1] = {}): Situation['registration'] =>
+    applied({ ...spec, issuer: 'https://other.example' }, more);
+
+  it('says that no key has a mistyped revoked key ID, and reports no revocation', () => {
+    const registration = changed({ revokedKeyIDs: ['kid-l'] });
+    const situation = aSituation({
+      registration,
+      observation: anObservation(['kid-1'], { absentKeyIDs: new Set(['kid-l']) }),
+    });
+    expect(says(situation, 'Stalled')).to.match(/^True IssuerChanged/);
+    expect(says(situation, 'ActionRequired')).to.match(/^True UnknownRevokedKeyID: .*the registration has no such key/);
+    expect(says(situation, 'RevocationEffective')).to.equal('nothing');
+  });
+
+  it('keeps what the status says of a revocation that is over, although its key is no longer looked for', () => {
+    const over = {
+      ledger: present([
+        aKey(1, 'Revoked', { revokedAt: epoch - 2 * day, absentAt: epoch - 2 * day }),
+        aKey(2, 'Active'),
+      ]),
+    };
+    const before = aSituation({ ...over, registration: applied(revoking) });
+    const was = says(before, 'RevocationEffective');
+    expect(was).to.match(/^\w+ Revocation(Effective|Pending)/);
+    const after = aSituation({ ...over, registration: changed(revoking, { status: decide(before).status! }) });
+    expect(says(after, 'Stalled')).to.match(/^True IssuerChanged/);
+    expect(says(after, 'RevocationEffective')).to.equal(was);
   });
 });
 
