@@ -75,7 +75,7 @@ export const conditionReasons = {
     'Copy the key ID from the KEY ID column of `kubectl get ltikeys`, or remove the entry.',
   ),
   WriteRefused: reason(
-    'The operator cannot write an object. The API server refuses the write because of RBAC, a quota, an admission policy or an immutable object, or it does not process it. The operator retries.',
+    'The operator cannot write an object. The API server refuses the write because of RBAC, a quota, an admission policy or an immutable object, or it does not process it, or finalizers keep a deleted object. The operator retries.',
     'The message has the object, what happened, and what to check.',
   ),
   SpecInvalid: reason(
@@ -143,7 +143,7 @@ export const conditionReasons = {
   LedgerMissing: reason('The ledger Secret does not exist although the registration has keys.', restore),
   LedgerUnreadable: reason(
     'The operator cannot read the ledger Secret, or the LtiKeys that show what was in it.',
-    'The message has the server’s reason: grant the operator the rules of [rbac.yaml](../deploy/rbac.yaml).',
+    'The message has the reason: if the API server refuses the request, grant the operator the rules of [rbac.yaml](../deploy/rbac.yaml); if there is no answer, check the API server and the network.',
   ),
   LedgerCorrupt: reason('The ledger Secret is empty, truncated or was edited.', restore),
   LedgerMismatch: reason(

@@ -66,6 +66,8 @@ export function reconciler(options: ReconcilerOptions): (key: ObjectKey) => Prom
         const unshown = decision.status && (await applier.writeStatus(gathered, decision.status));
         const isFailing = [...situation.refused.values(), ...(unshown ? [unshown] : [])].some(mayPass);
         if (isOver(gathered)) return { result: {}, isFailing };
+        // No LtiKey is left that could show it.
+        if (situation.unreadKeys && situation.ltiKeys.length === 0) throw new Error(situation.unreadKeys.message);
         const checks = [untilNextCheck(options, situation, decision.nextCheckAt)];
         if (keysWritten && !isAllServed(gathered)) checks.push(observeAgainAfter);
         if (unshown) checks.push(retryPoll);

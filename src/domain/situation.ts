@@ -151,7 +151,7 @@ export type RefusalKind =
   /** Another client wrote the object first, each time. */
   | 'Contended'
   | 'Overloaded'
-  /** There was no answer in time, so the write may have taken effect. */
+  /** There was no usable answer, so the write may have taken effect. */
   | 'Unanswered';
 
 /** A write that the API server refused or did not process while the operator dealt with this situation. */

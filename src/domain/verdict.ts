@@ -62,7 +62,7 @@ const refusalTexts: Readonly<Record<RefusalKind, readonly [happened: string, che
     'the health and load of the API server, and its admission webhooks',
   ],
   Unanswered: [
-    'the API server does not answer in time',
+    'the API server gives no usable answer',
     'the health and load of the API server, its admission webhooks and the network',
   ],
 };

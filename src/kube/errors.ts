@@ -63,11 +63,14 @@ export function isRefusedWrite(error: unknown): error is ApiError {
   return isRefusal(error) || isPlaceMissing || isHeldByFinalizers(error);
 }
 
+/** Characters of a message that has text of others. */
+export const longestMessage = 500;
+
 const heldReason = 'HeldByFinalizers';
 
 /** The server accepted the deletion, but the object stays, with all that is in it, until others remove their finalizers. */
 export function heldByFinalizers(operation: string, finalizers: readonly string[]): ApiError {
-  const serverMessage = `finalizers ${finalizers.join(', ')}`;
+  const serverMessage = `finalizers ${finalizers.join(', ')}`.slice(0, longestMessage);
   return new ApiError(`${operation}: the object stays because of its ${serverMessage}`, {
     status: 200,
     reason: heldReason,

@@ -1,7 +1,7 @@
 import { type Duration, second } from '../domain/duration.ts';
 import { quotesSecret } from '../domain/secret-quotes.ts';
 import { isJsonObject, parseJsonObject } from '../lib/json-object.ts';
-import { ApiError, TransportError } from './errors.ts';
+import { ApiError, longestMessage, TransportError } from './errors.ts';
 import type { KubeList, KubeObject, ResourceType, Secret } from './objects.ts';
 
 export const methods = {
@@ -45,7 +45,7 @@ export function refusal(
   return new ApiError(`${describe(refused)}: ${code}${because}`, {
     status: response.status,
     reason: known,
-    serverMessage: serverMessage?.slice(0, 500).toWellFormed(),
+    serverMessage: serverMessage?.slice(0, longestMessage).toWellFormed(),
     missing: response.status === 404 ? missing(refused, details) : undefined,
     retryAfter: retryAfter(response.retryAfter),
   });

@@ -91,12 +91,12 @@ export class DocumentFetcher {
     return [...this.#breakers.values()].some((breaker) => breaker.isOpen());
   }
 
-  /** The longest cache lifetime that these base URLs announced; the previous one if they have announced none. */
+  /** The longest cache lifetime that these base URLs, or replaced ones whose responses caches still hold, announced; the previous one if none has. */
   longestLifetime(bases: readonly string[]): Duration {
     return this.#lifetimes.longest(bases.map((base) => new URL(base).origin));
   }
 
-  /** Drops the state of all other base URLs, because replicas come and go. */
+  /** Drops the state of all other base URLs except their cache lifetimes, because replicas come and go. */
   keepOnly(bases: readonly string[]): void {
     const isGone = (url: string): boolean => !bases.some((base) => url.startsWith(`${base}/`));
     for (const url of this.#aggregates.keys()) if (isGone(url)) this.#aggregates.delete(url);

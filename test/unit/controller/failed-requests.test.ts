@@ -41,6 +41,7 @@ describe('A failed request', () => {
     expect(isGivenUp(late, 0)).to.equal(true);
     const unsent = new TransportError('Credentials', 'no token');
     expect([broken, unsent].map((error) => isGivenUp(error, hour))).to.deep.equal([true, false]);
+    expect(isGivenUp(broken, 3 * second)).to.equal(false);
     const busy = refused(429, { retryAfter: second });
     const times = [0, 3 * second, 3 * second + 1];
     expect(times.map((time) => isGivenUp(busy, time))).to.deep.equal([false, false, true]);

@@ -613,6 +613,20 @@ describe('reconcile', () => {
       expect([...operator.objects.all(secrets), ...operator.keys()]).to.deep.equal([]);
     });
 
+    it('reconcile fails after it removed everything else if no LtiKey can show that another one cannot be read', async () => {
+      await ready({ deletionPolicy: 'Delete' });
+      operator.deleteRegistration();
+      Object.assign(operator.sources.keys, { byIndex: () => [] });
+      operator.sources.ownWrites.keys.forget('gradebook/canvas-1');
+      operator.objects.before = (call) => {
+        if (call === 'get ltikeys canvas-1') throw quota;
+      };
+      const failure = await operator.reconcile().catch((error: unknown) => error);
+      expect(failure).to.have.property('message').that.includes('cannot read LtiKey gradebook/canvas-1');
+      expect(secretOf(operator, 'canvas-tool')).to.equal(undefined);
+      expect(ledgerOf(operator)).to.not.equal(undefined);
+    });
+
     it('reconcile completes the revocation that the last spec has although the deletion is in doubt, and records Delete', async () => {
       await ready({ deletionPolicy: 'Delete' });
       const keyID = ledgerOf(operator)!.activeKeyID!;

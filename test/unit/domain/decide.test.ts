@@ -304,7 +304,7 @@ describe('A rejected write', () => {
     [
       'Unanswered',
       'no answer in 30 s',
-      /because the API server does not answer in time: no answer in 30 s\. .*webhooks/,
+      /because the API server gives no usable answer: no answer in 30 s\. .*webhooks/,
     ],
   ] as const) {
     it(`A rejected write is reported with what happened and what to check: ${kind}`, () => {

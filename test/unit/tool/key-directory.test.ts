@@ -333,8 +333,8 @@ describe('The key directory of a tool', () => {
     });
 
     const unusable: readonly (readonly [string, KeyDirectoryErrorCode, string, (path: string) => void])[] = [
-      ['is a directory', 'FileUnreadable', 'it is no regular file', (path) => mkdirSync(path)],
-      ['is a pipe', 'FileUnreadable', 'it is no regular file', (path) => void execFileSync('mkfifo', [path])],
+      ['is a directory', 'FileUnreadable', 'it is not a regular file', (path) => mkdirSync(path)],
+      ['is a pipe', 'FileUnreadable', 'it is not a regular file', (path) => void execFileSync('mkfifo', [path])],
       [
         'is larger than a Secret can be',
         'FileMalformed',

@@ -227,8 +227,8 @@ class ToolKeys(MountTestCase):
                 file.truncate(2**20 + 1)
 
         for make, code, text in (
-            (os.mkdir, "FileUnreadable", "no regular file"),
-            (os.mkfifo, "FileUnreadable", "no regular file"),
+            (os.mkdir, "FileUnreadable", "not a regular file"),
+            (os.mkfifo, "FileUnreadable", "not a regular file"),
             (large, "FileMalformed", "larger than 1 MiB"),
         ):
             with self.subTest(text=text):

@@ -1,3 +1,4 @@
+import { inspect } from 'node:util';
 import { KeyDirectoryError } from './errors.ts';
 import { type Delivery, isSame, type Version } from './version.ts';
 
@@ -142,7 +143,7 @@ export abstract class FollowedKey implements DeliveredKey {
 export function call(listener: () => unknown): void {
   void Promise.resolve()
     .then(listener)
-    .catch((error: unknown) => warn(`a listener failed: ${error instanceof Error ? error.stack : String(error)}`));
+    .catch((error: unknown) => warn(`a listener failed: ${inspect(error)}`));
 }
 
 export function warn(message: string): void {

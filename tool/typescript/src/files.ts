@@ -143,7 +143,7 @@ async function textOf(file: string, shownAs: string): Promise<string | undefined
     const found = await stat(file);
     const remedy = 'mount the delivery Secret unchanged, as a whole directory';
     // Reading a pipe would wait for its writer.
-    if (!found.isFile()) throw new KeyDirectoryError('FileUnreadable', shownAs, 'it is no regular file', remedy);
+    if (!found.isFile()) throw new KeyDirectoryError('FileUnreadable', shownAs, 'it is not a regular file', remedy);
     if (found.size > largest) {
       throw new KeyDirectoryError('FileMalformed', shownAs, 'it is larger than 1 MiB, the limit of a Secret', remedy);
     }

@@ -139,7 +139,7 @@ def _text(file: str, shown_as: str) -> Optional[str]:
         found = os.stat(file)
         # Reading a pipe would wait for its writer.
         if not stat.S_ISREG(found.st_mode):
-            raise KeyDirectoryError("FileUnreadable", shown_as, "it is no regular file", UNCHANGED)
+            raise KeyDirectoryError("FileUnreadable", shown_as, "it is not a regular file", UNCHANGED)
         if found.st_size > _LARGEST:
             raise KeyDirectoryError("FileMalformed", shown_as, "it is larger than 1 MiB, the limit of a Secret", UNCHANGED)
         # Bytes that are no UTF-8 must not become an exception that quotes them.
