@@ -113,8 +113,9 @@ export class Applier {
         return this.#writeLedger(gathered, effect);
       case 'removeLedger': {
         const { record, ...rest } = gathered;
-        await this.#delete(secrets, record?.secret);
+        // Also if the deletion fails: a deletion that finalizers hold up changes the resourceVersion.
         this.#options.ledgers.delete(key);
+        await this.#delete(secrets, record?.secret);
         return withSituation(rest, { ledger: { kind: 'absent' }, keyMaterial: new Map() });
       }
       case 'createKey':

@@ -198,6 +198,13 @@ describe('Applier', () => {
     expect([...situation.refused.values()]).to.deep.equal([{ ...target, ...refusal }]);
   });
 
+  it('Applier reads the ledger again after finalizers held up its deletion, because that changed its resourceVersion', async () => {
+    answer('delete secrets canvas-lti-keys', heldByFinalizers('delete', ['example.org/copy']));
+    operator.sources.ledgers.set(registrationKey, gathered.record!);
+    await apply({ kind: 'removeLedger' });
+    expect(operator.sources.ledgers.get(registrationKey)).to.equal(undefined);
+  });
+
   it('Applier distinguishes a write without an answer from a refused one', async () => {
     answer('replace secrets canvas-tool', new TransportError('Timeout', 'no answer within 30 s'));
     const [refusal] = (await apply(effects.deliver)).situation.refused.values();
@@ -343,7 +350,10 @@ describe('Applier', () => {
 
     it('Applier counts and logs a refused status, and returns the refusal', async () => {
       answer(write, quota);
-      expect(await show({ phase: 'Stalled' })).to.include({ kind: 'Refused', because: '403 Forbidden: exceeded quota: q' });
+      expect(await show({ phase: 'Stalled' })).to.include({
+        kind: 'Refused',
+        because: '403 Forbidden: exceeded quota: q',
+      });
       expect(operator.refusedResources).to.deep.equal(['ltiregistrations/status']);
     });
 
