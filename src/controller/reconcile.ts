@@ -63,14 +63,14 @@ export function reconciler(options: ReconcilerOptions): (key: ObjectKey) => Prom
       const decision = decide(situation);
       const effects = decision.effects.filter((effect) => !isRefusedEffect(situation, effect));
       if (effects.length === 0) {
-        const unshown = decision.status && (await applier.writeStatus(gathered, decision.status));
-        const isFailing = [...situation.refused.values(), ...(unshown ? [unshown] : [])].some(mayPass);
+        const refusal = decision.status && (await applier.writeStatus(gathered, decision.status));
+        const isFailing = [...situation.refused.values(), ...(refusal ? [refusal] : [])].some(mayPass);
         if (isOver(gathered)) return { result: {}, isFailing };
         // No LtiKey is left that could show it.
         if (situation.unreadKeys && situation.ltiKeys.length === 0) throw new Error(situation.unreadKeys.message);
         const checks = [untilNextCheck(options, situation, decision.nextCheckAt)];
         if (keysWritten && !isAllServed(gathered)) checks.push(observeAgainAfter);
-        if (unshown) checks.push(retryPoll);
+        if (refusal) checks.push(retryPoll);
         return { result: { requeueAfter: Math.min(...checks) }, isFailing };
       }
       keysWritten ||= effects.some(({ kind }) => kind === 'createKey' || kind === 'showKey');
