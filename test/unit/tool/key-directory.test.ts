@@ -378,6 +378,23 @@ describe('The key directory of a tool', () => {
       expect(opened.current().keyID).to.equal(second.keyID);
     });
 
+    it('The warning about a listener has no members of its error, which may be a signed request, and no other value', async () => {
+      mount.swap(files(first));
+      const opened = await open({ pollInterval: 3_600_000 });
+      const warnings = on(process, 'warning') as AsyncIterable<[Error]>;
+      const request = { data: 'client_assertion=eyJ' };
+      opened.onChange(() => Promise.reject(Object.assign(new Error('refused'), { request })));
+      opened.onChange(() => Promise.reject(Object.assign(Object.create(null), { request })));
+      mount.swap(files(second));
+      await opened.refresh();
+      const told: string[] = [];
+      for await (const [{ message }] of warnings) {
+        if (message.startsWith('a listener failed')) told.push(message);
+        if (told.length === 2) break;
+      }
+      expect(told.join()).to.include('refused').and.not.to.include('client_assertion');
+    });
+
     it('A fault in use leaves the last good key with its age, and the end of the fault brings the new key', async () => {
       mount.swap(files(first));
       const opened = await open({ pollInterval: 20 });

@@ -1,4 +1,3 @@
-import { inspect } from 'node:util';
 import { KeyDirectoryError } from './errors.ts';
 import { type Delivery, isSame, type Version } from './version.ts';
 
@@ -138,12 +137,16 @@ export abstract class FollowedKey implements DeliveredKey {
 
 /**
  * Calls a listener after the present step. One that throws or rejects is a warning: all replicas of a tool hear of a rotation at the same
- * time, and would all end.
+ * time, and would all end. Only the stack is printed: the members of an error may have a request with its client assertion.
  */
 export function call(listener: () => unknown): void {
   void Promise.resolve()
     .then(listener)
-    .catch((error: unknown) => warn(`a listener failed: ${inspect(error)}`));
+    .catch((error: unknown) =>
+      warn(
+        `a listener failed: ${error instanceof Error ? error.stack : `it threw no Error, but a value of type ${typeof error}`}`,
+      ),
+    );
 }
 
 export function warn(message: string): void {
