@@ -47,6 +47,11 @@ export const deliverySecretType = `${apiGroup}/signing-key`;
 export const ledgerSuffix = '-lti-keys';
 export const ledgerEntry = 'ledger.json';
 
+/** Whether the API server accepts the name for a registration, as the CRD says. */
+export function isRegistrationName(name: unknown): boolean {
+  return typeof name === 'string' && name.length <= 63 && /^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$/.test(name);
+}
+
 /** Names the registration on LtiKeys, ledgers and delivery Secrets. */
 export const registrationLabel = `${apiGroup}/registration`;
 /** On a delivery Secret: the ID of the key that it holds; empty if it holds none. */

@@ -41,7 +41,10 @@ export class Reports {
     );
   }
 
-  /** Events are the only report while the status cannot be written: each announcement of `after` is repeated once an hour at most. Returns the refusal. */
+  /**
+   * Events are the only report while the status cannot be written: each announcement of `after` is repeated once an hour at most.
+   * Returns the refusal.
+   */
   statusRefused(
     situation: Situation,
     error: ApiError | TransportError,

@@ -93,7 +93,7 @@ export function faultedStatus(faulted: Faulted, previous: RegistrationStatus | u
     Published: active ? kept('Published', faultVerdict(fault, 'Unknown')) : faultVerdict(fault),
     KeyMaterialAvailable: faultVerdict(fault),
     ...(isRegistered ? { Registered: kept('Registered', faultVerdict(fault)) } : {}),
-    ActionRequired: revokedIDsVerdict(faulted.unknownRevoked, faulted.isLedgerCurrent),
+    ActionRequired: revokedIDsVerdict(faulted.unknownRevoked, faulted.isLedgerCurrent ?? false),
     ...(revocation ? { RevocationEffective: revocation } : {}),
     Reconciling: faultVerdict(fault),
     Stalled: faultVerdict(fault, 'True'),

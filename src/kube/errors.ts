@@ -63,7 +63,7 @@ export function isRefusedWrite(error: unknown): error is ApiError {
   return isRefusal(error) || isPlaceMissing || isHeldByFinalizers(error);
 }
 
-/** Characters of a message that has text of others. */
+/** The most characters of a message with text from the server or from other clients. */
 export const longestMessage = 500;
 
 const heldReason = 'HeldByFinalizers';

@@ -1,3 +1,4 @@
+import { isRegistrationName } from '../api/names.ts';
 import { type KeyState, keyStates, publishedStates } from '../domain/key-state.ts';
 import { narrowPublicJwk, type PublicJwk } from '../domain/public-jwk.ts';
 import { rsaThumbprint } from '../lib/thumbprint.ts';
@@ -45,13 +46,9 @@ export interface PublishedKey extends RegistrationRef {
 
 /** The public half of an LtiKey, or the reason why the key cannot be published. */
 export function publicHalf({ spec }: LtiKeyFacts): PublicJwk | string {
+  // Checked again because an older CRD may be installed, and the name becomes part of a file name.
   if (!isRegistrationName(spec.registrationRef.name)) return 'spec.registrationRef.name is not a DNS name';
   return narrowPublicJwk(spec.publicJWK);
-}
-
-/** Checked again because an older CRD may be installed, and the name becomes part of a file name. */
-function isRegistrationName(name: unknown): boolean {
-  return typeof name === 'string' && name.length <= 63 && /^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$/.test(name);
 }
 
 /** `undefined` while the LtiKey has no state. */

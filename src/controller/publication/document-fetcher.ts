@@ -91,7 +91,7 @@ export class DocumentFetcher {
     return [...this.#breakers.values()].some((breaker) => breaker.isOpen());
   }
 
-  /** The longest cache lifetime that these base URLs, or replaced ones whose responses caches still hold, announced; the previous one if none has. */
+  /** The longest lifetime that these base URLs, or replaced ones, announced and caches may still use; the previous result if there is none. */
   longestLifetime(bases: readonly string[]): Duration {
     return this.#lifetimes.longest(bases.map((base) => new URL(base).origin));
   }

@@ -61,7 +61,7 @@ describe('kubectl lti import', () => {
       expect(await runCli(args, terminal)).to.equal(2);
       expect(terminal.output()).to.equal('');
       expect(terminal.errors()).to.equal(
-        `error: ${option}: "${value}" is not a name of Kubernetes: use lower-case letters, digits, - and ., at most 63 characters\n`,
+        `error: ${option}: "${value}" is not a name of Kubernetes: use at most 63 lower-case letters, digits, - and ., with a letter or digit at each end\n`,
       );
     });
   }
